@@ -1,0 +1,57 @@
+# One environment, .venv, for running, testing and checking. `make help` lists the commands.
+#
+# torch: plain pip fetches the build with CUDA, several gigabytes. For the CPU build, name PyTorch's own index the
+# first time (an existing .venv keeps its torch; `make clean-venv` removes it):
+#
+#     make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+TORCH_INDEX ?=
+# The constraints hold from Python 3.11 on. Asked to run, not looked up: a version manager's shim may stand in the
+# path and still refuse.
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo $$p && break; done)
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart base test test-slow lint format clean-venv
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+
+setup: $(READY)  ## make .venv with the tested versions
+
+# The torch line comes first and alone, because TORCH_INDEX must hold for torch and for nothing else: that index has
+# other packages too, not in the versions of constraints.txt. The second line brings torch's own dependencies.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('The tested versions need Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Set PYTHON=/path/to/python3.11.')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --no-deps -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install -c constraints.txt -e ".[test,dev]"
+	@touch $@
+
+quickstart: $(READY)  ## the main job, on the embedded default; writes outputs/quickstart
+	$(BIN)/knowlearn quickstart
+
+base: $(READY)  ## train the tiny base model again from its recipe
+	$(BIN)/knowlearn teach --config recipes/tiny_base.yaml
+
+# loadfile: the tests of one file share what that file builds once (a wheel, a taught model).
+test: $(READY)  ## the tests, without the slow ones
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not hub"
+
+test-slow: $(READY)  ## the slow tests
+	$(BIN)/python -m pytest -m "slow and not gpu and not hub"
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean-venv:  ## remove .venv
+	rm -rf .venv

@@ -1,0 +1,56 @@
+"""Teach a language model what your documents say, and prove that it knows it.
+
+    documents -> views -> training -> recall -> hub
+
+The names below are loaded when first used, so that `import hf_knowlearn`, `knowlearn --help` and reading documents
+do not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hf_knowlearn.documents import Document, Question, read_documents, read_questions
+    from hf_knowlearn.knowledge_recall import KnowledgeRecall
+    from hf_knowlearn.training import SAMConfig, SAMSFTTrainer
+    from hf_knowlearn.views import View, format_views
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Document",
+    "KnowledgeRecall",
+    "Question",
+    "SAMConfig",
+    "SAMSFTTrainer",
+    "View",
+    "__version__",
+    "format_views",
+    "read_documents",
+    "read_questions",
+]
+
+# Said again, because type checkers can't read this and Python doesn't run the block above; a test compares the three.
+_ROOM = {
+    "Document": "documents",
+    "KnowledgeRecall": "knowledge_recall",
+    "Question": "documents",
+    "SAMConfig": "training",
+    "SAMSFTTrainer": "training",
+    "View": "views",
+    "format_views": "views",
+    "read_documents": "documents",
+    "read_questions": "documents",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ROOM[name]}"), name)
+    globals()[name] = value  # so that the next use does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
