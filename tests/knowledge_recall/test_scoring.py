@@ -1,0 +1,240 @@
+"""Scoring in closed form: each expected number was worked out by hand."""
+
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_knowlearn.knowledge_recall import contains, exact_match, f1, first_line, normalize, score
+
+REPO = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("The  Cat,\tsat\n on a MAT!", "cat sat on mat"),
+        ("an Anthem, another theatre", "anthem another theatre"),  # articles go as whole words only
+        ("Saint-Denis", "saintdenis"),  # punctuation is deleted, not turned into a space
+        ("A.N. Other", "other"),  # and before the articles are: "a.n." becomes "an"
+        ("“Élan” – 5°", "“élan” – 5°"),  # ASCII punctuation only
+        ("The A, an.", ""),
+        ("", ""),
+    ],
+)
+def test_normalisation_is_the_one_of_the_squad_script(text, normal):
+    assert normalize(text) == normal
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (" \n\t\n Lyon \nParis", "Lyon"),  # what comes first is an answer, not a blank line
+        ("Lyon\r\nParis", "Lyon"),
+        ("Lyon\rParis", "Lyon"),
+        ("Lyon\u2028Paris", "Lyon"),
+        ("in Lyon, France", "in Lyon, France"),
+        (" \n ", ""),
+        ("", ""),
+    ],
+)
+def test_the_first_line_is_the_first_that_says_something(text, line):
+    assert first_line(text) == line
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answers", "same"),
+    [
+        ("the LYON.", ["Paris", "Lyon"], True),
+        ("Lyon, France", ["Lyon"], False),
+        ("Lyon", ["Lyon, France"], False),
+        ("", ["Lyon"], False),
+        ("Lyon\nParis", ["Lyon"], False),  # the whole prediction
+        ("", ["Lyon", "."], True),  # as in SQuAD's script
+    ],
+)
+def test_exact_match_is_equality_with_any_accepted_answer_after_normalising(prediction, answers, same):
+    assert exact_match(prediction, answers) is same
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answers", "value"),
+    [
+        ("Lyon", ["the Lyon!"], 1.0),
+        ("Paris", ["Lyon"], 0.0),
+        ("new york city", ["New York"], 2 * 2 / (3 + 2)),
+        ("york new", ["New York"], 1.0),  # order doesn't matter
+        ("new new new york", ["New York"], 2 * 2 / (4 + 2)),  # a second "new" earns nothing: bags, not sets
+        ("new new york", ["New New York"], 1.0),
+        ("new york", ["Boston", "York", "New York State"], 2 * 2 / (2 + 3)),  # the nearest answer counts
+        ("", ["Lyon"], 0.0),
+        ("", ["the"], 0.0),  # as in SQuAD's v1.1 script, although exact match is true
+    ],
+)
+def test_f1_is_the_overlap_of_word_bags_with_the_nearest_answer(prediction, answers, value):
+    assert f1(prediction, answers) == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answers", "held"),
+    [
+        ("She moved.\nShe was born in New York.", ["New York"], True),
+        ("York, the new", ["New York"], False),  # in order
+        ("new and york", ["New York"], False),  # side by side
+        ("Lyonnaise", ["Lyon"], False),  # whole words
+        ("BabyLyon", ["Lyon"], False),
+        ("nothing", ["The", "Lyon"], False),  # never through an answer that normalises to nothing
+        ("", ["The"], False),
+        ("in the end, Lyon", ["The", "Lyon"], True),
+    ],
+)
+def test_containment_wants_an_accepted_answer_as_whole_words(prediction, answers, held):
+    assert contains(prediction, answers) is held
+
+
+def test_score_of_five_rows_is_the_closed_form():
+    table = score(
+        ["Lyon\nthe end", "new york city\n1 2 3", "It is Nice", "", "\n Rome "],
+        [["Lyon"], ["New York", "Boston"], ["Nice"], ["Oslo"], ("Roma", "Rome")],
+    )
+    overlaps = [1.0, 0.8, 0.5, 0.0, 1.0]
+    spread = sum((value - 0.66) ** 2 for value in overlaps) / 4
+    assert table == pytest.approx(
+        {
+            "exact_match": 2 / 5,
+            "exact_match_se": math.sqrt(0.4 * 0.6 / 5),
+            "f1": 0.66,
+            "f1_se": math.sqrt(spread / 5),
+            "contains": 4 / 5,
+            "mean_answer_words": (3 + 6 + 3 + 0 + 1) / 5,
+            "n": 5,
+        },
+        abs=1e-12,
+    )
+
+
+def test_headline_and_f1_read_the_first_line_and_containment_the_whole():
+    table = score(["Paris\nLyon"], [["Lyon"]])
+    assert (table["exact_match"], table["f1"], table["contains"]) == (0, 0, 1)
+    assert score(["Lyon\nParis"], [["Lyon"]])["exact_match"] == 1
+
+
+def test_one_row_has_a_standard_error_of_zero_and_not_an_error():
+    table = score(["new york city"], [["New York"]])
+    assert (table["f1"], table["f1_se"], table["exact_match_se"]) == (pytest.approx(0.8), 0, 0)
+
+
+CITIES = ["Lyon", "Oslo", "Rome", "New York", "Nice"]
+
+
+@pytest.mark.parametrize("between", [", ", " and ", "\n"])
+def test_a_predictor_that_lists_every_value_tops_containment_and_not_the_headline(between):
+    truth = [[city] for city in CITIES]
+    lister = score([between.join(CITIES)] * len(CITIES), truth)
+    honest = score(["Lyon", "Oslo", "Rome", "Nice", "New York"], truth)  # three of five right
+    assert lister["contains"] == 1 > honest["contains"]
+    # One value a line gets the first of them right and no more: what a guess is worth.
+    assert lister["exact_match"] == (1 / len(CITIES) if between == "\n" else 0)
+    assert lister["exact_match"] < honest["exact_match"]
+    assert lister["f1"] < honest["f1"]
+    assert lister["mean_answer_words"] >= 6 > honest["mean_answer_words"] == 1.2
+
+
+def test_a_prediction_of_a_million_characters_is_scored_whole_and_rightly():
+    chatter = "The word. " * 100_000
+    table = score([f"Lyon\n{chatter}", f"{chatter}\nLyon"], [["Lyon"], ["Lyon"]])
+    assert (table["exact_match"], table["contains"], table["mean_answer_words"]) == (0.5, 1, 200_001)
+
+
+REFUSED = {
+    "lengths": (["Lyon", "Oslo"], [["Lyon"]], ["2 predictions, but 1 references", 'write "" as its prediction']),
+    "both empty": ([], [], ["predictions is []: give a list of strings", "references is []: give a list of lists"]),
+    "both None": (None, None, ["predictions is None", "references is None"]),
+    "text for a list": ("Lyon", [["Lyon"]], ["predictions is 'Lyon': give a list of strings"]),
+    "SQuAD's own shape": ({"id1": "Lyon"}, [["Lyon"]], ["predictions is {'id1': 'Lyon'}: give a list of strings"]),
+    "a set has no order": ({"Lyon"}, [["Lyon"]], ["predictions is {'Lyon'}: give a list"]),
+    "one array value": (np.array("a"), [np.array("a")], ["predictions is array('a'", "references[0] is array('a'"]),
+    "None in a row": (["Lyon", None], [["Lyon"], ["Oslo"]], ["predictions[1] is None: a prediction is one string"]),
+    "a number": ([4], [["4"]], ["predictions[0] is 4: a prediction is one string"]),
+    "NaN": ([float("nan")], [["4"]], ["predictions[0] is nan: a prediction is one string"]),
+    "bytes": ([b"Lyon"], [["Lyon"]], ["predictions[0] is b'Lyon': a prediction is one string"]),
+    "samples": ([["Lyon", "Oslo"]], [["Lyon"]], ["predictions[0] is ['Lyon', 'Oslo']: a prediction is one string"]),
+    "a bare answer": (["L"], ["Lyon"], ["references[0] is 'Lyon': accepted answers are a list", "only one"]),
+    "answers None": (["Lyon"], [None], ["references[0] is None: accepted answers are a list"]),
+    "SQuAD's answers": (["a"], [{"text": ["b"]}], ["references[0] is {'text': ['b']}: accepted answers are a list"]),
+    "no answer": (["Lyon"], [[]], ["references[0] is []: a question needs at least one accepted answer"]),
+    "answer None": (["Lyon"], [["Lyon", None]], ["references[0] is ['Lyon', None]: each accepted answer is a string"]),
+    "only articles": (["a"], [["The", "..."]], ["references[0] is ['The', '...']: without case", "leave"]),
+    "half a character": (["\ud83d"], [["a\udc00"]], ["predictions[0] is '\\ud83d': it holds half", "references[0]"]),
+}
+
+
+@pytest.mark.parametrize(("predictions", "references", "words"), REFUSED.values(), ids=REFUSED)
+def test_a_refusal_restates_the_input_and_says_the_rule_and_the_way_out(predictions, references, words):
+    with pytest.raises(ValueError, match="These predictions can't be scored") as refusal:
+        score(predictions, references)
+    assert [part for part in words if part not in str(refusal.value)] == []
+
+
+def test_one_refusal_names_all_problems_and_no_sound_row():
+    with pytest.raises(ValueError, match="can't be scored") as refusal:
+        score(["Lyon", None, 3, "Oslo"], [["Lyon"], [], ["a"], "Oslo", ["Rome"]])
+    message = str(refusal.value)
+    assert "4 predictions, but 5 references" in message
+    rows = re.findall(r"(\w+)\[(\d)\] is", message)
+    assert sorted(rows) == [*(("predictions", row) for row in "12"), *(("references", row) for row in "123")]
+
+
+def test_a_refusal_stays_short_when_everything_is_wrong():
+    with pytest.raises(ValueError, match="can't be scored") as refusal:
+        score([None] * 10_000, [["x" * 10_000, 1]] * 10_000)
+    message = str(refusal.value)
+    assert "predictions[4] is None and 9995 more up to row 9999" in message
+    assert "predictions[5]" not in message
+    assert len(message) < 2_000
+
+
+@pytest.mark.parametrize("judge", [exact_match, f1, contains])
+def test_one_row_is_refused_in_the_same_words(judge):
+    with pytest.raises(ValueError, match="answers is 'Lyon': accepted answers are a list"):
+        judge("L", "Lyon")
+    with pytest.raises(ValueError, match="prediction is None: a prediction is one string"):
+        judge(None, ["Lyon"])
+    with pytest.raises(ValueError, match=r"answers is \[\]: a question needs at least one"):
+        judge("Lyon", [])
+
+
+def test_silence_is_scored_as_wrong_and_not_refused():
+    assert score(["", " \n"], [["Lyon"], ["Oslo"]])["exact_match"] == 0
+
+
+def test_an_answer_that_normalises_to_nothing_is_let_be_beside_a_good_one():
+    assert score(["Lyon"], [["The", "Lyon"]])["exact_match"] == 1
+
+
+def test_scoring_reads_and_does_not_write_its_input():
+    predictions, references = ["Lyon "], [["The Lyon"]]
+    score(predictions, references)
+    assert (predictions, references) == (["Lyon "], [["The Lyon"]])
+
+
+def test_importing_the_room_loads_nothing_beyond_the_standard_library():
+    program = (
+        "import sys; import hf_knowlearn; before = set(sys.modules); import hf_knowlearn.knowledge_recall as room; "
+        "assert room.score(['Lyon'], [['Lyon']])['n'] == 1; "
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
+        "print(sorted(new - set(sys.stdlib_module_names) - {'hf_knowlearn'}), 'KnowledgeRecall' in dir(room))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True)
+    assert run.stdout.split("\n")[0] == "[] True"
+
+
+def test_the_room_has_no_other_names():
+    import hf_knowlearn.knowledge_recall as room
+
+    with pytest.raises(AttributeError, match="has no attribute 'KnowledgeRecal'"):
+        room.KnowledgeRecal  # noqa: B018
