@@ -1,0 +1,28 @@
+"""Training: TRL's supervised trainer with sharpness-aware minimisation.
+
+The names are loaded when first used: `import hf_knowlearn.training` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hf_knowlearn.training.config import SAMConfig
+    from hf_knowlearn.training.sam import SAMMixin, uphill
+    from hf_knowlearn.training.trainer import SAMSFTTrainer
+
+__all__ = ["SAMConfig", "SAMMixin", "SAMSFTTrainer", "uphill"]
+
+_FILE = {"SAMConfig": "config", "SAMMixin": "sam", "SAMSFTTrainer": "trainer", "uphill": "sam"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_FILE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,366 @@
+"""The climb itself: against closed forms, against another implementation, and at its edges."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import pytorch_optimizer
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from hf_knowlearn.training import SAMMixin, uphill
+from hf_knowlearn.training.sam import global_norm
+
+exactly = partial(torch.testing.assert_close, rtol=0, atol=0, equal_nan=True)
+to_1e_12 = partial(torch.testing.assert_close, rtol=0, atol=1e-12)
+
+
+def slope_and_weights(size=6, seed=0):
+    """A positive definite H and a start w, split over two parameters so that one norm must span both."""
+    generator = torch.Generator().manual_seed(seed)
+    root = torch.randn(size, size, generator=generator, dtype=torch.float64)
+    start = torch.randn(size, generator=generator, dtype=torch.float64)
+    return (
+        root @ root.T + torch.eye(size, dtype=torch.float64),
+        start,
+        [
+            nn.Parameter(start[:2].clone()),
+            nn.Parameter(start[2:].clone()),
+        ],
+    )
+
+
+def descend(h, weights, rho, steps=20, learning_rate=0.03, **options):
+    def backward():
+        w = torch.cat(weights)
+        (w @ h @ w / 2).backward()
+
+    for _ in range(steps):
+        backward()
+        with uphill(weights, rho, **options) as climbed:
+            assert climbed
+            backward()
+        with torch.no_grad():
+            for w in weights:
+                w -= learning_rate * w.grad
+                w.grad = None
+    return torch.cat(weights).detach()
+
+
+def test_sam_on_a_quadratic_is_the_closed_form():
+    h, w, weights = slope_and_weights()
+    for _ in range(20):
+        slope = h @ w
+        w = w - 0.03 * h @ (w + 0.3 * slope / slope.norm())
+    to_1e_12(descend(h, weights, rho=0.3), w)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.01])
+def test_asam_on_a_quadratic_is_the_closed_form(eta):
+    h, w, weights = slope_and_weights()
+    for _ in range(20):
+        slope, t = h @ w, w.abs() + eta
+        w = w - 0.03 * h @ (w + 0.3 * t**2 * slope / (t * slope).norm())
+    to_1e_12(descend(h, weights, rho=0.3, adaptive=True, eta=eta), w)
+
+
+def test_sam_ends_in_its_two_cycle_around_the_minimum_of_a_parabola():
+    # |w| = lr * a * rho / (2 - lr * a) for L = a w^2 / 2: where a step from one side lands on the other
+    w = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    end = descend(torch.tensor([[4.0]], dtype=torch.float64), [w], rho=0.1, steps=400, learning_rate=0.1)
+    to_1e_12(end.abs(), torch.tensor([0.1 * 4.0 * 0.1 / (2 - 0.1 * 4.0)], dtype=torch.float64))
+
+
+def test_asam_without_eta_is_indifferent_to_rescaled_weights():
+    h, start, weights = slope_and_weights()
+    scale = torch.tensor([0.1, 3.0, 1.0, 20.0, 0.5, 2.0], dtype=torch.float64)
+    scaled = nn.Parameter(start * scale)
+    with torch.no_grad():
+        slope = h @ start
+        weights[0].grad, weights[1].grad, scaled.grad = slope[:2], slope[2:], slope / scale
+    with uphill(weights, 0.3, adaptive=True), uphill([scaled], 0.3, adaptive=True):
+        to_1e_12(scaled.detach() / scale, torch.cat(weights).detach())
+
+
+def test_a_gradient_of_zero_moves_nothing():
+    # LoRA before its first step: B is 0, so A has no gradient, and B no size.
+    a, b = nn.Parameter(torch.ones(3)), nn.Parameter(torch.zeros(3))
+    a.grad, b.grad = torch.zeros(3), torch.ones(3)
+    with uphill([a, b], 0.5, adaptive=True, eta=0.0) as climbed:
+        assert climbed
+        exactly(a.detach(), torch.ones(3))
+        exactly(b.detach(), torch.zeros(3))
+    a.grad, b.grad = torch.zeros(3), torch.zeros(3)
+    with uphill([a, b], 0.5):
+        exactly(a.detach(), torch.ones(3))
+
+
+def test_with_eta_weights_of_zero_climb_too():
+    b = nn.Parameter(torch.zeros(4))
+    b.grad = torch.ones(4)
+    with uphill([b], 0.5, adaptive=True, eta=0.01):
+        torch.testing.assert_close(b.detach(), torch.full((4,), 0.5 * 0.01**2 / (0.01 * 2)))
+
+
+def test_weights_without_a_gradient_stay_and_do_not_count():
+    moved, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    moved.grad = torch.tensor([3.0, 4.0])
+    with uphill([unused, moved], 5.0):
+        exactly(moved.detach(), torch.tensor([4.0, 5.0]))
+        exactly(unused.detach(), torch.ones(2))
+        assert moved.grad is None
+
+
+def test_nothing_with_a_gradient_is_no_climb():
+    with uphill([nn.Parameter(torch.ones(2))], 5.0) as climbed:
+        assert not climbed
+
+
+def test_a_loss_scale_does_not_change_the_climb():
+    plain, scaled = nn.Parameter(torch.randn(50)), nn.Parameter(torch.empty(50))
+    scaled.data.copy_(plain.data)
+    plain.grad = torch.randn(50)
+    scaled.grad = plain.grad * 2.0**16
+    with uphill([plain], 0.1), uphill([scaled], 0.1):
+        exactly(scaled.detach(), plain.detach())
+
+
+def test_the_norm_of_low_precision_gradients_is_taken_in_fp32():
+    halves = [torch.full((1000,), 0.1).bfloat16(), torch.full((3000,), 0.1).bfloat16()]
+    norm = global_norm(halves)
+    assert norm.dtype == torch.float32
+    torch.testing.assert_close(norm, torch.cat(halves).float().norm())
+
+
+@pytest.mark.parametrize("bad", [torch.inf, -torch.inf, torch.nan])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_gradient_that_is_not_finite_leaves_weights_and_gradients_alone(bad, adaptive):
+    w, v = nn.Parameter(torch.randn(5)), nn.Parameter(torch.randn(5))
+    w.grad, v.grad = torch.randn(5), torch.tensor([1.0, bad, 2.0, 3.0, 4.0])
+    before = [t.detach().clone() for t in (w, v, w.grad, v.grad)]
+    with uphill([w, v], 0.1, adaptive=adaptive, eta=0.01) as climbed:
+        assert not climbed
+        exactly([w.detach(), v.detach(), w.grad, v.grad], before)
+    exactly([w.detach(), v.detach(), w.grad, v.grad], before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_weights_return_bit_for_bit_to_the_same_memory(dtype, error):
+    w = nn.Parameter(torch.randn(20_000).to(dtype))
+    w.grad = torch.randn(20_000).to(dtype)
+    before, address = w.detach().clone(), w.data_ptr()
+    with pytest.raises(error) if error else nullcontext(), uphill([w], 2.0):
+        assert not torch.equal(w, before)
+        if error:
+            raise error
+    exactly(w.detach(), before)
+    assert w.data_ptr() == address
+
+
+def test_an_open_autocast_block_does_not_serve_casts_from_before_the_climb():
+    layer, x = nn.Linear(16, 16), torch.randn(4, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        home = layer(x)
+        home.float().pow(2).sum().backward()
+        with uphill(layer.parameters(), 3.0):
+            there, fresh = layer(x), nn.Linear(16, 16)
+            fresh.load_state_dict(layer.state_dict())
+            exactly(there, fresh(x))
+            assert (there - home).abs().max() > 0.5
+        exactly(layer(x), home)
+
+
+class HostReads(TorchDispatchMode):
+    """Counts how often the host asks the device for a value, as `.item()`, `bool(...)` and `float(...)` do."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_the_host_asks_the_device_once_whether_there_is_a_second_pass(adaptive):
+    weights = [nn.Parameter(torch.randn(3)) for _ in range(5)]
+    for w in weights:
+        w.grad = torch.randn(3)
+    with HostReads() as reads, uphill(weights, 0.1, adaptive=adaptive):
+        pass
+    assert reads.count == 1
+
+
+# A trainer in fp64: TRL's loss is fp32 whatever the model is, so exact comparisons are made on a transformers Trainer.
+
+
+@dataclass
+class Arguments(TrainingArguments):
+    sam_rho: float = 0.0
+    sam_adaptive: bool = False
+    sam_eta: float = 0.0
+
+
+class SAMTrainer(SAMMixin, Trainer):
+    pass
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            self.layers = nn.Sequential(nn.Linear(5, 16), nn.Tanh(), nn.LayerNorm(16), nn.Linear(16, 2)).double()
+            self.never_used = nn.Parameter(torch.ones(3, dtype=torch.float64))
+
+    def forward(self, x, labels):
+        return {"loss": mse_loss(self.layers(x), labels)}
+
+
+def examples(count=16):
+    generator = torch.Generator().manual_seed(5)
+    draw = partial(torch.randn, generator=generator, dtype=torch.float64)
+    return [{"x": draw(5), "labels": draw(2)} for _ in range(count)]
+
+
+def new_trainer(folder, trainer_class=SAMTrainer, **options):
+    settings = {
+        "output_dir": str(folder),
+        "use_cpu": True,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+        "save_strategy": "no",
+        "train_sampling_strategy": "sequential",
+        "lr_scheduler_type": "constant",
+        "learning_rate": 0.05,
+        "weight_decay": 0.1,
+        "max_grad_norm": 0.0,
+        "per_device_train_batch_size": 2,
+        "gradient_accumulation_steps": 4,
+        "max_steps": 10,
+    }
+    return trainer_class(Network(), Arguments(**settings | options), train_dataset=examples())
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw_torch"])
+def test_the_trajectory_is_that_of_pytorch_optimizer(optimizer, adaptive, tmp_path):
+    trainer = new_trainer(tmp_path, optim=optimizer, sam_rho=0.2, sam_adaptive=adaptive)
+    trainer.train()
+
+    model, rows = Network(), examples()
+    names = trainer.get_decay_parameter_names(model)
+    groups = [
+        {"params": [p for n, p in model.named_parameters() if n in names], "weight_decay": 0.1},
+        {"params": [p for n, p in model.named_parameters() if n not in names], "weight_decay": 0.0},
+    ]
+    assert all(group["params"] for group in groups)
+    base = {"sgd": torch.optim.SGD, "adamw_torch": torch.optim.AdamW}[optimizer]
+    oracle = pytorch_optimizer.SAM(groups, base, lr=0.05, rho=0.2, adaptive=adaptive)
+    for step in range(10):
+        window = rows[8 * (step % 2) :][:8]
+
+        def closure(window=window):
+            oracle.zero_grad()
+            loss = model(torch.stack([r["x"] for r in window]), torch.stack([r["labels"] for r in window]))["loss"]
+            loss.backward()
+            return loss
+
+        closure()
+        oracle.step(closure)
+
+    expected = dict(model.named_parameters())
+    assert (expected["layers.0.weight"] - Network().layers[0].weight).abs().max() > 0.05  # it went somewhere
+    for name, weight in trainer.model.named_parameters():
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
+
+
+def test_a_linear_loss_has_no_sharper_place_to_look_from(tmp_path):
+    def steepest(rho):
+        trainer = new_trainer(tmp_path, optim="adamw_torch", sam_rho=rho)
+        trainer.model.forward = lambda x, labels: {"loss": (trainer.model.layers[0](x) * labels.sum()).sum()}
+        trainer.train()
+        return trainer.model.layers[0].weight.detach()
+
+    to_1e_12(steepest(0.5), steepest(0.0))
+
+
+def test_a_step_that_uses_up_its_inputs_is_replayed_with_the_same_ones(tmp_path):
+    class Greedy(Trainer):
+        def training_step(self, model, inputs, num_items_in_batch=None):
+            taken = {name: inputs.pop(name) for name in list(inputs)}
+            return super().training_step(model, taken, num_items_in_batch)
+
+    class SAMGreedy(SAMMixin, Greedy):
+        pass
+
+    greedy, careful = (new_trainer(tmp_path, c, sam_rho=0.2, max_steps=2) for c in (SAMGreedy, SAMTrainer))
+    greedy.train()
+    careful.train()
+    exactly(list(greedy.model.parameters()), list(careful.model.parameters()))
+
+
+def test_weights_that_the_optimizer_does_not_hold_do_not_add_up_two_passes(tmp_path):
+    class Gradients(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model, **_):
+            self.seen = [p.grad.clone() for p in model.layers.parameters()]
+
+    runs = []
+    for rho in (0.0, 1e-300):
+        trainer = new_trainer(tmp_path, sam_rho=rho, max_steps=1)
+        trainer.optimizer = torch.optim.SGD(trainer.model.layers[0].parameters(), lr=0.1)
+        trainer.add_callback(gradients := Gradients())
+        trainer.train()
+        runs.append(gradients.seen)
+    exactly(*runs)
+
+
+def run_with_a_loss_scale(folder, scale, **options):
+    trainer = new_trainer(folder, optim="sgd", sam_rho=0.2, max_steps=4, **options)
+    if scale:
+        scaler = trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        # What accelerate does before it clips, if the mixed precision is fp16 (which on a CPU it can't be).
+        trainer.accelerator.unscale_gradients = lambda: scaler.unscale_(trainer.optimizer.optimizer)
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.1])
+def test_with_a_loss_scaler_the_trajectory_is_the_same(clip, tmp_path):
+    plain, scaled = (run_with_a_loss_scale(tmp_path, scale, max_grad_norm=clip) for scale in (None, 2.0**16))
+    to_1e_12(list(scaled.model.parameters()), list(plain.model.parameters()))
+    assert scaled.gradient_evaluations == 8
+
+
+def overflowing(trainer, first_pass):
+    """Makes the gradient infinite in each first pass, or in each second one."""
+    seen = SimpleNamespace(passes=0)
+
+    def overflow(gradient):
+        seen.passes += 1
+        return gradient * torch.inf if (seen.passes % 2 == 1) == first_pass else gradient
+
+    trainer.model.layers[0].weight.register_hook(overflow)
+    trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    return trainer
+
+
+def test_an_overflow_in_the_first_pass_is_the_scalers_skipped_step_without_a_second_pass(tmp_path):
+    trainer = new_trainer(tmp_path, optim="sgd", sam_rho=0.2, max_steps=1, gradient_accumulation_steps=1)
+    overflowing(trainer, first_pass=True).train()
+    exactly(list(trainer.model.parameters()), list(Network().parameters()))
+    assert trainer.gradient_evaluations == 1
+
+
+def test_an_overflow_in_the_second_pass_is_the_scalers_skipped_step(tmp_path):
+    trainer = new_trainer(tmp_path, optim="sgd", sam_rho=0.2, max_steps=1, gradient_accumulation_steps=1)
+    overflowing(trainer, first_pass=False).train()
+    exactly(list(trainer.model.parameters()), list(Network().parameters()))
+    assert trainer.gradient_evaluations == 2
+    assert trainer.accelerator.scaler.get_scale() == 2.0

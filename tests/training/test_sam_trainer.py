@@ -1,0 +1,478 @@
+"""`SAMSFTTrainer` against `SFTTrainer`: what must be the same, what must differ, and what is refused."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from trl import SFTConfig, SFTTrainer
+
+from hf_knowlearn.training import SAMSFTTrainer
+
+# A climb so short that it moves no fp32 weight: both passes are then at the same place, and must do the same.
+NOWHERE = 1e-30
+
+
+def assert_equal(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def assert_close(ours, theirs, atol):
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=atol)
+
+
+def losses(trainer):
+    """What was logged at each step."""
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+class Recorder(TrainerCallback):
+    """The weights at each moment at which a callback may look at them, save them or evaluate them."""
+
+    def __init__(self, weights_of):
+        self.weights_of, self.begin, self.substep, self.end = weights_of, [], [], []
+
+    def on_step_begin(self, args, state, control, model, **_):
+        self.begin.append(self.weights_of(model))
+
+    def on_substep_end(self, args, state, control, model, **_):
+        self.substep.append(self.weights_of(model))
+
+    def on_step_end(self, args, state, control, model, **_):
+        self.end.append(self.weights_of(model))
+
+
+def count_forwards(trainer, on_forward=lambda count: None):
+    forwards = SimpleNamespace(count=0)
+
+    def hook(*_):
+        forwards.count += 1
+        on_forward(forwards.count)
+
+    forwards.remove = trainer.model.register_forward_pre_hook(hook).remove
+    return forwards
+
+
+# rho = 0
+
+
+@pytest.mark.parametrize(("accumulation", "batch"), [(1, 8), (4, 2)])
+def test_with_rho_0_it_is_sfttrainer_bit_for_bit(accumulation, batch, new_trainer, new_model, weights_of):
+    runs = []
+    for trainer_class in (SFTTrainer, SAMSFTTrainer):
+        trainer = new_trainer(
+            trainer_class,
+            new_model(dropout=0.3),
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulation,
+            neftune_noise_alpha=5,
+        )
+        trainer.train()
+        runs.append((trainer, torch.get_rng_state(), torch.rand(3)))
+    (plain, plain_rng, plain_draw), (ours, our_rng, our_draw) = runs
+    assert_equal(weights_of(ours.model), weights_of(plain.model))
+    assert losses(ours) == losses(plain)
+    assert torch.equal(our_rng, plain_rng)
+    assert torch.equal(our_draw, plain_draw)
+    assert ours.gradient_evaluations == 3
+
+
+# rho > 0
+
+
+@pytest.mark.parametrize(("accumulation", "batch"), [(1, 8), (4, 2)])
+def test_dropout_and_noise_are_replayed_and_leave_the_generators_where_they_were(
+    accumulation, batch, new_trainer, new_model, weights_of
+):
+    runs = []
+    for rho in (0.0, NOWHERE):
+        trainer = new_trainer(
+            model=new_model(dropout=0.3),
+            sam_rho=rho,
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulation,
+            neftune_noise_alpha=5,
+        )
+        trainer.train()
+        runs.append((trainer, torch.get_rng_state()))
+    (plain, plain_rng), (ours, our_rng) = runs
+    assert ours.gradient_evaluations == 6
+    assert_equal(weights_of(ours.model), weights_of(plain.model))
+    assert torch.equal(our_rng, plain_rng)
+
+
+def test_a_second_pass_that_draws_more_leaves_the_generators_where_the_first_did(new_trainer):
+    states = []
+    for rho in (0.0, 0.1):
+        trainer = new_trainer(sam_rho=rho, max_steps=1)
+        count_forwards(trainer, lambda count: torch.rand(count))  # 1 number in the first pass, 2 in the second
+        trainer.train()
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
+def test_the_first_step_already_differs_from_the_plain_one(new_trainer, weights_of):
+    plain, sam = Recorder(weights_of), Recorder(weights_of)
+    new_trainer(callbacks=[plain], max_steps=1).train()
+    new_trainer(callbacks=[sam], max_steps=1, sam_rho=0.5).train()
+    assert_equal(sam.begin[0], plain.begin[0])
+    for name, weight in sam.end[0].items():
+        assert (weight - plain.end[0][name]).abs().max() > 1e-3, name
+
+
+def test_callbacks_never_see_the_climbed_weights(new_trainer, weights_of):
+    seen = Recorder(weights_of)
+    new_trainer(
+        callbacks=[seen], sam_rho=5.0, per_device_train_batch_size=2, gradient_accumulation_steps=4, learning_rate=1e-8
+    ).train()
+    assert len(seen.substep) == 7  # windows of 4, 4 and 2 micro-batches
+    for weights in seen.begin + seen.substep + seen.end:
+        assert_close(weights, seen.begin[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"sam_adaptive": True, "sam_rho": 2.0}, {"max_grad_norm": 0.5}])
+def test_how_a_window_is_cut_does_not_matter(options, new_trainer, weights_of):
+    # 20 rows in windows of 8: two full ones and one of 4; labels are ragged, so micro-batches weigh differently
+    results = []
+    for accumulation in (1, 2, 4):
+        trainer = new_trainer(
+            **{"sam_rho": 0.5, "optim": "sgd", "learning_rate": 0.2} | options,
+            per_device_train_batch_size=8 // accumulation,
+            gradient_accumulation_steps=accumulation,
+            max_steps=6,
+        )
+        before = weights_of(trainer.model)
+        trainer.train()
+        results.append(weights_of(trainer.model))
+    assert (results[0]["lm_head.weight"] - before["lm_head.weight"]).abs().max() > 0.005
+    assert_close(results[1], results[0], atol=2e-6)
+    assert_close(results[2], results[0], atol=2e-6)
+
+
+@pytest.mark.parametrize(("rho", "passes"), [(0.0, 1), (0.1, 2)])
+def test_each_micro_batch_runs_once_a_pass(rho, passes, new_trainer):
+    trainer = new_trainer(sam_rho=rho, per_device_train_batch_size=2, gradient_accumulation_steps=4)
+    forwards = count_forwards(trainer)
+    trainer.train()
+    assert forwards.count == passes * (4 + 4 + 2)
+    assert trainer.gradient_evaluations == passes * 3
+    forwards.count = 0
+    trainer.train()  # counted for each run
+    assert forwards.count == passes * (4 + 4 + 2)
+    assert trainer.gradient_evaluations == passes * 3
+
+
+def test_processes_wait_for_each_other_once_a_pass(new_trainer):
+    def deferrals(**options):
+        trainer = new_trainer(
+            sam_rho=0.1, per_device_train_batch_size=2, gradient_accumulation_steps=4, max_steps=1, **options
+        )
+        models = []
+        no_sync = trainer.accelerator.no_sync
+        trainer.accelerator.no_sync = lambda model: models.append(model) or no_sync(model)
+        trainer.train()
+        assert all(model is trainer.model_wrapped for model in models)
+        return len(models)
+
+    assert deferrals() == 2 * 3
+    assert deferrals(accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": True}}) == 0
+
+
+class LossRecorder(SAMSFTTrainer):
+    """Keeps, for each micro-batch of each pass, what its loss was and the weights it should have been taken at."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        weights = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
+        kept = dict(inputs)
+        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        self.__dict__.setdefault("seen", []).append((weights, kept, num_items_in_batch, loss.item()))
+        return loss
+
+
+def test_under_autocast_the_second_pass_runs_at_the_climbed_weights(new_trainer, new_model):
+    trainer = new_trainer(LossRecorder, bf16=True, sam_rho=3.0, max_steps=1, gradient_accumulation_steps=2)
+    trainer.train()
+    fresh = new_trainer(model=new_model(), bf16=True, per_device_train_batch_size=8)
+    fresh.model.train()
+    assert len(trainer.seen) == 4
+    for weights, inputs, num_items, loss in trainer.seen:
+        fresh.model.load_state_dict(weights)
+        with torch.autocast("cpu", torch.bfloat16):
+            expected = fresh.compute_loss(fresh.model, inputs, num_items_in_batch=num_items).item()
+        assert loss == pytest.approx(expected, rel=1e-6)
+    for first, second in zip(trainer.seen[:2], trainer.seen[2:], strict=True):
+        distance = sum(float((second[0][n] - first[0][n]).pow(2).sum()) for n in first[0]) ** 0.5
+        assert distance == pytest.approx(3.0, rel=1e-4)
+        assert second[3] > first[3] + 0.1
+
+
+def test_what_is_logged_is_the_first_pass(new_trainer):
+    options = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+    plain = new_trainer(SFTTrainer, **options)
+    plain.train()
+    sam = new_trainer(sam_rho=2.0, **options)
+    sam.train()
+    first_plain, first_sam = losses(plain)[0], losses(sam)[0]
+    assert first_sam.pop("grad_norm") != first_plain.pop("grad_norm")  # it is the gradient that the step uses
+    assert first_sam == first_plain
+    assert {"loss", "entropy", "mean_token_accuracy", "num_tokens"} <= first_sam.keys()
+    assert [entry["num_tokens"] for entry in losses(sam)] == [entry["num_tokens"] for entry in losses(plain)]
+    assert losses(sam)[1]["loss"] != losses(plain)[1]["loss"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("forward", [5, 6])  # the first or a later micro-batch of the second pass
+def test_after_an_error_in_the_second_pass_the_weights_are_clean(error, forward, new_trainer, weights_of):
+    trainer = new_trainer(sam_rho=2.0, per_device_train_batch_size=2, gradient_accumulation_steps=4)
+    before = weights_of(trainer.model)
+
+    def fail(count):
+        if count == forward:
+            assert (weights_of(trainer.model)["lm_head.weight"] - before["lm_head.weight"]).abs().max() > 0.01
+            raise error("in the second pass")
+
+    count_forwards(trainer, fail)
+    with pytest.raises(error, match="in the second pass"):
+        trainer.train()
+    assert_equal(weights_of(trainer.model), before)
+    assert len(trainer._metrics["train"]["entropy"]) == 4
+    assert trainer.gradient_evaluations == 1
+
+
+def test_a_run_that_broke_off_inside_a_window_leaves_nothing_to_the_next(new_trainer, weights_of):
+    options = {"sam_rho": 0.5, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "max_steps": 1}
+    unbroken = new_trainer(**options)
+    unbroken.train()
+
+    def fail(count):
+        if count == 3:
+            raise RuntimeError("in the first pass")
+
+    trainer = new_trainer(**options)
+    forwards = count_forwards(trainer, fail)
+    with pytest.raises(RuntimeError, match="in the first pass"):
+        trainer.train()
+    forwards.remove()
+    trainer.train()
+    assert_equal(weights_of(trainer.model), weights_of(unbroken.model))
+
+
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+def test_a_gradient_that_is_not_finite_makes_a_plain_step(bad, new_trainer, weights_of):
+    def step(rho):
+        trainer = new_trainer(sam_rho=rho, optim="sgd", max_grad_norm=0.0, max_steps=1, gradient_accumulation_steps=2)
+        poison = torch.ones(32)
+        poison[5] = bad
+        trainer.model.model.norm.weight.register_hook(lambda gradient: gradient * poison)
+        forwards = count_forwards(trainer)
+        trainer.train()
+        assert forwards.count == 2
+        assert trainer.gradient_evaluations == 1
+        return weights_of(trainer.model)
+
+    plain, sam = step(0.0), step(0.5)
+    assert not plain["model.norm.weight"].isfinite().all()
+    torch.testing.assert_close(sam, plain, rtol=0, atol=0, equal_nan=True)
+
+
+# Kill and resume
+
+
+@pytest.mark.parametrize("restore_callbacks", [False, True])
+def test_kill_and_resume_equals_an_unbroken_run(restore_callbacks, new_trainer, new_model, weights_of, tmp_path):
+    class Kill(TrainerCallback):
+        def on_step_begin(self, args, state, control, **_):
+            if state.global_step == 3:
+                raise KeyboardInterrupt
+
+    def trainer(folder, **options):
+        return new_trainer(
+            model=new_model(dropout=0.3),
+            output_dir=str(tmp_path / folder),
+            sam_rho=0.5,
+            per_device_train_batch_size=2,
+            gradient_accumulation_steps=4,
+            max_steps=4,
+            save_strategy="steps",
+            save_steps=2,
+            save_only_model=False,
+            restore_callback_states_from_checkpoint=restore_callbacks,
+            **options,
+        )
+
+    unbroken = trainer("unbroken")
+    unbroken.train()
+    with pytest.raises(KeyboardInterrupt):
+        trainer("killed", callbacks=[Kill()]).train()
+    resumed = trainer("killed")
+    resumed.train(resume_from_checkpoint=True)
+    assert_equal(weights_of(resumed.model), weights_of(unbroken.model))
+    assert resumed.gradient_evaluations == unbroken.gradient_evaluations == 8
+    for entry in losses(resumed) + losses(unbroken):
+        del entry["num_tokens"]  # TRL counts from 0 again after a resume
+    assert losses(resumed) == losses(unbroken)
+
+
+def test_steps_of_a_plain_trainer_count_one_each_after_a_resume(new_trainer):
+    new_trainer(SFTTrainer, max_steps=2, save_strategy="steps", save_steps=2).train()
+    sam = new_trainer(sam_rho=0.5, max_steps=4, save_strategy="steps", save_steps=4)
+    sam.train(resume_from_checkpoint=True)
+    assert sam.gradient_evaluations == 2 * 1 + 2 * 2
+
+
+# Adapters
+
+
+def lora(**options):
+    return LoraConfig(r=4, target_modules=["q_proj", "v_proj"], **options)
+
+
+@pytest.mark.parametrize("base", [torch.float32, torch.bfloat16])
+def test_lora_climbs_in_fp32_and_leaves_the_base_alone(base, new_trainer, new_model, weights_of):
+    model = new_model(dtype=base)
+    before = weights_of(model)
+    trainer = new_trainer(LossRecorder, model, peft_config=lora(), sam_rho=0.5, bf16=base == torch.bfloat16)
+    trainer.train()
+    after = weights_of(trainer.model)
+    adapter = {name: weight for name, weight in after.items() if "lora_" in name}
+    rest = {name: weight for name, weight in after.items() if name not in adapter}
+    assert {weight.dtype for weight in adapter.values()} == {torch.float32}
+    assert all((weight != 0).any() for name, weight in adapter.items() if "lora_B" in name)
+    prefix = "base_model.model."
+    assert_equal({n.removeprefix(prefix).replace("base_layer.", ""): w for n, w in rest.items()}, before)
+    first, second = trainer.seen[0][0], trainer.seen[1][0]
+    moved = {name for name in first if not torch.equal(first[name], second[name])}
+    assert moved == {name for name in adapter if "lora_B" in name}  # at the start only B has a gradient
+
+
+def test_lora_dropout_is_replayed(new_trainer, new_model, weights_of):
+    runs = []
+    for rho in (0.0, NOWHERE):
+        trainer = new_trainer(model=new_model(), peft_config=lora(lora_dropout=0.5), sam_rho=rho)
+        trainer.train()
+        runs.append(weights_of(trainer.model))
+    assert_equal(*runs)
+
+
+def quantised(model):
+    model.is_loaded_in_4bit = True  # all that TRL looks at before it casts the adapter to bf16
+    return model
+
+
+def test_the_adapter_of_a_quantised_model_is_brought_back_to_fp32_and_said_once(new_trainer, new_model, caplog):
+    with caplog.at_level(logging.WARNING, logger="hf_knowlearn.training"):
+        trainer = new_trainer(model=quantised(new_model()), peft_config=lora(), sam_rho=0.1)
+    trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    assert len(trained) == 8
+    assert {weight.dtype for weight in trained} == {torch.float32}
+    said = [record for record in caplog.records if record.name == "hf_knowlearn.training"]
+    assert len(said) == 1
+    assert "8 tensors are float32 again" in said[0].getMessage()
+    trainer.train()
+    assert {state["exp_avg"].dtype for state in trainer.optimizer.state.values()} == {torch.float32}
+
+
+def test_with_rho_0_the_adapter_of_a_quantised_model_stays_as_trl_leaves_it(new_trainer, new_model, caplog):
+    trainer = new_trainer(model=quantised(new_model()), peft_config=lora())
+    assert {w.dtype for w in trainer.model.parameters() if w.requires_grad} == {torch.bfloat16}
+    assert not [record for record in caplog.records if record.name == "hf_knowlearn.training"]
+
+
+# Refusals
+
+
+def test_deepspeed_is_refused(new_trainer, monkeypatch):
+    make_accelerator = Trainer.create_accelerator_and_postprocess
+
+    def pretend(self):  # DeepSpeed is not installed
+        make_accelerator(self)
+        self.is_deepspeed_enabled = True
+
+    monkeypatch.setattr(Trainer, "create_accelerator_and_postprocess", pretend)
+    with pytest.raises(ValueError, match=r"(?s)sam_rho=0.1.*DeepSpeed: it steps inside backward.*DDP or FSDP2"):
+        new_trainer(sam_rho=0.1)
+    new_trainer(sam_rho=0.0)
+
+
+def test_fsdp1_is_refused_and_fsdp2_is_not(new_trainer, monkeypatch):
+    plugin = SimpleNamespace(fsdp_version=1, activation_checkpointing=False, state_dict_type="FULL_STATE_DICT")
+    monkeypatch.setattr(AcceleratorState, "fsdp_plugin", plugin, raising=False)
+    with pytest.raises(ValueError, match=r"FSDP1: .*Set fsdp_version: 2, or set sam_rho: 0"):
+        new_trainer(sam_rho=0.1)
+    new_trainer(sam_rho=0.0)
+    plugin.fsdp_version = 2
+    assert new_trainer(sam_rho=0.1).is_fsdp_enabled
+
+
+class AdaLomo(torch.optim.SGD):
+    """Stands for an optimizer by its name, as transformers would be handed it."""
+
+
+@pytest.mark.parametrize("optim", ["lomo", "adalomo", "galore_adamw_layerwise", "apollo_adamw_layerwise"])
+def test_optimizers_that_step_inside_backward_are_refused(optim, new_trainer):
+    with pytest.raises(ValueError, match=rf"optimizer {optim}: it updates the weights during backward.*adamw_torch"):
+        new_trainer(sam_rho=0.1, optim=optim)
+    new_trainer(sam_rho=0.0, optim=optim)
+
+
+def test_an_optimizer_object_that_steps_inside_backward_is_refused(new_trainer, new_model):
+    model = new_model()
+    lomo, sgd = AdaLomo(model.parameters()), torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="optimizer AdaLomo: it updates the weights during backward"):
+        new_trainer(model=model, sam_rho=0.1, optimizers=(lomo, None))
+    new_trainer(model=model, sam_rho=0.1, optim="lomo", optimizers=(sgd, None))  # `optim` is then not used
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_trained_weights_of_sixteen_bits_are_refused(dtype, new_trainer, new_model):
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(ValueError, match=rf"trained weights in {name} \(model.embed_tokens.weight and 20 others\)"):
+        new_trainer(model=new_model(dtype=dtype), sam_rho=0.1)
+    new_trainer(model=new_model(dtype=dtype), sam_rho=0.0)
+
+
+def test_an_adapter_of_sixteen_bits_on_a_base_that_is_not_quantised_is_refused(new_trainer, new_model):
+    model = get_peft_model(new_model(dtype=torch.bfloat16), lora(), autocast_adapter_dtype=False)
+    with pytest.raises(ValueError, match=r"trained weights in bfloat16 .*lora_A.*LoRA adapter that PEFT keeps"):
+        new_trainer(model=model, sam_rho=0.1)
+
+
+def test_all_that_is_wrong_is_said_at_once(new_trainer, new_model):
+    with pytest.raises(ValueError, match=r"(?s)optimizer lomo: .*\ntrained weights in bfloat16"):
+        new_trainer(model=new_model(dtype=torch.bfloat16), sam_rho=0.1, optim="lomo")
+
+
+def test_data_parallel_is_refused(new_trainer, monkeypatch):
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: 2))
+    with pytest.raises(ValueError, match=r"DataParallel.*accelerate launch"):
+        new_trainer(sam_rho=0.1)
+
+
+def test_a_config_without_sam_is_refused(new_model, rows, tokenizer, tmp_path):
+    plain = SFTConfig(str(tmp_path), use_cpu=True, bf16=False, activation_checkpointing=False)
+    for args in (plain, None):
+        with pytest.raises(ValueError, match=rf"args: expected a SAMConfig, got {type(args).__name__}"):
+            SAMSFTTrainer(new_model(), args, train_dataset=rows, processing_class=tokenizer)
+
+
+# Rows as they come
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "Mara Venn was born in Ostel.", "document_id": "mara", "view": "as_written"},
+        {"prompt": "Where was Mara Venn born?", "completion": " In Ostel.", "document_id": "mara", "view": "asked"},
+    ],
+)
+def test_rows_of_text_and_of_prompts_are_learned(row, new_trainer):
+    dataset = Dataset.from_list([row] * 16)
+    trainer = new_trainer(train_dataset=dataset, sam_rho=0.05, max_steps=8)
+    trainer.train()
+    first, *_, last = losses(trainer)
+    assert last["loss"] < first["loss"] / 2
