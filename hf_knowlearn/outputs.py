@@ -1,0 +1,124 @@
+"""The output folder of a run: whose it is, whether it is finished, and files that appear whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hf_knowlearn.recall.report import Report, draw, to_markdown
+
+RECIPE, REPORT = "recipe.yaml", "report.json"
+MARK = "# The options of a run of knowlearn, which lies in this folder.\n"
+# All that a run writes. Whatever else lies in its folder is not ours to delete.
+ANSWERS = ("answers.before.jsonl", "answers.after.jsonl")
+OURS = (RECIPE, *ANSWERS, "checkpoints", "model", "report.md", "recall.png", REPORT)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Within the block, write to the path that is given; when it ends well, that file or folder becomes `path`."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield draft
+        if path.is_dir() or draft.is_dir():
+            _delete(path)
+        os.replace(draft, path)
+    finally:
+        _delete(draft)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def is_finished(folder: Path, recipe: Mapping[str, Any], overwrite: bool) -> bool:
+    """Whether `folder` holds the finished run of `recipe`. Looks, and changes nothing.
+
+    Raises:
+        ValueError: the folder holds another recipe's run and `overwrite` is not set; or what it holds is no run of
+            ours, which `overwrite` does not delete either.
+    """
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        why = "can't be written" if place.is_dir() else "is no folder"
+        raise ValueError(f"output_dir={str(folder)!r} can't be made: {str(place)!r} {why}. Choose another.")
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
+    text = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else ""
+    if not text.startswith(MARK):
+        raise ValueError(
+            f"output_dir={str(folder)!r} is not empty and no run of knowlearn (it holds no {RECIPE} that a run wrote):"
+            f" choose a folder that is new or empty."
+        )
+    if overwrite:
+        return False
+    there = yaml.safe_load(text)
+    differ = [
+        f"  {key}: {there.get(key, '(not set)')!r} there, {recipe.get(key, '(not set)')!r} now"
+        for key in sorted({*there, *recipe})
+        if there.get(key, "(not set)") != recipe.get(key, "(not set)")
+    ]
+    if differ:
+        raise ValueError(
+            f"output_dir={str(folder)!r} holds the run of another recipe. These keys differ:\n"
+            + "\n".join(differ)
+            + "\nChoose another folder, or pass --overwrite to delete that run."
+        )
+    return (folder / REPORT).is_file()
+
+
+def claim(folder: Path, recipe: Mapping[str, Any], overwrite: bool) -> None:
+    """Make `folder` the place of the run of `recipe`: marked, and without the run before if `overwrite`."""
+    if overwrite:
+        for name in OURS[::-1]:  # the mark last, so that it can be done again if it is cut short
+            _delete(folder / name)
+    write(folder / RECIPE, MARK + yaml.safe_dump(dict(recipe), sort_keys=True, allow_unicode=True))
+
+
+@contextmanager
+def no_empty_folders(folder: Path) -> Iterator[None]:
+    """If the block fails, the folders that it made at and below `folder` are gone again, where they are empty."""
+    there = {path for path in (*folder.rglob("*"), folder, *folder.parents) if path.exists()}
+    try:
+        yield
+    except BaseException:
+        below = sorted(folder.rglob("*"), reverse=True)
+        for path in [path for path in (*below, folder, *folder.parents) if path not in there and path.is_dir()]:
+            with suppress(OSError):  # not empty, so not to be deleted
+                path.rmdir()
+        raise
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint in `folder` that was written to its end: the trainer's state is what is written last."""
+    whole = [path.parent for path in folder.glob("checkpoint-[0-9]*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.partition("-")[2]))) if whole else None
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """report.md and recall.png, then report.json: a folder that holds the last one holds a finished run."""
+    write(folder / "report.md", to_markdown(report))
+    with replacing(folder / "recall.png") as draft:
+        draw(report, draft)
+    write(folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_report(folder: Path) -> Report:
+    """The report of the finished run that `folder` holds."""
+    report: Report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    return report

@@ -1,0 +1,185 @@
+"""The output folder: whose it is, what becomes of it, and that nothing in it is half written."""
+
+from pathlib import Path
+
+import pytest
+
+from hf_knowlearn import outputs
+
+RECIPE = {
+    "documents": "docs",
+    "seed": 1,
+    "learning_rate": 2e-4,
+    "lora_target_modules": ["all-linear"],
+    "revision": None,
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder claimed for RECIPE, with a checkpoint."""
+    folder = tmp_path / "deep" / "run"
+    outputs.claim(folder, RECIPE, overwrite=False)
+    checkpoint = folder / "checkpoints" / "checkpoint-10"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text("{}")
+    return folder
+
+
+def finish(folder: Path) -> None:
+    (folder / "report.json").write_text("{}")
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
+# Writing
+
+
+class Stop(Exception):
+    """Anything that ends a process while it writes."""
+
+
+def write_and_stop(path: Path, kind: str, stop: bool) -> None:
+    with outputs.replacing(path) as draft:
+        if kind == "folder":
+            draft.mkdir()
+            (draft / "part").write_text("new")
+        else:
+            draft.write_text("new")
+        if stop:
+            raise Stop
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("before", [None, "file", "folder"])
+def test_a_path_is_written_whole_or_stays_as_it_was(tmp_path: Path, kind: str, before: str | None):
+    path = tmp_path / "place"
+    if before:
+        write_and_stop(path, before, stop=False)
+        ((path / "part") if before == "folder" else path).write_text("old")
+    was = everything(tmp_path)
+    with pytest.raises(Stop):
+        write_and_stop(path, kind, stop=True)
+    assert everything(tmp_path) == was
+    write_and_stop(path, kind, stop=False)
+    assert everything(tmp_path) == {"file": {"place": b"new"}, "folder": {"place": None, "place/part": b"new"}}[kind]
+
+
+def test_text_is_written_in_utf_8_into_a_folder_made_for_it(tmp_path: Path):
+    outputs.write(tmp_path / "new" / "file.txt", "Ormel – Tärn")
+    assert (tmp_path / "new" / "file.txt").read_bytes() == "Ormel – Tärn".encode()
+
+
+@pytest.mark.parametrize("existing", ["", "run", "run/kept"])
+def test_a_block_that_fails_leaves_no_empty_folders_and_takes_none_that_were_there(tmp_path: Path, existing: str):
+    (tmp_path / existing).mkdir(parents=True, exist_ok=True)
+
+    def make_and_stop(*names: str) -> None:
+        with outputs.no_empty_folders(tmp_path / "run"):
+            (tmp_path / "run" / "checkpoints" / "deeper").mkdir(parents=True)
+            for name in names:
+                (tmp_path / "run" / "checkpoints" / name).touch()
+            raise Stop
+
+    was = everything(tmp_path)
+    with pytest.raises(Stop):
+        make_and_stop()
+    assert everything(tmp_path) == was
+    with pytest.raises(Stop):
+        make_and_stop("file")
+    assert (tmp_path / "run" / "checkpoints" / "file").is_file()
+
+
+# Whose it is
+
+
+def test_a_new_or_empty_folder_is_free_and_looking_makes_none(tmp_path: Path):
+    assert not outputs.is_finished(tmp_path, RECIPE, overwrite=False)
+    assert not outputs.is_finished(tmp_path / "a" / "b", RECIPE, overwrite=False)
+    assert everything(tmp_path) == {}
+
+
+def test_the_same_recipe_goes_on_until_it_is_finished(run: Path):
+    assert not outputs.is_finished(run, RECIPE, overwrite=False)
+    finish(run)
+    assert outputs.is_finished(run, RECIPE, overwrite=False)
+    assert not outputs.is_finished(run, RECIPE, overwrite=True)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_another_recipe_is_refused_with_the_keys_that_differ(run: Path, finished: bool):
+    if finished:
+        finish(run)
+    was = everything(run)
+    other = {**RECIPE, "seed": 2, "views": "formats"}
+    del other["documents"]
+    with pytest.raises(ValueError, match="holds the run of another recipe") as refusal:
+        outputs.is_finished(run, other, overwrite=False)
+    assert str(refusal.value).splitlines()[1:] == [
+        "  documents: 'docs' there, '(not set)' now",
+        "  seed: 1 there, 2 now",
+        "  views: '(not set)' there, 'formats' now",
+        "Choose another folder, or pass --overwrite to delete that run.",
+    ]
+    assert everything(run) == was
+
+
+def test_to_set_an_option_to_null_is_not_the_same_as_to_leave_it_out(run: Path):
+    with pytest.raises(ValueError, match="max_length: '\\(not set\\)' there, None now"):
+        outputs.is_finished(run, {**RECIPE, "max_length": None}, overwrite=False)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("file", ["notes.txt", "report.json", "recipe.yaml"])
+def test_a_folder_that_holds_something_else_is_refused_even_to_overwrite(tmp_path: Path, file: str, overwrite: bool):
+    (tmp_path / file).write_text("documents: docs")  # a recipe that the user wrote is not the mark of a run
+    with pytest.raises(ValueError, match="is not empty and no run of knowlearn"):
+        outputs.is_finished(tmp_path, RECIPE, overwrite)
+    assert list(everything(tmp_path)) == [file]
+
+
+def test_a_folder_that_cannot_be_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ValueError, match=r"run'|file' can't be made: '\S+/file' is no folder"):
+            outputs.is_finished(folder, RECIPE, overwrite=False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match=f"can't be made: '{tmp_path}' can't be written"):
+        outputs.is_finished(tmp_path / "run", RECIPE, overwrite=False)
+
+
+def test_to_overwrite_deletes_the_run_and_nothing_else(run: Path):
+    finish(run)
+    (run / "my_notes.txt").touch()
+    (run / "model").mkdir()
+    (run / "model" / "weights").touch()
+    outputs.claim(run, {"seed": 2}, overwrite=True)
+    assert set(everything(run)) == {"recipe.yaml", "my_notes.txt"}
+    assert not outputs.is_finished(run, {"seed": 2}, overwrite=False)
+
+
+def test_to_claim_without_overwriting_keeps_the_checkpoints(run: Path):
+    was = everything(run)
+    outputs.claim(run, RECIPE, overwrite=False)
+    assert everything(run) == was
+
+
+# Checkpoints
+
+
+def test_the_last_checkpoint_is_the_last_that_is_whole(run: Path):
+    folder = run / "checkpoints"
+    assert outputs.last_checkpoint(folder) == str(folder / "checkpoint-10")
+    for step in (9, 100):
+        (folder / f"checkpoint-{step}").mkdir()
+        (folder / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    (folder / "checkpoint-200").mkdir()  # cut off: the trainer's state is written last
+    (folder / "checkpoint-200" / "model.safetensors").touch()
+    assert outputs.last_checkpoint(folder) == str(folder / "checkpoint-100")
+
+
+def test_without_checkpoints_there_is_no_last(tmp_path: Path):
+    assert outputs.last_checkpoint(tmp_path) is None
+    assert outputs.last_checkpoint(tmp_path / "nowhere") is None
