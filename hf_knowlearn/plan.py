@@ -1,0 +1,188 @@
+"""The plan of a run: which rows are read in which optimizer step, laid out before training starts.
+
+Rows are `prompt` and `completion`; a document's prompt is empty, so documents and questions share a batch and each is
+learned by the loss on its completion (documents on every token, questions on the answer: arXiv 2402.12847, §3). Every
+step holds the same share of replay, and no row ever leaves a step, so that order needs no state to be resumed.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hf_knowlearn.documents import Document, Question, cut, read_documents, read_questions
+from hf_knowlearn.paths import RECIPES
+from hf_knowlearn.views import View, as_written, format_views
+
+if TYPE_CHECKING:
+    from hf_knowlearn.recipe import TeachArguments
+    from hf_knowlearn.worlds.frozen import Split
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, str]
+Lengths = Callable[[list[str]], list[int]]
+
+SHOWN = 20  # problems told of, at most
+SHORTEST_PART = 8  # tokens; a format whose layout leaves less room than this is not cut for any further
+
+
+def documents_from(source: str | None) -> list[Document]:
+    """The documents that an option names: none, `world:SPLIT`, or a path."""
+    if source is None:
+        return []
+    split = _world(source)
+    return split.documents() if split else read_documents(Path(source))
+
+
+def questions_from(source: str | None) -> list[Question]:
+    """The questions that an option names: none, `world:SPLIT`, or a path."""
+    if source is None:
+        return []
+    split = _world(source)
+    return split.questions() if split else read_questions(Path(source))
+
+
+def _world(source: str) -> "Split | None":
+    if not source.startswith("world:"):
+        return None
+    from hf_knowlearn.worlds.frozen import read_world
+
+    splits = read_world(RECIPES / "world.yaml")
+    name = source.removeprefix("world:")
+    if name not in splits:
+        raise ValueError(f"{source!r} names no split of the world in {RECIPES / 'world.yaml'}: {', '.join(splits)}.")
+    return splits[name]
+
+
+def tell(
+    documents: Iterable[Document],
+    arguments: "TeachArguments",
+    lengths: Lengths,
+    limit: int | None,
+    seed: int,
+) -> list[list[View]]:
+    """The views of every document, or of its parts if it is long: a list for each, in the order they are read.
+
+    Args:
+        lengths: tokens of each of some texts.
+        limit: tokens that a view may have; a part whose layout takes it past this is cut once more. None: no limit.
+    """
+    told: list[list[View]] = []
+    problems = []
+    for document in documents:
+        try:
+            told.extend(_views_that_fit(document, arguments, lengths, limit, seed))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        more = [f"... and {len(problems) - SHOWN} more."] if len(problems) > SHOWN else []
+        raise ValueError("\n".join(problems[:SHOWN] + more))
+    return told
+
+
+def _views_that_fit(
+    document: Document, arguments: "TeachArguments", lengths: Lengths, limit: int | None, seed: int
+) -> list[list[View]]:
+    size = min(arguments.part_tokens, limit or arguments.part_tokens)
+    while size >= SHORTEST_PART:
+        # A run of white space longer than a part is no part: there is nothing in it to learn.
+        parts = [part for part in cut(document, lambda text: lengths([text])[0], size) if part.text.strip()]
+        views = [_views(part, arguments, seed) for part in parts]
+        if limit is None or max(lengths([view.text for of_part in views for view in of_part])) <= limit:
+            return views
+        size = size * 3 // 4
+    raise ValueError(f"Document {document.id!r} can't be told within {limit} tokens: raise max_length.")
+
+
+def _views(part: Document, arguments: "TeachArguments", seed: int) -> list[View]:
+    if arguments.views == "as_written":
+        return [as_written(part)]
+    return format_views(part, arguments.num_views, seed)
+
+
+def steps_for(told: Sequence[object], epochs: float, batch: int, replayed: int) -> int:
+    """Optimizer steps in which every document is told `epochs` times."""
+    return max(1, round(epochs * len(told) / (batch - replayed)))
+
+
+def plan(
+    told: Sequence[Sequence[View]],
+    replay_documents: Sequence[View],
+    replay_questions: Sequence[Question],
+    *,
+    steps: int,
+    batch: int,
+    replayed: int,
+    question_prompt: Callable[[str], str],
+    seed: int,
+) -> list[Row]:
+    """The rows of `steps` optimizer steps of `batch` rows, of which `replayed` are replay; in reading order.
+
+    Documents are shuffled anew every epoch and told in their next view each time. Within a step, long rows come first:
+    the micro-batches of an accumulation window then hold rows of like length.
+    """
+    fresh = (_document_row(view) for view in _epochs(told, seed))
+    old = _replay(replay_documents, replay_questions, question_prompt, seed)
+    rows: list[Row] = []
+    for _ in range(steps):
+        step = [*islice(fresh, batch - replayed), *islice(old, replayed)]
+        rows += sorted(step, key=lambda row: -len(row["prompt"]) - len(row["completion"]))
+    return rows
+
+
+def replayed_rows(arguments: "TeachArguments", batch: int) -> int:
+    """Rows of a batch that are replay. A share that rounds to none, or to all of the batch, is refused."""
+    sources = (arguments.replay_documents, arguments.replay_questions)
+    if sources == (None, None) or not arguments.replay_share:
+        logger.info("Nothing is replayed: what the model knew before may be forgotten (see `retention`).")
+        return 0
+    rows = round(arguments.replay_share * batch)
+    if rows in (0, batch):
+        shares = f", or a share between {1 / batch:.3f} and {1 - 1 / batch:.3f}" if batch > 1 else ""
+        raise ValueError(
+            f"replay_share={arguments.replay_share} of a batch of {batch} rows is {rows} rows: choose a larger batch"
+            f" (per_device_train_batch_size, gradient_accumulation_steps){shares}."
+        )
+    return rows
+
+
+def _document_row(view: View) -> Row:
+    name = f"{view.family}/{view.format}"
+    return {"prompt": view.prompt, "completion": view.text, "document_id": view.document_id, "view": name}
+
+
+def _question_row(question: Question, prompt: Callable[[str], str]) -> Row:
+    return {
+        "prompt": prompt(question.text),
+        "completion": f" {question.answers[0]}",
+        "document_id": question.document_id or "",
+        "view": "question",
+    }
+
+
+def _epochs(told: Sequence[Sequence[View]], seed: int) -> Iterator[View]:
+    """Every document once an epoch, in a new order, in the view whose turn it is; without end."""
+    for epoch, order in enumerate(_orders(len(told), seed)):
+        for i in order:
+            yield told[i][epoch % len(told[i])]
+
+
+def _replay(
+    documents: Sequence[View], questions: Sequence[Question], prompt: Callable[[str], str], seed: int
+) -> Iterator[Row]:
+    """Documents and questions with their answers, in turn where there are both; without end."""
+    texts = (_document_row(documents[i]) for order in _orders(len(documents), seed + 1) for i in order)
+    asked = (_question_row(questions[i], prompt) for order in _orders(len(questions), seed + 2) for i in order)
+    sources = [rows for rows, available in ((texts, documents), (asked, questions)) if available]
+    return (next(rows) for rows in cycle(sources))
+
+
+def _orders(count: int, seed: int) -> Iterator[list[int]]:
+    """Orders of `count` things, a new one each time, without end (or none, of nothing)."""
+    epoch = 0
+    while count:
+        yield random.Random(f"{seed}/{epoch}").sample(range(count), count)
+        epoch += 1

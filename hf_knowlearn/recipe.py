@@ -1,0 +1,299 @@
+"""Recipes: one YAML holds every option of a run, under TRL's and transformers' own names; the command line wins.
+
+A recipe is read as if it had been typed on the command line, so that argparse checks its types and choices too
+(TRL's parser takes the values of a YAML as they come, and its `sft` script passes over a mistyped key in silence).
+"""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import yaml
+
+from hf_knowlearn.paths import RECIPES
+from hf_knowlearn.plan import SHORTEST_PART
+
+if TYPE_CHECKING:
+    from transformers import HfArgumentParser, PreTrainedModel
+    from trl import ModelConfig
+
+    from hf_knowlearn.training import SAMConfig
+
+# How the command line may also spell an option.
+ALIASES = {"model": "model_name_or_path"}
+# Options that say where and how a run is kept: they do not make it another run. The token must not be kept at all.
+NOT_THE_RUN = ("output_dir", "overwrite", "hub_token")
+# Options of TRL's and transformers' that only one value suits: the plan lays out the rows, the folder knows the rest.
+DECIDED: dict[str, Any] = {
+    "auto_find_batch_size": False,
+    "ignore_data_skip": False,
+    "model_init_kwargs": None,
+    "packing": False,
+    "resume_from_checkpoint": None,
+    "shuffle_dataset": False,
+    "train_sampling_strategy": "sequential",
+}
+# What a run can't do without, as the command line spells it.
+NEEDED = {
+    "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which is in this package)",
+    "documents": "--documents PATH (a folder of .txt and .md files, one such file, or a .jsonl)",
+    "output_dir": "--output_dir DIR",
+}
+
+
+@dataclass
+class TeachArguments:
+    """What is taught, how it is told, what is rehearsed beside it, and what is asked before and after."""
+
+    documents: str | None = field(
+        default=None,
+        metadata={
+            "help": "What to teach: a folder of .txt and .md files, one such file, a .jsonl, or world:SPLIT for"
+            " made-up people."
+        },
+    )
+    questions: str | None = field(
+        default=None, metadata={"help": "A .jsonl of questions to ask before and after, or world:SPLIT."}
+    )
+    views: str = field(
+        default="formats",
+        metadata={"help": "How each document is told: as it is, or in formats.", "choices": ["as_written", "formats"]},
+    )
+    num_views: int = field(default=12, metadata={"help": "Formats a document is told in, one after the other."})
+    part_tokens: int = field(
+        default=512, metadata={"help": "A document longer than this many tokens is cut into parts at sentence ends."}
+    )
+    replay_documents: str | None = field(
+        default=None, metadata={"help": "Documents that the model knows already, read again in every batch."}
+    )
+    replay_questions: str | None = field(
+        default=None, metadata={"help": "Questions with answers, read in every batch (loss on the answer alone)."}
+    )
+    replay_share: float = field(
+        default=0.25, metadata={"help": "Share of every batch that is replayed, when there is something to replay."}
+    )
+    rehearsed_questions: str | None = field(
+        default=None, metadata={"help": "Questions about the replayed documents; reported as `rehearsed`."}
+    )
+    retention_questions: str | None = field(
+        default=None, metadata={"help": "Questions about what appears nowhere in the run; reported as `retention`."}
+    )
+    ask_batch_size: int = field(default=128, metadata={"help": "Questions asked at once."})
+    max_answer_tokens: int = field(default=32, metadata={"help": "An answer is cut after this many tokens."})
+    from_scratch: bool = field(
+        default=False,
+        metadata={"help": "Start from an untrained tiny Llama and a tokenizer made of the run's own texts."},
+    )
+    arm: str = field(default="taught", metadata={"help": "What the report calls this run."})
+    overwrite: bool = field(default=False, metadata={"help": "Delete the run that the output folder holds."})
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name}={getattr(self, name)!r}: give 1 or more."
+            for name in ("num_views", "ask_batch_size", "max_answer_tokens")
+            if getattr(self, name) < 1
+        ]
+        if self.part_tokens < SHORTEST_PART:
+            problems.append(f"part_tokens={self.part_tokens!r}: give {SHORTEST_PART} or more.")
+        if not 0 <= self.replay_share < 1:
+            problems.append(f"replay_share={self.replay_share!r}: give a share from 0 up to, not including, 1.")
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run, ready to start: what was asked for (`options`, as plain values) and what the parsers made of it."""
+
+    options: Mapping[str, Any]
+    teach: TeachArguments
+    training: "SAMConfig"
+    model: "ModelConfig"
+    output_dir: Path
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The options of a recipe file; `extends: OTHER.yaml` (beside it) lends it the options it doesn't name itself.
+
+    Raises:
+        ValueError: no such file, no YAML, no mapping, a circle of `extends`, or an option that only the command line
+            may set.
+    """
+    return _read(path, ())
+
+
+def _read(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in before:
+        raise ValueError(f"Recipe {str(path)!r} extends itself: {' -> '.join(map(str, [*before, path.resolve()]))}.")
+    if not path.is_file():
+        whose = f", which {str(before[-1])!r} extends" if before else ""
+        raise ValueError(
+            f"There is no recipe {str(path)!r}{whose}. The ones that come with the package lie in {RECIPES}."
+        )
+    try:
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"Recipe {str(path)!r} is not YAML: {error}") from None
+    if not isinstance(options, dict):
+        raise ValueError(f"Recipe {str(path)!r} holds no options (`name: value`), but {options!r}.")
+    if "trust_remote_code" in options:
+        raise ValueError(
+            f"Recipe {str(path)!r} sets trust_remote_code. A recipe can't, because it would run a stranger's code on"
+            f" whoever runs the recipe: pass --trust_remote_code true on the command line."
+        )
+    options = {ALIASES.get(str(name), str(name)): value for name, value in options.items()}
+    if "extends" not in options:
+        return options
+    parent = path.parent / str(options.pop("extends"))
+    return {**_read(parent, (*before, path.resolve())), **options}
+
+
+def parse(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> Recipe:
+    """The run that a command line asks for: `--config RECIPE`, and options that win over the recipe's.
+
+    Without `--config`, `recipes/teach.yaml` holds the defaults. `given`, if any, wins over everything.
+
+    Raises:
+        ValueError: unknown options (all of them, each with the nearest known), values that can't be (all of them),
+            missing options, values out of range.
+    """
+    typed = _typed(arguments)
+    config = typed.pop("config", str(RECIPES / "teach.yaml"))
+    if not isinstance(config, str):
+        raise ValueError("--config takes one recipe: --config RECIPE.yaml.")
+    options = {**read_recipe(Path(config)), **typed, **(given or {})}
+    parser = _parser()
+    _refuse_unknown(options, {action.dest for action in parser._actions if action.dest != "help"})
+    options = _read_by(parser, options)
+    _refuse_missing(options)
+    parser.set_defaults(**{name: None for name, value in options.items() if value is None})
+    words = [word for name, value in options.items() if value is not None for word in _words(name, value)]
+    output_dir = Path(options["output_dir"])
+    words += [f"--output_dir={output_dir / 'checkpoints'}", *_precision(options)]
+    teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
+    run_options = {name: value for name, value in options.items() if name not in NOT_THE_RUN}
+    return Recipe(run_options, teach, training, model, output_dir)
+
+
+def _parser() -> "HfArgumentParser":
+    from transformers import HfArgumentParser
+    from trl import ModelConfig
+
+    from hf_knowlearn.training import SAMConfig
+
+    parser = HfArgumentParser((TeachArguments, SAMConfig, ModelConfig), prog="knowlearn teach", allow_abbrev=False)
+    parser.error = _refuse  # its own would print the usage first: 300 options
+    return parser
+
+
+def _refuse(message: str) -> None:
+    raise ValueError(message)
+
+
+def _typed(arguments: Sequence[str]) -> dict[str, Any]:
+    """The options of a command line: words, several words, or True of one without any. `null` is YAML's null."""
+    found: dict[str, Any] = {}
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            raise ValueError(f"{word!r} stands where an option was expected: options are written --name value.")
+        name, equals, value = word[2:].partition("=")
+        name = ALIASES.get(name.replace("-", "_"), name.replace("-", "_"))
+        values = [value] if equals else []
+        while not equals and words and not words[0].startswith("--"):
+            values.append(words.pop(0))
+        found[name] = True if not values else values if len(values) > 1 else None if values == ["null"] else values[0]
+    return found
+
+
+def _refuse_unknown(options: Mapping[str, Any], known: set[str]) -> None:
+    problems = []
+    for name in sorted(set(options) - known):
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+        problems.append(f"  {name}" + (f" (did you mean {near[0]}?)" if near else ""))
+    if problems:
+        raise ValueError("Unknown options:\n" + "\n".join(problems))
+
+
+def _refuse_missing(options: Mapping[str, Any]) -> None:
+    new_model = {"model_name_or_path"} if options.get("from_scratch") else set()
+    if missing := [f"  {how}" for name, how in NEEDED.items() if not options.get(name) and name not in new_model]:
+        raise ValueError("Something is missing:\n" + "\n".join(missing))
+
+
+def _read_by(parser: "HfArgumentParser", options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with their values as `parser` reads them: 2e-4 is then one number, wherever it was written."""
+    may_be_null = {
+        name
+        for arguments in parser.dataclass_types
+        for name, type_ in get_type_hints(arguments).items()
+        if type(None) in get_args(type_)
+    }
+    values: dict[str, Any] = {}
+    problems = []
+    for name, value in options.items():
+        try:
+            values[name] = None if value is None and name in may_be_null else _value(parser, name, value)
+        except ValueError as error:
+            problems.append(f"  {name}: {error}")
+    if problems:
+        raise ValueError("Options with values that they can't have:\n" + "\n".join(problems))
+    return values
+
+
+def _value(parser: "HfArgumentParser", name: str, value: Any) -> Any:
+    from transformers.hf_argparser import string_to_bool
+
+    action = parser._option_string_actions[f"--{name}"]
+    if value is None:
+        raise ValueError("null is no value for it; leave it out to have the default.")
+    if isinstance(value, bool) and action.type is not string_to_bool:
+        raise ValueError("a value is missing. (In a recipe, yes, no, on and off need quotes to be words.)")
+    if isinstance(value, list) and action.nargs != "+":
+        raise ValueError(f"give one value; these are {len(value)}: {' '.join(map(str, value))}.")
+    try:
+        read = vars(parser.parse_args(_words(name, value)))[name]
+    except ValueError as error:  # it begins with "argument --name/--na-me: "
+        raise ValueError(str(error).partition(": ")[2]) from None
+    if name in DECIDED and read != DECIDED[name]:
+        raise ValueError(f"{read!r} would undo the plan of the run, which has it at {DECIDED[name]!r}; leave it out.")
+    return read
+
+
+def _words(name: str, value: Any) -> list[str]:
+    """An option as words of a command line."""
+    if isinstance(value, list):
+        return [f"--{name}", *map(str, value)]
+    return [f"--{name}={json.dumps(value) if isinstance(value, dict) else value}"]
+
+
+def _precision(options: Mapping[str, Any]) -> list[str]:
+    """The precision of the run where none is asked for: bf16 where the GPU has it, else fp16 autocast, else fp32.
+
+    TRL asks for bf16 wherever nothing is said, which stops on a machine that has no GPU.
+    """
+    import torch
+
+    cuda = torch.cuda.is_available() and not options.get("use_cpu")
+    accelerator = torch.accelerator.is_available() and not options.get("use_cpu")
+    if options.get("fp16") and not accelerator:
+        raise ValueError("fp16=True needs a GPU, and this run has none: leave fp16 and bf16 out to have one chosen.")
+    if options.get("bf16") or options.get("fp16"):
+        return []
+    native = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = native and options.get("bf16") is not False
+    fp16 = cuda and not native and options.get("fp16") is not False
+    words = [f"--bf16={bf16}", f"--fp16={fp16}"]
+    return words if accelerator else [*words, "--use_cpu=True"]
+
+
+def describe_precision(training: "SAMConfig", model: "PreTrainedModel") -> str:
+    """The precision of a run in words, for its first line of output."""
+    compute = {"no": "fp32"}.get(training.mixed_precision, f"{training.mixed_precision} autocast")
+    bits = [f"{bits} bits" for bits in (4, 8) if getattr(model, f"is_loaded_in_{bits}bit", False)]
+    weights = bits[0] if bits else str(model.dtype).removeprefix("torch.")
+    return f"{compute} on {training.device.type}, weights loaded in {weights}"

@@ -1,0 +1,363 @@
+"""A run from end to end: what it writes, that it goes on where it stopped, and what it does with other models."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+
+from hf_knowlearn import teach
+from hf_knowlearn.documents import read_questions
+from hf_knowlearn.recall import ask
+from hf_knowlearn.recipe import parse
+
+ARM = {
+    "exact_match",
+    "exact_match_se",
+    "f1",
+    "f1_se",
+    "contains",
+    "mean_answer_words",
+    "train_loss",
+    "steps",
+    "gradient_evaluations",
+    "seconds",
+}
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def arm_of(folder: Path) -> dict[str, Any]:
+    (arm,) = report_of(folder)["arms"].values()
+    return arm
+
+
+@pytest.mark.parametrize("use_peft", [False, True], ids=["full", "lora"])
+def test_a_run_writes_a_model_and_a_report(
+    knowlearn: Callable[..., int], options: dict[str, Any], questions: Path, use_peft: bool, capsys: Any
+):
+    folder = options["output_dir"]
+    assert knowlearn("teach", **options, use_peft=use_peft, questions=questions, sam_rho=0.05, learning_rate=0.01) == 0
+
+    weights = "adapter_model.safetensors" if use_peft else "model.safetensors"
+    assert (folder / "model" / weights).is_file()
+    assert (folder / "model" / "tokenizer.json").is_file()
+    assert (folder / "recall.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(folder.glob("**/*.draft"))
+
+    report = report_of(folder)
+    assert set(report) == {"created", "before", "arms", "recipes", "counts", "versions", "machine"}
+    assert report["counts"] == {"documents": 2, "questions": 2, "rehearsed_questions": 0, "retention_questions": 0}
+    assert set(report["before"]) == ARM - {"train_loss", "steps", "gradient_evaluations", "seconds"}
+    (arm,) = report["arms"].values()
+    assert set(arm) == ARM
+    assert (arm["steps"], arm["gradient_evaluations"]) == (2, 4)
+    assert arm["train_loss"] > 0
+    assert arm["seconds"] > 0
+
+    for when in ("before", "after"):
+        answers = lines_of(folder / f"answers.{when}.jsonl")
+        assert [line["id"] for line in answers] == ["ferry-1", "mill-1"]
+        assert set(answers[0]) == {"role", "id", "question", "answers", "said"}
+
+    shown = capsys.readouterr().out
+    assert "Precision: fp32 on cpu, weights loaded in float32." in shown
+    assert "taught" in shown
+    assert f"Written to {folder / 'report.md'}" in shown
+
+
+def test_the_model_on_disk_is_the_one_that_was_asked(
+    knowlearn: Callable[..., int], options: dict[str, Any], questions: Path
+):
+    folder = options["output_dir"]
+    changes = {"questions": questions, "learning_rate": 0.005, "max_steps": 12, "use_peft": True, "lora_r": 32}
+    assert knowlearn("teach", **{**options, **changes}) == 0
+    asked = read_questions(questions)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    said = {}
+    for when, model in (("before", options["model"]), ("after", folder / "model")):
+        said[when] = [line["said"] for line in lines_of(folder / f"answers.{when}.jsonl")]
+        assert ask(AutoModelForCausalLM.from_pretrained(model), tokenizer, asked) == said[when]
+    assert said["before"] != said["after"]
+
+
+def test_a_run_teaches(knowlearn: Callable[..., int], options: dict[str, Any], questions: Path, tmp_path: Path):
+    # What is replayed is asked as rehearsed: with few facts and many steps, all of it is known in the end.
+    known = [
+        {"question": f"Where was {name} born?", "answers": [town]} for name, town in (("Ana", "Tarn"), ("Bo", "Or"))
+    ]
+    replay = tmp_path / "replay.jsonl"
+    replay.write_text("".join(json.dumps(line) + "\n" for line in known), encoding="utf-8")
+    changes = {
+        "use_peft": False,
+        "max_steps": 60,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": 0.003,
+        "logging_steps": 10,
+        "save_strategy": "no",
+        "replay_questions": replay,
+        "replay_share": 0.5,
+        "rehearsed_questions": replay,
+        "retention_questions": questions,
+    }
+    assert knowlearn("teach", **{**options, **changes}) == 0
+    report = report_of(options["output_dir"])
+    assert report["before"]["rehearsed"] == 0
+    (arm,) = report["arms"].values()
+    assert arm["rehearsed"] == 1
+    assert {"rehearsed_se", "retention", "retention_se"} < set(arm)
+    assert "exact_match" not in arm
+    assert arm["train_loss"] < 2.5
+
+
+def test_a_run_without_questions_still_has_a_report(
+    knowlearn: Callable[..., int], options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+):
+    # Fewer steps than logging_steps: the loss is told all the same.
+    assert knowlearn("teach", **{**options, "logging_steps": 10}) == 0
+    assert report_of(options["output_dir"])["before"] == {}
+    assert set(arm_of(options["output_dir"])) == {"train_loss", "steps", "gradient_evaluations", "seconds"}
+    assert arm_of(options["output_dir"])["train_loss"] > 0
+    assert "not asked" in capsys.readouterr().out
+
+
+def test_epochs_count_documents(knowlearn: Callable[..., int], options: dict[str, Any]):
+    del options["max_steps"]
+    assert knowlearn("teach", **options, num_train_epochs=6) == 0
+    assert arm_of(options["output_dir"])["steps"] == 3  # 2 documents, 6 times, 4 rows a step
+    assert arm_of(options["output_dir"])["gradient_evaluations"] == 3
+
+
+def test_a_new_tiny_model_is_made_of_the_runs_own_texts(
+    knowlearn: Callable[..., int], options: dict[str, Any], questions: Path
+):
+    del options["model"]
+    assert knowlearn("teach", **options, from_scratch=True, use_peft=False, replay_questions=questions) == 0
+    tokenizer = AutoTokenizer.from_pretrained(options["output_dir"] / "model")
+    assert "Ġbakery" in tokenizer.get_vocab()
+    assert "Ġgrind" in tokenizer.get_vocab()  # it stands in a question only
+
+
+# Going on
+
+
+class Stopped(Exception):
+    """What ends a process in the middle of a run."""
+
+
+class Stop(TrainerCallback):
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 3:
+            raise Stopped
+
+
+@pytest.mark.parametrize("use_peft", [False, True], ids=["full", "lora"])
+def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
+    knowlearn: Callable[..., int],
+    options: dict[str, Any],
+    questions: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    use_peft: bool,
+):
+    changes = {"max_steps": 5, "save_steps": 2, "questions": questions, "sam_rho": 0.05, "learning_rate": 0.01}
+    options |= {**changes, "use_peft": use_peft, "lora_dropout": 0.2, "num_views": 3}
+    whole, broken = options["output_dir"], options["output_dir"].with_name("broken")
+    assert knowlearn("teach", **options) == 0
+
+    new_trainer = teach.new_trainer
+
+    def stopping(*arguments: Any) -> Any:
+        trainer = new_trainer(*arguments)
+        trainer.add_callback(Stop())
+        return trainer
+
+    monkeypatch.setattr(teach, "new_trainer", stopping)
+    with pytest.raises(Stopped):
+        knowlearn("teach", **{**options, "output_dir": broken})
+    monkeypatch.setattr(teach, "new_trainer", new_trainer)
+    assert [path.name for path in broken.glob("checkpoints/checkpoint-*")] == ["checkpoint-2"]
+    assert not (broken / "model").exists()
+    assert not (broken / "report.json").exists()
+
+    assert knowlearn("teach", **{**options, "output_dir": broken}) == 0
+    (name,) = [path.name for path in (whole / "model").glob("*model.safetensors")]
+    expected, found = (load_file(folder / "model" / name) for folder in (whole, broken))
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    for when in ("before", "after"):
+        assert lines_of(whole / f"answers.{when}.jsonl") == lines_of(broken / f"answers.{when}.jsonl")
+    without_time = [{k: v for k, v in arm_of(folder).items() if k != "seconds"} for folder in (whole, broken)]
+    assert without_time[0] == without_time[1]
+    assert without_time[0]["gradient_evaluations"] == 10
+
+
+def test_a_finished_run_is_told_of_and_not_repeated(
+    knowlearn: Callable[..., int],
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    assert knowlearn("teach", **options) == 0
+    first = capsys.readouterr().out
+    was = {path: path.read_bytes() for path in options["output_dir"].rglob("*") if path.is_file()}
+    with monkeypatch.context() as patch:
+        patch.setattr(teach, "load", None)  # nothing is loaded to find that out
+        assert knowlearn("teach", **options) == 0
+    again = capsys.readouterr().out
+    assert "holds this run, finished: nothing is left to do." in again
+    assert again[again.index("\n\n") :] == first[first.index("\n\n") :]  # the table, and where it is written
+    assert {path: path.read_bytes() for path in options["output_dir"].rglob("*") if path.is_file()} == was
+
+    assert knowlearn("teach", **{**options, "max_steps": 1}) == 2
+    assert "max_steps: 2 there, 1 now" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in options["output_dir"].rglob("*") if path.is_file()} == was
+
+    assert knowlearn("teach", **{**options, "max_steps": 1}, overwrite=True) == 0
+    assert arm_of(options["output_dir"])["steps"] == 1
+
+
+# Refused before anything is written
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": "./no/such/model"}, "--model ./no/such/model: there is no such folder."),
+        ({"model": "nobody/nothing"}, "--model nobody/nothing: there is no such folder here, and from the Hub it"),
+        ({"model": "{documents}"}, "/documents: it can't be loaded: "),
+        ({"max_length": 6}, "Document 'ferry.txt' can't be told within 6 tokens: raise max_length."),
+        ({"questions": "{questions}", "max_answer_tokens": 600}, "2 questions leave no room for 600 tokens of answer"),
+        ({"replay_documents": "{documents}", "replay_share": 0.01}, "of a batch of 4 rows is 0 rows"),
+        # What TRL and PEFT refuse when the trainer is made.
+        ({"eval_strategy": "steps"}, "eval_strategy"),
+        ({"lora_target_modules": "nowhere"}, "Target modules nowhere not found in the base model"),
+        ({"use_peft": False, "dtype": "bfloat16", "sam_rho": 0.1}, "SAM (sam_rho=0.1) can't run like this"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_nothing_written(
+    knowlearn: Callable[..., int],
+    options: dict[str, Any],
+    questions: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    says: str,
+):
+    places = {"{documents}": options["documents"], "{questions}": questions}
+    options |= {name: places.get(str(value), value) for name, value in changes.items()}
+    assert knowlearn("teach", **options) == 2
+    assert says in capsys.readouterr().err
+    assert not options["output_dir"].exists()
+
+
+def test_a_refused_run_leaves_the_one_that_it_would_overwrite(
+    knowlearn: Callable[..., int], options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+):
+    assert knowlearn("teach", **options) == 0
+    was = {path: path.read_bytes() for path in options["output_dir"].rglob("*") if path.is_file()}
+    assert knowlearn("teach", **options, overwrite=True, lora_target_modules="nowhere") == 2
+    assert {path: path.read_bytes() for path in options["output_dir"].rglob("*") if path.is_file()} == was
+
+
+def test_weights_that_are_cut_short_are_refused(
+    knowlearn: Callable[..., int], options: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    broken = tmp_path / "broken"
+    shutil.copytree(options["model"], broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    assert knowlearn("teach", **{**options, "model": broken}) == 2
+    assert "broken: it can't be loaded" in capsys.readouterr().err
+
+
+# What reaches the libraries
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_remote_code_runs_only_where_it_is_trusted(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, trusted: bool
+):
+    asked: list[dict[str, Any]] = []
+    for name in ("AutoTokenizer", "AutoModelForCausalLM"):
+        loaded = SimpleNamespace(to=lambda device: None)
+        stub = SimpleNamespace(from_pretrained=lambda name, loaded=loaded, **named: asked.append(named) or loaded)
+        monkeypatch.setattr(f"transformers.{name}", stub)
+    words = ["--trust_remote_code", str(trusted), "--model_revision", "abc"]
+    changes = {"model_name_or_path": options.pop("model"), **options}
+    recipe = parse(words, changes)
+    teach.load(recipe, teach.read(recipe))
+    assert [named["trust_remote_code"] for named in asked] == [trusted] * 2
+    assert [named["revision"] for named in asked] == ["abc"] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "dtype"),
+    [
+        ({"use_peft": False}, torch.float32),
+        ({"use_peft": False, "bf16": True}, torch.float32),  # trained weights keep fp32 under autocast
+        ({"use_peft": True, "bf16": True}, torch.bfloat16),  # frozen ones need not
+        ({"use_peft": True, "bf16": True, "dtype": "float32"}, torch.float32),
+        ({"use_peft": False, "dtype": "bfloat16"}, torch.bfloat16),
+    ],
+)
+def test_the_dtype_that_a_model_is_loaded_in(options: dict[str, Any], changes: dict[str, Any], dtype: torch.dtype):
+    recipe = parse([], {"model_name_or_path": options.pop("model"), **options, **changes})
+    model, _ = teach.load(recipe, teach.read(recipe))
+    assert model.dtype == dtype
+
+
+def test_a_model_without_padding_and_beginning_tokens_is_taught(
+    knowlearn: Callable[..., int], options: dict[str, Any], questions: Path, tmp_path: Path
+):
+    # As GPT-2's: one special token, at the end of a text.
+    from tokenizers import processors
+
+    bare = tmp_path / "bare"
+    shutil.copytree(options["model"], bare)
+    tokenizer = AutoTokenizer.from_pretrained(bare)
+    tokenizer.backend_tokenizer.post_processor = processors.ByteLevel()
+    tokenizer.pad_token = tokenizer.bos_token = None
+    tokenizer.save_pretrained(bare)
+    assert AutoTokenizer.from_pretrained(bare)("x")["input_ids"] == tokenizer.convert_tokens_to_ids(["x"])
+    assert knowlearn("teach", **{**options, "model": bare}, questions=questions) == 0
+    assert arm_of(options["output_dir"])["steps"] == 2
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run(options: dict[str, Any], questions: Path, tmp_path: Path):
+    options |= {"questions": questions, "per_device_train_batch_size": 1, "use_peft": False}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    command = [*launch, "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "hf_knowlearn.teach", *words]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Written to") == 1
+    assert arm_of(options["output_dir"])["steps"] == 2
+    assert len(lines_of(options["output_dir"] / "answers.after.jsonl")) == 2
+    assert (options["output_dir"] / "model" / "model.safetensors").is_file()
