@@ -1,0 +1,93 @@
+"""The laboratory: several recipes over the same seeds, and what differs between them, pair by pair.
+
+The quickstart is its smallest study: three arms from one base, for the same number of optimizer steps.
+"""
+
+import logging
+import statistics
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from hf_knowlearn import outputs
+from hf_knowlearn.paths import RECIPES
+from hf_knowlearn.recall.report import Report, merge
+from hf_knowlearn.recipe import parse
+from hf_knowlearn.teach import teach
+
+logger = logging.getLogger(__name__)
+
+QUICKSTART = tuple(RECIPES / "quickstart" / f"{arm}.yaml" for arm in ("as_written", "formats", "formats_sam"))
+MEASURES = ("exact_match", "rehearsed", "retention", "train_loss", "seconds")
+# Two-sided 95 % points of Student's t by degrees of freedom, for up to ten seeds.
+T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+def run_arms(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any]) -> Report:
+    """Run each recipe in a folder of its own below `folder`, with `options` on top; report all of them as one."""
+    _refuse_foreign(folder, {path.stem for path in recipes})
+    runs = [parse(["--config", str(path)], {**options, "output_dir": str(folder / path.stem)}) for path in recipes]
+    for run in runs:
+        outputs.is_finished(run.output_dir, run.options, run.teach.overwrite)  # refused now rather than in its turn
+    reports = []
+    for number, run in enumerate(runs, 1):
+        logger.info("\nArm %d of %d: %s", number, len(runs), run.teach.arm)
+        reports.append(teach(run))
+    report = merge(reports)
+    outputs.write_report(folder, report)
+    return report
+
+
+def run_seeds(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any], seeds: Sequence[int]) -> Report:
+    """`run_arms` for each seed; the arms' means over seeds, and each arm's difference to the first one."""
+    if not 2 <= len(set(seeds)) == len(seeds) <= len(T_95) + 1:
+        raise ValueError(f"seeds={list(seeds)}: give two to {len(T_95) + 1} different ones.")
+    _refuse_foreign(folder, {f"seed_{seed}" for seed in seeds})
+    reports = [run_arms(recipes, folder / f"seed_{seed}", {**options, "seed": seed}) for seed in seeds]
+    report = over_seeds(reports, seeds)
+    outputs.write_report(folder, report)
+    return report
+
+
+def _refuse_foreign(folder: Path, runs: set[str]) -> None:
+    """A study writes its report beside its runs; a folder that holds anything else is not its own."""
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if foreign := sorted(there - runs - set(outputs.OURS)):
+        raise ValueError(
+            f"output_dir={str(folder)!r} holds {', '.join(foreign[:5])}, which this study doesn't write:"
+            f" choose a folder that is new or empty."
+        )
+
+
+def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
+    """Means over seeds in place of each arm's figures, their standard errors over seeds, and paired differences."""
+    arms = {name: _mean([report["arms"][name] for report in reports]) for name in reports[0]["arms"]}
+    first, *others = arms
+    differences = {
+        f"{other} - {first}": {
+            measure: paired([r["arms"][other][measure] - r["arms"][first][measure] for r in reports])
+            for measure in MEASURES
+            if all(measure in report["arms"][name] for report in reports for name in (first, other))
+        }
+        for other in others
+    }
+    by_seed = {str(seed): report["arms"] for seed, report in zip(seeds, reports, strict=True)}
+    before = _mean([report["before"] for report in reports])
+    return {**reports[0], "before": before, "arms": arms, "differences": differences, "by_seed": by_seed}
+
+
+def _mean(arms: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each figure over seeds. `_se` of a measure becomes the standard error over seeds."""
+    mean = {name: statistics.fmean(arm[name] for arm in arms) for name in arms[0]}
+    for name in mean:
+        if f"{name}_se" in mean:
+            mean[f"{name}_se"] = statistics.stdev(arm[name] for arm in arms) / sqrt(len(arms))
+    return mean
+
+
+def paired(differences: Sequence[float]) -> dict[str, float]:
+    """The mean of paired differences and its 95 % interval, by Student's t over 2 to 10 seeds."""
+    mean = statistics.fmean(differences)
+    half = T_95[len(differences) - 2] * statistics.stdev(differences) / sqrt(len(differences))
+    return {"mean": mean, "low": mean - half, "high": mean + half}

@@ -1,0 +1,87 @@
+"""The laboratory: several arms as one report, and what differs between them over seeds."""
+
+from math import exp, lgamma, log, pi, sqrt
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_knowlearn import lab, outputs
+
+
+def student(t: float, freedom: int) -> float:
+    """P(|T| < t) by Simpson's rule over the density: an oracle apart from any table."""
+    scale = exp(lgamma((freedom + 1) / 2) - lgamma(freedom / 2)) / sqrt(freedom * pi)
+    steps = 2000
+    height = [scale * exp(-(freedom + 1) / 2 * log(1 + (t * i / steps) ** 2 / freedom)) for i in range(steps + 1)]
+    return 2 * t / steps / 3 * (height[0] + 4 * sum(height[1::2]) + 2 * sum(height[2:-1:2]) + height[-1])
+
+
+@pytest.mark.parametrize(("freedom", "point"), list(enumerate(lab.T_95, 1)))
+def test_the_table_of_t_holds_its_95_percent_points(freedom: int, point: float):
+    assert student(point, freedom) == pytest.approx(0.95, abs=5e-5)
+
+
+def test_paired_differences_of_three_seeds_in_closed_form():
+    # Mean 2, standard deviation 1, two degrees of freedom.
+    found = lab.paired([1.0, 2.0, 3.0])
+    assert found == {
+        "mean": 2.0,
+        "low": pytest.approx(2 - 4.303 / sqrt(3)),
+        "high": pytest.approx(2 + 4.303 / sqrt(3)),
+    }
+
+
+def report(recall: float, gain: float, loss: float) -> dict[str, Any]:
+    before = {"exact_match": 0.01, "exact_match_se": 0.5}
+    arms = {
+        name: {
+            "exact_match": value,
+            "exact_match_se": 0.013,
+            "train_loss": loss,
+            "steps": 250,
+            "gradient_evaluations": 250,
+            "seconds": 60.0,
+        }
+        for name, value in (("as_written", recall), ("formats", recall + gain))
+    }
+    return {"before": before, "arms": arms, "recipes": {}, "counts": {"questions": 3}, "machine": "m"}
+
+
+def test_over_seeds_means_take_the_place_of_figures_and_their_errors_are_over_seeds():
+    reports = [report(0.3, 0.1, 1.0), report(0.4, 0.2, 2.0), report(0.5, 0.3, 6.0)]
+    found = lab.over_seeds(reports, [0, 1, 2])
+    assert found["arms"]["as_written"]["exact_match"] == pytest.approx(0.4)
+    assert found["arms"]["as_written"]["exact_match_se"] == pytest.approx(0.1 / sqrt(3))
+    assert found["arms"]["formats"]["train_loss"] == pytest.approx(3.0)
+    assert found["arms"]["formats"]["steps"] == 250
+    assert found["before"] == {"exact_match": pytest.approx(0.01), "exact_match_se": pytest.approx(0)}
+    assert found["by_seed"] == {str(seed): one["arms"] for seed, one in enumerate(reports)}
+    assert list(found["differences"]) == ["formats - as_written"]
+    differences = found["differences"]["formats - as_written"]
+    assert set(differences) == {"exact_match", "train_loss", "seconds"}  # what was measured in both, always
+    assert differences["exact_match"] == pytest.approx(lab.paired([0.1, 0.2, 0.3]))
+    assert differences["train_loss"] == {"mean": 0, "low": 0, "high": 0}
+
+
+@pytest.mark.parametrize("seeds", [[], [1], [1, 1], list(range(11))])
+def test_seeds_without_an_interval_are_refused_before_anything_runs(tmp_path: Path, seeds: list[int]):
+    with pytest.raises(ValueError, match=r"seeds=.*: give two to 10 different ones"):
+        lab.run_seeds(lab.QUICKSTART, tmp_path / "runs", {}, seeds)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_folder_of_a_later_arm_is_looked_at_before_the_first_one_runs(tmp_path: Path, base: Path):
+    outputs.claim(tmp_path / "formats", {"another": "recipe"}, overwrite=False)
+    with pytest.raises(ValueError, match="formats' holds the run of another recipe"):
+        lab.run_arms(lab.QUICKSTART[:2], tmp_path, {"model_name_or_path": str(base), "use_cpu": True})
+    assert [path.name for path in tmp_path.iterdir()] == ["formats"]
+
+
+def test_a_study_refuses_a_folder_that_holds_something_else_and_leaves_it_as_it_is(tmp_path: Path):
+    (tmp_path / "thesis.md").write_text("mine", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"holds thesis.md, which this study doesn't write: choose a folder that is"):
+        lab.run_arms(lab.QUICKSTART, tmp_path, {})
+    with pytest.raises(ValueError, match=r"holds thesis.md"):
+        lab.run_seeds(lab.QUICKSTART, tmp_path, {}, [0, 1])
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.md"]
