@@ -150,12 +150,15 @@ def _dtype(recipe: Recipe) -> str:
 
 
 def _new_tiny(recipe: Recipe, material: Material) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    from hf_knowlearn.plan import tell
     from hf_knowlearn.recall import prompt_for
     from hf_knowlearn.worlds.tiny import new_model, new_tokenizer
 
+    # The documents as they will be told: a tokenizer that has met a layout's marks spends few tokens on them.
+    told = tell(material.documents, recipe.teach, lambda texts: [0] * len(texts), None, recipe.training.seed)
     # Questions that are only asked are read here too: else the names in them would come in smaller pieces than others.
     questions = [q for asked in (material.replay_questions, *material.asked.values()) for q in asked]
-    texts = [document.text for document in material.documents] + [prompt_for(q.text) for q in questions]
+    texts = [view.text for views in told for view in views] + [prompt_for(q.text) for q in questions]
     tokenizer = new_tokenizer(texts)
     return new_model(tokenizer, recipe.training.seed).to(recipe.training.device), tokenizer
 
