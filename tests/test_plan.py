@@ -237,8 +237,8 @@ def read_by_trl(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_the_loss_is_on_the_answer_alone_and_on_all_of_a_document(read_by_trl: Any):
     rows, trainer, tokenizer = read_by_trl
     examples = list(trainer.train_dataset)
-    assert len(rows) == len(examples) == 64
-    assert Counter(row["view"] == "question" for row in rows) == {False: 56, True: 8}
+    assert len(rows) == len(examples) == 2 * 28
+    assert Counter(row["view"] == "question" for row in rows) == {False: 49, True: 7}
     for row, example in zip(rows, examples, strict=True):
         ids, labels = example["input_ids"], example["labels"]
         learned = [label for label in labels if label != -100]
@@ -263,7 +263,7 @@ def test_nothing_of_retention_is_in_the_rows_of_the_quickstart(base: Path, tmp_p
     recipe = parse(["--config", str(RECIPES / "quickstart" / "formats.yaml")], changes)
     material = teach.read(recipe)
     rows = teach.rows_of(recipe, material, *teach.load(recipe, material))
-    assert len(rows) == recipe.training.max_steps * 32
+    assert len(rows) == recipe.training.max_steps * recipe.training.per_device_train_batch_size
     text = "\n".join(row["prompt"] + row["completion"] for row in rows)
     names = {one.title for one in documents_from("world:retention")}
     assert len(names) == 100
