@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn import outputs
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.paths import TINY_BASE
+from hf_knowlearn.recall.report import ROLES
 from hf_knowlearn.recipe import Recipe, describe_precision, parse
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from hf_knowlearn.training import SAMSFTTrainer
 
 logger = logging.getLogger(__name__)
-
-# What is asked, and what the report calls its exact match.
-ROLES = ("questions", "rehearsed_questions", "retention_questions")
 
 
 @dataclass(frozen=True)

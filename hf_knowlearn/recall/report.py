@@ -17,6 +17,7 @@ from hf_knowlearn import __version__
 
 Report = dict[str, Any]
 
+# What is asked, and what the report calls its exact match.
 ROLES = {"questions": "exact_match", "rehearsed_questions": "rehearsed", "retention_questions": "retention"}
 # Okabe and Ito's palette, told apart by the colour-blind; the hatches tell the bars apart in grey.
 BARS = (
