@@ -1,0 +1,126 @@
+"""Bad input, one by one: it is refused in words, or what comes of it is stated; nothing is lost on the way."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hf_knowlearn.documents import Document, cut, read_documents
+
+Write = Callable[[Path, str | bytes], Path]
+Refusal = Callable[..., str]
+
+LONG = ("some words of a text that never ends and has no stop at all in it " * 800_000)[:50_000_000]
+
+
+def tokens(text: str) -> int:
+    return -(-len(text) // 4)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.csv"])
+def test_50_mb_on_one_line_are_read_whole(tmp_path: Path, name: str, write: Write):
+    content = {"a.txt": LONG, "a.jsonl": json.dumps({"text": LONG}), "a.csv": f"text\n{LONG}\n"}
+    content["a.json"] = content["a.jsonl"]
+    started = time.process_time()
+    (document,) = read_documents(write(tmp_path / name, content[name]))
+    assert time.process_time() - started < 10  # below 1 s; hours if a character cost more than a constant
+    assert document.text == LONG
+
+
+def test_50_mb_without_a_sentence_end_are_cut_at_words():
+    started = time.process_time()
+    parts = cut(Document("d", LONG), tokens, 8192)
+    assert time.process_time() - started < 60  # 4 s
+    assert "".join(part.text for part in parts) == LONG
+    assert all(tokens(part.text) <= 8192 and part.text.endswith(" ") for part in parts[:-1])
+    assert len(parts) < 1.01 * len(LONG) / (4 * 8192)
+
+
+@pytest.mark.parametrize("unit", ["no end in sight, ", "x", "字"])
+def test_100_000_characters_without_a_sentence_end_stand_between_sentences_and_are_cut(unit: str):
+    run = (unit * 100_000)[:100_000]
+    text = f"A first sentence. {run}. And a last one."
+    parts = cut(Document("d", text, "Title"), tokens, 512)
+    assert "".join(part.text for part in parts) == text
+    assert all(text.startswith(part.text, part.start) for part in parts)
+    assert all(part.title == "Title" and tokens(part.text) <= 512 for part in parts)
+    assert parts[0].text == "A first sentence. "
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.jsonl", "a.csv", "a.json"])
+@pytest.mark.parametrize("blank", ["\n", " \t\n\n ", "\u2003\u00a0\n", "\ufeff \n"])
+def test_only_white_space_is_refused_by_name(tmp_path: Path, name: str, blank: str, write: Write, refusal: Refusal):
+    message = refusal(read_documents, write(tmp_path / name, blank))
+    assert "1 problem." in message
+    assert f"{tmp_path / name}" in message.splitlines()[1]
+
+
+def test_documents_of_only_white_space_are_left_out_by_name(
+    tmp_path: Path, write: Write, caplog: pytest.LogCaptureFixture
+):
+    for name, text in {
+        "a.txt": "",
+        "b.md": " \n",
+        "c.txt": "Text.",
+        "d.jsonl": '{"text": null}\n{"text": "x"}',
+    }.items():
+        write(tmp_path / name, text)
+    assert [d.id for d in read_documents(tmp_path, empty="drop")] == ["c.txt", "d.jsonl:2"]
+    (record,) = caplog.records
+    assert record.getMessage() == "\n".join(
+        [
+            f"Dropped from the documents at {tmp_path}: 3 empty documents.",
+            f"  {tmp_path / 'a.txt'}: text is empty; give it a word.",
+            f"  {tmp_path / 'b.md'}: text is only white space; give it a word.",
+            f"  {tmp_path / 'd.jsonl'}:1: text is empty; give it a word.",
+        ]
+    )
+
+
+def test_nothing_but_empty_documents_is_refused_even_so(tmp_path: Path, write: Write):
+    write(tmp_path / "a.txt", "")
+    write(tmp_path / "b.txt", " ")
+    with pytest.raises(ValueError, match=r"Nothing is left of the documents at .*\n.*2 empty documents\.\n.*a\.txt: "):
+        read_documents(tmp_path, empty="drop")
+
+
+def test_only_what_is_empty_is_left_out(tmp_path: Path, write: Write, refusal: Refusal):
+    write(tmp_path / "a.jsonl", '{"text": ""}\n{"text": 5}\n{"no": 1}\n{"text": "x", "title": 1}\nno json\n')
+    message = refusal(read_documents, tmp_path, empty="drop")
+    assert "4 problems." in message
+    assert "a.jsonl:1" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.txt", b"caf\xed\xa0\x80", "a.txt: not UTF-8 at byte 3 (the byte is 0xed)"),  # a surrogate in bytes
+        ("a.csv", b"text\ncaf\xed\xa0\x80\n", "a.csv: not UTF-8 at byte 8 (the byte is 0xed)"),
+        ("a.jsonl", rb'{"text": "a\udc00b"}', r"a.jsonl:1: half a surrogate pair (\ud8.. to \udf.. alone) in "),
+        ("a.json", rb'[{"text": "x"}, {"text": "a\udc00b"}]', "a.json:2: half a surrogate pair ("),
+        ("a.txt", b"a\0b", "a.txt: a NUL at character 1; is it a binary or a UTF-16 file? Save it as UTF-8 text."),
+        ("a.md", b"# T\0\n", "a.md: a NUL at character 3;"),
+        ("a.jsonl", rb'{"text": "a\u0000b"}', "a.jsonl:1: a NUL at character 1;"),
+        ("a.json", rb'[{"text": "x", "title": "\u0000"}]', "a.json:1: a NUL at character 0;"),
+        ("a.csv", b"text\nx\nab\0\n", "a.csv"),  # Python 3.10 has words of its own for it
+    ],
+)
+def test_half_surrogate_pairs_and_nuls_are_refused_by_place(
+    tmp_path: Path, name: str, content: bytes, says: str, write: Write, refusal: Refusal
+):
+    message = refusal(read_documents, write(tmp_path / name, content))
+    assert "1 problem." in message
+    assert says in message.splitlines()[1]
+
+
+def test_ids_given_twice_are_refused_whatever_they_were_written_in(tmp_path: Path, write: Write, refusal: Refusal):
+    write(tmp_path / "a.csv", 'id,text\n\n"1","One\nand\nmore."\n2,Two.\n')
+    write(tmp_path / "b.json", '[{"id": 1, "text": "x"}, {"id": "e\u0301", "text": "y"}]')
+    write(tmp_path / "c.jsonl", '{"id": "\u00e9", "text": "z"}\n{"id": 2, "text": "z"}\n')
+    message = refusal(read_documents, tmp_path)
+    assert "3 problems." in message
+    assert f"b.json:1: the id '1' is taken by {tmp_path / 'a.csv'}:3; give each its own." in message
+    assert f"c.jsonl:1: the id '\u00e9' is taken by {tmp_path / 'b.json'}:2;" in message
+    assert f"c.jsonl:2: the id '2' is taken by {tmp_path / 'a.csv'}:6;" in message

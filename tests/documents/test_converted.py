@@ -1,0 +1,201 @@
+"""Pages, books and slides: their words come out as Markdown; a broken file is refused, and a missing library."""
+
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_knowlearn.documents import Document, read_documents
+
+Write = Callable[[Path, str | bytes], Path]
+Refusal = Callable[..., str]
+
+LINE = 'pip install "hf_knowlearn[documents]"'
+XML = '<?xml version="1.0" encoding="utf-8"?>'
+OOXML = "http://schemas.openxmlformats.org/{}/2006"
+DOCX = {
+    "[Content_Types].xml": f'{XML}<Types xmlns="{OOXML.format("package")}/content-types"><Default Extension="rels" '
+    'ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" '
+    'ContentType="application/xml"/><Override PartName="/word/document.xml" ContentType="application/'
+    'vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>',
+    "_rels/.rels": f'{XML}<Relationships xmlns="{OOXML.format("package")}/relationships"><Relationship Id="r" '
+    f'Type="{OOXML.format("officeDocument")}/relationships/officeDocument" Target="word/document.xml"/>'
+    "</Relationships>",
+    "word/document.xml": f'{XML}<w:document xmlns:w="{OOXML.format("wordprocessingml")}/main"><w:body><w:p><w:pPr>'
+    '<w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>The café</w:t></w:r></w:p><w:p><w:r><w:t>It opens at six_am.'
+    "</w:t></w:r></w:p></w:body></w:document>",
+}
+EPUB = {
+    "META-INF/container.xml": f'{XML}<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+    '<rootfile full-path="book.opf"/></rootfiles></container>',
+    "book.opf": f'{XML}<package xmlns="http://www.idpf.org/2007/opf" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+    '<metadata><dc:title>The Ferry</dc:title></metadata><manifest><item id="b" href="2.xhtml"/><item id="a" '
+    'href="1.xhtml"/></manifest><spine><itemref idref="a"/><itemref idref="b"/></spine></package>',
+    "1.xhtml": f'{XML}<html xmlns="http://www.w3.org/1999/xhtml"><body><h1>Chapter 1</h1><p>Cafés.</p></body></html>',
+    "2.xhtml": f'{XML}<html xmlns="http://www.w3.org/1999/xhtml"><body><p>The end.</p></body></html>',
+}
+HTML = "<html><head><title>Site - Six</title><style>p {}</style></head><body><h1>The\n<em>café</em></h1><p>It opens at"
+
+
+@pytest.fixture
+def markitdown() -> None:
+    pytest.importorskip("markitdown", reason=f"needs {LINE}")
+
+
+def write_zip(path: Path, files: dict[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def pdf(*pages: str) -> bytes:
+    kids = " ".join(f"{number} 0 R" for number in range(4, 4 + 2 * len(pages), 2))
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for text in pages:
+        drawn = f"BT /F 12 Tf 20 100 Td ({text}) Tj ET" if text else ""
+        objects += [
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents {len(objects) + 2} 0 R "
+            "/Resources << /Font << /F 3 0 R >> >> >>",
+            f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream",
+        ]
+    written, places = "%PDF-1.4\n", []
+    for number, content in enumerate(objects, 1):
+        places.append(len(written))
+        written += f"{number} 0 obj\n{content}\nendobj\n"
+    table = "".join(f"{place:010d} 00000 n \n" for place in places)
+    size = len(objects) + 1
+    end = f"xref\n0 {size}\n0000000000 65535 f \n{table}trailer << /Size {size} /Root 1 0 R >>\n"
+    return f"{written}{end}startxref\n{len(written)}\n%%EOF\n".encode()
+
+
+@pytest.mark.usefixtures("markitdown")
+def test_docx_is_markdown_with_its_words_as_they_are(tmp_path: Path):
+    assert read_documents(write_zip(tmp_path / "a.docx", DOCX)) == [
+        Document("a.docx", "# The café\n\nIt opens at six_am.", "The café")
+    ]
+
+
+@pytest.mark.usefixtures("markitdown")
+def test_an_epub_is_its_chapters_in_reading_order_under_the_books_title(tmp_path: Path):
+    assert read_documents(write_zip(tmp_path / "a.epub", EPUB)) == [
+        Document("a.epub", "**Title:** The Ferry\n\n# Chapter 1\n\nCafés.\n\nThe end.", "The Ferry")
+    ]
+
+
+@pytest.mark.usefixtures("markitdown")
+def test_a_pdf_is_its_text_under_the_files_name(tmp_path: Path, write: Write):
+    (document,) = read_documents(write(tmp_path / "a.PDF", pdf("The ferry leaves", "at six.")))
+    assert (document.id, document.title) == ("a.PDF", "a")
+    assert document.text.split() == "The ferry leaves at six.".split()
+    assert "\f" not in document.text  # between the pages
+
+
+@pytest.mark.usefixtures("markitdown")
+def test_slides_are_read_with_their_tables_under_the_first_title(tmp_path: Path):
+    pptx = pytest.importorskip("pptx")
+    slides = pptx.Presentation()
+    slide = slides.slides.add_slide(slides.slide_layouts[1])
+    slide.shapes.title.text, slide.placeholders[1].text = "The ferry", "It carries forty_two cars"
+    slide.shapes.add_table(2, 1, 0, 0, 9, 9).table.cell(0, 0).text = "a_cell"
+    slides.save(tmp_path / "a.pptx")
+    (document,) = read_documents(tmp_path)
+    assert document.title == "The ferry"
+    assert all(words in document.text for words in ("# The ferry", "forty_two cars", "| a_cell |"))
+
+
+@pytest.mark.usefixtures("markitdown")
+@pytest.mark.parametrize("suffix", [".html", ".htm"])
+def test_a_page_is_its_body_under_its_first_heading_else_its_title_else_its_name(
+    tmp_path: Path, suffix: str, write: Write
+):
+    path = tmp_path / f"a{suffix}"
+    write(path, f"{HTML} six_am * 2.<script>no()</script></p></body></html>")
+    (document,) = read_documents(path)
+    assert (document.text, document.title) == ("# The *café*\n\nIt opens at six_am * 2.", "The *café*")
+    assert read_documents(write(path, "<title>Site\n- Six</title><p>Text.</p>"))[0].title == "Site - Six"
+    assert read_documents(write(path, "<p>Text.</p>"))[0].title == "a"
+
+
+@pytest.mark.usefixtures("markitdown")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<p>café</p>".encode(),
+        "\ufeff<p>café</p>".encode(),
+        '<meta charset="latin-1"><p>café</p>'.encode("latin-1"),
+        "<p>café</p>".encode("utf-16"),
+        '<meta charset="latin-1"><p>café</p>'.encode(),  # what it is in goes before what it says
+    ],
+)
+def test_a_page_is_read_in_utf8_or_in_what_it_declares(tmp_path: Path, content: bytes, write: Write):
+    assert read_documents(write(tmp_path / "a.html", content))[0].text == "café"
+
+
+@pytest.mark.usefixtures("markitdown")
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.pdf", b"no pdf at all", "can't be converted (PDFSyntaxError: No /Root object! - Is this really a PDF?)"),
+        ("a.pdf", b"", "can't be converted (PDF"),
+        ("a.docx", b"no zip", "can't be converted (BadZipFile: File is not a zip file); see that it opens elsewhere."),
+        ("a.pptx", b"PK\x03\x04", "can't be converted (BadZipFile: File is not a zip file)"),
+        ("a.epub", b"no zip", "can't be converted (BadZipFile: File is not a zip file)"),
+        ("a.html", "<p>café</p>".encode("latin-1"), "not UTF-8 at byte 6 (the byte is 0xe9)"),
+        ("a.html", b'<meta charset="ascii"><p>caf\xe9', "the page declares ascii, which it is not in."),
+        ("a.html", b'<meta charset="none"><p>caf\xe9', "the page declares none, which it is not in."),
+        ("a.html", b"<script>no()</script>", "text is empty; give it a word."),
+        ("a.html", "<b>" * 5000 + "deep", "can't be converted (RecursionError"),
+        ("a.pdf", pdf(""), "text is empty; give it a word (if its pages are pictures, run OCR on it first)."),
+    ],
+)
+def test_a_file_that_is_broken_or_empty_is_refused_by_name(
+    tmp_path: Path, name: str, content: str | bytes, says: str, write: Write, refusal: Refusal
+):
+    write(tmp_path / "good.txt", "Text.")
+    message = refusal(read_documents, write(tmp_path / name, content).parent)
+    assert "1 problem." in message
+    assert f"{tmp_path / name}: " in message
+    assert says in message
+
+
+@pytest.mark.usefixtures("markitdown")
+def test_a_zip_of_another_kind_is_not_taken_for_a_document(tmp_path: Path, refusal: Refusal):
+    write_zip(tmp_path / "a.docx", {"note.txt": "Left to guess, the converter would read this."})
+    write_zip(tmp_path / "b.epub", {"note.txt": "And this."})
+    assert "2 problems." in refusal(read_documents, tmp_path)
+
+
+def test_without_markitdown_the_files_that_need_it_are_refused_with_the_line_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, refusal: Refusal
+):
+    monkeypatch.setitem(sys.modules, "markitdown", None)
+    write(tmp_path / "a.txt", "Text.")
+    assert len(read_documents(tmp_path)) == 1
+    write(tmp_path / "b" / "c.pdf", "x")
+    assert f"{tmp_path / 'b' / 'c.pdf'}: needs markitdown to be read: {LINE}." in refusal(read_documents, tmp_path)
+    for suffix in ("docx", "pptx", "html", "htm", "epub"):
+        write(tmp_path / f"z.{suffix}", "x")
+    write(tmp_path / "e.txt", "")
+    message = refusal(read_documents, tmp_path)
+    assert f"needs markitdown to be read, as do 5 more files here: {LINE}." in message
+    assert f"{tmp_path / 'e.txt'}: text is empty" in message  # the rest is checked all the same
+
+
+@pytest.mark.usefixtures("markitdown")
+def test_a_markitdown_without_the_part_for_a_format_is_refused_with_the_same_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Refusal
+):
+    from markitdown.converters import _docx_converter
+
+    error: Any = (ImportError, ImportError("No module named 'mammoth'"), None)
+    monkeypatch.setattr(_docx_converter, "_dependency_exc_info", error)
+    path = write_zip(tmp_path / "a.docx", DOCX)
+    assert f"a.docx: can't be read without all of markitdown: {LINE}." in refusal(read_documents, path)

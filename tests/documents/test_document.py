@@ -1,0 +1,72 @@
+"""The nouns: a document and a question that are wrong can't be made."""
+
+import pickle
+from typing import Any
+
+import pytest
+
+from hf_knowlearn.documents import Document, Question
+
+
+def test_a_document_and_a_question_can_be_hashed_pickled_and_compared():
+    document = Document("d", "Text.", metadata={"year": 1900})
+    question = Question("q", "Who?", ("Ada",))
+    assert {document, question} == {pickle.loads(pickle.dumps(document)), pickle.loads(pickle.dumps(question))}
+    assert document != Document("d", "Text.", metadata={"year": 1901})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"id": 3}, "id must be a string, got int 3"),
+        ({"id": ""}, "id is empty; give it a word"),
+        ({"text": " \n\u2003"}, "text is only white space; give it a word"),
+        ({"text": None}, "text must be a string, got NoneType None"),
+        (
+            {"text": "a\ud800b"},
+            r"text holds half a surrogate pair \('\\ud800' at character 1\), which can't be encoded",
+        ),
+        ({"title": b"x"}, "title must be a string, got bytes b'x'"),
+        ({"language": ""}, "language is empty"),
+        ({"part": -1}, "part must be a whole number from 0 up, got int -1"),
+        ({"start": True}, "start must be a whole number from 0 up, got bool True"),
+        ({"metadata": [1]}, r"metadata must be a mapping, got \[1\]"),
+        ({"text": "", "part": 0.5}, "^Document 'd': text is empty; give it a word; part must be .* got float 0.5.$"),
+    ],
+)
+def test_a_document_refuses(wrong: dict[str, Any], says: str):
+    with pytest.raises(ValueError, match=says):
+        Document(**{"id": "d", "text": "Text.", **wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"text": ""}, "text is empty"),
+        ({"answers": ()}, "there is no answer; a question needs at least one"),
+        ({"answers": ("The", "a.", "")}, r"of the answers \['The', 'a.', ''\] nothing is left once case"),
+        ({"answers": "Ada"}, r"answers must be a tuple of strings, such as \('Paris',\), got 'Ada'"),
+        ({"answers": ["Ada"]}, r"answers must be a tuple of strings, .* got \['Ada'\]"),
+        ({"answers": ("Ada", 1815)}, r"answers\[1\] must be a string, got int 1815"),
+        ({"answers": ("\udc00",)}, r"answers\[0\] holds half a surrogate pair"),
+        ({"options": (1,)}, r"options\[0\] must be a string, got int 1"),
+        ({"document_id": 7}, "document_id must be a string, got int 7"),
+        ({"relation": " "}, "relation is only white space"),
+        ({"fact_id": 1.5}, "fact_id must be a string, got float 1.5"),
+        ({"kind": []}, r"kind must be a string, got \[\]"),
+        ({"id": 1, "kind": 2}, "^Question int 1: id must be .*; kind must be a string, got int 2.$"),
+    ],
+)
+def test_a_question_refuses(wrong: dict[str, Any], says: str):
+    with pytest.raises(ValueError, match=says):
+        Question(**{"id": "q", "text": "Who?", "answers": ("Ada",), **wrong})
+
+
+def test_a_question_keeps_an_answer_of_nothing_beside_a_good_one():
+    assert Question("q", "Which band?", ("The", "The The Band")).answers == ("The", "The The Band")
+
+
+def test_a_refusal_does_not_print_the_whole_of_a_huge_value():
+    with pytest.raises(ValueError, match="metadata must be") as caught:
+        Document("d" * 10**6, "Text.", metadata="x" * 10**6)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 300

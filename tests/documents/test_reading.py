@@ -1,0 +1,274 @@
+"""Reading documents: read whole or refused, with all reasons at once."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hf_knowlearn.documents import Document, read_documents, read_questions
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+Write = Callable[[Path, str | bytes], Path]
+WriteRows = Callable[..., Path]
+Refusal = Callable[..., str]
+
+
+def test_a_folder_is_read_through_sorted_and_without_hidden_files(tmp_path: Path, write: Write, write_rows: WriteRows):
+    write(tmp_path / "b.txt", "Bee.")
+    write(tmp_path / "a" / "c.MD", "no heading")
+    write(tmp_path / "dir.txt" / "d.txt", "Dee.")
+    write(tmp_path / ".hidden.txt", b"\xff")
+    write(tmp_path / ".git" / "e.txt", b"\xff")
+    write_rows(tmp_path / "rows.jsonl", {"text": "Row."})
+    documents = read_documents(str(tmp_path))
+    assert [d.id for d in documents] == ["a/c.MD", "b.txt", "dir.txt/d.txt", "rows.jsonl:1"]
+    assert [d.title for d in documents] == ["c", "b", "d", ""]
+    assert documents == [Document(d.id, d.text, d.title) for d in documents]
+
+
+def test_a_single_file_has_its_name_for_an_id(tmp_path: Path, write: Write):
+    assert read_documents(write(tmp_path / "x" / "a.txt", "Text.")) == [Document("a.txt", "Text.", "a")]
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("# Title\nText", "Title"),
+        ("Text\n\n#  Later one ##\n# Another", "Later one"),
+        ("# C#", "C"),
+        ("## Second level\nText", "file"),
+        ("#hashtag\nText", "file"),
+        ("# \n# #\n# Not empty", "Not empty"),
+        ("```\n# comment\n```\n# Title", "Title"),
+        ("~~~\n# comment\n", "file"),
+    ],
+)
+def test_the_title_of_markdown_is_its_first_heading_and_the_text_stays_whole(
+    tmp_path: Path, text: str, title: str, write: Write
+):
+    (document,) = read_documents(write(tmp_path / "file.md", text))
+    assert (document.title, document.text) == (title, text)
+
+
+def test_a_heading_in_a_txt_file_is_no_title(tmp_path: Path, write: Write):
+    assert read_documents(write(tmp_path / "file.txt", "# Heading"))[0].title == "file"
+
+
+def test_text_comes_out_in_nfc_with_plain_line_ends_and_no_bom(tmp_path: Path, write: Write, write_rows: WriteRows):
+    decomposed = "\ufeffCafe\u0301\r\nOne\rTwo\r\n"
+    write(tmp_path / "a.txt", decomposed)
+    write_rows(tmp_path / "b.jsonl", {"id": "e\u0301", "title": "e\u0301", "text": "Cafe\u0301\r\n"})
+    text, row = read_documents(tmp_path)
+    assert text.text == "Caf\u00e9\nOne\nTwo\n"
+    assert (row.id, row.title, row.text) == ("\u00e9", "\u00e9", "Caf\u00e9\n")
+
+
+def test_file_names_are_normalised_like_the_ids_that_questions_name(
+    tmp_path: Path, write: Write, write_rows: WriteRows
+):
+    (document,) = read_documents(write(tmp_path / "Cafe\u0301.txt", "Text."))
+    (question,) = read_questions(
+        write_rows(tmp_path / "q.jsonl", {"question": "?!x", "answer": "y", "document_id": "Cafe\u0301.txt"})
+    )
+    assert document.id == question.document_id == "Caf\u00e9.txt"
+    assert document.title == "Caf\u00e9"
+
+
+def test_jsonl_may_have_a_bom_crlf_and_blank_lines(tmp_path: Path, write: Write):
+    path = write(tmp_path / "a.JSONL", b'\xef\xbb\xbf{"text": "One"}\r\n\r\n  \n{"text": "Two"}')
+    assert [(d.id, d.text) for d in read_documents(path)] == [("a.JSONL:1", "One"), ("a.JSONL:4", "Two")]
+
+
+def test_a_row_names_its_id_and_keeps_its_other_columns(tmp_path: Path, write_rows: WriteRows):
+    path = write_rows(
+        tmp_path / "a.jsonl",
+        {"text": "1", "wiki_id": 5, "document_id": "d", "id": None, "year": [1900]},
+        {"text": "2", "wiki_id": 6, "title": None, "language": "fr"},
+        {"text": "3", "language": "", "title": ""},
+        {"text": "4", "document_id": "d", "id": "e"},
+    )
+    assert read_documents(path) == [
+        Document("d", "1", metadata={"wiki_id": 5, "id": None, "year": [1900]}),
+        Document("6", "2", language="fr"),
+        Document("a.jsonl:3", "3"),
+        Document("e", "4", metadata={"document_id": "d"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.txt", "", "a.txt: text is empty; give it a word."),
+        ("a.txt", b"\xef\xbb\xbf", "a.txt: text is empty"),
+        ("a.md", " \r\n\t", "a.md: text is only white space; give it a word."),
+        ("a.txt", b"caf\xe9", "a.txt: not UTF-8 at byte 3 (the byte is 0xe9); save the file as UTF-8."),
+        ("a.txt", b"\xef\xbb\xbf\xe9", "a.txt: not UTF-8 at byte 3 (the byte is 0xe9)"),
+        ("a.txt", "Text".encode("utf-16"), "a.txt: not UTF-8 at byte 0 (it looks like UTF-16)"),
+        ("a.txt", "Text".encode("utf-16-le"), "a.txt: a NUL at character 1; is it a binary or a UTF-16 file?"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": "\xe9"}\n', "a.jsonl:2: not UTF-8 at byte 24 (the byte is 0xe9)"),
+        ("a.jsonl", '{"text": "x"}\n{"text": \n', "a.jsonl:2: not JSON (Expecting value at column "),
+        ("a.jsonl", '{"text": ' + "1" * 5000 + "}", "a.jsonl:1: not JSON (Exceeds the limit"),
+        ("a.jsonl", '{"text": ' + "[" * 200_000, "a.jsonl:1: not JSON (maximum recursion depth"),
+        ("a.jsonl", '["text"]', """a.jsonl:1: a line must be a JSON object such as {"text": "..."}, got ['text']."""),
+        ("a.jsonl", '{"body": "x", "n": 1}', "a.jsonl:1: no column 'text', only ['body', 'n']; name the document's"),
+        ("a.jsonl", '{"question": "x"}', "no column 'text', only ['question'] (is it a file of questions?"),
+        ("a.jsonl", '{"text": 5}', "a.jsonl:1: text must be a string, got int 5."),
+        ("a.jsonl", '{"text": null}', "a.jsonl:1: text is empty; give it a word."),
+        ("a.jsonl", '{"text": "x", "id": 1.5}', "a.jsonl:1: Document float 1.5: id must be a string, got float 1.5."),
+        ("a.jsonl", '{"text": "x", "title": 5}', "a.jsonl:1: title must be a string, got int 5."),
+        ("a.jsonl", '{"text": " ", "id": "x"}', "a.jsonl:1: Document 'x': text is only white space"),
+        ("a.jsonl", r'{"text": "a\u0000b"}', "a.jsonl:1: a NUL at character 1;"),
+        ("a.jsonl", r'{"text": "a\ud800"}', "a.jsonl:1: half a surrogate pair ("),
+        ("a.jsonl", r'{"text": "a", "m": {"\uDfff": 1}}', "a.jsonl:1: half a surrogate pair ("),
+        ("a.jsonl", "", "a.jsonl: holds no line; write one JSON object a line, or take the file away."),
+        ("a.jsonl", "\ufeff\n\n", "a.jsonl: holds no line"),
+        (
+            "a.png",
+            "x",
+            "a.png: a file with suffix '.png' is not read; give a .csv, .docx, .epub, .htm, .html, .json, .jsonl, "
+            ".md, .parquet, .pdf, .pptx, .tsv, .txt file or a folder of them.",
+        ),
+        ("txt", "x", "txt: a file with suffix '' is not read"),
+    ],
+)
+def test_bad_documents_are_refused_by_file_and_line(
+    tmp_path: Path, name: str, content: str | bytes, says: str, write: Write, refusal: Refusal
+):
+    message = refusal(read_documents, write(tmp_path / name, content))
+    assert f"{tmp_path}{os.sep}" in message
+    assert says in message
+    assert f"{tmp_path / name}: 1 problem.\n" in message
+
+
+def test_a_surrogate_pair_in_json_escapes_is_one_character(tmp_path: Path, write: Write):
+    path = write(tmp_path / "a.jsonl", r'{"text": "\ud83d\ude00"}')
+    assert read_documents(path)[0].text == "\U0001f600"
+
+
+def test_a_path_to_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Refusal):
+    assert f"{tmp_path / 'no'}: nothing is there; give a" in refusal(read_documents, tmp_path / "no")
+    monkeypatch.chdir(tmp_path)
+    assert f"no.txt: nothing is there (from {tmp_path}); give a" in refusal(read_documents, Path("no.txt"))
+    assert len(refusal(read_documents, Path("x" * 10_000))) < 1500  # the text instead of the path
+    with pytest.raises(ValueError, match=r"an empty path would mean the current folder; write '\.' for that"):
+        read_documents("")
+
+
+def test_a_folder_with_nothing_to_read_says_what_is_read(tmp_path: Path, write: Write, refusal: Refusal):
+    assert f"{tmp_path}: holds no file; read are .csv, .docx, .epub, " in refusal(read_documents, tmp_path)
+    write(tmp_path / ".hidden.txt", "x")
+    assert "holds no file" in refusal(read_documents, tmp_path)
+    for number in range(7):
+        write(tmp_path / f"{number}.png", "x")
+    assert "holds only 0.png, 1.png, 2.png, 3.png, 4.png and 2 more; read are" in refusal(read_documents, tmp_path)
+
+
+def test_files_left_unread_are_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture, write: Write):
+    write(tmp_path / "a.txt", "x")
+    assert not caplog.records
+    write(tmp_path / "b" / "c.png", "x")
+    read_documents(tmp_path)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Left unread in {tmp_path}, by their suffix: b/c.png."
+    ]
+    assert caplog.records[0].name.startswith("hf_knowlearn.documents.")
+
+
+def test_duplicate_ids_are_refused_with_both_lines(
+    tmp_path: Path, write: Write, write_rows: WriteRows, refusal: Refusal
+):
+    write_rows(tmp_path / "a.jsonl", {"id": 1, "text": "x"}, {"id": "1", "text": "y"})
+    write_rows(tmp_path / "b.jsonl", {"wiki_id": 1, "text": "x"}, {"id": "c.txt", "text": "z"})
+    write(tmp_path / "c.txt", "x")
+    message = refusal(read_documents, tmp_path)
+    assert f"{tmp_path / 'a.jsonl'}:2: the id '1' is taken by {tmp_path / 'a.jsonl'}:1; give each its own." in message
+    assert f"{tmp_path / 'b.jsonl'}:1: the id '1' is taken by {tmp_path / 'a.jsonl'}:1; give" in message
+    assert f"{tmp_path / 'c.txt'}: the id 'c.txt' is taken by {tmp_path / 'b.jsonl'}:2; give" in message
+
+
+def test_all_problems_come_at_once_and_like_ones_together(
+    tmp_path: Path, write: Write, write_rows: WriteRows, refusal: Refusal
+):
+    write(tmp_path / "a.txt", "")
+    write_rows(tmp_path / "b.jsonl", {"text": ""}, {"text": "good"}, *[{"text": ""}] * 4, {"text": 1}, {"text": 1})
+    assert refusal(read_documents, tmp_path) == "\n".join(
+        [
+            f"The documents at {tmp_path}: 8 problems.",
+            f"  {tmp_path / 'a.txt'}: text is empty; give it a word.",
+            f"  {tmp_path / 'b.jsonl'}:1: text is empty; give it a word. (The same at line 3, 4 and 2 more.)",
+            f"  {tmp_path / 'b.jsonl'}:7: text must be a string, got int 1. (The same at line 8.)",
+            'To go on without the empty ones: empty="drop".',
+        ]
+    )
+
+
+def test_a_long_list_of_problems_is_cut_at_20_with_the_rest_counted(
+    tmp_path: Path, write_rows: WriteRows, refusal: Refusal
+):
+    message = refusal(read_documents, write_rows(tmp_path / "a.jsonl", *[{"text": number} for number in range(25)]))
+    assert message.startswith(f"The documents at {tmp_path / 'a.jsonl'}: 25 problems.\n")
+    assert "got int 19." in message
+    assert "got int 20." not in message
+    assert message.endswith("\n  ... and 5 more kinds of problem.")
+
+
+def test_links_that_lead_round_are_walked_once_and_broken_ones_refused(tmp_path: Path, write: Write, refusal: Refusal):
+    root = tmp_path / "root"
+    write(root / "in" / "a.txt", "x")
+    write(tmp_path / "outside" / "b.txt", "y")
+    write(tmp_path / "beside.txt", "not asked for")
+    for link, target in {"self": ".", "above": "..", "again": "in", "other": "../outside"}.items():
+        (root / link).symlink_to(target)
+    assert [d.id for d in read_documents(root)] == ["again/a.txt", "other/b.txt"]
+    (root / "broken.txt").symlink_to("nowhere")
+    (root / "round.txt").symlink_to("round.txt")
+    message = refusal(read_documents, root)
+    assert f"{root / 'broken.txt'}: can't be read (No such file or directory); see what it is" in message
+    assert f"{root / 'round.txt'}: can't be read (" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path, refusal: Refusal):
+    os.mkfifo(tmp_path / "a.txt")
+    assert "a.txt: can't be read (a pipe or a device, not a file)" in refusal(read_documents, tmp_path)
+
+
+def test_a_folder_that_may_not_be_opened_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, refusal: Refusal
+):
+    write(tmp_path / "a.txt", "x")
+    locked, listdir = write(tmp_path / "locked" / "b.txt", "x").parent, os.listdir
+
+    def listdir_of_a_stranger(folder: Path) -> list[str]:  # the tests may run as root, who may do anything
+        if folder == locked:
+            raise PermissionError(13, "Permission denied")
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir_of_a_stranger)
+    assert f"{locked}: can't be opened (Permission denied); see who may read it." in refusal(read_documents, tmp_path)
+
+
+def test_a_file_name_that_is_not_unicode_is_refused_in_words_that_can_be_printed(
+    tmp_path: Path, write: Write, refusal: Refusal
+):
+    try:
+        write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/f\xff.txt")), "x")
+    except OSError:
+        pytest.skip("this file system wants Unicode names")
+    message = refusal(read_documents, tmp_path)
+    assert r"f\udcff.txt: id holds half a surrogate pair" in message
+    message.encode()
+
+
+@pytest.mark.skipif(not (DATA / "film").is_dir(), reason="needs ../shared/data/film")
+def test_film_is_read_and_every_question_has_its_document(refusal: Refusal):
+    documents, questions = read_documents(DATA / "film/documents.jsonl"), read_questions(DATA / "film/questions.jsonl")
+    assert (len(documents), len(questions)) == (1720, 11603)
+    assert {q.document_id for q in questions} <= {d.id for d in documents}
+    assert all(d.title and not d.metadata for d in documents)
+    message = refusal(read_documents, DATA / "film")
+    assert (
+        "questions.jsonl:1: no column 'text', only ['wiki_id', 'question', 'answer'] (is it a file of que" in message
+    )
+    assert message.count("\n") == 1  # 11,603 lines, one thing wrong

@@ -1,0 +1,120 @@
+"""One document at a time: as `read_documents` reads them, in little memory, and none after the first problem."""
+
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from hf_knowlearn.documents import iter_documents, read_documents
+
+Write = Callable[[Path, str | bytes], Path]
+WriteRows = Callable[..., Path]
+
+
+def test_no_document_comes_after_the_first_problem_and_the_error_tells_of_all(
+    tmp_path: Path, write: Write, write_rows: WriteRows
+):
+    path = write_rows(tmp_path / "a.jsonl", {"text": "One."}, {"text": 2}, {"text": "Three."})
+    write(tmp_path / "b.txt", b"\xff")
+    documents = iter_documents(tmp_path)
+    assert next(documents).text == "One."
+    with pytest.raises(ValueError, match="2 problems") as caught:
+        next(documents)
+    assert f"{path}:2: text must be" in str(caught.value)
+    assert f"{tmp_path / 'b.txt'}: not UTF-8" in str(caught.value)
+    assert next(documents, None) is None
+
+
+def test_what_is_wrong_with_a_path_or_an_option_is_said_at_once(tmp_path: Path, write: Write):
+    write(tmp_path / "a.txt", "")
+    with pytest.raises(ValueError, match="nothing is there") as caught:
+        iter_documents([tmp_path / "a.txt", tmp_path / "none.txt"])
+    assert "a.txt: text is empty" in str(caught.value)
+    with pytest.raises(ValueError, match=r'^text_column must be .* got int 1; empty must be "raise" or "drop", got'):
+        iter_documents(tmp_path, text_column=1, empty="", duplicates="", near_duplicates=7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", [None, 5, b"a", [None], ["a", 3], {"a": 1}])
+def test_what_is_no_path_is_refused(path: Any):
+    with pytest.raises(ValueError, match="path must be a path, a data set's name on the Hub, or a list of those, "):
+        iter_documents(path)
+
+
+def test_an_empty_list_of_paths_is_refused():
+    with pytest.raises(ValueError, match="no path is given; give at least one"):
+        iter_documents([])
+
+
+def test_a_list_of_files_has_the_ids_of_the_folder_they_are_in(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+):
+    names = ["a.txt", "b/a.txt", "b/c.jsonl", "b/d/a.txt"]
+    for name in names:
+        write(tmp_path / name, '{"text": "Row."}' if name.endswith("jsonl") else name)
+    folder = read_documents(tmp_path)
+    assert [d.id for d in folder] == ["a.txt", "b/a.txt", "b/c.jsonl:1", "b/d/a.txt"]
+    monkeypatch.chdir(tmp_path / "b")
+    assert list(iter_documents([tmp_path / "a.txt", "a.txt", Path("c.jsonl"), "../b/d"])) == folder
+    assert [d.id for d in iter_documents(["d", "a.txt"])] == ["d/a.txt", "a.txt"]
+
+
+def test_a_file_given_twice_is_refused(tmp_path: Path, write: Write):
+    path = write(tmp_path / "a.txt", "Text.")
+    with pytest.raises(ValueError, match=r"the id 'a\.txt' is taken by "):
+        list(iter_documents([path, path]))
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet", ".txt"])
+def test_memory_does_not_grow_with_the_documents(tmp_path: Path, suffix: str, write: Write, write_rows: WriteRows):
+    texts = [f"{number} {'x' * 50_000}" for number in range(400)]  # 20 MB
+    if suffix == ".txt":
+        for number, text in enumerate(texts):
+            write(tmp_path / f"{number}.txt", text)
+    elif suffix == ".parquet":
+        table = pyarrow.table({"text": texts})
+        options = {"compression": "none", "use_dictionary": False, "write_batch_size": 16}  # else it is all one page
+        pyarrow.parquet.write_table(table, tmp_path / "a.parquet", **options)
+        del table
+    elif suffix == ".csv":
+        write(tmp_path / "a.csv", "text\n" + "\n".join(texts))
+    else:
+        write_rows(tmp_path / "a.jsonl", *[{"text": text} for text in texts])
+    del texts
+    tracemalloc.start()
+    before = pyarrow.total_allocated_bytes()
+    try:
+        count, arrow = 0, 0
+        for _ in iter_documents(tmp_path):
+            count += 1
+            arrow = max(arrow, pyarrow.total_allocated_bytes() - before)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 400
+    assert peak + arrow < 10_000_000
+
+
+def test_a_reader_who_stops_early_is_told_what_was_dropped_so_far(
+    tmp_path: Path, write_rows: WriteRows, caplog: pytest.LogCaptureFixture
+):
+    path = write_rows(tmp_path / "a.jsonl", {"text": ""}, {"text": "One."}, {"text": ""}, {"text": "Two."})
+    documents = iter_documents(path, empty="drop")
+    next(documents)
+    documents.close()  # type: ignore[attr-defined]
+    (record,) = caplog.records
+    assert "1 empty document.\n" in record.getMessage()
+
+
+def test_reading_documents_loads_no_heavy_library(tmp_path: Path, write: Write):
+    write(tmp_path / "a.txt", "Text.")
+    write(tmp_path / "b.csv", "text\nRow.\n")
+    code = "import sys; from hf_knowlearn import read_documents; read_documents(sys.argv[1]); print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code, str(tmp_path)], text=True).split()
+    assert "hf_knowlearn.documents.reading" in loaded
+    assert not {"numpy", "pyarrow", "datasets", "markitdown", "datasketch", "torch", "transformers"} & set(loaded)

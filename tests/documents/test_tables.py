@@ -1,0 +1,256 @@
+"""Tables: the same rows are the same documents in every format, and what a table lacks is said."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from hf_knowlearn.documents import Document, Question, read_documents, read_questions
+
+Write = Callable[[Path, str | bytes], Path]
+WriteRows = Callable[..., Path]
+Refusal = Callable[..., str]
+
+HARD = 'Quotes "", a comma,\na new line,\n\n\ta tab; NA, null, 007 and café.'
+ROWS = [
+    {"id": "a", "title": "NA", "text": HARD, "year": "1900"},
+    {"id": "7", "title": None, "text": "null", "year": None},
+    {"id": "b,c", "title": "Ti\ntle", "text": " white space stays ", "year": "x"},
+]
+
+
+def csv_of(rows: list[dict[str, Any]], **dialect: Any) -> str:
+    written = io.StringIO()
+    writer = csv.DictWriter(written, list(rows[0]), **dialect)
+    writer.writeheader()
+    writer.writerows(rows)
+    return written.getvalue()
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]], **options: Any) -> Path:
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, **options)
+    return path
+
+
+WRITERS: dict[str, Callable[[Path, list[dict[str, Any]]], object]] = {
+    ".jsonl": lambda path, rows: path.write_text("".join(json.dumps(row) + "\n" for row in rows)),
+    ".json": lambda path, rows: path.write_text(json.dumps(rows, indent=1)),
+    ".csv": lambda path, rows: path.write_text(csv_of(rows), newline=""),
+    ".tsv": lambda path, rows: path.write_text(csv_of(rows, dialect="excel-tab"), newline=""),
+    ".parquet": lambda path, rows: write_parquet(path, rows, row_group_size=2),
+}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_the_same_rows_are_the_same_documents_in_every_format(tmp_path: Path, suffix: str):
+    WRITERS[suffix](tmp_path / f"t{suffix}", ROWS)
+    assert read_documents(tmp_path) == [
+        Document("a", HARD, "NA", metadata={"year": "1900"}),
+        Document("7", "null", metadata={"year": None}),
+        Document("b,c", " white space stays ", "Ti\ntle", metadata={"year": "x"}),
+    ]
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_the_same_rows_are_the_same_questions_in_every_format(tmp_path: Path, suffix: str):
+    path = tmp_path / f"q{suffix}"
+    WRITERS[suffix](path, [{"id": "1", "question": "Who?", "answer": "Ada, née Byron", "document_id": "d"}])
+    assert read_questions(path) == [Question("1", "Who?", ("Ada, née Byron",), "d")]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "numbers"), [(".jsonl", (1, 2, 3)), (".json", (1, 2, 3)), (".csv", (2, 7, 8)), (".parquet", (1, 2, 3))]
+)
+def test_a_row_without_an_id_is_named_by_its_file_and_the_line_it_begins_at(tmp_path: Path, suffix: str, numbers):
+    path = tmp_path / "deep" / f"t{suffix}"
+    path.parent.mkdir()
+    WRITERS[suffix](path, [{"text": text} for text in ("One\n\n\ntwo\nthree", "x", "y")])
+    assert [d.id for d in read_documents(tmp_path)] == [f"deep/t{suffix}:{number}" for number in numbers]
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_an_empty_or_null_text_is_refused_by_file_and_row_or_left_out_by_name(
+    tmp_path: Path, suffix: str, refusal: Refusal, caplog: pytest.LogCaptureFixture
+):
+    path = tmp_path / f"t{suffix}"
+    WRITERS[suffix](path, [{"id": "a", "text": None}, {"id": "b", "text": "Good."}, {"id": "c", "text": " \n"}])
+    first, last = (2, 4) if suffix in (".csv", ".tsv") else (1, 3)
+    message = refusal(read_documents, path)
+    assert f"{path}:{first}: Document 'a': text is empty; give it a word." in message
+    assert f"{path}:{last}: Document 'c': text is only white space; give it a word." in message
+    assert message.endswith('To go on without the empty ones: empty="drop".')
+    assert not caplog.records
+    assert [d.id for d in read_documents(path, empty="drop")] == ["b"]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"Dropped from the documents at {path}: 2 empty documents.\n")
+    assert f"{path}:{first}: Document 'a': text is empty" in record.getMessage()
+    assert f"{path}:{last}: Document 'c': text is only white space" in record.getMessage()
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_columns_are_chosen_by_name_and_the_rest_is_kept(tmp_path: Path, suffix: str):
+    path = tmp_path / f"t{suffix}"
+    WRITERS[suffix](path, [{"body": "B.", "key": "k", "head": "H", "text": "T.", "id": "i", "title": "old"}])
+    rest = {"text": "T.", "id": "i", "title": "old"}
+    assert read_documents(path, text_column="body", id_column="key", title_column="head") == [
+        Document("k", "B.", "H", metadata=rest)
+    ]
+    assert read_documents(path, id_column="title", title_column="title") == [
+        Document("old", "T.", "old", metadata={"body": "B.", "key": "k", "head": "H", "id": "i"})
+    ]
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {},
+            "no column 'text', only ['body', 'n']; name the document's column 'text', or say which it is with text_co",
+        ),
+        ({"text_column": "words"}, "no column 'words' for the text, only ['body', 'n']; name one of these"),
+        ({"text_column": "body", "id_column": "key"}, "no column 'key' for the id, only ['body', 'n']"),
+        ({"text_column": "body", "title_column": "head"}, "no column 'head' for the title, only ['body', 'n']"),
+        (
+            {"text_column": "body", "id_column": "n"},
+            "the column 'n' holds no id here; give one, or leave id_col",
+        ),
+    ],
+)
+def test_a_missing_column_is_refused_with_those_there_are(
+    tmp_path: Path, suffix: str, options: dict[str, str], says: str, refusal: Refusal
+):
+    path = tmp_path / f"t{suffix}"
+    WRITERS[suffix](path, [{"body": "Text.", "n": None}, {"body": "More.", "n": None}])
+    message = refusal(read_documents, path, **options)
+    assert says in message
+    assert message.count(str(path)) == 2  # in the heading and once for the table, however many rows
+
+
+def test_a_column_named_where_no_table_is_read_is_refused(tmp_path: Path, write: Write, refusal: Refusal):
+    write(tmp_path / "a.txt", "Text.")
+    says = "a column is named, but only texts are here and no table; leave it out"
+    assert says in refusal(read_documents, tmp_path, text_column="body")
+    write(tmp_path / "b.csv", "body\nTable.\n")
+    assert [d.text for d in read_documents(tmp_path, text_column="body")] == ["Text.", "Table."]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "", "a.csv: holds no row; leave it out."),
+        ("a.csv", "\n", "a.csv: holds no row"),
+        ("a.csv", "text\n", "a.csv: holds no row"),
+        ("a.csv", "id,text\n1,x\n2\n3,y,z\n", "a.csv:3: 1 fields under a header of 2; put a field that holds ',' or"),
+        ("a.csv", "id,text\n1,x\n2\n3,y,z\n", "a.csv:4: 3 fields under a header of 2"),
+        ("a.csv", 'text\nx\n"y" z\n', "a.csv: line 3: not csv (',' expected after '\"'); a field that begins with"),
+        ("a.csv", 'text\n"x\ny\n', "a.csv: line 2: not csv (unexpected end of data)"),
+        ("a.csv", b"text\nx\ncaf\xe9\n", "a.csv: not UTF-8 at byte 10 (the byte is 0xe9); save the file as UTF-8."),
+        ("a.csv", "text\nx\n".encode("utf-16"), "a.csv: not UTF-8 at byte 0 (it looks like UTF-16)"),
+        ("a.csv", "text,id,text\nx,1,y\n", "a.csv: more than one column is named ['text']; give each a name of its"),
+        ("a.csv", "id;text\n1;x\n", "only ['id;text']; name the document's column 'text', or say which it is with"),
+        ("a.csv", "id;text\n1;x\n", "(is it separated by ';'? Read are .csv by ',' and .tsv by tabs)."),
+        ("a.tsv", "id,text\n1,x\n", "(is it separated by ','? Read are"),
+        (
+            "a.json",
+            "",
+            "a.json: not JSON (Expecting value at column 1): ''; write a list of objects, or name a file of",
+        ),
+        ("a.json", '{"text": "x"}\n{"text": "y"}\n', "a.json: not JSON (Extra data at line 2, column 1): "),
+        ("a.json", "[" * 200_000, "a.json: not JSON (maximum recursion depth"),
+        ("a.json", "[]", "a.json: holds no row"),
+        (
+            "a.json",
+            '"text"',
+            'a.json: a .json file must hold a list of objects, such as [{"text": "..."}], got \'text\'',
+        ),
+        ("a.json", '["x"]', 'a.json:1: a row must be an object such as {"text": "..."}, got \'x\'.'),
+        ("a.json", '[{"text": "x", "text": "y"}]', "a.json: not JSON (an object names ['text'] more than once)"),
+        ("a.json", '{"n": 1, "data": [{}]}', "a.json: an object with the keys ['n', 'data']; a .json file must be a"),
+        ("a.json", '{"n": 1, "data": [{}]}', "such as that under 'data' may be: write it alone."),
+        ("a.json", '{"n": 1}', "a.json: no column 'text', only ['n']"),
+        ("a.json", r'[{"text": "x"}, {"text": "\ud800"}]', "a.json:2: half a surrogate pair ("),
+        ("a.json", b'[{"text": "\xe9"}]', "a.json: not UTF-8 at byte 11"),
+        ("a.json", '[{"text": "x", "id": 1}, {"text": "y", "id": 1}]', "a.json:2: the id '1' is taken by "),
+        ("a.jsonl", '{"text": "x", "text": "y"}', "a.jsonl:1: not JSON (an object names ['text'] more than once)"),
+        ("a.parquet", "PAR1", "a.parquet: can't be read"),
+        ("a.parquet", "", "a.parquet: can't be read as parquet ("),
+    ],
+)
+def test_bad_tables_are_refused_by_file_and_place(
+    tmp_path: Path, name: str, content: str | bytes, says: str, write: Write, refusal: Refusal
+):
+    message = refusal(read_documents, write(tmp_path / name, content))
+    assert says in message.replace(f"{tmp_path}{os.sep}", "")
+
+
+def test_a_json_file_of_one_object_is_one_row(tmp_path: Path, write: Write):
+    path = write(tmp_path / "a.json", b'\xef\xbb\xbf{"text": "Text.", "year": [1900]}')
+    assert read_documents(path) == [Document("a.json:1", "Text.", metadata={"year": [1900]})]
+
+
+def test_csv_may_have_a_bom_windows_line_ends_and_blank_lines(tmp_path: Path, write: Write):
+    path = write(tmp_path / "a.CSV", b'\xef\xbb\xbfid,text\r\n1,"Two\r\nlines"\r\n\r\n2,x\r\n')
+    assert [(d.id, d.text) for d in read_documents(path)] == [("1", "Two\nlines"), ("2", "x")]
+
+
+def test_a_csv_field_may_be_long_and_other_readers_keep_their_limit(tmp_path: Path, write: Write):
+    limit = csv.field_size_limit()
+    path = write(tmp_path / "a.csv", f"text\n{'x' * (limit + 1)}\n")
+    assert len(read_documents(path)[0].text) == limit + 1
+    assert csv.field_size_limit() == limit
+
+
+def test_a_parquet_file_that_ends_too_soon_is_refused(tmp_path: Path, refusal: Refusal):
+    whole = write_parquet(tmp_path / "a.parquet", [{"text": "Text."}] * 100).read_bytes()
+    for size in (5, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "a.parquet").write_bytes(whole[:size])
+        assert "a.parquet: can't be read" in refusal(read_documents, tmp_path / "a.parquet")
+
+
+def test_parquet_with_two_columns_of_one_name_or_no_row_is_refused(tmp_path: Path, refusal: Refusal):
+    table = pyarrow.table([["x"], ["y"]], names=["text", "text"])
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    assert "more than one column is named ['text']" in refusal(read_documents, tmp_path)
+    pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), tmp_path / "a.parquet")
+    assert "a.parquet: holds no row" in refusal(read_documents, tmp_path)
+
+
+def test_a_parquet_text_that_is_not_utf8_is_refused_by_its_row(tmp_path: Path, refusal: Refusal):
+    texts = [b"one", b"caf\xe9", b"three"]
+    offsets = pyarrow.py_buffer(b"".join(place.to_bytes(4, "little") for place in (0, 3, 7, 12)))
+    column = pyarrow.Array.from_buffers(pyarrow.string(), 3, [None, offsets, pyarrow.py_buffer(b"".join(texts))])
+    pyarrow.parquet.write_table(pyarrow.table({"text": column}), tmp_path / "a.parquet")
+    message = refusal(read_documents, tmp_path / "a.parquet")
+    assert "1 problem." in message
+    assert "a.parquet:2: a text that is not UTF-8 (" in message
+
+
+def test_numbers_that_are_ids_become_text_and_other_values_stay(tmp_path: Path):
+    path = write_parquet(tmp_path / "a.parquet", [{"id": 7, "text": "Text.", "score": 0.5, "tags": ["x"]}])
+    assert read_documents(path) == [Document("7", "Text.", metadata={"score": 0.5, "tags": ["x"]})]
+
+
+def test_the_lines_of_a_broken_csv_cannot_be_dropped(tmp_path: Path, write: Write):
+    path = write(tmp_path / "q.csv", 'question,answer\nWho?,Ada\n"x" y,z\nWhich?,Bob\n')
+    with pytest.raises(ValueError, match="line 3: not csv"):  # the fourth line is unread: nobody could name it
+        read_questions(path, on_bad="drop")
+
+
+@pytest.mark.parametrize("cell", ["['Ada', 'Bob']", '["Ada"]'])
+def test_a_list_of_answers_written_into_a_field_is_refused(tmp_path: Path, cell: str, refusal: Refusal):
+    WRITERS[".csv"](tmp_path / "q.csv", [{"question": "Who?", "answers": cell}])
+    message = refusal(read_questions, tmp_path / "q.csv")
+    assert f"q.csv:2: answers {cell!r} is a list written as a text; write one answer, or a list in .jsonl" in message
+
+
+def test_an_answer_may_begin_with_a_bracket(tmp_path: Path):
+    WRITERS[".csv"](tmp_path / "q.csv", [{"question": "Which token?", "answers": "[CLS]"}])
+    assert read_questions(tmp_path / "q.csv")[0].answers == ("[CLS]",)
