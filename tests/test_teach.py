@@ -342,21 +342,14 @@ def test_a_model_without_padding_and_beginning_tokens_is_taught(
 def test_two_processes_write_one_run(options: dict[str, Any], questions: Path, tmp_path: Path):
     options |= {"questions": questions, "per_device_train_batch_size": 1, "use_peft": False}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    command = [*launch, "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "hf_knowlearn.teach", *words]
-    done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
+    # `--cpu --num_processes 2` would start a single process, without a word.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command = [*launch, "-m", "hf_knowlearn.teach", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "2 steps of 4 rows" in done.stdout  # of 1 row, twice before a step, in 2 processes
     assert done.stdout.count("Written to") == 1
     assert arm_of(options["output_dir"])["steps"] == 2
     assert len(lines_of(options["output_dir"] / "answers.after.jsonl")) == 2

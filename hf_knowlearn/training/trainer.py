@@ -1,6 +1,6 @@
 """`SAMSFTTrainer`: TRL's `SFTTrainer` with sharpness-aware minimisation, refusing what would make it wrong in silence.
 
-With `sam_rho = 0` it is `SFTTrainer` bit for bit, and nothing is refused.
+With `sam_rho = 0` it is `SFTTrainer` bit for bit; all that is refused then is packing that lets documents see others.
 """
 
 import logging
@@ -12,6 +12,7 @@ from torch import nn
 from trl import SFTTrainer
 
 from hf_knowlearn.training.config import SAMConfig
+from hf_knowlearn.training.packing import refuse_leaks
 from hf_knowlearn.training.sam import SAMMixin
 
 logger = logging.getLogger("hf_knowlearn.training")
@@ -32,6 +33,17 @@ class SAMSFTTrainer(SAMMixin, SFTTrainer):
             self._bring_adapter_back_to_fp32()
             if problems := list(_problems(self)):
                 raise ValueError(f"SAM (sam_rho={args.sam_rho}) can't run like this:\n" + "\n".join(problems))
+        # What Trainer doesn't place itself (FSDP, DeepSpeed, device maps) is whole, and where it will run, only after
+        # it is prepared: under FSDP the other processes may hold no weights yet.
+        self._packing_is_unproven = not self.place_model_on_device
+        if self.place_model_on_device:
+            refuse_leaks(self, self.model)
+
+    def compute_loss(self, model: Any, inputs: Any, *others: Any, **named: Any) -> Any:
+        if self._packing_is_unproven:
+            refuse_leaks(self, model)
+            self._packing_is_unproven = False
+        return super().compute_loss(model, inputs, *others, **named)
 
     def _bring_adapter_back_to_fp32(self) -> None:
         """Undoes the cast to bf16 that TRL gives the adapter of a quantised model; the optimizer isn't made yet."""
