@@ -9,12 +9,11 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle, islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_knowlearn.documents import Document, Question, cut, read_documents, read_questions
 from hf_knowlearn.paths import RECIPES
-from hf_knowlearn.views import View, as_written, format_views
+from hf_knowlearn.views import FAMILIES, View, as_written
 
 if TYPE_CHECKING:
     from hf_knowlearn.recipe import TeachArguments
@@ -34,7 +33,7 @@ def documents_from(source: str | None) -> list[Document]:
     if source is None:
         return []
     split = _world(source)
-    return split.documents() if split else read_documents(Path(source))
+    return split.documents() if split else read_documents(source)
 
 
 def questions_from(source: str | None) -> list[Question]:
@@ -42,7 +41,7 @@ def questions_from(source: str | None) -> list[Question]:
     if source is None:
         return []
     split = _world(source)
-    return split.questions() if split else read_questions(Path(source))
+    return split.questions() if split else read_questions(source)
 
 
 def _world(source: str) -> "Split | None":
@@ -91,7 +90,7 @@ def _views_that_fit(
         # A run of white space longer than a part is no part: there is nothing in it to learn.
         parts = [part for part in cut(document, lambda text: lengths([text])[0], size) if part.text.strip()]
         views = [_views(part, arguments, seed) for part in parts]
-        if limit is None or max(lengths([view.text for of_part in views for view in of_part])) <= limit:
+        if limit is None or max(lengths([view.prompt + view.text for of_part in views for view in of_part])) <= limit:
             return views
         size = size * 3 // 4
     raise ValueError(f"Document {document.id!r} can't be told within {limit} tokens: raise max_length.")
@@ -100,7 +99,9 @@ def _views_that_fit(
 def _views(part: Document, arguments: "TeachArguments", seed: int) -> list[View]:
     if arguments.views == "as_written":
         return [as_written(part)]
-    return format_views(part, arguments.num_views, seed)
+    weights = {"weights": arguments.view_weights} if arguments.views == "mixed" else {}
+    tell_in = FAMILIES[arguments.views]
+    return tell_in(part, arguments.num_views, seed, arguments.format_groups, arguments.hold_out, **weights)
 
 
 def steps_for(told: Sequence[object], epochs: float, batch: int, replayed: int) -> int:

@@ -15,6 +15,9 @@ import yaml
 
 from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.plan import SHORTEST_PART
+from hf_knowlearn.views import FAMILIES, GROUPS
+from hf_knowlearn.views.formats import allowed_groups
+from hf_knowlearn.views.mixed import checked_weights
 
 if TYPE_CHECKING:
     from transformers import HfArgumentParser, PreTrainedModel
@@ -39,7 +42,7 @@ DECIDED: dict[str, Any] = {
 # What a run can't do without, as the command line spells it.
 NEEDED = {
     "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which is in this package)",
-    "documents": "--documents PATH (a folder of .txt and .md files, one such file, or a .jsonl)",
+    "documents": "--documents PATH (a file: .txt, .md, .jsonl, .csv, .parquet, ...; a folder of them; a Hub name)",
     "output_dir": "--output_dir DIR",
 }
 
@@ -51,8 +54,8 @@ class TeachArguments:
     documents: str | None = field(
         default=None,
         metadata={
-            "help": "What to teach: a folder of .txt and .md files, one such file, a .jsonl, or world:SPLIT for"
-            " made-up people."
+            "help": "What to teach: a file (.txt .md .jsonl .json .csv .tsv .parquet; .pdf .docx .pptx .html .epub"
+            " with the documents extra), a folder of them, a dataset on the Hub, or world:SPLIT for made-up people."
         },
     )
     questions: str | None = field(
@@ -60,9 +63,26 @@ class TeachArguments:
     )
     views: str = field(
         default="formats",
-        metadata={"help": "How each document is told: as it is, or in formats.", "choices": ["as_written", "formats"]},
+        metadata={
+            "help": "How each document is told: as it is, in formats, with its sentences in other orders (and in"
+            " formats), as a request to restore it from a part of its words, or in these families by turns.",
+            "choices": ["as_written", *FAMILIES],
+        },
     )
-    num_views: int = field(default=12, metadata={"help": "Formats a document is told in, one after the other."})
+    num_views: int = field(default=12, metadata={"help": "Tellings of a document, read one after the other."})
+    view_weights: dict[str, float] | str | None = field(
+        default=None,
+        metadata={
+            "help": 'With views: mixed, the share of each family: {"formats": 1, "order": 2}. None: equal shares.'
+        },
+    )
+    format_groups: list[str] | None = field(
+        default=None, metadata={"help": f"Groups of formats to draw from ({', '.join(GROUPS)}). None: all of them."}
+    )
+    hold_out: str | None = field(
+        default=None,
+        metadata={"help": "A group of formats that is never drawn, to be measured on.", "choices": GROUPS},
+    )
     part_tokens: int = field(
         default=512, metadata={"help": "A document longer than this many tokens is cut into parts at sentence ends."}
     )
@@ -96,12 +116,37 @@ class TeachArguments:
             for name in ("num_views", "ask_batch_size", "max_answer_tokens")
             if getattr(self, name) < 1
         ]
+        try:
+            self.view_weights = _weights(self.view_weights, self.views)
+            allowed_groups(1, self.format_groups, self.hold_out)
+        except ValueError as error:
+            problems.append(str(error))
         if self.part_tokens < SHORTEST_PART:
             problems.append(f"part_tokens={self.part_tokens!r}: give {SHORTEST_PART} or more.")
         if not 0 <= self.replay_share < 1:
             problems.append(f"replay_share={self.replay_share!r}: give a share from 0 up to, not including, 1.")
         if problems:
             raise ValueError("\n".join(problems))
+
+
+_WEIGHTS = '{"formats": 1, "order": 1}'  # as an example
+
+
+def _weights(given: Mapping[str, float] | str | None, views: str) -> dict[str, float] | None:
+    """The weights of the families, which a command line gives as JSON."""
+    if given is None:
+        return None
+    if views != "mixed":
+        raise ValueError(f"view_weights={given!r} with views={views!r}: weights need views: mixed.")
+    try:
+        weights = json.loads(given) if isinstance(given, str) else dict(given)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f'view_weights={given!r} is not JSON ({error}): write {{"formats": 1, "order": 1}}.'
+        ) from None
+    if not isinstance(weights, dict) or not all(type(value) in (int, float) for value in weights.values()):
+        raise ValueError(f'view_weights={given!r}: give a number for each family, as in {{"formats": 1, "order": 1}}.')
+    return dict(checked_weights(weights))
 
 
 @dataclass(frozen=True)

@@ -128,17 +128,37 @@ def test_a_long_document_is_cut_into_parts_that_tile_it():
         assert "".join(words.split()) == "".join(long.text.split())
 
 
-@pytest.mark.parametrize("views", ["as_written", "formats"])
+@pytest.mark.parametrize("views", ["as_written", "formats", "order", "masked", "mixed"])
 def test_no_view_is_longer_than_the_limit_however_much_a_format_adds(views: str):
     def count_characters(texts: list[str]) -> list[int]:
         return [len(text) for text in texts]
 
-    arguments = TeachArguments(views=views, num_views=12, part_tokens=120)
-    told = tell([document(0, sentences=40)], arguments, count_characters, 120, 0)
-    lengths = [len(view.text) for of_part in told for view in of_part]
-    assert max(lengths) <= 120
-    assert max(lengths) > 60  # cut no finer than need be
-    assert {len(of_part) for of_part in told} == {12 if views == "formats" else 1}
+    arguments = TeachArguments(views=views, num_views=12, part_tokens=500)
+    told = tell([document(0, sentences=80)], arguments, count_characters, 500, 0)
+    lengths = [len(view.prompt + view.text) for of_part in told for view in of_part]
+    assert max(lengths) <= 500
+    assert max(lengths) > 250  # cut no finer than need be
+    assert {len(of_part) for of_part in told} == {1 if views == "as_written" else 12}
+
+
+def test_a_mixture_is_told_by_its_weights():
+    arguments = TeachArguments(views="mixed", view_weights='{"formats": 1, "order": 3}', num_views=8)
+    told = tell([document(0, sentences=6)], arguments, count_words, None, 0)
+    assert Counter(view.family for view in told[0]) == {"formats": 2, "order": 6}
+
+
+def test_a_group_held_out_is_never_told_and_others_can_be_chosen():
+    arguments = TeachArguments(num_views=20, format_groups=["lists", "marks", "shift"], hold_out="marks")
+    told = tell([document(0, sentences=6)], arguments, count_words, None, 0)
+    assert {mark.split(".")[0] for view in told[0] for mark in view.format.split("+")} == {"lists", "shift"}
+
+
+def test_a_masked_document_is_the_completion_of_a_request():
+    told = tell(NEW[:1], TeachArguments(views="masked", num_views=2), count_words, None, 0)
+    rows = plan(told, [], [], steps=2, batch=1, replayed=0, question_prompt=prompt_for, seed=0)
+    assert [row["completion"] for row in rows] == [NEW[0].text] * 2
+    assert all("_" in row["prompt"] for row in rows)
+    assert {row["view"].split("/")[0] for row in rows} == {"masked"}
 
 
 def test_a_document_that_cannot_be_told_within_the_limit_is_refused_by_its_id():
@@ -161,8 +181,8 @@ def test_a_part_of_white_space_alone_makes_no_view():
 
 
 def test_too_many_views_are_refused_with_how_many_there_can_be():
-    with pytest.raises(ValueError, match="num_views=40, but document 'd0' has only"):
-        tell([document(0)], TeachArguments(num_views=40), count_words, None, 0)
+    with pytest.raises(ValueError, match="num_views=6, but document 'd0' has only 5 distinct orders"):
+        tell([document(0)], TeachArguments(views="order", num_views=6, format_groups=[]), count_words, None, 0)
 
 
 # How much
@@ -279,14 +299,14 @@ def test_nothing_of_retention_is_in_the_rows_of_the_quickstart(base: Path, tmp_p
 def test_long_documents_that_are_replayed_are_cut_too(base: Path, documents: Path, tmp_path: Path):
     (tmp_path / "long.txt").write_text(" ".join(f"Fact {i} is that {i} follows." for i in range(200)))
     changes = {"model_name_or_path": base, "documents": documents, "replay_documents": tmp_path / "long.txt"}
-    options = ["--output_dir", str(tmp_path), "--use_cpu", "true", "--max_length", "64", "--max_steps", "40"]
+    options = ["--output_dir", str(tmp_path), "--use_cpu", "true", "--max_length", "256", "--max_steps", "40"]
     recipe = parse(options, changes)
     material = teach.read(recipe)
     model, tokenizer = teach.load(recipe, material)
     rows = teach.rows_of(recipe, material, model, tokenizer)
     lengths = [len(tokenizer(row["completion"])["input_ids"]) + 1 for row in rows if row["document_id"] == "long.txt"]
     assert len(lengths) == 40 * 4
-    assert max(lengths) <= 64
+    assert max(lengths) <= 256
     told = {row["completion"] for row in rows if row["document_id"] == "long.txt"}
     assert "".join(sorted("".join(told))) == "".join(sorted((tmp_path / "long.txt").read_text()))
 

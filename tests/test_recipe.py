@@ -134,6 +134,38 @@ def test_unknown_options_are_told_all_at_once_each_with_the_nearest(recipe: Call
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "weights"),
+    [
+        (["--view_weights", '{"formats": 1, "order": 0.5}'], {"formats": 1, "order": 0.5}),
+        ([], None),
+    ],
+)
+def test_a_mixture_has_weights(words: list[str], weights: dict[str, float] | None):
+    assert parse([*NEEDED, "--views", "mixed", *words]).teach.view_weights == weights
+
+
+def test_a_recipe_gives_weights_as_a_mapping(recipe: Callable[..., Path]):
+    path = recipe("views: mixed\nview_weights:\n  formats: 2\n  masked: 1\n")
+    assert parse(["--config", str(path), *NEEDED]).teach.view_weights == {"formats": 2, "masked": 1}
+
+
+@pytest.mark.parametrize(
+    ("views", "weights", "says"),
+    [
+        ("formats", '{"formats": 1}', "weights need views: mixed"),
+        ("mixed", "formats=1", "is not JSON"),
+        ("mixed", '{"formats": "all"}', "give a number for each family"),
+        ("mixed", '{"outline": 1}', r"Unknown families \['outline'\]"),
+        ("mixed", '{"order": -1, "formats": 1}', "0 or more"),
+        ("mixed", '{"order": 0}', "one of them more than 0"),
+    ],
+)
+def test_weights_that_are_none_are_refused(views: str, weights: str, says: str):
+    with pytest.raises(ValueError, match=says):
+        parse([*NEEDED, "--views", views, "--view_weights", weights])
+
+
 def test_what_is_missing_is_told_all_at_once():
     with pytest.raises(ValueError, match=r"missing:\n  --model .*\n  --documents .*\n  --output_dir DIR$"):
         parse([])
@@ -145,7 +177,7 @@ def test_what_is_missing_is_told_all_at_once():
     ("line", "says"),
     [
         ("max_steps: many", "max_steps: invalid int value: 'many'"),
-        ("views: outline", "views: invalid choice: 'outline' (choose from 'as_written', 'formats')"),
+        ("views: outline", "views: invalid choice: 'outline' (choose from 'as_written', 'formats', 'order',"),
         ("overwrite: perhaps", "overwrite: Truthy value expected: got perhaps"),
         ("documents: [a, b]", "documents: give one value; these are 2: a b."),
         ("save_strategy: no", "save_strategy: a value is missing. (In a recipe, yes, no, on and off need quotes"),

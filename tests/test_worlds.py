@@ -379,7 +379,7 @@ def test_the_model_has_1_to_1_5_million_parameters_in_fp32_and_knows_the_tokeniz
 
 
 def test_every_view_of_a_biography_fits_the_models_context(tokenizer):
-    told = [view.text for person in first(10) for view in format_views(WORLD.biography(person), 25)]
+    told = [view.text for person in first(10) for view in format_views(WORLD.biography(person), 500)]
     longest = max(len(ids) for ids in tokenizer(told)["input_ids"])
     assert longest < CONTEXT / 2
 

@@ -1,6 +1,35 @@
 """Views: pure functions from a document to tellings of it, one family of them a file."""
 
-from hf_knowlearn.views.formats import FORMATS, GROUPS, Format, as_written, format_views
+from collections.abc import Callable, Mapping
+
+from hf_knowlearn.views.formats import Format, as_written, format_views
+from hf_knowlearn.views.groups import GROUPS, MARKS, Mark
+from hf_knowlearn.views.masked import masked_views
+from hf_knowlearn.views.mixed import mixed_views
+from hf_knowlearn.views.order import order_views
+from hf_knowlearn.views.proof import prove
 from hf_knowlearn.views.view import Span, View
 
-__all__ = ["FORMATS", "GROUPS", "Format", "Span", "View", "as_written", "format_views"]
+# Each is called (document, num_views, seed=0, groups=None, hold_out=None, *, first=0).
+FAMILIES: Mapping[str, Callable[..., list[View]]] = {
+    "formats": format_views,
+    "order": order_views,
+    "masked": masked_views,
+    "mixed": mixed_views,
+}
+
+__all__ = [
+    "FAMILIES",
+    "GROUPS",
+    "MARKS",
+    "Format",
+    "Mark",
+    "Span",
+    "View",
+    "as_written",
+    "format_views",
+    "masked_views",
+    "mixed_views",
+    "order_views",
+    "prove",
+]

@@ -6,11 +6,10 @@ without a test seeing it, and an answer can be found again inside every view.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count, pairwise
 
 Span = tuple[int, int, int]  # (start in the view, start in the document, length), in characters
-Piece = str | tuple[int, int]  # layout, or a stretch of the document as (start, end)
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,9 @@ class View:
         if not (words := answer.split()):
             raise ValueError(f"The answer {answer!r} is empty, so it can't be found: give an answer with words.")
         pattern = r"\s+".join(map(re.escape, words))
-        told, starts = self._words()
+        # Stands where two spans are no neighbours in the document, so that no answer is found across.
+        parted = next(sign for sign in map(chr, count()) if sign not in answer and not sign.isspace())
+        told, starts = self._words(parted)
 
         def place(at: int) -> int:
             span = bisect_right(starts, at) - 1
@@ -49,32 +50,26 @@ class View:
         found = list(re.finditer(pattern, told)) or re.finditer(pattern, told, re.IGNORECASE)
         return [(place(match.start()), place(match.end() - 1) + 1) for match in found]
 
-    def _words(self) -> tuple[str, list[int]]:
+    def _words(self, parted: str) -> tuple[str, list[int]]:
         """The document's words without layout, and where in them each span starts."""
+        follows = _followers(self.spans)
         pieces: list[str] = []
         starts: list[int] = []
-        length = end = 0
-        for start, source, count in self.spans:
-            gap = " " * (source != end)  # between two spans the document has white space, or nothing
-            pieces += gap, self.text[start : start + count]
+        length = 0
+        for i, (start, _, chars) in enumerate(self.spans):
+            # Between two spans the document has white space, or nothing; or they are no neighbours in it.
+            gap = "" if not i else follows.get(i, parted)
+            pieces += gap, self.text[start : start + chars]
             starts.append(length + len(gap))
-            length += len(gap) + count
-            end = source + count
+            length += len(gap) + chars
         return "".join(pieces), starts
 
 
-def assemble(pieces: Iterable[Piece], source: str) -> tuple[str, tuple[Span, ...]]:
-    """The text that `pieces` spell, and the spans of the stretches they take from `source`."""
-    parts: list[str] = []
-    spans: list[Span] = []
-    length = 0
-    for piece in pieces:
-        if isinstance(piece, str):
-            part = piece
-        else:
-            part = source[piece[0] : piece[1]]
-            if part:
-                spans.append((length, piece[0], len(part)))
-        parts.append(part)
-        length += len(part)
-    return "".join(parts), tuple(spans)
+def _followers(spans: tuple[Span, ...]) -> dict[int, str]:
+    """The spans before which stands the same one as in the document, with what it has between the two."""
+    in_document = sorted(range(len(spans)), key=lambda i: spans[i][1])
+    return {
+        after: " " if spans[before][1] + spans[before][2] < spans[after][1] else ""
+        for before, after in pairwise(in_document)
+        if after == before + 1
+    }

@@ -1,0 +1,220 @@
+"""Order: a document's sentences permuted, so that no fact is learned only behind the one before it.
+
+Permuted sentences are what lets a model extract facts (arXiv 2309.14316, §3). The surprising decision: what leans on
+the words before it (a sentence that opens with "She" or "However", a paragraph below a heading) moves with them or not
+at all, so that a view never says of one thing what the document says of another.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import islice, repeat
+from math import factorial, gcd
+from random import Random
+
+from hf_knowlearn.documents import Document
+from hf_knowlearn.views.formats import PLAIN, allowed_groups, draw, drawn_formats, too_few
+from hf_knowlearn.views.layout import lay_out
+from hf_knowlearn.views.sentences import PARAGRAPH, SENTENCE, SOFT, Sentences, sentences
+from hf_knowlearn.views.view import View
+
+# The first words of sentences that lean on the one before: pronouns, and connectives that say so.
+LEANING = {
+    "en": (
+        "he she it they him her hers his its them their theirs this that these those such both neither either"
+        " another others however but and or so then thus therefore hence moreover furthermore also besides"
+        " instead meanwhile afterwards later finally next nevertheless nonetheless still yet otherwise"
+        " consequently similarly likewise accordingly additionally here there who which whose former latter"
+        " some"
+    ),
+    "de": (
+        "er sie es ihm ihn ihr ihre ihren ihrem ihrer sein seine seinen seinem seiner dieser diese dieses"
+        " diesem diesen das die der dies jene jener jenes aber doch und oder so dann daher deshalb deswegen"
+        " au\xdferdem zudem jedoch danach sp\xe4ter schlie\xdflich hier dort dabei dazu damit dadurch trotzdem"
+        " dennoch auch beide darin darauf"
+    ),
+    "fr": (
+        "il elle ils elles lui leur leurs son sa ses ce cet cette ces cela ceci celui celle ceux celles mais"
+        " et ou donc alors ainsi puis ensuite enfin cependant pourtant toutefois aussi en y ici l\xe0 c"
+    ),
+    "es": (
+        "\xe9l ella ello ellos ellas lo la le les su sus este esta esto estos estas ese esa eso aquel aquella"
+        " pero y e o as\xed entonces luego despu\xe9s adem\xe1s tambi\xe9n sin aqu\xed all\xed ambos"
+    ),
+    "it": (
+        "egli ella esso essa essi esse lui lei loro suo sua suoi sue questo questa questi queste quello"
+        " quella ci\xf2 ma e o cos\xec poi quindi dunque inoltre tuttavia anche qui l\xec entrambi"
+    ),
+    "pt": (
+        "ele ela eles elas lhe lhes seu sua seus suas este esta isto estes estas esse essa isso aquele aquela"
+        " mas e ou assim ent\xe3o depois al\xe9m tamb\xe9m por\xe9m contudo aqui ali ambos"
+    ),
+}
+_LEANING = {language: frozenset(words.split()) for language, words in LEANING.items()}
+_FIRST_WORD = re.compile(r"[^\W\d_]+")
+WAY_OUT = "tell it in `mixed`, which has formats to fall back on"
+_COUNTED = 1 << 62  # up to so many orders are numbered, and each is drawn once; beyond, drawing one twice won't happen
+
+
+def order_views(
+    document: Document,
+    num_views: int,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+    hold_out: str | None = None,
+    *,
+    first: int = 0,
+) -> list[View]:
+    """`num_views` tellings of `document` with its sentences permuted, never in the document's own order.
+
+    Sentences are permuted within their paragraph, and paragraphs within the document. A sentence that opens with a
+    pronoun or a connective stays right behind the one before it (lists in `LEANING`: en, de, fr, es, it, pt; in other
+    languages only whole paragraphs move). A block kept as written, a heading too, stays between its neighbours.
+
+    Args:
+        groups: the groups of formats that the permuted sentences are laid out in; none with `()`, all when None.
+        hold_out: a group never drawn.
+        first: how many views to pass over.
+
+    Raises:
+        ValueError: `num_views` below 1, an unknown group, or fewer distinct views, as when there is one order only.
+    """
+    allowed = allowed_groups(num_views, groups, hold_out, first)
+    drawn = list(islice(_told_in_orders(document, seed, allowed), first + num_views))
+    if len(drawn) < first + num_views:
+        raise too_few(
+            document,
+            "orders of its sentences",
+            num_views,
+            first,
+            len(drawn),
+            "tell it in views: mixed, which falls back on formats",
+        )
+    return drawn[first:]
+
+
+def has_orders(document: Document) -> bool:
+    """Whether there is another order than the document's own."""
+    return _movable(document.text, document.language).count > 1
+
+
+def _told_in_orders(document: Document, seed: int, allowed: tuple[str, ...]) -> Iterator[View]:
+    movable = _movable(document.text, document.language)
+    number = draw(seed, document, "order")
+    if movable.count == 1:
+        return
+    seen: set[str] = set()
+    formats = drawn_formats(document, number, allowed) if allowed else repeat(PLAIN)
+    orders = movable.orders(number) if not allowed else _without_end(movable, number)
+    for order, format in zip(orders, formats, strict=False):
+        text, spans = lay_out(format.frame, document.title, order)
+        if text not in seen:
+            seen.add(text)
+            name = "permuted" if format is PLAIN else f"permuted+{format.name}"
+            yield View(document.id, document.part, len(seen) - 1, "order", name, text, spans)
+
+
+def _without_end(movable: "_Movable", number: int) -> Iterator[Sentences]:
+    """Each order once, and then again: in other formats."""
+    while True:
+        yield from movable.orders(number)
+
+
+Paragraph = list[list[int]]  # chunks of pieces; a chunk's sentences stay together
+
+
+@dataclass(frozen=True)
+class _Movable:
+    """What of a document can change places: groups of paragraphs, and in a group of one paragraph its chunks."""
+
+    told: Sentences
+    language: str
+
+    @cached_property
+    def groups(self) -> list[list[Paragraph]]:
+        """Paragraphs that stay together, as a list for each group."""
+        told = self.told
+        groups: list[list[Paragraph]] = []
+        for i, (kind, kept) in enumerate(zip(told.breaks, told.kept, strict=True)):
+            beside_kept = i > 0 and (kept or told.kept[i - 1])
+            leans = i > 0 and self._leans(i)
+            if kind == PARAGRAPH or beside_kept:
+                if groups and (beside_kept or leans):
+                    groups[-1].append([[i]])
+                else:
+                    groups.append([[[i]]])
+            elif kind == SOFT or leans:
+                groups[-1][-1][-1].append(i)
+            else:
+                groups[-1][-1].append([i])
+        return groups
+
+    def _leans(self, i: int) -> bool:
+        kind, text = self.told.breaks[i], self.told.texts[i]
+        words = _LEANING.get(self.language.split("-")[0])
+        if words is None:
+            return kind == SENTENCE  # of this language nothing is known: sentences stay where they are
+        opening = _FIRST_WORD.search(text)
+        return opening is None or opening.group().casefold() in words
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """How many things are permuted: the groups, and the chunks of each group of one paragraph."""
+        return [len(self.groups), *(len(group[0]) if len(group) == 1 else 1 for group in self.groups)]
+
+    @cached_property
+    def count(self) -> int:
+        """The number of orders, the document's own among them; `_COUNTED` stands for any number above it."""
+        count = 1
+        for size in self.sizes:
+            count *= factorial(min(size, 25))
+            if count > _COUNTED:
+                return _COUNTED
+        return count
+
+    def orders(self, number: int) -> Iterator[Sentences]:
+        """Each order but the document's own, once, in a sequence that `number` fixes."""
+        if self.count == _COUNTED:
+            for i in range(_COUNTED):
+                shuffle = Random(number + i).random  # alike in every Python, other than Random.shuffle
+                yield self._in([sorted(range(size), key=lambda _: shuffle()) for size in self.sizes])
+            return
+        count = self.count - 1  # the document's own has number 0
+        step = next(step for step in range(number % count + 1, 2 * count + 2) if gcd(step, count) == 1)
+        for i in range(count):
+            yield self._in(_permutations(1 + (number + i * step) % count, self.sizes))
+
+    def _in(self, permutations: Sequence[Sequence[int]]) -> Sentences:
+        told = self.told
+        indices: list[int] = []
+        breaks: list[int] = []
+        for g in permutations[0]:
+            group = self.groups[g]
+            for paragraph in group:
+                chunk_order = permutations[g + 1] if len(group) == 1 else range(len(paragraph))
+                for place, c in enumerate(chunk_order):
+                    indices += paragraph[c]
+                    breaks.append(SENTENCE if place else PARAGRAPH)
+                    breaks += (told.breaks[i] for i in paragraph[c][1:])
+        texts, starts, lengths, _, kept = ([column[i] for i in indices] for column in told)
+        return Sentences(texts, starts, lengths, breaks, kept)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1)  # whether it has orders is asked before they are
+def _movable(text: str, language: str) -> _Movable:
+    return _Movable(sentences(text, language), language)
+
+
+def _permutations(number: int, sizes: Sequence[int]) -> list[list[int]]:
+    """Permutations of so many things each, numbered by mixed radix and Lehmer code; 0 is every one unchanged."""
+    found = []
+    for size in sizes:
+        number, code = divmod(number, factorial(size))
+        left = list(range(size))
+        permutation = []
+        for remaining in range(size, 0, -1):
+            place, code = divmod(code, factorial(remaining - 1))
+            permutation.append(left.pop(place))
+        found.append(permutation)
+    return found

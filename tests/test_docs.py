@@ -1,0 +1,39 @@
+"""The pages: what of them the code knows is what the code says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hf_knowlearn import Document, format_views
+from hf_knowlearn.views import MARKS
+
+ROOT = Path(__file__).parents[1]
+VIEWS = (ROOT / "docs" / "views.md").read_text(encoding="utf-8")
+
+
+def test_the_page_lists_every_mark_of_every_group():
+    rows = [f"| {group} | {', '.join(mark.name for mark in marks)} |" for group, marks in MARKS.items()]
+    assert [line for line in VIEWS.splitlines() if line.split(" | ")[0].removeprefix("| ") in MARKS] == rows
+
+
+def test_the_page_says_how_many_formats_five_sentences_have():
+    five = Document("five", " ".join(f"Fact number {i} is here." for i in range(5)))
+    with pytest.raises(ValueError, match="distinct formats") as refusal:
+        format_views(five, 10**6)
+    number = int(re.search(r"only (\d+) distinct", str(refusal.value))[1])
+    assert f"of five short sentences without a title has {number:,} formats" in VIEWS
+
+
+def test_the_example_of_the_page_says_what_it_prints(capsys: pytest.CaptureFixture[str]):
+    code, said = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", VIEWS, re.DOTALL).groups()
+    exec(code, {})
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+def test_a_link_within_the_repository_leads_somewhere(page: str):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
+    missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
+    assert missing == []

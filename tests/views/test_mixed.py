@@ -1,0 +1,109 @@
+"""Mixed: families in turn, each with its share of however many views."""
+
+import math
+import re
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_knowlearn.documents import Document
+from hf_knowlearn.views import format_views, masked_views, mixed_views, order_views
+from hf_knowlearn.views.mixed import WEIGHTS, checked_weights
+
+TEXT = "Ada sings. Bo bakes bread. Rome lies south of it. Tarn has a mill on the river."
+DOCUMENT = Document("d", TEXT, title="Ada")
+FAMILIES = {"formats": format_views, "order": order_views, "masked": masked_views}
+weights_of = st.dictionaries(st.sampled_from(sorted(FAMILIES)), st.sampled_from([0.01, 0.3, 1, 2, 3, 10]), min_size=1)
+
+
+@given(weights_of, st.integers(0, 999))
+@settings(deadline=None, derandomize=True, database=None, max_examples=60)
+def test_each_family_has_its_share_to_within_one_of_however_many_views(weights, seed):
+    views = mixed_views(DOCUMENT, 60, seed, weights=weights)
+    had = Counter()
+    total = sum(map(Fraction, weights.values()))
+    for number, view in enumerate(views, 1):
+        had[view.family] += 1
+        for family in FAMILIES:
+            assert abs(had[family] - number * Fraction(weights.get(family, 0)) / total) <= 1
+    assert [view.index for view in views] == list(range(60))
+
+
+def test_by_default_the_three_families_have_equal_shares():
+    assert WEIGHTS == {"formats": 1, "order": 1, "masked": 1}
+    for seed in range(20):
+        views = mixed_views(DOCUMENT, 30, seed)
+        assert Counter(view.family for view in views) == dict.fromkeys(FAMILIES, 10)
+        assert {view.family for view in views[:3]} == {*FAMILIES}
+
+
+def test_documents_differ_in_the_family_they_are_first_told_in():
+    firsts = Counter(mixed_views(Document(f"{number}", TEXT), 1)[0].family for number in range(300))
+    assert min(firsts[family] for family in FAMILIES) > 70
+
+
+def test_the_views_of_each_family_are_those_it_gives_alone():
+    views = mixed_views(DOCUMENT, 60, 3)
+    for family, tell in FAMILIES.items():
+        mixed = [(view.format, view.text, view.prompt, view.spans) for view in views if view.family == family]
+        assert mixed == [(view.format, view.text, view.prompt, view.spans) for view in tell(DOCUMENT, 20, 3)]
+
+
+@pytest.mark.parametrize("text", ["A single sentence of some words.", "Ada came to Rome. She sang."])
+def test_a_document_of_one_order_is_told_in_formats_instead(text):
+    document = Document("d", text)
+    views = mixed_views(document, 30)
+    assert Counter(view.family for view in views) == {"formats": 20, "masked": 10}
+    assert len({(view.text, view.prompt) for view in views}) == 30
+    alone = mixed_views(document, 9, weights={"order": 1})
+    assert [view.text for view in alone] == [view.text for view in format_views(document, 9)]
+
+
+def test_a_family_without_weight_is_never_told():
+    views = mixed_views(DOCUMENT, 20, weights={"formats": 0, "order": 1, "masked": 3})
+    assert Counter(view.family for view in views) == {"order": 5, "masked": 15}
+
+
+@pytest.mark.parametrize(("text", "families"), [("A b c d.", {"formats"}), ("A b c d e.", {"formats", "masked"})])
+def test_a_document_of_fewer_than_five_words_is_told_in_formats_instead(text, families):
+    views = mixed_views(Document("d", text), 9, weights={"masked": 1, "formats": 2})
+    assert {view.family for view in views} == families
+    assert {view.family for view in mixed_views(Document("d", "Word"), 9, weights={"masked": 1})} == {"formats"}
+
+
+@pytest.mark.parametrize("text", ["A b c d e.", "Some words, six of them."])
+@pytest.mark.parametrize("weights", [None, {"masked": 1}, {"masked": 1, "formats": 5}])
+def test_a_document_with_too_few_views_says_how_many_there_are_and_has_that_many(text, weights):
+    document = Document("d", text)
+    with pytest.raises(ValueError, match="num_views=500, but document 'd' has only") as refusal:
+        mixed_views(document, 500, weights=weights)
+    has = int(re.search(r"has only (\d+) distinct views of families in turn: ask for", str(refusal.value))[1])
+    assert len(mixed_views(document, has, weights=weights)) == has
+    with pytest.raises(ValueError, match=f"has only {has} distinct views"):
+        mixed_views(document, has + 1, weights=weights)
+    with pytest.raises(ValueError, match=rf"num_views=2( from view \d+ on)?, but .* has only {has} distinct views"):
+        mixed_views(document, 2, weights=weights, first=has - 1)
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        (
+            {"formats": 1, "ordre": 1},
+            r"Unknown families \['ordre'\] in weights=.*: choose from formats, order, masked",
+        ),
+        ({"formats": 1, "order": -1}, r"weights=.*-1.*: give each family 0 or more, and one of them more than 0"),
+        ({"formats": 0, "order": 0}, r"weights=.*: give each family 0 or more, and one of them more than 0"),
+        ({}, r"weights=\{\}: give each family 0 or more, and one of them more than 0"),
+        ({"formats": math.nan}, r"weights=\{'formats': nan\}: give each family 0 or more"),
+        ({"formats": math.inf, "order": 1}, r"weights=.*inf.*: give each family 0 or more"),
+    ],
+)
+def test_wrong_weights_are_refused(weights, says):
+    with pytest.raises(ValueError, match=says):
+        mixed_views(DOCUMENT, 1, weights=weights)
+    with pytest.raises(ValueError, match=says):
+        checked_weights(weights)

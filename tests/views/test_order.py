@@ -1,0 +1,153 @@
+"""Order: sentences change places, never away from what they lean on, and never into the document's own order."""
+
+from itertools import permutations, product
+from math import factorial
+
+import pytest
+
+from hf_knowlearn.documents import Document
+from hf_knowlearn.views import order_views
+from hf_knowlearn.views.order import LEANING, has_orders
+
+
+def every_order(every_view, text, language="en"):
+    """The text of all orders, without a format."""
+    return [view.text for view in every_view(Document("d", text, language=language), "order", groups=())]
+
+
+def test_the_orders_of_three_sentences_are_all_permutations_but_their_own_each_once(every_view):
+    sentences = ["Ada sings.", "Bo bakes.", "Rome lies south."]
+    told = every_order(every_view, " ".join(sentences))
+    assert len(told) == 5
+    assert {*told} == {" ".join(order) for order in permutations(sentences)} - {" ".join(sentences)}
+    for seed in range(20):
+        views = order_views(Document("d", " ".join(sentences)), 5, seed, groups=())
+        assert {view.text for view in views} == {*told}
+        assert {view.format for view in views} == {"permuted"}
+
+
+def test_sentences_change_places_within_their_paragraph_and_paragraphs_within_the_document(every_view):
+    paragraphs = [
+        ["Ada sings.", "Bo bakes."],
+        ["Rome lies south."],
+        ["Tarn has a mill.", "Cats sleep.", "Ormel is old."],
+    ]
+    expected = {
+        "\n\n".join(" ".join(sentences) for sentences in told)
+        for order in permutations(paragraphs)
+        for told in product(*map(permutations, order))
+    }
+    own = "\n\n".join(map(" ".join, paragraphs))
+    told = every_order(every_view, own)
+    assert len(told) == len(expected) - 1 == factorial(3) * factorial(2) * factorial(3) - 1
+    assert {*told} == expected - {own}
+
+
+def test_a_sentence_that_leans_stays_right_behind_the_one_before_it(every_view):
+    chunks = ["Ada came. She sang.", 'Bo left. However, he smiled. "It was late," said Bo. 1990!', "Tarn sleeps."]
+    own = " ".join(chunks)
+    assert {*every_order(every_view, own)} == {" ".join(order) for order in permutations(chunks)} - {own}
+
+
+@pytest.mark.parametrize("language", LEANING)
+def test_each_language_with_a_list_knows_its_own_leaning_words(language, every_view):
+    assert len(LEANING[language].split()) > 30
+    for word in LEANING[language].split()[::7]:
+        text = f"Ada ah. {word.capitalize()} oh. Rom uh."
+        assert every_order(every_view, text, language) == [f"Rom uh. Ada ah. {word.capitalize()} oh."]
+        assert every_order(every_view, text, f"{language}-XX") == [f"Rom uh. Ada ah. {word.capitalize()} oh."]
+
+
+def test_of_a_language_without_a_list_whole_paragraphs_move(every_view):
+    text = "Ada ah. Rom uh. Bo oh.\n\nTarn eh. Ormel ih."
+    assert every_order(every_view, text, "fi") == ["Tarn eh. Ormel ih.\n\nAda ah. Rom uh. Bo oh."]
+    assert not has_orders(Document("d", "Ada ah. Rom uh. Bo oh.", language="fi"))
+
+
+def test_a_paragraph_that_leans_moves_with_the_one_before_it(every_view):
+    text = "Ada came. Cats sleep.\n\nShe sang. Dogs bark.\n\nTarn sleeps."
+    assert every_order(every_view, text) == ["Tarn sleeps.\n\nAda came. Cats sleep.\n\nShe sang. Dogs bark."]
+
+
+@pytest.mark.parametrize(
+    "block", ["# Heading", "- a\n- b", "```\nx\n\ny\n```", "| a | b |\n|---|---|", "# One\n\n## Two"]
+)
+def test_a_kept_block_stays_between_its_neighbours(block, every_view):
+    around = f"Ada sings. Bo bakes.\n\n{block}\n\nRome lies south. Cats sleep."
+    assert not has_orders(Document("d", around))
+    others = ["Tarn has a mill.", "Ormel is old."]
+    own = "\n\n".join([around, *others])
+    told = every_order(every_view, own)
+    assert {*told} == {"\n\n".join(order) for order in permutations([around, *others])} - {own}
+
+
+def test_lines_of_a_sentence_move_with_it(every_view):
+    long = "The harbour of Ormel is small but deep, and in winter{}its two ice-breakers keep it open."
+    told = every_order(every_view, f"{long.format(chr(10))} Tarn sleeps.")
+    assert told == [f"Tarn sleeps. {long.format(' ')}"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 15, 25, 40, 400])
+def test_no_view_has_the_documents_own_order_and_none_is_told_twice(count):
+    document = Document("d", " ".join(f"Ada{number} sings." for number in range(count)))
+    for seed in range(5):
+        views = order_views(document, min(factorial(min(count, 8)) - 1, 100), seed, groups=())
+        assert len({view.text for view in views}) == len(views)
+        for view in views:
+            sources = [source for _, source, _ in view.spans]
+            assert sources != sorted(sources)
+            assert sorted(sources) == sorted({*sources})
+    assert (len({order_views(document, 1, seed, groups=())[0].text for seed in range(20)}) > 1) == (count > 2)
+
+
+def test_few_orders_are_told_again_in_other_formats():
+    document = Document("d", "Ada sings. Bo bakes.")
+    views = order_views(document, 300)
+    assert len({view.text for view in views}) == len({view.format for view in views}) == 300
+    for view in views:
+        (bo, ada) = view.spans
+        assert (view.text[bo[0] : bo[0] + bo[2]], view.text[ada[0] : ada[0] + ada[2]]) == ("Bo bakes.", "Ada sings.")
+        assert view.format.startswith("permuted+")
+    lists = order_views(document, 12, groups=["lists"])
+    assert all(view.format.startswith("permuted+lists.") for view in lists)
+
+
+def test_the_orders_drawn_are_the_recorded_ones_on_every_machine_and_python():
+    document = Document("ada", "Ada sings. Bo bakes. Rome lies south. Tarn has a mill.\n\nCats sleep.")
+    assert [view.text for seed in (0, 1) for view in order_views(document, 2, seed, groups=())] == [
+        "Cats sleep.\n\nTarn has a mill. Ada sings. Bo bakes. Rome lies south.",
+        "Cats sleep.\n\nRome lies south. Ada sings. Tarn has a mill. Bo bakes.",
+        "Bo bakes. Tarn has a mill. Rome lies south. Ada sings.\n\nCats sleep.",
+        "Tarn has a mill. Rome lies south. Ada sings. Bo bakes.\n\nCats sleep.",
+    ]
+    many = Document("ada", " ".join(f"Ada{number} sings." for number in range(30)))
+    assert order_views(many, 1, groups=())[0].text.split()[::2][:5] == ["Ada14", "Ada8", "Ada7", "Ada2", "Ada25"]
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [
+        ("One sentence.", 0),
+        ("Ada came. She sang.", 0),
+        ("# A\n\nOne is. Two is.", 0),
+        ("One is. Two is.", 1),
+        ("Ada is. Bo is. Cats are.", 5),
+    ],
+)
+def test_a_document_with_too_few_orders_says_how_many_there_are(text, has):
+    document = Document("d", text)
+    says = (
+        f"num_views={has + 1}, but document 'd' has only {has} distinct orders of its sentences: ask for at most that"
+    )
+    with pytest.raises(ValueError, match=says):
+        order_views(document, has + 1, groups=())
+    assert has_orders(document) == (has > 0)
+    if has:
+        assert len(order_views(document, has, groups=())) == has
+
+
+def test_the_first_of_many_sentences_comes_to_stand_anywhere():
+    document = Document("d", " ".join(f"Ada{number} sings." for number in range(10)))
+    places = [[s for _, s, _ in view.spans].index(0) for view in order_views(document, 1000, groups=())]
+    counts = [places.count(place) for place in range(10)]
+    assert sum((count - 100) ** 2 / 100 for count in counts) < 27.9  # chi-square, 9 degrees of freedom, p = 0.001
