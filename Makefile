@@ -14,7 +14,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart base test test-slow lint format clean-venv
+.PHONY: help setup quickstart base sample test test-slow lint format clean-venv
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -40,6 +40,9 @@ base: $(READY)  ## train the tiny base model again from its recipe
 # loadfile: the tests of one file share what that file builds once (a wheel, a taught model).
 test: $(READY)  ## the tests, without the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not hub"
+
+sample: $(READY)  ## make the published sample of views again
+	$(BIN)/python tests/format_aug/sample.py
 
 test-slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m "slow and not gpu and not hub"

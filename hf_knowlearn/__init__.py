@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hf_knowlearn.documents import Document, Question, read_documents, read_questions
+    from hf_knowlearn.format_aug import FormatAugmentedDataset, load_format_aug
     from hf_knowlearn.knowledge_recall import KnowledgeRecall
     from hf_knowlearn.training import SAMConfig, SAMSFTTrainer
     from hf_knowlearn.views import View, format_views
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Document",
+    "FormatAugmentedDataset",
     "KnowledgeRecall",
     "Question",
     "SAMConfig",
@@ -26,6 +28,7 @@ __all__ = [
     "View",
     "__version__",
     "format_views",
+    "load_format_aug",
     "read_documents",
     "read_questions",
 ]
@@ -33,12 +36,14 @@ __all__ = [
 # Said again, because type checkers can't read this and Python doesn't run the block above; a test compares the three.
 _ROOM = {
     "Document": "documents",
+    "FormatAugmentedDataset": "format_aug",
     "KnowledgeRecall": "knowledge_recall",
     "Question": "documents",
     "SAMConfig": "training",
     "SAMSFTTrainer": "training",
     "View": "views",
     "format_views": "views",
+    "load_format_aug": "format_aug",
     "read_documents": "documents",
     "read_questions": "documents",
 }
