@@ -1,14 +1,16 @@
-"""The command line: `knowlearn quickstart`, `knowlearn teach`. What the user can mend ends in exit code 2."""
+"""The command line: `knowlearn quickstart`, `teach` and `views`. What the user can mend ends in exit code 2."""
 
 import argparse
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +38,11 @@ class Outcome:
 
 
 @contextmanager
-def reporting() -> Iterator[Outcome]:
-    """A command's surroundings: our messages on standard output, a `ValueError` as one message and exit code 2."""
+def reporting(resumes: bool = True) -> Iterator[Outcome]:
+    """A command's surroundings: our messages on standard output, a `ValueError` as one message and exit code 2.
+
+    `resumes`: whether the command, stopped and given again, goes on where it stopped.
+    """
     outcome = Outcome()
     handler = logging.StreamHandler(sys.stdout)
     logger = logging.getLogger("hf_knowlearn")
@@ -53,10 +58,8 @@ def reporting() -> Iterator[Outcome]:
         print(f"knowlearn: {error}", file=sys.stderr)
         outcome.code = 2
     except KeyboardInterrupt:
-        print(
-            "\nknowlearn: stopped. The same command goes on from the last checkpoint, if there is one.",
-            file=sys.stderr,
-        )
+        goes_on = " The same command goes on from the last checkpoint, if there is one." if resumes else ""
+        print(f"\nknowlearn: stopped.{goes_on}", file=sys.stderr)
         outcome.code = 130  # what a shell gives a command that Ctrl-C ended
     finally:
         logger.removeHandler(handler)
@@ -71,7 +74,7 @@ def version() -> str:
     """The version, the commit if this is a checkout, and where the package lies: which copy is running."""
     package = Path(hf_knowlearn.__file__).parent
     command = ["git", "-C", str(package.parent), "rev-parse", "--short", "HEAD"]
-    is_checkout = (package.parent / ".git").exists()
+    is_checkout = (package.parent / ".git").exists() and shutil.which("git") is not None
     commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() if is_checkout else ""
     return f"knowlearn {hf_knowlearn.__version__}{f' (commit {commit})' if commit else ''} from {package}"
 
@@ -90,6 +93,30 @@ def quickstart(arguments: argparse.Namespace) -> int:
             report = run_arms(QUICKSTART, arguments.output_dir, options)
         outcome.show(report, arguments.output_dir)
     return outcome.code
+
+
+def views(arguments: argparse.Namespace) -> int:
+    """Show one document in its views, or count what the views of all of them hold."""
+    with reporting(resumes=False) as outcome:
+        from hf_knowlearn.tour import Request, said
+
+        options = {name: value for name, value in vars(arguments).items() if name not in ("command", "color")}
+        if isinstance(sys.stdout, TextIOWrapper):  # a terminal that can't show a letter gets its number
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            for block in said(Request(**options), _has_colour(arguments.color)):
+                print(block)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `knowlearn views ... | head`: who reads has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return outcome.code
+
+
+def _has_colour(choice: str) -> bool:
+    if choice != "auto":
+        return choice == "always"
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"  # https://no-color.org
+    return sys.stdout.isatty() and not plain
 
 
 def teach_command(arguments: Sequence[str]) -> int:
@@ -113,6 +140,37 @@ def _positive(word: str) -> int:
     return number
 
 
+def _listed(word: str) -> list[str]:
+    return word.split(",")
+
+
+def _add_views(commands: Any) -> None:
+    text = "show one document in several views in colour, or (--stats, --export) what the views of all of them hold"
+    parser = commands.add_parser("views", help=text, description=text.capitalize() + ".")
+    add = parser.add_argument
+    add("path", metavar="PATH", help="a folder or file of documents, or world:SPLIT")
+    add("--family", type=_listed, action="extend", help="formats (the default), order, masked, mixed: one or more")
+    add("--num_views", type=int, default=6, help="views of a document (%(default)s)")
+    add("--groups", type=_listed, action="extend", help="groups of formats to draw from, such as lists,headings")
+    add("--hold_out", metavar="GROUP", help="a group of formats never drawn")
+    add("--seed", type=int, default=0, help="what the views are drawn by (%(default)s)")
+    add("--language", metavar="CODE", help="of all documents, in place of their own")
+    add("--max_length", type=int, metavar="TOKENS", help="cut what is longer into parts, as teach does (not cut)")
+    add("--part_tokens", type=int, metavar="TOKENS", help="tokens of such a part before it is laid out (512)")
+    add("--tokenizer", default="tiny_base", metavar="NAME_OR_PATH", help="what counts tokens (%(default)s)")
+    show = parser.add_argument_group("one document")
+    show.add_argument("--document", metavar="ID", help="which (the first); with --stats, it alone is counted")
+    show.add_argument("--part", type=int, metavar="NUMBER", help="which of its parts, if it is cut (0)")
+    show.add_argument("--excerpt", type=int, metavar="CHARACTERS", help="shown of a view, 0 for all (1500)")
+    show.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="on a terminal (auto)")
+    count = parser.add_argument_group("all documents")
+    count.add_argument("--stats", action="store_true", help="views, tokens, layout, by family")
+    count.add_argument("--questions", metavar="FILE", help="which of these the views answer, and how often")
+    count.add_argument("--epochs", type=int, help="of the run that would read the views (num_views)")
+    count.add_argument("--json", metavar="FILE", help="write the figures, and those of each question, there too")
+    count.add_argument("--export", metavar="DIR", help="write the views there as a dataset: parquet and a card")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("knowlearn", description=hf_knowlearn.__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=version(), help="version, commit and place")
@@ -124,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     quick.add_argument("--model", help="another model to start from than the packaged tiny base")
     quick.add_argument("--overwrite", action="store_true", help="delete the runs that the output folder holds")
     commands.add_parser("teach", help=TEACH_EXAMPLE, add_help=False)
+    _add_views(commands)
     return parser
 
 
@@ -132,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["teach"]:  # its options are a recipe's; argparse would have to load TRL to know them
         return teach_command(words[1:])
-    return quickstart(_parser().parse_args(words))
+    given = _parser().parse_args(words)
+    return views(given) if given.command == "views" else quickstart(given)
 
 
 if __name__ == "__main__":
