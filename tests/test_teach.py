@@ -105,7 +105,7 @@ def test_a_run_teaches(knowlearn: Callable[..., int], options: dict[str, Any], q
     replay.write_text("".join(json.dumps(line) + "\n" for line in known), encoding="utf-8")
     changes = {
         "use_peft": False,
-        "max_steps": 60,
+        "max_steps": 100,
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 1,
         "learning_rate": 0.003,

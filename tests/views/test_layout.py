@@ -119,14 +119,14 @@ def test_labels_go_on_as_far_as_a_document_does():
 @pytest.mark.parametrize(
     ("format", "expected"),
     [
-        ("lists.number", "1. The harbour of Ormel is small, and in winter it is closed.\n2. Tarn sleeps."),
-        ("marks.quotes", '"The harbour of Ormel is small, and in winter it is closed." "Tarn sleeps."'),
-        ("breaks.sentence_lines", "The harbour of Ormel is small, and in winter it is closed.\nTarn sleeps."),
-        ("spacing.double", "The harbour of Ormel is small, and in winter it is closed.  Tarn sleeps."),
+        ("lists.number", "1. The harbour of Ormel is small and cold, and in winter it is closed.\n2. Tarn sleeps."),
+        ("marks.quotes", '"The harbour of Ormel is small and cold, and in winter it is closed." "Tarn sleeps."'),
+        ("breaks.sentence_lines", "The harbour of Ormel is small and cold, and in winter it is closed.\nTarn sleeps."),
+        ("spacing.double", "The harbour of Ormel is small and cold, and in winter it is closed.  Tarn sleeps."),
     ],
 )
 def test_a_sentence_of_two_lines_is_one(format, expected, every_view):
-    document = Document("d", "The harbour of Ormel is small, and in winter\nit is closed. Tarn sleeps.")
+    document = Document("d", "The harbour of Ormel is small and cold, and in winter\nit is closed. Tarn sleeps.")
     views = every_view(document, groups=[format.partition(".")[0]])
     assert {view.format: view.text for view in views}[format] == expected
 
