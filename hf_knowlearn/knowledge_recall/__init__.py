@@ -7,12 +7,24 @@ seconds of import, and is loaded when it is first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .scoring import contains, exact_match, f1, first_line, normalize, score
+from .checking import checked
+from .figures import score, score_by_id
+from .scoring import contains, exact_match, f1, first_line, normalize
 
 if TYPE_CHECKING:
     from .knowledge_recall import KnowledgeRecall
 
-__all__ = ["KnowledgeRecall", "contains", "exact_match", "f1", "first_line", "normalize", "score"]
+__all__ = [
+    "KnowledgeRecall",
+    "checked",
+    "contains",
+    "exact_match",
+    "f1",
+    "first_line",
+    "normalize",
+    "score",
+    "score_by_id",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,7 +32,9 @@ def arm_scores(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """The scores of a report's arm from the metric's, by role: all of them for the new documents' questions, exact
     match and its standard error for the others."""
     flat: dict[str, float] = dict(scores.get("questions", {}))
-    flat.pop("n", None)
+    # The report's recall is the headline, exact match; the metric's (an answer anywhere in the words) is `contains`.
+    for name in ("n", "recall", "recall_se"):
+        flat.pop(name, None)
     for role in ("rehearsed_questions", "retention_questions"):
         if role in scores:
             flat[ROLES[role]] = scores[role]["exact_match"]

@@ -5,8 +5,11 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import datasets
+import evaluate
 import pytest
 import yaml
 
@@ -36,6 +39,118 @@ def test_answers_added_one_by_one_and_in_batches_score_as_one_list(metric):
     metric.add(prediction=PREDICTIONS[0], reference=REFERENCES[0])
     metric.add_batch(predictions=PREDICTIONS[1:], references=[tuple(answers) for answers in REFERENCES[1:]])
     assert metric.compute() == score(PREDICTIONS, REFERENCES)
+
+
+IDS = {"fact_ids": list("ffgg"), "relations": list("rsrs"), "documents": list("ddee")}
+SAMPLES = [[text, "Oslo"] for text in PREDICTIONS]
+
+
+@pytest.mark.parametrize("said", [PREDICTIONS, SAMPLES], ids=["strings", "samples"])
+@pytest.mark.parametrize("in_memory", [False, True], ids=["file", "memory"])
+def test_facts_relations_documents_and_samples_come_through_every_way_in(tmp_path, said, in_memory):
+    metric = KnowledgeRecall(cache_dir=str(tmp_path), keep_in_memory=in_memory)
+    expected = score(said, REFERENCES, **IDS)
+    assert metric.compute(predictions=said, references=REFERENCES, **IDS) == expected
+    ids = {"fact_id": "f", "relation": "r", "document": "d"}
+    metric.add(prediction=said[0], reference=REFERENCES[0], **ids)
+    rest = {name: column[1:] for name, column in IDS.items()}
+    metric.add_batch(predictions=said[1:3], references=REFERENCES[1:3], **{n: c[:2] for n, c in rest.items()})
+    last = {name: column[3:] for name, column in IDS.items()}
+    assert metric.compute(predictions=said[3:], references=REFERENCES[3:], **last) == expected
+    metric.add_batch(predictions=said, references=REFERENCES)
+    assert metric.compute(**IDS) == expected  # of all rows that were added, in their order
+
+
+def test_the_options_reach_the_scores_of_rows_that_were_added(metric):
+    for options in ({"language": "de"}, {"abstentions": ["Nice"]}, {"whole": True}):
+        metric.add_batch(predictions=["der Main\n", "Nice", "New\nYork"], references=[["Main"], ["x"], ["New York"]])
+        added = metric.compute(**options)
+        assert added == score(["der Main\n", "Nice", "New\nYork"], [["Main"], ["x"], ["New York"]], **options)
+        assert added != score(["der Main\n", "Nice", "New\nYork"], [["Main"], ["x"], ["New York"]])
+
+
+@pytest.mark.parametrize(
+    ("late", "words"),
+    [
+        ({"documents": ["d"]}, "1 documents, but 2 rows were added: give one for each, in their order"),
+        ({"documents": ["d", None]}, r"documents\[1\] is None: an id is a string"),
+        ({"relations": ["r", "s"]}, "relations were added with the rows already"),
+        ({"language": "fr"}, "language is 'fr': known are"),
+    ],
+)
+def test_wrong_inputs_for_rows_that_were_added_are_refused_and_leave_them_there(metric, late, words):
+    rows = {"predictions": ["Lyon", "x"], "references": [["Lyon"]] * 2, "relations": ["r", "r"]}
+    metric.add_batch(**rows)
+    with pytest.raises(ValueError, match=words):
+        metric.compute(**late)
+    assert metric.compute() == score(**rows)
+
+
+def test_rows_with_other_inputs_than_those_before_are_refused(metric):
+    metric.add(prediction="Lyon", reference=["Lyon"])
+    with pytest.raises(ValueError, match="these rows have samples, references, those added before predictions, ref"):
+        metric.add(prediction=["Lyon"], reference=["Lyon"])
+    with pytest.raises(ValueError, match="have predictions, references, documents, those added before"):
+        metric.add_batch(predictions=["Lyon"], references=[["Lyon"]], documents=["d"])
+    assert metric.compute() == score(["Lyon"], [["Lyon"]])
+
+
+def test_what_only_the_language_finds_out_is_refused_with_files_and_locks_put_away(metric, tmp_path):
+    metric.add_batch(predictions=["x", "x"], references=[["Main"], ["Der"]])  # "Der" is an article if it is German
+    with pytest.raises(ValueError, match=r"references\[1\] is \['Der'\]: without case"):
+        metric.compute(language="de")
+    assert not list(tmp_path.rglob("*.arrow"))
+    metric.add_batch(predictions=["x", "x"], references=[["Main"], ["Der"]])
+    assert metric.compute() == score(["x", "x"], [["Main"], ["Der"]])
+
+
+def test_the_metric_can_be_combined_with_others(tmp_path):
+    class Answers(evaluate.Metric):
+        def _info(self):
+            text = datasets.Value("string")
+            features = datasets.Features({"predictions": text, "references": datasets.List(text)})
+            return evaluate.MetricInfo(description="", citation="", inputs_description="", features=features)
+
+        def _compute(self, predictions, references):
+            return {"answers": len(predictions)}
+
+    both = evaluate.combine([KnowledgeRecall(cache_dir=str(tmp_path)), Answers(cache_dir=str(tmp_path))])
+    expected = {**score(PREDICTIONS, REFERENCES), "answers": 4}
+    assert both.compute(predictions=PREDICTIONS, references=REFERENCES) == expected
+    both.add_batch(predictions=PREDICTIONS[:3], references=REFERENCES[:3])
+    both.add(PREDICTIONS[3], REFERENCES[3])
+    assert both.compute() == expected
+
+
+def test_of_two_processes_the_first_gets_the_figures_of_both(tmp_path):
+    everything = {"predictions": PREDICTIONS, "references": REFERENCES, **IDS}
+
+    def compute(process):
+        metric = KnowledgeRecall(cache_dir=str(tmp_path), num_process=2, process_id=process, timeout=30)
+        part = slice(2 * process, 2 * process + 2)
+        return metric.compute(**{name: column[part] for name, column in everything.items()})
+
+    # Threads, which meet at the same locks on files; processes would take seconds to start.
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(compute, range(2))) == [score(**everything), None]
+
+
+def test_of_several_processes_none_takes_ids_for_the_rows_of_others(tmp_path):
+    metric = KnowledgeRecall(cache_dir=str(tmp_path), num_process=2)
+    metric.writer = object()  # as if rows had been added, without a second process to wait for
+    with pytest.raises(ValueError, match="documents without predictions: of several processes each knows its own"):
+        metric.compute(documents=["d"])
+
+
+def test_rows_are_read_from_their_file_in_batches_and_never_all_at_once(metric, monkeypatch):
+    read = []
+    plain = datasets.arrow_dataset.Column.__getitem__
+    monkeypatch.setattr(
+        datasets.arrow_dataset.Column, "__getitem__", lambda self, key: read.append(plain(self, key)) or read[-1]
+    )
+    metric.add_batch(predictions=PREDICTIONS * 1000, references=REFERENCES * 1000)
+    assert metric.compute()["n"] == 4000
+    assert [len(rows) for rows in read if isinstance(rows, list)] == [1000] * 8
 
 
 @pytest.mark.parametrize(
@@ -108,7 +223,7 @@ def test_evaluate_loads_the_folder_as_it_lies_in_the_project(loaded, way):
 
 
 def test_the_example_on_the_card_prints_what_the_card_says(loaded):
-    assert loaded["attempted"] == 4
+    assert loaded["attempted"] == 7
     assert loaded["failed"] == 0, "\n".join(loaded["report"])
 
 
@@ -127,5 +242,10 @@ def test_the_card_is_that_of_a_metric_space_without_a_demo():
 
 
 def test_the_card_lists_every_figure_that_is_returned_and_no_other():
-    told = re.findall(r"^\| `(\w+)` \|", (ROOM / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    card = (ROOM / "README.md").read_text(encoding="utf-8")
+    always, with_more = card.split("| with | key |")
+    told = re.findall(r"^\| `(\w+)` \|", always, re.MULTILINE)
     assert told == list(score(PREDICTIONS, REFERENCES))
+    rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| [^|]+ \|$", with_more, re.MULTILINE)
+    told = re.findall(r"`(\w+)`", " ".join(rows))
+    assert set(told) == set(score(SAMPLES, REFERENCES, **IDS)) - set(score(PREDICTIONS, REFERENCES))
