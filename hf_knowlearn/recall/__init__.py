@@ -4,12 +4,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_knowlearn.recall.asking import ask, prompt_for
+    from hf_knowlearn.recall.asking import Answers, Asking, ask, ask_many, prompt_for
+    from hf_knowlearn.recall.callback import RecallCallback
+    from hf_knowlearn.recall.logprobs import AnswerLogprob, answer_logprobs
 
-__all__ = ["ask", "prompt_for"]
+# asking needs torch; the report of a run that is finished does not
+_WHERE = {
+    "AnswerLogprob": "logprobs",
+    "Answers": "asking",
+    "Asking": "asking",
+    "RecallCallback": "callback",
+    "answer_logprobs": "logprobs",
+    "ask": "asking",
+    "ask_many": "asking",
+    "prompt_for": "asking",
+}
+__all__ = [
+    "AnswerLogprob",
+    "Answers",
+    "Asking",
+    "RecallCallback",
+    "answer_logprobs",
+    "ask",
+    "ask_many",
+    "prompt_for",
+]
 
 
-def __getattr__(name: str) -> Any:  # asking needs torch; the report of a run that is finished does not
-    if name not in __all__:
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.asking"), name)
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -1,52 +1,102 @@
-"""Asking: does the model answer, closed book, after greedy decoding of "Question: … Answer:"?
+"""Asking: what does the model say, closed book or open, after greedy decoding and in samples?
 
 Recall is asked, not inferred from a loss (arXiv 2309.14316: a text can be memorised and its facts stay out of reach).
+The surprising decision: `generate` is not used. A few-shot prompt is mostly what other prompts share, and samples
+mostly say what other samples say; both are computed once (`decoding.py`).
+
+A model is whatever is called like a causal language model of transformers. `AutoModelForCausalLM.from_pretrained`
+loads a path, the folder of a LoRA adapter, or either in 4-bit (`quantization_config=BitsAndBytesConfig(...)`); one
+that is being trained is asked by `callback.RecallCallback`.
 """
 
+import dataclasses
+import hashlib
+import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
-from transformers import BatchEncoding, GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from hf_knowlearn.documents import Question
+from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.recall.decoding import Decoder, Ends, Job, in_batches
+from hf_knowlearn.recall.prompts import PLAIN, TEMPLATES, Prompt, prompt_for, prompts_for, template_of
+from hf_knowlearn.recall.sampling import Noise
+from hf_knowlearn.recall.transcript import Key, Texts, Transcript
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+__all__ = ["Answers", "Asking", "ask", "ask_many", "check_room", "prompt_for"]
+
 logger = logging.getLogger(__name__)
 
 
-def prompt_for(question: str) -> str:
-    """The plain form of a question: the model goes on after it."""
-    return f"Question: {question}\nAnswer:"
+@dataclass(frozen=True)
+class Asking:
+    """How questions are asked: everything that an answer depends on but the model, and `batch_size`, which none does.
+
+    Args:
+        shots: answered questions of the same relation that go before.
+        prompts: how many prompts a question is asked with, each with examples of its own.
+        samples: sampled answers to each prompt, beside the greedy one.
+        temperature, top_k: of the samples; top_k=0 draws from all tokens. (0.5 and 40 are those of SliCK, arXiv
+            2405.05904.)
+        template: "plain" ("Question: … Answer:"), "chat" (the tokenizer's), or "auto" (chat where it has one).
+        instruction: what stands before everything else, such as "Answer in a few words."
+        max_new_tokens: an answer is cut here, if the model ends neither its line nor its text before.
+        batch_size: rows computed at once, by each process.
+        seed: of the examples and of the samples.
+        open_book: put the question's document before it.
+    """
+
+    shots: int = 0
+    prompts: int = 1
+    samples: int = 0
+    temperature: float = 0.5
+    top_k: int = 40
+    template: str = PLAIN
+    instruction: str = ""
+    max_new_tokens: int = 32
+    batch_size: int = 128
+    seed: int = 0
+    open_book: bool = False
+
+    def __post_init__(self) -> None:
+        if wrong := list(self._wrong()):
+            raise ValueError("\n".join(wrong))
+
+    def _wrong(self) -> Iterator[str]:
+        least = {"shots": 0, "prompts": 1, "samples": 0, "top_k": 0, "max_new_tokens": 1, "batch_size": 1, "seed": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < low:  # a bool is an int to isinstance
+                yield f"{name}={value!r}: give a whole number from {low} up."
+        number = type(self.temperature) in (int, float)
+        if not (number and 0 < self.temperature < math.inf):
+            yield f"temperature={self.temperature!r}: give a number above 0; the greedy answer is always there."
+        if self.template not in TEMPLATES:
+            yield f"template={self.template!r}: choose from {', '.join(TEMPLATES)}."
+        if self.shots == 0 and self.prompts != 1:
+            yield f"prompts={self.prompts!r} without shots are one and the same prompt: ask with shots, or prompts=1."
 
 
-class LineEnd(StoppingCriteria):
-    """Stops a sequence once it has written something and then broken the line: the first line is the answer."""
+@dataclass(frozen=True)
+class Answers:
+    """What was said to one question: for each prompt a greedy answer, and its samples by their numbers."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", device: torch.device) -> None:
-        words = tokenizer.batch_decode([[i] for i in range(len(tokenizer))], skip_special_tokens=True)
-        # A break that text follows in the same token may stand before the answer; it ends nothing.
-        self.breaks = torch.tensor([i for i, w in enumerate(words) if "\n" in (w.lstrip() or w)], device=device)
-        self.blanks = torch.tensor([i for i, word in enumerate(words) if not word.strip()], device=device)
-        self.prompt_length = 0
-
-    def after(self, prompt_length: int) -> "LineEnd":
-        """The same criterion for prompts of another length, in tokens."""
-        self.prompt_length = prompt_length
-        return self
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: object) -> torch.Tensor:
-        """input_ids: (batch, length). Returns (batch,) of bool, true where the sequence is done."""
-        written = input_ids[:, self.prompt_length :]
-        spoke = (~torch.isin(written, self.blanks)).any(dim=1)
-        return spoke & torch.isin(written[:, -1], self.breaks)
+    question_id: str
+    greedy: tuple[str, ...]
+    sampled: tuple[tuple[str, ...], ...] = ()
 
 
 def ask(
@@ -59,6 +109,8 @@ def ask(
 ) -> list[str]:
     """The model's answer to each question, in the order of `questions`; each rank of several asks its share.
 
+    Closed book, in the plain form, without examples, greedily; `ask_many` asks in every other way.
+
     Args:
         batch_size: questions asked at once, by each process.
         max_new_tokens: an answer is cut here, if the model ends neither its line nor its text before.
@@ -67,76 +119,249 @@ def ask(
     Raises:
         ValueError: a question leaves no room for an answer in the model's context, named by its id.
     """
-    check_room(model, tokenizer, questions, max_new_tokens)
-    # Questions of like length share a batch, so that little of it is padding.
-    order = sorted(range(len(questions)), key=lambda i: (len(questions[i].text), i))
+    prompts = prompts_for(tokenizer, questions)
+    refuse_long(model, prompts, max_new_tokens)
+    jobs = [Job(prompt.ids, prompt.family) for prompt in prompts]
+    found: dict[int, Texts] = {}
+    _work(model, tokenizer, jobs, Asking(batch_size=batch_size, max_new_tokens=max_new_tokens), progress, found.update)
+    by_place = dict(gather_object(list(found.items())))
+    return [by_place[i][0] for i in range(len(questions))]
+
+
+def ask_many(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: Sequence[Question],
+    asking: Asking | None = None,
+    *,
+    pool: Iterable[Question] | None = None,
+    documents: Iterable[Document] | None = None,
+    answers_file: str | PathLike[str] | None = None,
+    progress: str | None = None,
+) -> list[Answers]:
+    """All answers to each question, in the order of `questions`; each rank of several asks its share.
+
+    A sampled answer is a function of the weights, the prompt and (seed, question id, prompt number, sample number). It
+    depends on the batch, the order and the ranks as far as the last bits of the logits do: where a number drawn lies
+    within about 1e-6 of a border between two tokens (fp32; some 1e-2 in bf16), another batch may choose the other.
+
+    Args:
+        pool: where examples are drawn from; `questions` if None.
+        documents: what is open where `asking.open_book`; parts of one document are put together.
+        answers_file: a JSONL, in a folder that all processes see. Answers are appended to parts beside it as they
+            come, and taken from there if asked again after an interruption.
+        progress: what to write beside the progress bar; None shows no bar.
+
+    Raises:
+        ValueError: whatever is wrong with the questions, each named by its id, or with the file; before anything is
+            asked.
+        MemoryError: the memory does not hold a single prompt.
+    """
+    asking = asking or Asking()
+    prompts = asked_as(model, tokenizer, questions, asking, pool, documents)
+    keys: list[Key] = [(prompt.question.id, prompt.number) for prompt in prompts]
     state = PartialState()
-    mine = order[state.process_index :: state.num_processes]
-    batches = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
+    transcript = None
+    if answers_file is not None:
+        header = _header(model, tokenizer, prompts, asking)
+        transcript = Transcript(Path(answers_file), header, state.process_index)
+    there = dict(transcript.there) if transcript else {}
+    left = [(key, prompt) for key, prompt in zip(keys, prompts, strict=True) if key not in there]
+    if left:
+        draws = [_draws(asking, key) for key, _ in left]
+        jobs = [Job(prompt.ids, prompt.family, of_it) for (_, prompt), of_it in zip(left, draws, strict=True)]
+        found: dict[Key, Texts] = {}
+
+        def keep(answers: dict[int, Texts]) -> None:
+            new = {left[i][0]: texts for i, texts in answers.items()}
+            found.update(new)
+            if transcript:
+                transcript.append(new)
+
+        state.wait_for_everyone()  # each has read what is there before any writes
+        with transcript or nullcontext():
+            _work(model, tokenizer, jobs, asking, progress, keep)
+        there.update(gather_object(list(found.items())))
+    if transcript and state.is_main_process:
+        transcript.finish({key: there[key] for key in keys})
+    state.wait_for_everyone()
+    each = [[there[key] for key in keys[i : i + asking.prompts]] for i in range(0, len(keys), asking.prompts)]
+    return [
+        Answers(question.id, tuple(texts[0] for texts in of_it), tuple(tuple(texts[1:]) for texts in of_it))
+        for question, of_it in zip(questions, each, strict=True)
+    ]
+
+
+def asked_as(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: Sequence[Question],
+    asking: Asking,
+    pool: Iterable[Question] | None,
+    documents: Iterable[Document] | None,
+) -> list[Prompt]:
+    """The prompts of `asking`; refused, the questions named by their ids, if they can't be asked so."""
+    counts: dict[str, int] = {}
+    for question in questions:
+        counts[question.id] = counts.get(question.id, 0) + 1
+    if twice := [id for id, count in counts.items() if count > 1]:
+        raise ValueError(
+            f"{len(twice)} question ids stand more than once, such as {twice[0]!r}: samples and files tell questions"
+            " apart by their ids. Give each one of its own."
+        )
+    if asking.open_book and documents is None:
+        raise ValueError("open_book=True, and no documents are given: give documents, or ask closed book.")
+    prompts = prompts_for(
+        tokenizer,
+        questions,
+        template=asking.template,
+        shots=asking.shots,
+        prompts=asking.prompts,
+        seed=asking.seed,
+        instruction=asking.instruction,
+        pool=pool,
+        documents=documents if asking.open_book else None,
+    )
+    refuse_long(model, prompts, asking.max_new_tokens)
+    return prompts
+
+
+def _draws(asking: Asking, key: Key) -> tuple[Noise | None, ...]:
+    return (None, *(Noise(asking.seed, *key, sample) for sample in range(asking.samples)))
+
+
+def _header(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[Prompt], asking: Asking
+) -> dict[str, Any]:
+    """All that the answers depend on, for a transcript's first line."""
+    settings = dataclasses.asdict(asking)
+    del settings["batch_size"]
+    settings["template"] = template_of(tokenizer, asking.template)
+    asked = json.dumps([(prompt.question.id, prompt.number, prompt.text, prompt.ids) for prompt in prompts])
+    return {
+        "asking": settings,
+        "model": model.config.name_or_path,
+        "weights": fingerprint(model),
+        "prompts": hashlib.blake2b(asked.encode(), digest_size=8).hexdigest(),
+    }
+
+
+@torch.no_grad()
+def fingerprint(model: "PreTrainedModel") -> str:
+    """A hash of up to 64 numbers of every weight, spread evenly: training changes it, loading again does not."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, weight in model.named_parameters():
+        flat = weight.detach().reshape(-1)
+        some = flat[:: max(len(flat) // 64, 1)][:64].cpu()
+        digest.update(f"{name} {tuple(weight.shape)}".encode() + bytes(some.contiguous().view(torch.uint8).tolist()))
+    return digest.hexdigest()
+
+
+def _work(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    jobs: Sequence[Job],
+    asking: Asking,
+    progress: str | None,
+    keep: Callable[[dict[int, Texts]], None],
+) -> None:
+    """Answer this rank's share of the jobs, handing the texts of each batch to `keep` by the jobs' places."""
+    if not jobs:
+        return
+    refuse_model(model)
+    decoder = Decoder(
+        model,
+        pad_id(tokenizer),
+        ends_of(model, tokenizer),
+        asking.max_new_tokens,
+        asking.temperature,
+        asking.top_k,
+    )
+    families = [job.family for job in jobs]
+    decoder.share([job.ids for job in jobs], families)
+    order = in_order([job.ids for job in jobs], families, decoder)
+    state = PartialState()
+    size = asking.batch_size
+    shares = [order[i : i + size] for i in range(0, len(order), size)][state.process_index :: state.num_processes]
+    mine = [i for share in shares for i in share]
     bar = tqdm(total=len(mine), desc=progress, unit="q", disable=progress is None or not state.is_main_process)
-    answers: list[tuple[int, str]] = []
-    line_end = LineEnd(tokenizer, model.device)
-    with bar, torch.inference_mode(), _greedy(model):
-        for batch in batches:
-            texts = _answer(model, tokenizer, [questions[i].text for i in batch], max_new_tokens, line_end)
-            answers.extend(zip(batch, texts, strict=True))
-            bar.update(len(batch))
-    by_place = dict(gather_object(answers))
-    return [by_place[i] for i in range(len(questions))]
+
+    def work(batch: list[int], batch_size: int) -> None:
+        decoder.read_beginnings({families[i]: jobs[i].ids for i in batch}, batch_size)
+        said = decoder.decode([jobs[i] for i in batch], batch_size)
+        keep({i: _texts(tokenizer, of_it) for i, of_it in zip(batch, said, strict=True)})
+        bar.update(len(batch))
+
+    with bar, torch.no_grad(), in_eval_mode(model):
+        in_batches(mine, size, [family in decoder.shared for family in families], work, logger)
+
+
+def _texts(tokenizer: "PreTrainedTokenizerBase", said: Sequence[Sequence[int]]) -> Texts:
+    different = list(dict.fromkeys(map(tuple, said)))
+    texts = tokenizer.batch_decode([list(tokens) for tokens in different], skip_special_tokens=True)
+    by_tokens = dict(zip(different, texts, strict=True))
+    return [by_tokens[tuple(tokens)] for tokens in said]
+
+
+def in_order(rows: Sequence[Sequence[int]], families: Sequence[tuple[str, ...]], decoder: Decoder) -> list[int]:
+    """Places of the rows such that what shares a beginning, then what is of like length, shares a batch.
+
+    The longest come first: if the memory runs out, it does so at once, and the time left is not told too short.
+    """
+    return sorted(
+        range(len(rows)),
+        key=lambda i: (
+            families[i] in decoder.shared,
+            decoder.shared.get(families[i], 0),
+            families[i],
+            len(rows[i]),
+            i,
+        ),
+        reverse=True,
+    )
 
 
 @contextmanager
-def _greedy(model: "PreTrainedModel") -> Iterator[None]:
-    """Sets aside dropout and what the model came with for chatting: a penalty on repetition is not greedy decoding.
-
-    (`generate` takes from the model's own configuration all that it isn't given.)
-    """
-    bare = model.get_base_model() if hasattr(model, "get_base_model") else model  # inside an adapter
-    was_training, theirs = model.training, bare.generation_config
+def in_eval_mode(model: "PreTrainedModel") -> Iterator[None]:
+    """Dropout is off within; afterwards every module is as it was, those too that were not in training mode."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    bare.generation_config = GenerationConfig()
     try:
         yield
     finally:
-        bare.generation_config = theirs
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
 
 
-def _answer(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    questions: list[str],
-    max_new_tokens: int,
-    line_end: LineEnd,
-) -> list[str]:
-    encoded = _left_padded(tokenizer, [prompt_for(question) for question in questions]).to(model.device)
-    length = encoded["input_ids"].shape[1]
-    config = GenerationConfig(
-        do_sample=False,
-        use_cache=True,  # training with gradient checkpointing leaves it off
-        max_new_tokens=max_new_tokens,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=_pad_id(tokenizer),
-        bos_token_id=tokenizer.bos_token_id,
-    )
-    stop = StoppingCriteriaList([line_end.after(length)])
-    written = model.generate(**encoded, generation_config=config, stopping_criteria=stop)
-    return tokenizer.batch_decode(written[:, length:], skip_special_tokens=True)
+def ends_of(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Ends:
+    """What ends an answer of this model: a chat model may name more ends of a turn than its tokenizer."""
+    theirs = getattr(getattr(_bare(model), "generation_config", None), "eos_token_id", None)
+    named = [] if theirs is None else list(np.atleast_1d(theirs))
+    return Ends(tokenizer, model.config.get_text_config().vocab_size, [int(id) for id in named])
 
 
-def _pad_id(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """The padding token, else the end token: padding stands left of the mask, so which token it is changes nothing."""
-    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+def _bare(model: "PreTrainedModel") -> "PreTrainedModel":
+    """The model inside an adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _left_padded(tokenizer: "PreTrainedTokenizerBase", prompts: list[str]) -> BatchEncoding:
-    """input_ids and attention_mask, (batch, longest), padded on the left without touching the tokenizer's settings."""
-    rows = tokenizer(prompts)["input_ids"]
-    longest = max(map(len, rows))
-    pad = _pad_id(tokenizer)
-    ids = [[pad] * (longest - len(row)) + row for row in rows]
-    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
-    return BatchEncoding({"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)})
+def pad_id(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """The padding token, else the end token, else any: padding stands left and is masked, so it changes nothing."""
+    return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
+
+
+def refuse_model(model: "PreTrainedModel") -> None:
+    """Refuse what can't be asked so."""
+    if _bare(model).config.is_encoder_decoder:
+        raise ValueError(
+            f"{type(_bare(model)).__name__} has an encoder; asking is for causal language models"
+            " (AutoModelForCausalLM)."
+        )
+    if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+        raise ValueError(
+            f"{model.active_peft_config.peft_type} learns a prompt, which asking would leave out: use an adapter of"
+            " the weights (LoRA), or call model.generate."
+        )
 
 
 def check_room(
@@ -146,14 +371,21 @@ def check_room(
     max_new_tokens: int,
 ) -> None:
     """Refuse questions that leave no room for an answer in the model's context, naming them by their ids."""
+    refuse_long(model, prompts_for(tokenizer, questions), max_new_tokens)
+
+
+def refuse_long(model: "PreTrainedModel", prompts: Sequence[Prompt], max_new_tokens: int) -> None:
+    """Refuse prompts that leave no room for an answer in the model's context, naming their questions by their ids."""
     room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if room is None or not questions:
-        return
-    lengths = [len(ids) for ids in tokenizer([prompt_for(q.text) for q in questions], verbose=False)["input_ids"]]
-    long = [(q.id, n) for q, n in zip(questions, lengths, strict=True) if n + max_new_tokens > room]
+    long: dict[str, int] = {}
+    for prompt in prompts:
+        if room is not None and len(prompt.ids) + max_new_tokens > room:
+            long[prompt.question.id] = max(len(prompt.ids), long.get(prompt.question.id, 0))
     if long:
-        listed = ", ".join(f"{id!r} ({n} tokens)" for id, n in long[:5])
+        listed = ", ".join(f"{id!r} ({n} tokens)" for id, n in list(long.items())[:5])
+        bare = all(prompt.text == prompt_for(prompt.question.text) for prompt in prompts)
+        way_out = "" if bare else " Or ask with fewer shots, or of shorter documents."
         raise ValueError(
             f"{len(long)} questions leave no room for {max_new_tokens} tokens of answer in this model's context of"
-            f" {room}: {listed}. Shorten them, or allow fewer new tokens."
+            f" {room}: {listed}. Shorten them, or allow fewer new tokens.{way_out}"
         )

@@ -181,7 +181,7 @@ def draw(seed: int, document: Document, what: str) -> int:
     """
     key = ascii(
         (operator.index(seed), document.id, document.part, what)
-    ).encode()  # a seed of numpy's is a number, too
+    ).encode()  # numpy has numbers, too
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
 
 

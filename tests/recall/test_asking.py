@@ -14,7 +14,7 @@ from hf_knowlearn.knowledge_recall import exact_match, first_line
 from hf_knowlearn.paths import TINY_BASE
 from hf_knowlearn.plan import questions_from
 from hf_knowlearn.recall import ask, prompt_for
-from hf_knowlearn.recall.asking import LineEnd
+from hf_knowlearn.recall.decoding import Ends
 from hf_knowlearn.worlds.people import World
 
 MOST = 12  # tokens of an answer
@@ -104,11 +104,13 @@ def test_a_line_ends_an_answer_once_something_was_said_and_never_before():
     words = ["a", "\n", "\n b", " ", "c\n", "\n\n", ".\n\nNext"]
 
     class Words(list[str]):
+        eos_token_id = None
+
         def batch_decode(self, rows: list[list[int]], **_: Any) -> list[str]:
             return [self[i] for (i,) in rows]
 
     tokenizer: Any = Words(words)
-    line_end = LineEnd(tokenizer, torch.device("cpu")).after(2)
+    ends = Ends(tokenizer)
     ended = {
         "a": False,
         "\n": False,
@@ -121,8 +123,8 @@ def test_a_line_ends_an_answer_once_something_was_said_and_never_before():
         ".\n\nNext": True,
     }
     for said, expected in ended.items():
-        ids = [0, 1, *(words.index(word) for word in said.split("|"))]
-        assert line_end(torch.tensor([ids]), torch.empty(0)).tolist() == [expected], said
+        ids = [words.index(word) for word in said.split("|")]
+        assert bool(ends.speaks[ids].any() and ends.line[ids[-1]]) is expected, said
 
 
 def test_a_tokenizer_without_a_padding_token_will_do(

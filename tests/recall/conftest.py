@@ -1,0 +1,100 @@
+"""What the tests of recall share: a tokenizer, tiny untrained models that say much, and a world to ask about."""
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoTokenizer,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.worlds.people import World
+
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.3,
+}
+GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512, "initializer_range": 0.3}
+MODELS: dict[str, Callable[..., Any]] = {
+    "llama": lambda **ids: LlamaForCausalLM(LlamaConfig(**SMALL, **ids)),
+    "qwen3": lambda **ids: Qwen3ForCausalLM(Qwen3Config(**SMALL, **ids)),
+    "gpt2": lambda **ids: GPT2LMHeadModel(GPT2Config(**GPT2, **ids)),
+    "mistral, a window of 24": lambda **ids: MistralForCausalLM(MistralConfig(sliding_window=24, **SMALL, **ids)),
+    "gemma2, every other layer a window of 24": lambda **ids: Gemma2ForCausalLM(
+        Gemma2Config(sliding_window=24, query_pre_attn_scalar=8, **SMALL, **ids)
+    ),
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported_modules_are_not_garbage() -> None:
+    """Where memory runs out garbage is collected, which would look at every object of torch again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def tokenizer(base: Path) -> Any:
+    return AutoTokenizer.from_pretrained(base)
+
+
+@pytest.fixture(scope="session")
+def build(tokenizer: Any) -> Callable[[str], Any]:
+    """An untrained model of a kind: its answers end with their line, with the text, or not at all."""
+
+    def build(kind: str) -> Any:
+        ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            model = MODELS[kind](vocab_size=len(tokenizer), **ids).eval()
+            model.get_output_embeddings().weight = torch.nn.Parameter(torch.randn(len(tokenizer), 32) * 0.3)
+        with torch.no_grad():
+            head = model.get_output_embeddings().weight
+            head[tokenizer.convert_tokens_to_ids("Ċ")] *= 3  # a line break, in byte-level BPE
+            head[tokenizer.eos_token_id] *= 3
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def model(build: Callable[[str], Any]) -> Any:
+    """A Llama that no test changes."""
+    return build("llama")
+
+
+@pytest.fixture(scope="session")
+def asked() -> list[Question]:
+    """Twelve people's questions of two relations, some of them longer, not in the order of their lengths."""
+    world = World(7)
+    people = [q for p in world.people(0, 12) for q in world.questions(p) if q.relation in ("school", "employer")]
+    return [
+        Question(q.id, ("Please, " * (i % 4)) + q.text, q.answers, q.document_id, q.relation, q.fact_id)
+        for i, q in enumerate(people)
+    ]
+
+
+@pytest.fixture(scope="session")
+def biographies() -> list[Document]:
+    world = World(7)
+    return [world.biography(person) for person in world.people(0, 12)]
