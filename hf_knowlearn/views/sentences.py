@@ -22,6 +22,11 @@ _WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
 _LINE_BREAK = re.compile(r"(?<![ \r\n])[ \r\n]*\n[ \r\n]*")
 # Characters that sentencex is given at once: within a paragraph it can take quadratic time (Chinese, backticks).
 _WINDOW = 5000
+# Before a name, where the segmenter takes their full stop for a sentence's end, because it doesn't know them.
+TITLES = frozenset(
+    "Smt Shri Sri Sjt Kum Pt Ust Hon Rev Fr Br Sr Bro Capt Lt Col Gen Maj Sgt Cpl Cmdr Adm Gov Sen Rep".split()
+)
+_LONGEST = 12  # characters of a word of initials
 
 
 class Sentences(NamedTuple):
@@ -86,11 +91,27 @@ def _may_part(text: str, end: int, start: int) -> bool:
     if gap.strip(REPLACEABLE) or _joins(after):
         return False  # a no-break space, a tab: content
     if gap:
-        return not (before.isdigit() and after.isdigit()) or gap.count("\n") > 1
+        return gap.count("\n") > 1 or not ((before.isdigit() and after.isdigit()) or _is_within_name(text, end, start))
     if after.isspace():
         return after == "\u3000"  # which parts sentences of Japanese, and stays
     # No white space between sentences: so Chinese and Hindi are written, but not 'a.b'.
     return _is_wide(before) or _is_wide(after) or not (before.isascii() or before.isalnum())
+
+
+def _is_within_name(text: str, end: int, start: int) -> bool:
+    """Whether the full stop before `end` may be that of an initial or a title, or an initial comes next ("D. Silva").
+
+    The segmenter parts "M.S. Sripathy", "Ko. Ananda" and "Smt. Uma". A sentence that ends in "the U.S." is not parted
+    from the next one either: that costs a little variety, and half a name moved away would cost a fact.
+    """
+    if text[end - 1] == ".":
+        word = text[max(0, end - _LONGEST) : end - 1].rsplit(maxsplit=1)[-1:]
+        parts = word[0].lstrip("([\"'\u2018\u201c\u00ab").split(".") if word else []
+        if parts and (
+            word[0] in TITLES or all(len(part) < 3 and part.isalpha() and part[0].isupper() for part in parts)
+        ):
+            return True
+    return text[start].isupper() and text[start + 1 : start + 2] == "." and "\n" not in text[end:start]
 
 
 def _joins(character: str) -> bool:

@@ -195,3 +195,18 @@ def test_views_are_made_proved_and_searched_in_linear_time(kind):
             prove(view, document)
             view.find("no such answer")
     assert time.process_time() - start < 30
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("M.S. Sripathy wrote it. Ko. Ananda sang.", ["M.S. Sripathy wrote it.", "Ko. Ananda sang."]),
+        ("It is of A. M. Edwin. She was Ms. Marvel.", ["It is of A. M. Edwin.", "She was Ms. Marvel."]),
+        ("Yogi. G. Raj came. He saw Smt. Uma.", ["Yogi. G. Raj came.", "He saw Smt. Uma."]),
+        ("He lived in the U.S. He sang.", ["He lived in the U.S. He sang."]),  # the price
+        ("He did so. It ended in June.\n\nPlan B.\n\nIt did.", None),
+    ],
+)
+def test_no_name_is_parted(text: str, pieces: list[str] | None):
+    expected = pieces or ["He did so.", "It ended in June.", "Plan B.", "It did."]
+    assert sentences(text).texts == expected
