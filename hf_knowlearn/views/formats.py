@@ -179,9 +179,7 @@ def draw(seed: int, document: Document, what: str) -> int:
 
     ASCII, because what `repr` escapes of other scripts changes with the Unicode version of Python.
     """
-    key = ascii(
-        (operator.index(seed), document.id, document.part, what)
-    ).encode()  # numpy has numbers, too
+    key = ascii((operator.index(seed), document.id, document.part, what)).encode()  # numpy has numbers, too
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
 
 
