@@ -24,12 +24,12 @@ MISSED = 1e-4  # the greatest chance that a pair just at the threshold is not pr
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 def shingles(text: str) -> Iterator[str]:
     """Every five words in a row, whatever their case and what stands between them; all words of a shorter text."""
-    words = _WORD.findall(text.casefold()) or [text.strip()]
+    words = WORD.findall(text.casefold()) or [text.strip()]
     return (" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1)))
 
 

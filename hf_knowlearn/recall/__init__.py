@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_knowlearn.recall.asking import Answers, Asking, ask, ask_many, prompt_for
     from hf_knowlearn.recall.callback import RecallCallback
+    from hf_knowlearn.recall.drift import Drift, sample_texts
+    from hf_knowlearn.recall.editing import Said, TeacherForced, editing_scores, fluency, say, teacher_forced
+    from hf_knowlearn.recall.facts import fact_spans
+    from hf_knowlearn.recall.held_out import held_out_views
+    from hf_knowlearn.recall.knowledge_tokens import KnowledgeTokens
+    from hf_knowlearn.recall.leaks import Leak, find_leaks
     from hf_knowlearn.recall.logprobs import AnswerLogprob, answer_logprobs
 
 # asking needs torch; the report of a run that is finished does not
@@ -13,21 +19,47 @@ _WHERE = {
     "AnswerLogprob": "logprobs",
     "Answers": "asking",
     "Asking": "asking",
+    "Drift": "drift",
+    "KnowledgeTokens": "knowledge_tokens",
+    "Leak": "leaks",
     "RecallCallback": "callback",
+    "Said": "editing",
+    "TeacherForced": "editing",
     "answer_logprobs": "logprobs",
     "ask": "asking",
     "ask_many": "asking",
+    "editing_scores": "editing",
+    "fact_spans": "facts",
+    "find_leaks": "leaks",
+    "fluency": "editing",
+    "held_out_views": "held_out",
     "prompt_for": "asking",
+    "sample_texts": "drift",
+    "say": "editing",
+    "teacher_forced": "editing",
 }
 __all__ = [
     "AnswerLogprob",
     "Answers",
     "Asking",
+    "Drift",
+    "KnowledgeTokens",
+    "Leak",
     "RecallCallback",
+    "Said",
+    "TeacherForced",
     "answer_logprobs",
     "ask",
     "ask_many",
+    "editing_scores",
+    "fact_spans",
+    "find_leaks",
+    "fluency",
+    "held_out_views",
     "prompt_for",
+    "sample_texts",
+    "say",
+    "teacher_forced",
 ]
 
 

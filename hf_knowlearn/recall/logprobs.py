@@ -6,9 +6,9 @@ at the first token that the prompt alone does not have, because a tokenizer may 
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ class AnswerLogprob:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A text to score: where it comes from, its tokens, and the place of the first that is scored."""
+class Row:
+    """A prompt with an answer behind it: the prompt's place, its tokens, and the place of the answer's first token."""
 
     prompt: int
-    text: str
+    answer: str
     ids: tuple[int, ...]
     start: int
 
@@ -82,24 +84,25 @@ def answer_logprobs(
     asking = asking or Asking()
     prompts = asked_as(model, tokenizer, questions, replace(asking, max_new_tokens=1), pool, documents)
     _refuse_options(questions)
-    rows = _rows(tokenizer, prompts, asking)
-    _refuse_long(model, prompts, rows)
-    scores = _scores(model, tokenizer, prompts, rows, asking, progress)
+    answers = [(*prompt.question.answers, *prompt.question.options) for prompt in prompts]
+    rows = answer_rows(model, tokenizer, prompts, answers, asking)
+    scores = read_answers(model, tokenizer, prompts, rows, asking, _scores, progress)
     of_prompt: list[dict[str, tuple[float, float, int]]] = [{} for _ in prompts]
     for row, score in zip(rows, scores, strict=True):
-        of_prompt[row.prompt][row.text] = (*score, len(row.ids) - row.start)
+        of_prompt[row.prompt][row.answer] = (*score, len(row.ids) - row.start)
     return [_best(prompt, of_it) for prompt, of_it in zip(prompts, of_prompt, strict=True)]
 
 
-def _rows(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[Prompt], asking: Asking) -> list[_Row]:
-    """Each prompt with each of its accepted answers and options behind it."""
+def answer_rows(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[Prompt],
+    answers: Sequence[Iterable[str]],
+    asking: Asking,
+) -> list[Row]:
+    """Each prompt with each of its answers behind it, blank ones left out; refused if the context doesn't hold one."""
     chat = template_of(tokenizer, asking.template) == CHAT
-    wanted = [
-        (place, text)
-        for place, prompt in enumerate(prompts)
-        for text in dict.fromkeys((*prompt.question.answers, *prompt.question.options))
-        if text.strip()
-    ]
+    wanted = [(place, text) for place, of_it in enumerate(answers) for text in dict.fromkeys(of_it) if text.strip()]
     # In a chat the turn's header is before it, in the plain form a colon.
     texts = [f"{prompts[place].text}{'' if chat else ' '}{text}" for place, text in wanted]
     found = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"] if texts else []
@@ -109,19 +112,26 @@ def _rows(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[Prompt], askin
         start = next(
             (i for i, (a, b) in enumerate(zip(ids, known, strict=False)) if a != b), min(len(ids), len(known))
         )
-        rows.append(_Row(place, text, ids, start))
+        rows.append(Row(place, text, ids, start))
+    _refuse_long(model, prompts, rows)
     return rows
 
 
-def _scores(
+def read_answers(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[Prompt],
-    rows: Sequence[_Row],
+    rows: Sequence[Row],
     asking: Asking,
+    read: Callable[[torch.Tensor, Sequence[Row]], Sequence[T]],
     progress: str | None,
-) -> list[tuple[float, float]]:
-    """The sum over each row's scored tokens, and the first one's."""
+) -> list[T]:
+    """What `read` makes of each row; of several ranks each reads its share.
+
+    Args:
+        read: takes the logits (rows, tokens of the longest answer, vocabulary) before each token of the rows'
+            answers, which lie on the right, and these rows; gives something for each.
+    """
     if not rows:
         return []
     refuse_model(model)
@@ -129,31 +139,56 @@ def _scores(
     families = [prompts[row.prompt].family for row in rows]
     decoder.share([row.ids[: row.start] for row in rows], families)
     order = in_order([row.ids for row in rows], families, decoder)
+
+    def work(batch: list[int], batch_size: int) -> Sequence[T]:
+        decoder.read_beginnings({families[i]: rows[i].ids for i in batch}, batch_size)
+        here = [rows[i] for i in batch]
+        keep = max(len(row.ids) - row.start for row in here) + 1
+        logits, _, _ = decoder.prefill([row.ids for row in here], [families[i] for i in batch], keep)
+        # The last token's logits say what follows the answer, which nobody asks.
+        return read(logits[:, :-1], here)
+
+    return in_shares(model, order, [family in decoder.shared for family in families], work, asking, progress)
+
+
+def in_shares(
+    model: "PreTrainedModel",
+    order: Sequence[int],
+    kinds: Sequence[object],
+    work: Callable[[list[int], int], Sequence[T]],
+    asking: Asking,
+    progress: str | None,
+) -> list[T]:
+    """What `work` makes of each item, by the items' places; of several ranks each works on its share of `order`.
+
+    Args:
+        order: the places of all items as they are worked on, in batches that are each of one of the `kinds`.
+        work: takes the places in a batch, and how many rows it may compute at a time.
+    """
     state, size = PartialState(), asking.batch_size
     shares = [order[i : i + size] for i in range(0, len(order), size)][state.process_index :: state.num_processes]
     mine = [i for share in shares for i in share]
     bar = tqdm(total=len(mine), desc=progress, unit="answer", disable=progress is None or not state.is_main_process)
-    scores: dict[int, tuple[float, float]] = {}
+    found: dict[int, T] = {}
 
-    def work(batch: list[int], batch_size: int) -> None:
-        decoder.read_beginnings({families[i]: rows[i].ids for i in batch}, batch_size)
-        here = [rows[i] for i in batch]
-        counts = [len(row.ids) - row.start for row in here]
-        keep = max(counts) + 1
-        logits, _, _ = decoder.prefill([row.ids for row in here], [families[i] for i in batch], keep)
-        # The last token's logits say what follows the answer, which nobody asks.
-        logprobs = logits[:, :-1].float().log_softmax(-1)
-        said = [[0] * (keep - 1 - n) + list(row.ids[row.start :]) for n, row in zip(counts, here, strict=True)]
-        tokens = torch.tensor(said, device=logprobs.device)
-        each = logprobs.gather(-1, tokens[..., None])[..., 0].double().cpu()
-        for i, of_it, count in zip(batch, each, counts, strict=True):
-            scores[i] = (float(of_it[-count:].sum()), float(of_it[-count]))
+    def keep(batch: list[int], batch_size: int) -> None:
+        found.update(zip(batch, work(batch, batch_size), strict=True))
         bar.update(len(batch))
 
     with bar, torch.no_grad(), in_eval_mode(model):
-        in_batches(mine, size, [family in decoder.shared for family in families], work, logger)
-    by_place = dict(gather_object(list(scores.items())))
-    return [by_place[i] for i in range(len(rows))]
+        in_batches(mine, size, kinds, keep, logger)
+    by_place = dict(gather_object(list(found.items())))
+    return [by_place[i] for i in range(len(order))]
+
+
+def _scores(logits: torch.Tensor, rows: Sequence[Row]) -> list[tuple[float, float]]:
+    """The log-probability of each row's answer, and of its first token."""
+    logprobs = logits.float().log_softmax(-1)
+    counts = [len(row.ids) - row.start for row in rows]
+    said = [[0] * (logits.shape[1] - n) + list(row.ids[row.start :]) for n, row in zip(counts, rows, strict=True)]
+    tokens = torch.tensor(said, device=logprobs.device)
+    each = logprobs.gather(-1, tokens[..., None])[..., 0].double().cpu()
+    return [(float(of_it[-n:].sum()), float(of_it[-n])) for of_it, n in zip(each, counts, strict=True)]
 
 
 def _best(prompt: Prompt, scores: dict[str, tuple[float, float, int]]) -> AnswerLogprob:
@@ -182,7 +217,7 @@ def _refuse_options(questions: Sequence[Question]) -> None:
         )
 
 
-def _refuse_long(model: "PreTrainedModel", prompts: Sequence[Prompt], rows: Sequence[_Row]) -> None:
+def _refuse_long(model: "PreTrainedModel", prompts: Sequence[Prompt], rows: Sequence[Row]) -> None:
     room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if room is None:
         return
