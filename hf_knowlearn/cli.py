@@ -1,4 +1,4 @@
-"""The command line: `knowlearn quickstart`, `teach` and `views`. What the user can mend ends in exit code 2."""
+"""The command line, `knowlearn`, and its four commands. What the user can mend ends in exit code 2."""
 
 import argparse
 import logging
@@ -33,7 +33,7 @@ class Outcome:
         from hf_knowlearn.recall.report import legend, to_text
 
         if _is_main_process():
-            files = ", ".join(str(folder / name) for name in ("report.md", "recall.png", "report.json"))
+            files = ", ".join(str(folder / name) for name in ("report.html", "report.md", "recall.png", "report.json"))
             print(f"\n{to_text(report)}\n\n{legend(report)}\n\nWritten to {files}")
 
 
@@ -112,6 +112,18 @@ def views(arguments: argparse.Namespace) -> int:
     return outcome.code
 
 
+def export_lm_eval(arguments: argparse.Namespace) -> int:
+    """Write questions as tasks of EleutherAI's lm-evaluation-harness."""
+    with reporting(resumes=False) as outcome:
+        from hf_knowlearn.harness import export
+        from hf_knowlearn.plan import questions_from
+
+        options = dict(vars(arguments))
+        del options["command"]
+        export(questions_from(options.pop("questions")), options.pop("output_dir"), **options)
+    return outcome.code
+
+
 def _has_colour(choice: str) -> bool:
     if choice != "auto":
         return choice == "always"
@@ -171,6 +183,21 @@ def _add_views(commands: Any) -> None:
     count.add_argument("--export", metavar="DIR", help="write the views there as a dataset: parquet and a card")
 
 
+def _add_export(commands: Any) -> None:
+    text = "write questions as tasks of EleutherAI's lm-evaluation-harness"
+    # What isn't given is left out, so that its default stands in one place, `export`.
+    parser = commands.add_parser(
+        "export-lm-eval", help=text, description=f"W{text[1:]}.", argument_default=argparse.SUPPRESS
+    )
+    add = parser.add_argument
+    add("--questions", required=True, metavar="FILE", help="a file or folder of questions, or world:SPLIT")
+    add("--output_dir", type=Path, default=Path("lm_eval_tasks"), help="a new folder (%(default)s)")
+    add("--name", default="knowlearn", help="of the group of tasks (%(default)s)")
+    add("--shots", type=int, help="examples of the same relation before each question (none)")
+    add("--seed", type=int, help="what the examples are drawn by (0)")
+    add("--max_new_tokens", type=int, help="an answer is cut after so many (32)")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("knowlearn", description=hf_knowlearn.__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=version(), help="version, commit and place")
@@ -183,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     quick.add_argument("--overwrite", action="store_true", help="delete the runs that the output folder holds")
     commands.add_parser("teach", help=TEACH_EXAMPLE, add_help=False)
     _add_views(commands)
+    _add_export(commands)
     return parser
 
 
@@ -192,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["teach"]:  # its options are a recipe's; argparse would have to load TRL to know them
         return teach_command(words[1:])
     given = _parser().parse_args(words)
-    return views(given) if given.command == "views" else quickstart(given)
+    return {"quickstart": quickstart, "views": views, "export-lm-eval": export_lm_eval}[given.command](given)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 from hf_knowlearn import outputs
 from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.recall.report import Report, merge
+from hf_knowlearn.recall.tables import known
 from hf_knowlearn.recipe import parse
 from hf_knowlearn.teach import teach
 
@@ -68,21 +69,31 @@ def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
         f"{other} - {first}": {
             measure: paired([r["arms"][other][measure] - r["arms"][first][measure] for r in reports])
             for measure in MEASURES
-            if all(measure in report["arms"][name] for report in reports for name in (first, other))
+            if all(known(report["arms"][name].get(measure)) for report in reports for name in (first, other))
         }
         for other in others
     }
     by_seed = {str(seed): report["arms"] for seed, report in zip(seeds, reports, strict=True)}
-    before = _mean([report["before"] for report in reports])
-    return {**reports[0], "before": before, "arms": arms, "differences": differences, "by_seed": by_seed}
+    asked = [key for key in ("before", "open_book") if key in reports[0]]
+    means: Report = {key: _mean([report[key] for report in reports]) for key in asked}
+    return {**reports[0], **means, "arms": arms, "differences": differences, "by_seed": by_seed}
 
 
-def _mean(arms: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each figure over seeds. `_se` of a measure becomes the standard error over seeds."""
-    mean = {name: statistics.fmean(arm[name] for arm in arms) for name in arms[0]}
+def _mean(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The mean over seeds of each number that every seed has, also of those within. Lists and texts are left out.
+
+    `_se` of a measure becomes the standard error over seeds.
+    """
+    mean: dict[str, Any] = {}
+    for name in figures[0]:
+        values: list[Any] = [of_seed.get(name) for of_seed in figures]
+        if all(map(known, values)):
+            mean[name] = statistics.fmean(values)
+        elif all(isinstance(value, Mapping) for value in values) and (inside := _mean(values)):
+            mean[name] = inside
     for name in mean:
         if f"{name}_se" in mean:
-            mean[f"{name}_se"] = statistics.stdev(arm[name] for arm in arms) / sqrt(len(arms))
+            mean[f"{name}_se"] = statistics.stdev(of_seed[name] for of_seed in figures) / sqrt(len(figures))
     return mean
 
 

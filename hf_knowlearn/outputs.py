@@ -1,22 +1,26 @@
 """The output folder of a run: whose it is, whether it is finished, and files that appear whole or not at all."""
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hf_knowlearn.recall.report import Report, draw, to_markdown
+from hf_knowlearn.recall.charts import draw
+from hf_knowlearn.recall.page import to_html
+from hf_knowlearn.recall.report import Report, to_markdown
 
 RECIPE, REPORT = "recipe.yaml", "report.json"
 MARK = "# The options of a run of knowlearn, which lies in this folder.\n"
 # All that a run writes. Whatever else lies in its folder is not ours to delete.
-ANSWERS = ("answers.before.jsonl", "answers.after.jsonl")
-OURS = (RECIPE, *ANSWERS, "checkpoints", "model", "report.md", "recall.png", REPORT)
+ANSWERS = ("answers.before.jsonl", "answers.open_book.jsonl", "answers.after.jsonl")
+LISTS = (*ANSWERS, "knowledge_tokens.before.jsonl", "knowledge_tokens.after.jsonl", "leaks.jsonl")
+OURS = (RECIPE, *LISTS, "checkpoints", "model", "report.md", "report.html", "recall.png", REPORT)
 
 
 @contextmanager
@@ -38,6 +42,12 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def forget(folder: Path, pattern: str) -> None:
+    """Delete what lies in `folder` under a name of this pattern."""
+    for path in folder.glob(pattern):
+        _delete(path)
 
 
 def write(path: Path, text: str) -> None:
@@ -111,11 +121,26 @@ def last_checkpoint(folder: Path) -> str | None:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """report.md and recall.png, then report.json: a folder that holds the last one holds a finished run."""
+    """report.md, report.html and recall.png, then report.json: a folder that holds the last holds a finished run."""
     write(folder / "report.md", to_markdown(report))
+    write(folder / "report.html", to_html(report))
     with replacing(folder / "recall.png") as draft:
         draw(report, draft)
-    write(folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    write(folder / REPORT, json.dumps(_in_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """A JSONL of `rows`."""
+    write(path, "".join(json.dumps(_in_json(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def _in_json(value: Any) -> Any:
+    """The value, where nan and infinity, which JSON has not, are null."""
+    if isinstance(value, Mapping):
+        return {key: _in_json(of_key) for key, of_key in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_report(folder: Path) -> Report:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from hf_knowlearn.documents import Document, Question, cut, read_documents, read_questions
+from hf_knowlearn.documents import Document, Question, read_documents, read_questions
 from hf_knowlearn.paths import RECIPES
+from hf_knowlearn.recall.held_out import Lengths, in_parts
 from hf_knowlearn.views import FAMILIES, View, as_written
 
 if TYPE_CHECKING:
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Row = dict[str, str]
-Lengths = Callable[[list[str]], list[int]]
-
 SHOWN = 20  # problems told of, at most
-SHORTEST_PART = 8  # tokens; a format whose layout leaves less room than this is not cut for any further
 
 
 def documents_from(source: str | None) -> list[Document]:
@@ -62,14 +60,14 @@ def tell(
     lengths: Lengths,
     limit: int | None,
     seed: int,
-) -> list[list[View]]:
+) -> list[Sequence[View]]:
     """The views of every document, or of its parts if it is long: a list for each, in the order they are read.
 
     Args:
         lengths: tokens of each of some texts.
         limit: tokens that a view may have; a part whose layout takes it past this is cut once more. None: no limit.
     """
-    told: list[list[View]] = []
+    told: list[Sequence[View]] = []
     problems = []
     for document in documents:
         try:
@@ -84,19 +82,15 @@ def tell(
 
 def _views_that_fit(
     document: Document, arguments: "TeachArguments", lengths: Lengths, limit: int | None, seed: int
-) -> list[list[View]]:
-    size = min(arguments.part_tokens, limit or arguments.part_tokens)
-    while size >= SHORTEST_PART:
-        # A run of white space longer than a part is no part: there is nothing in it to learn.
-        parts = [part for part in cut(document, lambda text: lengths([text])[0], size) if part.text.strip()]
-        views = [_views(part, arguments, seed) for part in parts]
-        if limit is None or max(lengths([view.prompt + view.text for of_part in views for view in of_part])) <= limit:
-            return views
-        size = size * 3 // 4
-    raise ValueError(f"Document {document.id!r} can't be told within {limit} tokens: raise max_length.")
+) -> list[Sequence[View]]:
+    def tell_part(part: Document) -> list[View]:
+        return views_of(part, arguments, seed)
+
+    return [views for _, views in in_parts(document, tell_part, lengths, arguments.part_tokens, limit)]
 
 
-def _views(part: Document, arguments: "TeachArguments", seed: int) -> list[View]:
+def views_of(part: Document, arguments: "TeachArguments", seed: int) -> list[View]:
+    """The views in which a run reads a document, or a part of it."""
     if arguments.views == "as_written":
         return [as_written(part)]
     weights = {"weights": arguments.view_weights} if arguments.views == "mixed" else {}

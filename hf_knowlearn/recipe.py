@@ -8,13 +8,15 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import yaml
 
+from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
 from hf_knowlearn.paths import RECIPES
-from hf_knowlearn.plan import SHORTEST_PART
+from hf_knowlearn.recall.held_out import SHORTEST_PART
 from hf_knowlearn.views import FAMILIES, GROUPS
 from hf_knowlearn.views.formats import allowed_groups
 from hf_knowlearn.views.mixed import checked_weights
@@ -101,8 +103,49 @@ class TeachArguments:
     retention_questions: str | None = field(
         default=None, metadata={"help": "Questions about what appears nowhere in the run; reported as `retention`."}
     )
+    open_book: bool = field(
+        default=False,
+        metadata={"help": "Ask the untaught model once more with each question's document before the question."},
+    )
+    knowledge_tokens: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Measure how probable the tokens that carry facts are where the documents are told in formats and"
+            " orders that the run never reads. None: where no questions are given."
+        },
+    )
+    general_text: str | None = field(
+        default=None,
+        metadata={
+            "help": "Documents of general text, on which the taught model's predictions are compared with those of"
+            " before (KL divergence). None: text that the model itself writes before it is taught."
+        },
+    )
+    ask_shots: int = field(
+        default=0, metadata={"help": "Answered questions of the same relation that go before each question."}
+    )
+    ask_examples: str | None = field(
+        default=None, metadata={"help": "Questions to draw those from. None: from the questions that are asked."}
+    )
+    ask_samples: int = field(default=0, metadata={"help": "Sampled answers to each question, beside the greedy one."})
+    ask_temperature: float = field(default=0.5, metadata={"help": "Temperature of the sampled answers."})
+    ask_template: str = field(
+        default="plain",
+        metadata={
+            "help": '"Question: ... Answer:" (plain), the tokenizer\'s chat template, or auto: chat where it has one.',
+            "choices": ["plain", "chat", "auto"],
+        },
+    )
+    ask_instruction: str = field(default="", metadata={"help": "What stands before every question."})
+    ask_every: int | None = field(
+        default=None, metadata={"help": "Ask every so many optimizer steps as well. None: before and after alone."}
+    )
     ask_batch_size: int = field(default=128, metadata={"help": "Questions asked at once."})
     max_answer_tokens: int = field(default=32, metadata={"help": "An answer is cut after this many tokens."})
+    answer_language: str = field(
+        default="en",
+        metadata={"help": "Whose articles and punctuation don't count in an answer.", "choices": list(LANGUAGES)},
+    )
     from_scratch: bool = field(
         default=False,
         metadata={"help": "Start from an untrained tiny Llama and a tokenizer made of the run's own texts."},
@@ -113,9 +156,16 @@ class TeachArguments:
     def __post_init__(self) -> None:
         problems = [
             f"{name}={getattr(self, name)!r}: give 1 or more."
-            for name in ("num_views", "ask_batch_size", "max_answer_tokens")
-            if getattr(self, name) < 1
+            for name in ("num_views", "ask_batch_size", "max_answer_tokens", "ask_every")
+            if getattr(self, name) is not None and getattr(self, name) < 1
         ]
+        problems += [
+            f"{name}={getattr(self, name)!r}: give 0 or more."
+            for name in ("ask_shots", "ask_samples")
+            if getattr(self, name) < 0
+        ]
+        if not 0 < self.ask_temperature < inf:
+            problems.append(f"ask_temperature={self.ask_temperature!r}: give a number above 0.")
         try:
             self.view_weights = _weights(self.view_weights, self.views)
             allowed_groups(1, self.format_groups, self.hold_out)

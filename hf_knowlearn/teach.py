@@ -3,38 +3,29 @@
 The same function runs a recipe of the quickstart and a user's own documents; nothing here knows which it is.
 """
 
-import json
 import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import outputs
-from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.material import Material, read
 from hf_knowlearn.paths import TINY_BASE
-from hf_knowlearn.recall.report import ROLES
 from hf_knowlearn.recipe import Recipe, describe_precision, parse
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from hf_knowlearn.measure import Measured
     from hf_knowlearn.plan import Row
+    from hf_knowlearn.recall.drift import Drift
+    from hf_knowlearn.recall.evaluation import Evaluation
     from hf_knowlearn.training import SAMSFTTrainer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Material:
-    """All that a run reads: documents to learn, what is replayed beside them, and what is asked, by role."""
-
-    documents: list[Document]
-    replay_documents: list[Document]
-    replay_questions: list[Question]
-    asked: dict[str, list[Question]]
 
 
 def teach(recipe: Recipe) -> dict[str, Any]:
@@ -48,7 +39,15 @@ def teach(recipe: Recipe) -> dict[str, Any]:
     """
     from accelerate import PartialState
 
-    from hf_knowlearn.recall.asking import check_room
+    from hf_knowlearn.measure import (
+        ask_open_book,
+        check_questions,
+        choose_retention,
+        drift_of,
+        general_text,
+        measure,
+    )
+    from hf_knowlearn.provenance import start_counting_memory
 
     folder, state = recipe.output_dir, PartialState()
     if outputs.is_finished(folder, recipe.options, recipe.teach.overwrite):
@@ -57,46 +56,27 @@ def teach(recipe: Recipe) -> dict[str, Any]:
     material = read(recipe)
     model, tokenizer = load(recipe, material)
     logger.info("Precision: %s.", describe_precision(recipe.training, model))
-    for questions in material.asked.values():
-        check_room(model, tokenizer, questions, recipe.teach.max_answer_tokens)
-    rows = rows_of(recipe, material, model, tokenizer)
+    check_questions(recipe, material, model, tokenizer)
+    limit = longest_row(recipe, model)
+    rows = rows_of(recipe, material, tokenizer, limit)
     # Made before the folder is claimed, because TRL checks what it is given when a trainer is made.
     with outputs.no_empty_folders(folder):
-        trainer = new_trainer(recipe, model, tokenizer, rows)
+        trainer = new_trainer(recipe, material, model, tokenizer, rows)
     state.wait_for_everyone()
     if state.is_main_process:
         outputs.claim(folder, recipe.options, recipe.teach.overwrite)
     state.wait_for_everyone()
-    before = ask_all(recipe, trainer.accelerator.unwrap_model(trainer.model), tokenizer, material, "before")
+    before = measure(recipe, trainer, material, limit, "before")
+    material, before = choose_retention(recipe, material, before)
+    open_book = ask_open_book(recipe, trainer, material)
+    texts = general_text(recipe, trainer, material)
+    start_counting_memory()
     seconds = train(trainer)
-    after = ask_all(recipe, trainer.accelerator.unwrap_model(trainer.model), tokenizer, material, "after")
+    after = measure(recipe, trainer, material, limit, "after")
+    base = load(recipe, material)[0] if texts and not recipe.model.use_peft else None
+    drifted = drift_of(recipe, trainer, base, texts)
     save(trainer, folder / "model")
-    return publish(recipe, material, trainer, seconds, before, after)
-
-
-def read(recipe: Recipe) -> Material:
-    """The documents and questions that the recipe names. All that is wrong with them is told at once."""
-    from hf_knowlearn.plan import documents_from, questions_from
-
-    arguments = recipe.teach
-    problems: list[str] = []
-
-    def attempt(reader: Any, option: str) -> Any:
-        try:
-            return reader(getattr(arguments, option))
-        except ValueError as error:
-            problems.append(f"--{option}: {error}")
-            return []
-
-    material = Material(
-        attempt(documents_from, "documents"),
-        attempt(documents_from, "replay_documents"),
-        attempt(questions_from, "replay_questions"),
-        {role: attempt(questions_from, role) for role in ROLES},
-    )
-    if problems:
-        raise ValueError("\n".join(problems))
-    return material
+    return publish(recipe, material, trainer, rows, seconds, before, after, open_book, drifted)
 
 
 def load(recipe: Recipe, material: Material) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
@@ -161,22 +141,24 @@ def _new_tiny(recipe: Recipe, material: Material) -> tuple["PreTrainedModel", "P
     return new_model(tokenizer, recipe.training.seed).to(recipe.training.device), tokenizer
 
 
+def longest_row(recipe: Recipe, model: "PreTrainedModel") -> int | None:
+    """Tokens that a training row may have; None where nothing sets a limit."""
+    from hf_knowlearn.recall.knowledge_tokens import context_of, shortest
+
+    return shortest(recipe.training.max_length, context_of(model))
+
+
 def rows_of(
-    recipe: Recipe, material: Material, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase"
+    recipe: Recipe, material: Material, tokenizer: "PreTrainedTokenizerBase", limit: int | None
 ) -> list["Row"]:
     """The training rows of the run, laid out step by step. Sets `max_steps` where the recipe counts in epochs."""
     from hf_knowlearn.plan import plan, replayed_rows, steps_for, tell
     from hf_knowlearn.recall import prompt_for
+    from hf_knowlearn.recall.knowledge_tokens import lengths_by
 
     training = recipe.training
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    limit = min((n for n in (training.max_length, context) if n), default=None)
-
-    def lengths(texts: list[str]) -> list[int]:
-        # And the end token, which TRL adds. Not verbose: that a text is too long is why it is measured.
-        return [len(ids) + 1 for ids in tokenizer(texts, verbose=False)["input_ids"]]
-
+    lengths = lengths_by(tokenizer)
     told = tell(material.documents, recipe.teach, lengths, limit, training.seed)
     retold = tell(material.replay_documents, replace(recipe.teach, views="as_written"), lengths, limit, training.seed)
     replayed = replayed_rows(recipe.teach, batch)
@@ -200,12 +182,18 @@ def rows_of(
 
 
 def new_trainer(
-    recipe: Recipe, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: list["Row"]
+    recipe: Recipe,
+    material: Material,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: list["Row"],
 ) -> "SAMSFTTrainer":
-    """The trainer that reads `rows` in their order."""
+    """The trainer that reads `rows` in their order, and asks on the way where the recipe says so."""
     from datasets import Dataset
     from trl import get_peft_config
 
+    from hf_knowlearn.measure import asking_of
+    from hf_knowlearn.recall import RecallCallback
     from hf_knowlearn.training import SAMSFTTrainer
 
     training = recipe.training
@@ -214,58 +202,33 @@ def new_trainer(
     training.max_length = None  # parts were cut to fit: nothing is left to truncate
     if training.logging_steps >= 1:  # below, it is a share of the run
         training.logging_steps = min(training.logging_steps, training.max_steps)  # a short run has a loss, too
-    return SAMSFTTrainer(
+    trainer = SAMSFTTrainer(
         model,
         args=training,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=get_peft_config(recipe.model),
     )
+    if recipe.teach.ask_every is not None and material.asked["questions"]:
+        asking = replace(asking_of(recipe), samples=0)
+        every = recipe.teach.ask_every
+        trainer.add_callback(
+            RecallCallback(trainer, material.asked["questions"], every, asking, pool=material.examples)
+        )
+    return trainer
 
 
 def train(trainer: "SAMSFTTrainer") -> float:
     """Train, from the last checkpoint if there is one. Returns seconds."""
-    start = time.monotonic()
-    trainer.train(resume_from_checkpoint=outputs.last_checkpoint(Path(trainer.args.output_dir)))
+    folder, start = Path(trainer.args.output_dir), time.monotonic()
+    checkpoint = outputs.last_checkpoint(folder)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    if checkpoint is None or Path(checkpoint).name != f"checkpoint-{trainer.state.global_step}":
+        # Answers that a stopped run got after its training are another model's than this training's.
+        if trainer.accelerator.is_main_process:
+            outputs.forget(folder, "asked.after*")
+        trainer.accelerator.wait_for_everyone()
     return time.monotonic() - start
-
-
-def ask_all(
-    recipe: Recipe,
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    material: Material,
-    when: str,
-) -> dict[str, dict[str, Any]]:
-    """The scores of each role that has questions; the answers go to `answers.WHEN.jsonl` in the output folder."""
-    from accelerate import PartialState
-
-    from hf_knowlearn.knowledge_recall import KnowledgeRecall
-    from hf_knowlearn.recall import ask
-
-    scores: dict[str, dict[str, Any]] = {}
-    lines: list[dict[str, Any]] = []
-    for role, questions in material.asked.items():
-        if not questions:
-            continue
-        said = ask(
-            model,
-            tokenizer,
-            questions,
-            batch_size=recipe.teach.ask_batch_size,
-            max_new_tokens=recipe.teach.max_answer_tokens,
-            progress=None if recipe.training.disable_tqdm else f"Asking {when} ({role})",
-        )
-        metric = KnowledgeRecall(keep_in_memory=True)  # no lock file between processes
-        scores[role] = metric.compute(predictions=said, references=[list(q.answers) for q in questions]) or {}
-        lines += [
-            {"role": role, "id": q.id, "question": q.text, "answers": q.answers, "said": text}
-            for q, text in zip(questions, said, strict=True)
-        ]
-    if PartialState().is_main_process:
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        outputs.write(recipe.output_dir / f"answers.{when}.jsonl", text)
-    return scores
 
 
 def save(trainer: "SAMSFTTrainer", folder: Path) -> None:
@@ -284,29 +247,55 @@ def publish(
     recipe: Recipe,
     material: Material,
     trainer: "SAMSFTTrainer",
+    rows: list["Row"],
     seconds: float,
-    before: dict[str, Any],
-    after: dict[str, Any],
+    before: "Measured",
+    after: "Measured",
+    open_book: "Evaluation | None",
+    drifted: "Drift | None",
 ) -> dict[str, Any]:
-    """Put the run's results into report.md, recall.png and report.json."""
+    """Put the run's results into the report and its pages."""
+    from hf_knowlearn.measure import list_leaks
+    from hf_knowlearn.provenance import cost_of, curve_of, data_of, model_of
+    from hf_knowlearn.recall.changes import changes
+    from hf_knowlearn.recall.editing import editing_scores
     from hf_knowlearn.recall.report import arm_scores, new_report
 
+    asked = [before.evaluation, *([open_book] if open_book else []), after.evaluation]
+    cost = cost_of(trainer, seconds, sum(evaluation.seconds for evaluation in asked))
+    language = recipe.teach.answer_language
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     arm = {
-        **arm_scores(after),
+        **after.scores(),
         "train_loss": losses[-1] if losses else None,
-        "steps": trainer.state.global_step,
-        "gradient_evaluations": trainer.gradient_evaluations,
+        "steps": cost["steps"],
+        "gradient_evaluations": cost["gradient_evaluations"],
         "seconds": seconds,
+        "cost": cost,
+        "changes": {
+            role: changes(questions, before.evaluation.greedy(role), after.evaluation.greedy(role), language=language)
+            for role, questions in after.evaluation.asked.items()
+        },
+        "curve": curve_of(trainer.state.log_history),
     }
-    report = new_report(arm_scores(before), {recipe.teach.arm: arm}, dict(recipe.options), _counts(material))
+    if drifted:
+        arm["drift"] = {**drifted.figures(), "text": recipe.teach.general_text or "sampled from the model before"}
+    if before.said and after.said:
+        others = material.asked["retention_questions"]
+        arm["editing"] = editing_scores(
+            material.asked["questions"], others, before.said, after.said, language=language
+        )
+    report = new_report(before.scores(), {recipe.teach.arm: arm}, dict(recipe.options), material.counts())
+    report["data"] = data_of(recipe, material.sets())
+    report["model"] = model_of(recipe, trainer)
+    report["seeds"] = {recipe.teach.arm: recipe.training.seed}
+    report["retention_source"] = material.retention
+    report["leaks"] = list_leaks(recipe, trainer, material, rows)
+    if open_book:
+        report["open_book"] = arm_scores(open_book.scores())
     if trainer.accelerator.is_main_process:
         outputs.write_report(recipe.output_dir, report)
     return report
-
-
-def _counts(material: Material) -> dict[str, int]:
-    return {"documents": len(material.documents), **{role: len(asked) for role, asked in material.asked.items()}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -203,10 +203,10 @@ def test_quickstart_runs_its_three_arms_and_writes_one_report(
     assert [recipe.training.sam_rho > 0 for recipe in taught] == [False, False, True]
     report = json.loads((folder / "report.json").read_text())
     assert list(report["arms"]) == ["as_written", "formats", "formats_sam"]
-    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "recall.png"}
+    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "report.html", "recall.png"}
     shown = capsys.readouterr().out
     assert "Arm 3 of 3: formats_sam" in shown
-    assert f"Written to {folder / 'report.md'}, {folder / 'recall.png'}, {folder / 'report.json'}" in shown
+    assert "Written to " + ", ".join(f"{folder / f'report.{kind}'}" for kind in ("html", "md")) in shown
 
 
 def test_quickstart_over_seeds_runs_each_arm_once_a_seed(taught: list[Any], tmp_path: Path):

@@ -64,6 +64,32 @@ def test_over_seeds_means_take_the_place_of_figures_and_their_errors_are_over_se
     assert differences["train_loss"] == {"mean": 0, "low": 0, "high": 0}
 
 
+def test_over_seeds_figures_within_figures_have_means_and_what_is_no_figure_of_every_seed_is_left_out():
+    reports = [report(0.3, 0.1, 1.0), report(0.5, 0.2, 2.0)]
+    more: list[dict[str, Any]] = [
+        {"by_relation": {"job": {"exact_match": 0.25, "exact_match_se": 0.9, "n": 4}, "old": {"n": 1}}, "f1": 0.5},
+        {"by_relation": {"job": {"exact_match": 0.75, "exact_match_se": 0.9, "n": 4}}, "f1": None},
+    ]
+    words = {"cost": {"device": "cpu", "tokens": 10}, "curve": [{"step": 1}], "changes": {"examples": {"learned": []}}}
+    for one, figures in zip(reports, more, strict=True):
+        one["arms"]["formats"].update(figures, **words)
+        one["open_book"] = {"exact_match": one["arms"]["formats"]["exact_match"]}
+    found = lab.over_seeds(reports, [0, 1])
+    # Means 0.5, standard deviation 0.5 / sqrt(2), over two seeds.
+    job = {"exact_match": 0.5, "exact_match_se": pytest.approx(0.25), "n": 4}
+    assert found["arms"]["formats"]["by_relation"] == {"job": job}
+    assert found["arms"]["formats"]["cost"] == {"tokens": 10}
+    assert not {"f1", "curve", "changes"} & set(found["arms"]["formats"])
+    assert found["open_book"] == {"exact_match": pytest.approx(0.55)}
+    assert "open_book" not in lab.over_seeds([report(0.1, 0, 1), report(0.2, 0, 1)], [0, 1])
+
+
+def test_a_loss_that_is_missing_in_one_seed_has_no_difference():
+    reports = [report(0.3, 0.1, 1.0), report(0.5, 0.2, 2.0)]
+    reports[1]["arms"]["formats"]["train_loss"] = None
+    assert set(lab.over_seeds(reports, [0, 1])["differences"]["formats - as_written"]) == {"exact_match", "seconds"}
+
+
 @pytest.mark.parametrize("seeds", [[], [1], [1, 1], list(range(11))])
 def test_seeds_without_an_interval_are_refused_before_anything_runs(tmp_path: Path, seeds: list[int]):
     with pytest.raises(ValueError, match=r"seeds=.*: give two to 10 different ones"):

@@ -1,10 +1,14 @@
 """The output folder: whose it is, what becomes of it, and that nothing in it is half written."""
 
+import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hf_knowlearn import outputs
+from hf_knowlearn.recall.report import new_report
 
 RECIPE = {
     "documents": "docs",
@@ -164,6 +168,47 @@ def test_to_claim_without_overwriting_keeps_the_checkpoints(run: Path):
     was = everything(run)
     outputs.claim(run, RECIPE, overwrite=False)
     assert everything(run) == was
+
+
+# Reports
+
+
+def report() -> dict[str, Any]:
+    arm = {"train_loss": 1.0, "steps": 1, "gradient_evaluations": 1, "seconds": 1.0}
+    counts = dict.fromkeys(("documents", "questions", "rehearsed_questions", "retention_questions"), 0)
+    return new_report({}, {"taught": arm}, RECIPE, counts)
+
+
+def test_all_that_a_report_writes_is_ours_to_delete(run: Path):
+    outputs.write_report(run, report())
+    written = {path.name for path in run.iterdir()} - {"checkpoints", "recipe.yaml"}
+    assert written == {"report.md", "report.html", "recall.png", "report.json"}
+    assert written <= set(outputs.OURS)
+    assert outputs.read_report(run) == json.loads((run / "report.json").read_text())
+
+
+def test_a_figure_that_is_no_number_is_null_in_the_file(run: Path):
+    broken = report()
+    broken["arms"]["taught"] |= {"train_loss": math.nan, "curve": [{"step": 1, "loss": math.inf}], "steps": 3}
+    outputs.write_report(run, broken)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    arm = json.loads((run / "report.json").read_text(), parse_constant=refuse)["arms"]["taught"]
+    assert (arm["train_loss"], arm["curve"], arm["steps"]) == (None, [{"step": 1, "loss": None}], 3)
+
+
+def test_the_run_is_finished_by_the_last_file_that_is_written(run: Path, monkeypatch: pytest.MonkeyPatch):
+    def stop(*_: object) -> None:
+        raise Stop
+
+    for name in ("to_markdown", "to_html", "draw"):
+        with monkeypatch.context() as patch:
+            patch.setattr(outputs, name, stop)
+            with pytest.raises(Stop):
+                outputs.write_report(run, report())
+        assert not outputs.is_finished(run, RECIPE, overwrite=False)
 
 
 # Checkpoints

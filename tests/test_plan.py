@@ -250,8 +250,8 @@ def read_by_trl(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     recipe = parse(["--config", str(path)], changes)
     material = teach.read(recipe)
     model, tokenizer = teach.load(recipe, material)
-    rows = teach.rows_of(recipe, material, model, tokenizer)
-    return rows, teach.new_trainer(recipe, model, tokenizer, rows), tokenizer
+    rows = teach.rows_of(recipe, material, tokenizer, teach.longest_row(recipe, model))
+    return rows, teach.new_trainer(recipe, material, model, tokenizer, rows), tokenizer
 
 
 def test_the_loss_is_on_the_answer_alone_and_on_all_of_a_document(read_by_trl: Any):
@@ -282,7 +282,8 @@ def test_nothing_of_retention_is_in_the_rows_of_the_quickstart(base: Path, tmp_p
     changes = {"model_name_or_path": base, "output_dir": tmp_path, "use_cpu": True}
     recipe = parse(["--config", str(RECIPES / "quickstart" / "formats.yaml")], changes)
     material = teach.read(recipe)
-    rows = teach.rows_of(recipe, material, *teach.load(recipe, material))
+    model, tokenizer = teach.load(recipe, material)
+    rows = teach.rows_of(recipe, material, tokenizer, teach.longest_row(recipe, model))
     assert len(rows) == recipe.training.max_steps * recipe.training.per_device_train_batch_size
     text = "\n".join(row["prompt"] + row["completion"] for row in rows)
     names = {one.title for one in documents_from("world:retention")}
@@ -303,7 +304,7 @@ def test_long_documents_that_are_replayed_are_cut_too(base: Path, documents: Pat
     recipe = parse(options, changes)
     material = teach.read(recipe)
     model, tokenizer = teach.load(recipe, material)
-    rows = teach.rows_of(recipe, material, model, tokenizer)
+    rows = teach.rows_of(recipe, material, tokenizer, teach.longest_row(recipe, model))
     lengths = [len(tokenizer(row["completion"])["input_ids"]) + 1 for row in rows if row["document_id"] == "long.txt"]
     assert len(lengths) == 40 * 4
     assert max(lengths) <= 256
@@ -317,6 +318,6 @@ def test_the_models_context_is_a_limit_where_max_length_is_none(base: Path, docu
     recipe = parse(options, {"model_name_or_path": base, "documents": documents, "output_dir": tmp_path})
     material = teach.read(recipe)
     model, tokenizer = teach.load(recipe, material)
-    rows = teach.rows_of(recipe, material, model, tokenizer)
+    rows = teach.rows_of(recipe, material, tokenizer, teach.longest_row(recipe, model))
     lengths = [len(tokenizer(row["completion"])["input_ids"]) + 1 for row in rows]
     assert 256 < max(lengths) <= model.config.max_position_embeddings == 512

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from hf_knowlearn import teach
 from hf_knowlearn.documents import read_questions
-from hf_knowlearn.recall import ask
+from hf_knowlearn.recall import ask, asking
 from hf_knowlearn.recipe import parse
 
 ARM = {
@@ -26,6 +26,7 @@ ARM = {
     "f1",
     "f1_se",
     "contains",
+    "contains_se",
     "abstention",
     "abstention_se",
     "wrong",
@@ -35,6 +36,25 @@ ARM = {
     "steps",
     "gradient_evaluations",
     "seconds",
+    "cost",
+    "changes",
+    "curve",
+    "drift",
+}
+OF_TRAINING = {"train_loss", "steps", "gradient_evaluations", "seconds", "cost", "changes", "curve", "drift"}
+REPORT = {
+    "created",
+    "before",
+    "arms",
+    "recipes",
+    "counts",
+    "versions",
+    "machine",
+    "data",
+    "model",
+    "seeds",
+    "retention_source",
+    "leaks",
 }
 
 
@@ -65,9 +85,9 @@ def test_a_run_writes_a_model_and_a_report(
     assert not list(folder.glob("**/*.draft"))
 
     report = report_of(folder)
-    assert set(report) == {"created", "before", "arms", "recipes", "counts", "versions", "machine"}
+    assert set(report) == REPORT
     assert report["counts"] == {"documents": 2, "questions": 2, "rehearsed_questions": 0, "retention_questions": 0}
-    assert set(report["before"]) == ARM - {"train_loss", "steps", "gradient_evaluations", "seconds"}
+    assert set(report["before"]) == ARM - OF_TRAINING
     (arm,) = report["arms"].values()
     assert set(arm) == ARM
     assert (arm["steps"], arm["gradient_evaluations"]) == (2, 4)
@@ -77,12 +97,12 @@ def test_a_run_writes_a_model_and_a_report(
     for when in ("before", "after"):
         answers = lines_of(folder / f"answers.{when}.jsonl")
         assert [line["id"] for line in answers] == ["ferry-1", "mill-1"]
-        assert set(answers[0]) == {"role", "id", "question", "answers", "said"}
+        assert set(answers[0]) == {"role", "id", "question", "answers", "said", "right"}
 
     shown = capsys.readouterr().out
     assert "Precision: fp32 on cpu, weights loaded in float32." in shown
     assert "taught" in shown
-    assert f"Written to {folder / 'report.md'}" in shown
+    assert f"Written to {folder / 'report.html'}" in shown
 
 
 def test_the_model_on_disk_is_the_one_that_was_asked(
@@ -135,8 +155,9 @@ def test_a_run_without_questions_still_has_a_report(
 ):
     # Fewer steps than logging_steps: the loss is told all the same.
     assert knowlearn("teach", **{**options, "logging_steps": 10}) == 0
-    assert report_of(options["output_dir"])["before"] == {}
-    assert set(arm_of(options["output_dir"])) == {"train_loss", "steps", "gradient_evaluations", "seconds"}
+    (measured,) = report_of(options["output_dir"])["before"]
+    assert measured == "knowledge_tokens"  # the measure that needs no questions
+    assert set(arm_of(options["output_dir"])) == {*OF_TRAINING, measured}
     assert arm_of(options["output_dir"])["train_loss"] > 0
     assert "not asked" in capsys.readouterr().out
 
@@ -206,9 +227,86 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
     assert all(torch.equal(expected[key], found[key]) for key in expected)
     for when in ("before", "after"):
         assert lines_of(whole / f"answers.{when}.jsonl") == lines_of(broken / f"answers.{when}.jsonl")
-    without_time = [{k: v for k, v in arm_of(folder).items() if k != "seconds"} for folder in (whole, broken)]
-    assert without_time[0] == without_time[1]
-    assert without_time[0]["gradient_evaluations"] == 10
+    arms = [arm_of(folder) for folder in (whole, broken)]
+    for arm in arms:
+        for name in ("seconds", "train_seconds", "ask_seconds", "peak_memory_bytes"):
+            (arm if name in arm else arm["cost"]).pop(name)
+    assert arms[0] == arms[1]
+    assert arms[0]["gradient_evaluations"] == 10
+
+
+def test_answers_are_not_asked_for_twice(
+    knowlearn: Callable[..., int], options: dict[str, Any], questions: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole, broken = options["output_dir"], options["output_dir"].with_name("broken")
+    changes = {"questions": questions, "save_steps": 2, "ask_samples": 2}
+    assert knowlearn("teach", **options, **changes) == 0
+
+    def stopped(*arguments: Any) -> Any:
+        raise Stopped
+
+    monkeypatch.setattr(teach, "save", stopped)  # after everything has been asked
+    with pytest.raises(Stopped):
+        knowlearn("teach", **{**options, **changes, "output_dir": broken})
+    monkeypatch.undo()
+    monkeypatch.setattr(asking, "_work", stopped)  # nothing is left to ask
+    assert knowlearn("teach", **{**options, **changes, "output_dir": broken}) == 0
+    for when in ("before", "after"):
+        lines = lines_of(broken / f"answers.{when}.jsonl")
+        assert lines == lines_of(whole / f"answers.{when}.jsonl")
+        assert [len(line["sampled"]) for line in lines] == [2, 2]
+
+
+def test_every_measure_is_in_the_report(knowlearn: Callable[..., int], options: dict[str, Any], tmp_path: Path):
+    ferry = {"question": "When does the ferry to Ormel leave?", "answers": ["six"], "document_id": "ferry.txt"}
+    mill = {"question": "What does the mill at Tarn grind?", "answers": ["rye"], "document_id": "mill.md"}
+    other = {"question": "Who wrote The Castle?", "answers": ["Kafka"], "document_id": "castle.txt"}
+    named = tmp_path / "named.jsonl"
+    rows = [{**ferry, "id": "1"}, {**ferry, "id": "2", "kind": "alias"}, {**mill, "id": "3"}, {**other, "id": "4"}]
+    named.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    leaked = tmp_path / "leaked.jsonl"
+    leaked.write_text(json.dumps({**mill, "id": "0"}) + "\n", encoding="utf-8")
+    changes = {"questions": named, "replay_questions": leaked, "replay_share": 0.5, "use_peft": True}
+    measures = {"open_book": True, "knowledge_tokens": True, "ask_every": 1, "ask_instruction": "Answer in a word."}
+    assert knowlearn("teach", **options, **changes, **measures) == 0
+
+    folder = options["output_dir"]
+    report, arm = report_of(folder), arm_of(folder)
+    assert report["counts"] == {"documents": 2, "questions": 3, "rehearsed_questions": 0, "retention_questions": 0}
+    assert "none of the 1 questions" in report["retention_source"]
+    assert report["open_book"]["exact_match"] == 0
+    assert len(lines_of(folder / "answers.open_book.jsonl")) == 3
+    assert [point["step"] for point in arm["curve"] if "exact_match" in point] == [1, 2]
+    assert report["leaks"]["n"] == len({leak["row"] for leak in lines_of(folder / "leaks.jsonl")}) == 4
+    assert report["leaks"]["rows"] == 8
+    assert 0 < report["before"]["knowledge_tokens"]["probability"] < 0.1
+    assert len(lines_of(folder / "knowledge_tokens.after.jsonl")) == 2
+    assert arm["editing"]["reliability"]["n"] == 2
+    assert arm["editing"]["portability"]["by_kind"].keys() == {"alias"}
+    assert arm["drift"]["kl"] >= 0
+    assert arm["cost"]["tokens"] > 0
+    assert report["data"]["questions"]["n"] == 3
+    assert len(report["data"]["documents"]["sha256"]) == 64
+
+
+def test_what_was_known_before_measures_retention(
+    knowlearn: Callable[..., int], options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = [
+        {"id": "1", "question": "When does the ferry leave?", "answers": ["six"], "document_id": "ferry.txt"},
+        *({"id": f"{n}", "question": f"What is {n}?", "answers": ["rye"], "document_id": "lost"} for n in (2, 3)),
+    ]
+    file = tmp_path / "named.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    texts = asking._texts
+    said = iter([["six"], ["rye"], ["wheat"]])
+    monkeypatch.setattr(asking, "_texts", lambda tokenizer, tokens: next(said, None) or texts(tokenizer, tokens))
+    assert knowlearn("teach", **options, questions=file, ask_batch_size=1) == 0
+    report = report_of(options["output_dir"])
+    assert report["counts"]["retention_questions"] == 1
+    assert report["before"]["retention"] == 1
+    assert arm_of(options["output_dir"])["changes"]["retention_questions"]["forgotten"] == 1
+    assert "1 of the 2 questions" in report["retention_source"]
 
 
 def test_a_finished_run_is_told_of_and_not_repeated(

@@ -1,40 +1,38 @@
-"""The report of a run or of several arms: one plain dictionary, from which the table, the page and the chart are made.
+"""The report of a run or of several arms: one plain dictionary, from which tables, page and charts are made.
 
 Recall stands beside what it cost (steps, gradient evaluations, time) and what it took away: *rehearsed* knowledge was
-replayed in every batch; *retention* is asked about what appears nowhere in the run, and is the honest figure.
+replayed in every batch; *retention* is asked about what appears nowhere in the run, and is the honest figure. The
+surprising decision: what was learned is said in words first, computed from the figures, and a difference within twice
+its standard error is called nothing.
 """
 
 import platform
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
-from pathlib import Path
+from math import hypot
 from typing import Any
 
 import yaml
 
 from hf_knowlearn import __version__
+from hf_knowlearn.recall.tables import ROLES as ROLES
+from hf_knowlearn.recall.tables import columns, cost_of, difference_rows, duration, headline_rows, known, size
+from hf_knowlearn.recall.tables import tables as all_tables
 
 Report = dict[str, Any]
 
-# What is asked, and what the report calls its exact match.
-ROLES = {"questions": "exact_match", "rehearsed_questions": "rehearsed", "retention_questions": "retention"}
-# Okabe and Ito's palette, told apart by the colour-blind; the hatches tell the bars apart in grey.
-BARS = (
-    ("exact_match", "recall: the new documents", "#0072B2", ""),
-    ("rehearsed", "rehearsed: replayed in every batch", "#E69F00", "//"),
-    ("retention", "retention: nowhere in the run", "#999999", ".."),
-)
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "evaluate")
 
 
-def arm_scores(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def arm_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The scores of a report's arm from the metric's, by role: all of them for the new documents' questions, exact
     match and its standard error for the others."""
-    flat: dict[str, float] = dict(scores.get("questions", {}))
-    # The report's recall is the headline, exact match; the metric's (an answer anywhere in the words) is `contains`.
-    for name in ("n", "recall", "recall_se"):
-        flat.pop(name, None)
+    flat = _renamed(scores.get("questions", {}))
+    flat.pop("n", None)  # the report counts what was asked
+    if "by_relation" in flat:
+        flat["by_relation"] = {relation: _renamed(of_it) for relation, of_it in flat["by_relation"].items()}
     for role in ("rehearsed_questions", "retention_questions"):
         if role in scores:
             flat[ROLES[role]] = scores[role]["exact_match"]
@@ -42,8 +40,14 @@ def arm_scores(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return flat
 
 
+def _renamed(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The report's recall is exact match, the headline; the metric's (an answer anywhere) is `contains`."""
+    names = {"recall": "contains", "recall_se": "contains_se"}
+    return {names.get(name, name): value for name, value in figures.items()}
+
+
 def new_report(
-    before: Mapping[str, float],
+    before: Mapping[str, Any],
     arms: Mapping[str, Mapping[str, Any]],
     recipe: Mapping[str, Any],
     counts: Mapping[str, int],
@@ -62,26 +66,9 @@ def new_report(
 
 def merge(reports: Sequence[Report]) -> Report:
     """One report of all the arms; what is not of an arm is the first report's."""
-    return {
-        **reports[0],
-        "arms": {name: arm for report in reports for name, arm in report["arms"].items()},
-        "recipes": {name: recipe for report in reports for name, recipe in report["recipes"].items()},
-    }
-
-
-def table(report: Report) -> list[list[str]]:
-    """The report's table: a header, a row for the model before, and one for each arm."""
-    header = ["", "recall", "rehearsed", "retention", "loss", "steps", "gradient evals", "time"]
-    rows = [["before", *_shares(report["before"]), "", "", "", ""]]
-    for name, arm in report["arms"].items():
-        loss = "" if arm["train_loss"] is None else f"{arm['train_loss']:.3f}"
-        cost = [f"{arm['steps']:.0f}", f"{arm['gradient_evaluations']:.0f}", f"{arm['seconds']:.0f} s"]
-        rows.append([name, *_shares(arm), loss, *cost])
-    return [header, *rows]
-
-
-def _shares(scores: Mapping[str, Any]) -> list[str]:
-    return [f"{scores[name]:.3f} ± {scores[f'{name}_se']:.3f}" if name in scores else "not asked" for name, *_ in BARS]
+    of_arms = [key for key in ("arms", "recipes", "seeds") if any(key in report for report in reports)]
+    merged = {key: {n: of for report in reports for n, of in report.get(key, {}).items()} for key in of_arms}
+    return {**reports[0], **merged}
 
 
 def legend(report: Report) -> str:
@@ -97,69 +84,170 @@ def legend(report: Report) -> str:
     if lines:
         how = "share of questions answered word for word (exact match of the answer's first line)"
         lines.insert(0, f"recall, rehearsed, retention: {how}, ± standard error over {over}.")
+    if report.get("open_book"):
+        lines.append("open book: the model before, asked with the document in front of the question; not a limit.")
+    if report.get("retention_source"):
+        lines.append(report["retention_source"])
     lines.append("loss: training loss over the last logged steps. gradient evals: passes over a batch; SAM takes two.")
     return "\n".join(lines)
 
 
-def differences(report: Report) -> list[list[str]]:
-    """A study's second table: what each arm has over the first one, by the mean of paired differences over seeds."""
-    if "differences" not in report:
-        return []
-    shown = "{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
-    rows = [
-        [arms, *(shown.format(**by[name]) if name in by else "not asked" for name, *_ in BARS)]
-        for arms, by in report["differences"].items()
-    ]
-    return [["difference [95 % interval]", "recall", "rehearsed", "retention"], *rows]
+# In words
+
+
+def findings(report: Report) -> list[str]:
+    """What was learned, what was forgotten and what it cost, in words computed from the figures of the best arm."""
+    return [_learned(report), _forgotten(report), _spent(report), *_whose(report)]
+
+
+def best_arm(report: Report) -> str:
+    """The arm with the highest recall; the first of equals, and the first of all where nothing was asked."""
+    arms: Mapping[str, Mapping[str, Any]] = report["arms"]
+    recalls = {name: arm["exact_match"] for name, arm in arms.items() if known(arm.get("exact_match"))}
+    return max(recalls, key=recalls.__getitem__) if recalls else next(iter(arms))
+
+
+def percent(value: float) -> str:
+    """A share in per cent, with a space that does not break."""
+    return f"{100 * value:.1f}\u00a0%"
+
+
+def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> int | None:
+    """Which way a figure went: up 1, down -1, 0 within two standard errors of the difference; None if not known."""
+    if not (known(before.get(name)) and known(after.get(name))):
+        return None
+    errors: list[Any] = [scores.get(f"{name}_se") for scores in (before, after)]
+    if not all(map(known, errors)):
+        return None
+    apart = after[name] - before[name]
+    return 0 if abs(apart) <= 2 * hypot(*errors) else 1 if apart > 0 else -1
+
+
+def _learned(report: Report) -> str:
+    counts, before, arm = report["counts"], report["before"], report["arms"][best_arm(report)]
+    documents = number_of(counts["documents"], "document")
+    if not known(arm.get("exact_match")):
+        return f"The model was taught {documents} and asked nothing: what it learned is not known."
+    now = f"{percent(arm['exact_match'])} of {number_of(counts['questions'], 'question')} about the {documents}"
+    seeds = f" (mean of {len(report['by_seed'])} seeds)" if "by_seed" in report else ""
+    change = _change(before, arm, "exact_match")
+    said = {
+        1: f"The model learned: it answers {now} it was taught{seeds}.",
+        0: f"The model learned nothing that could be measured: it answers {now} it was taught{seeds}.",
+        -1: f"The model learned nothing, and knows less than before: it answers {now} it was taught{seeds}.",
+        None: f"Whether the model learned can't be told: it answers {now} it was taught{seeds}.",
+    }[change]
+    if known(before.get("exact_match")):
+        chance = ", no further away than chance explains" if change == 0 else ""
+        said += f" Before, it answered {percent(before['exact_match'])}{chance}."
+    book = report.get("open_book") or {}
+    if known(book.get("exact_match")):
+        said += f" With the document in front of it, the untaught model answers {percent(book['exact_match'])}."
+    return said
+
+
+def _whose(report: Report) -> Iterator[str]:
+    """Of several arms: which one is spoken of, and which are as good as it, as far as can be told."""
+    arms, best = report["arms"], best_arm(report)
+    equals = [name for name in arms if name != best and _change(arms[name], arms[best], "exact_match") == 0]
+    if len(arms) > 1:
+        equal = f"; no further from it than chance explains: {', '.join(equals)}" if equals else ""
+        yield f"These are the figures of {best}, the highest recall of {len(arms)} arms{equal}."
+
+
+def _forgotten(report: Report) -> str:
+    arm, before = report["arms"][best_arm(report)], report["before"]
+    if not known(arm.get("retention")):
+        return f"What it forgot is not known. {report.get('retention_source') or 'No retention questions were asked.'}"
+    asked = number_of(report["counts"]["retention_questions"], "question")
+    opening = {
+        1: "It forgot nothing that was asked for",
+        0: "It forgot nothing that could be measured",
+        -1: "It forgot",
+        None: "Whether it forgot can't be told",
+    }[_change(before, arm, "retention")]
+    then = f", before {percent(before['retention'])}" if known(before.get("retention")) else ""
+    now = f"of {asked} about what appears nowhere in the run it answers {percent(arm['retention'])}"
+    return f"{opening}: {now}{then}."
+
+
+def _spent(report: Report) -> str:
+    cost = cost_of(report["arms"][best_arm(report)])
+    told: dict[str, Callable[[float], str]] = {
+        "train_seconds": lambda seconds: f"{duration(seconds)} of training",
+        "steps": lambda number: number_of(number, "step"),
+        "gradient_evaluations": lambda number: number_of(number, "gradient evaluation"),
+        "tokens": lambda number: number_of(number, "token"),
+        "peak_memory_bytes": lambda count: f"{size(count)} of memory at most",
+    }
+    parts = [tell(cost[name]) for name, tell in told.items() if known(cost.get(name))]
+    device = f" on {cost['device']}" if cost.get("device") else ""
+    return f"It took {', '.join(parts)}{device}." if parts else "What it cost was not measured."
+
+
+def number_of(number: float, thing: str) -> str:
+    """How many of a thing: "1 step", "1,500 steps"."""
+    return f"{number:,.0f} {thing}{'' if number == 1 else 's'}"
+
+
+# In columns and in Markdown
 
 
 def to_text(report: Report) -> str:
     """The tables in columns, for a terminal."""
-    return "\n\n".join(_columns(rows) for rows in (table(report), differences(report)) if rows)
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    lines.insert(1, "-" * len(lines[0]))
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n\n".join(columns(rows) for rows in (headline_rows(report), difference_rows(report)) if rows)
 
 
 def to_markdown(report: Report) -> str:
-    """The report as a page: tables, legend, chart, recipes, versions."""
-    lines = ["# What was learned, and what it cost", ""]
-    for header, *rows in filter(None, (table(report), differences(report))):
-        lines += [_line(header), _line(["---"] * len(header)), *map(_line, rows), ""]
-    lines += [*(f"- {line}" for line in legend(report).splitlines()), "", "![Recall by arm](recall.png)", ""]
+    """The report as a page: findings, tables, legend, charts, recipes, versions."""
+    lines = ["# What was learned, and what it cost", "", *(f"{_cell(said)}\n" for said in findings(report))]
+    first, *others = all_tables(report)
+    lines += [*_table(first.rows), *(f"- {line}" for line in legend(report).splitlines()), ""]
+    lines += ["![Recall by arm](recall.png)", ""]
+    for table in others:
+        lines += [f"## {table.title}", "", *_table(table.rows), *([table.note, ""] if table.note else [])]
+        if table.title == "Learned, kept, forgotten":
+            lines += _examples(report)
     for name, recipe in report["recipes"].items():
         lines += [f"## Recipe of `{name}`", "", "```yaml", yaml.safe_dump(recipe, allow_unicode=True) + "```", ""]
-    packages = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
-    lines += [f"Made {report['created']} on {report['machine']} with {packages}.", ""]
     return "\n".join(lines)
 
 
+def examples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Answers won and lost, of the arm that the findings speak of: a title and examples for each role and kind."""
+    name = best_arm(report)
+    what = {
+        "questions": "about what was taught",
+        "rehearsed_questions": "about what was replayed",
+        "retention_questions": "about what was not taught",
+    }
+    whose = f" ({name})" if len(report["arms"]) > 1 else ""
+    return [
+        (f"{kind.capitalize()}, {what[role]}{whose}", rows)
+        for role, counts in (report["arms"][name].get("changes") or {}).items()
+        for kind, rows in (counts.get("examples") or {}).items()
+        if rows
+    ]
+
+
+def _examples(report: Report) -> list[str]:
+    lines = []
+    for title, rows in examples(report):
+        cells = [[row["question"], " / ".join(row["answers"]), row["before"], row["after"]] for row in rows]
+        lines += [f"### {_cell(title)}", "", *_table([["question", "accepted", "before", "after"], *cells])]
+    return lines
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    header, *body = rows
+    return [_line(header), _line(["---"] * len(header)), *map(_line, body), ""]
+
+
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(_cell, cells)) + " |"
 
 
-def draw(report: Report, path: Path) -> None:
-    """A chart of recall, rehearsed and retention, before and by arm, with error bars of one standard error."""
-    from matplotlib.figure import Figure
-
-    columns = {"before": report["before"], **report["arms"]}
-    bars = [bar for bar in BARS if any(bar[0] in scores for scores in columns.values())]
-    figure = Figure(figsize=(1.8 + 1.9 * len(columns), 4), layout="constrained")
-    axes = figure.add_subplot()
-    for i, (name, label, colour, hatch) in enumerate(bars):
-        asked = [(x, scores) for x, scores in enumerate(columns.values()) if name in scores]
-        places = [x + 0.27 * (i - (len(bars) - 1) / 2) for x, _ in asked]
-        shares = [scores[name] for _, scores in asked]
-        errors = [scores[f"{name}_se"] for _, scores in asked]
-        drawn = axes.bar(places, shares, 0.25, yerr=errors, capsize=3, color=colour, hatch=hatch, label=label)
-        axes.bar_label(drawn, fmt="%.2f", padding=2, fontsize=8)
-    axes.set_xticks(range(len(columns)), list(columns), parse_math=False)
-    axes.set(ylim=(0, 1.12), ylabel="share of questions answered")
-    axes.spines[["top", "right"]].set_visible(False)
-    if bars:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=len(bars), frameon=False, fontsize=8)
-    figure.savefig(path, dpi=150, format="png")
+def _cell(text: str) -> str:
+    """Any text on one line of Markdown, as text: no markup, no link, no picture, no other cell."""
+    one_line = re.sub(r"[^\S\u00a0]+", " ", text).strip(" ")
+    return re.sub(r"[\\|`*<&]|\](?=[(\[])", r"\\\g<0>", one_line)

@@ -4,7 +4,6 @@ Documents are told and cut by the function that a run itself calls (`plan.tell`)
 stands somewhere only as whole words, because "No" stands in "Honor" and nobody learns it there.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -12,9 +11,10 @@ from typing import Any
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.knowledge_recall.scoring import normalize
+from hf_knowlearn.recall.facts import is_whole
 from hf_knowlearn.views import View, as_written
 
-Told = list[list[View]]  # the views of a document, or of each of its parts: in the order they are read
+Told = list[Sequence[View]]  # the views of a document, or of each of its parts: in the order they are read
 Tell = Callable[[Document], Told]
 Lengths = Callable[[list[str]], list[int]]
 
@@ -257,25 +257,12 @@ def _fate(view: View, answers: Sequence[str]) -> str:
         # "Drama" is found in "Dramatic", and not looked for as "drama" any more.
         for spelled in dict.fromkeys((answer, answer.lower(), answer.capitalize(), answer.upper())):
             places = view.find(spelled)
-            if any(_is_whole(view.text, *place) for place in places):
+            if any(is_whole(view.text, *place) for place in places):
                 return STANDS
             if not places:
                 break
             found = True
     return INSIDE if found else NOWHERE
-
-
-# Thai, Lao, Burmese, Khmer, and all from the Chinese radicals on: what is written without spaces, or with endings.
-_NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0003ffff]")
-
-
-def _is_whole(text: str, start: int, end: int) -> bool:
-    return not (_one_word(text[start - 1 : start], text[start]) or _one_word(text[end - 1], text[end : end + 1]))
-
-
-def _one_word(before: str, after: str) -> bool:
-    """Whether two characters side by side are of one word."""
-    return before.isalnum() and after.isalnum() and not _NO_SPACES.search(before + after)
 
 
 def _folded(text: str) -> str:

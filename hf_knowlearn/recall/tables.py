@@ -1,0 +1,257 @@
+"""Tables: every figure of a report as rows of text, from which the terminal, the Markdown and the page are made.
+
+The surprising decision: whether an answer stands anywhere in the words (`contains`) has no column of its own. It is
+said in one breath with the length of the answers, since whoever lists every value has it at 1.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Any, NamedTuple, TypeGuard
+
+Report = Mapping[str, Any]
+Rows = list[list[str]]
+
+# What the report calls the exact match of each role, and the column of it.
+COLUMNS = {"exact_match": "recall", "rehearsed": "rehearsed", "retention": "retention"}
+ROLES = {"questions": "exact_match", "rehearsed_questions": "rehearsed", "retention_questions": "retention"}
+NOT_ASKED = "not asked"
+DETAILS = {
+    "f1": "F1",
+    "consistency_all": "right in all wordings",
+    "consistency_most": "right in most wordings",
+    "sample_accuracy": "right samples",
+    "abstention": "abstained",
+    "wrong": "wrong",
+}
+EDITING = ("reliability", "generalisation", "portability", "locality")
+
+
+class Table(NamedTuple):
+    """A header and rows of text; `figures` stand to the right, under the end of their heading."""
+
+    title: str
+    rows: Rows
+    note: str = ""
+    figures: bool = True
+
+
+def known(value: object) -> TypeGuard[float]:
+    """Whether it is a number one can show: a run that diverged has a loss of nan, a single document no error."""
+    return isinstance(value, int | float) and isfinite(value)
+
+
+def states(report: Report) -> list[tuple[str, Mapping[str, Any]]]:
+    """The scores of the model before, with the document before its eyes (if it was asked so), and of each arm."""
+    book = report.get("open_book")
+    return [("before", report["before"]), *([("open book", book)] if book else []), *report["arms"].items()]
+
+
+def share(scores: Mapping[str, Any], name: str, absent: str = NOT_ASKED) -> str:
+    """A figure with its standard error, where that is known."""
+    value, error = scores.get(name), scores.get(f"{name}_se")
+    if not known(value):
+        return absent
+    return f"{value:.3f} ± {error:.3f}" if known(error) else f"{value:.3f}"
+
+
+def headline_rows(report: Report) -> Rows:
+    """The report's table: a header, a row for the model before, one for the open book, and one for each arm."""
+    rows = [["", *COLUMNS.values(), "loss", "steps", "gradient evals", "time"]]
+    for name, scores in states(report):
+        # With the document before its eyes the model is asked about the new documents only.
+        absent = "" if scores is report.get("open_book") else NOT_ASKED
+        shares = (share(scores, column, absent) for column in COLUMNS)
+        loss, seconds = _number(scores, "train_loss", ".3f"), _number(scores, "seconds")
+        cost = [_number(scores, "steps"), _number(scores, "gradient_evaluations"), f"{seconds} s" if seconds else ""]
+        rows.append([name, *shares, loss, *cost])
+    return rows
+
+
+def _number(figures: Mapping[str, Any], name: str, form: str = ".0f") -> str:
+    return format(figures[name], form) if known(figures.get(name)) else ""
+
+
+def difference_rows(report: Report) -> Rows:
+    """A study's second table: what each arm has over the first one, by the mean of paired differences over seeds."""
+    if not report.get("differences"):
+        return []
+    shown = "{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+    rows = [
+        [arms, *(shown.format(**by[name]) if name in by else NOT_ASKED for name in COLUMNS)]
+        for arms, by in report["differences"].items()
+    ]
+    return [["difference [95 % interval]", *COLUMNS.values()], *rows]
+
+
+def tables(report: Report) -> list[Table]:
+    """All tables of the report that hold anything, in the order they are read in."""
+    all_tables = (
+        Table("Before and after", headline_rows(report)),
+        Table("Differences over seeds", difference_rows(report)),
+        Table("The answers more closely", _filled(_details(report)), _DETAILS_NOTE),
+        Table("Recall by relation", list(_relations(report))),
+        Table("Learned, kept, forgotten", list(_changes(report)), _CHANGES_NOTE),
+        Table("Drift", _filled(_drift(report)), _DRIFT_NOTE),
+        Table("Editing", _filled(_editing(report)), _EDITING_NOTE),
+        Table("Cost", _filled(_cost(report))),
+        Table("Questions that leak", _filled(_leaks(report)), figures=False),
+        Table("Data", _filled(_data(report)), figures=False),
+        Table("Made with", list(_made_with(report)), figures=False),
+    )
+    return [table for table in all_tables if len(table.rows) > 1]
+
+
+def _filled(rows: Iterable[list[str]]) -> Rows:
+    """The rows and columns that hold anything but their own name."""
+    header, *body = rows
+    body = [row for row in body if any(row[1:])]
+    places = [i for i in range(len(header)) if not i or any(row[i] for row in body)]
+    return [[row[i] for i in places] for row in (header, *body)]
+
+
+_DETAILS_NOTE = (
+    "F1: shared words. Abstained: said that it doesn't know; what is neither right nor abstained is wrong. Somewhere"
+    " in the answer: an accepted answer stands anywhere in what was said, which means little if much is said."
+    " Knowledge tokens: mean probability that the model gives to the words of the documents that hold their facts."
+)
+_CHANGES_NOTE = (
+    "Learned: wrong before and right after. Kept: right both times. Forgotten: right before and wrong after. Never:"
+    " wrong both times."
+)
+_DRIFT_NOTE = (
+    "How far the model's next-token probabilities on general text have moved from those before: Kullback-Leibler"
+    " divergence in nats a token; 0 is not at all."
+)
+_EDITING_NOTE = (
+    "Each cell: share of right tokens when the answer is forced, then share of right answers when the model writes"
+    " them. Fluency: entropy of the n-grams of what it writes, in bits, before and after; low where it repeats itself."
+)
+
+
+def _details(report: Report) -> Iterator[list[str]]:
+    """One row for each measure that there is, and a column for each state of the model."""
+    names, scores = zip(*states(report), strict=True)
+    yield ["", *names]
+    for measure, title in DETAILS.items():
+        yield [title, *(share(of_state, measure, "") for of_state in scores)]
+    yield ["somewhere in the answer (words said)", *map(_somewhere, scores)]
+    tokens = [of_state.get("knowledge_tokens") or {} for of_state in scores]
+    yield ["knowledge tokens", *(share(figures, "probability", "") for figures in tokens)]
+
+
+def _somewhere(scores: Mapping[str, Any]) -> str:
+    words = _number(scores, "mean_answer_words", ".1f")
+    return f"{scores['contains']:.3f} ({words})" if words and known(scores.get("contains")) else ""
+
+
+def _relations(report: Report) -> Iterator[list[str]]:
+    by_state = [(name, scores.get("by_relation") or {}) for name, scores in states(report)]
+    by_state = [(name, by) for name, by in by_state if by]
+    relations = sorted({relation for _, by in by_state for relation in by})
+    yield ["relation", "questions", *(name for name, _ in by_state)]
+    for relation in relations:
+        asked = next(_number(by[relation], "n") for _, by in by_state if relation in by)
+        yield [relation, asked, *(share(by.get(relation, {}), "exact_match") for _, by in by_state)]
+
+
+def _changes(report: Report) -> Iterator[list[str]]:
+    kinds = ("learned", "kept", "forgotten", "never")
+    yield ["", "questions", *kinds]
+    for name, arm in report["arms"].items():
+        for role, counts in (arm.get("changes") or {}).items():
+            yield [name, COLUMNS[ROLES[role]], *(_number(counts, kind, ",.0f") for kind in kinds)]
+
+
+def _drift(report: Report) -> Iterator[list[str]]:
+    yield ["", "nats a token", "tokens", "texts", "of"]
+    for name, arm in report["arms"].items():
+        if drift := arm.get("drift"):
+            counts = [_number(drift, count, ",.0f") for count in ("tokens", "texts")]
+            yield [name, share(drift, "kl", ""), *counts, str(drift.get("text") or "")]
+
+
+def _editing(report: Report) -> Iterator[list[str]]:
+    yield ["", *EDITING, "fluency"]
+    for name, arm in report["arms"].items():
+        if editing := arm.get("editing"):
+            fluency = editing.get("fluency") or {}
+            bits = [_number(fluency.get(when) or {}, "bits", ".2f") for when in ("before", "after")]
+            yield [name, *(_edited(editing.get(kind) or {}) for kind in EDITING), " → ".join(filter(None, bits))]
+
+
+def _edited(figures: Mapping[str, Any]) -> str:
+    told = [_number(figures, how, ".3f") for how in ("teacher_forced", "generated")]
+    asked = _number(figures, "n", ",.0f")
+    return f"{' / '.join(filter(None, told))} of {asked}" if any(told) and asked else " / ".join(filter(None, told))
+
+
+def _cost(report: Report) -> Iterator[list[str]]:
+    """One row for each kind of cost that was measured, and a column for each arm."""
+    costs = [cost_of(arm) for arm in report["arms"].values()]
+    yield ["", *report["arms"]]
+    shown = {
+        "train_seconds": ("training", duration),
+        "ask_seconds": ("asking", duration),
+        "steps": ("optimizer steps", "{:,.0f}".format),
+        "gradient_evaluations": ("gradient evaluations", "{:,.0f}".format),
+        "tokens": ("tokens read in training", "{:,.0f}".format),
+        "peak_memory_bytes": ("peak memory of a process", size),
+        "processes": ("processes", "{:,.0f}".format),
+    }
+    for name, (title, form) in shown.items():
+        yield [title, *(form(cost[name]) if known(cost.get(name)) else "" for cost in costs)]
+    yield ["device", *(str(cost.get("device") or "") for cost in costs)]
+
+
+def cost_of(arm: Mapping[str, Any]) -> dict[str, Any]:
+    """An arm's `cost`, which an older report has not; its steps, evaluations and seconds it always has."""
+    plain = {"train_seconds": "seconds", "steps": "steps", "gradient_evaluations": "gradient_evaluations"}
+    return {name: arm.get(old) for name, old in plain.items()} | dict(arm.get("cost") or {})
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: in the largest unit of which there are two."""
+    unit, length = next(((u, s) for u, s in (("h", 3600), ("min", 60)) if seconds >= 2 * s), ("s", 1))
+    return f"{seconds / length:.{0 if length == 1 else 1}f} {unit}"
+
+
+def size(count: float) -> str:
+    """Bytes in GB or MB, of which one is a thousand of the next."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _leaks(report: Report) -> Iterator[list[str]]:
+    names = ("row", "question", "overlap", "text")
+    yield ["training row", "question", "overlap", "passage"]
+    for example in (report.get("leaks") or {}).get("examples") or ():
+        yield [_number(example, name, ".3g") or str(example.get(name) or "") for name in names]
+
+
+def _data(report: Report) -> Iterator[list[str]]:
+    yield ["", "source", "rows", "SHA-256"]
+    for name, of in (report.get("data") or {}).items():
+        yield [name, str(of.get("source") or ""), _number(of, "n", ",.0f"), str(of.get("sha256") or "")]
+
+
+def _made_with(report: Report) -> Iterator[list[str]]:
+    yield ["", ""]
+    model, seeds = report.get("model") or {}, report.get("seeds") or {}
+    if model:
+        revision = model.get("revision")
+        yield ["model", f"{model.get('name')}{f', revision {revision}' if revision else ''}"]
+    if by_seed := report.get("by_seed"):
+        yield ["seeds", ", ".join(by_seed)]
+    elif seeds:
+        different = sorted(set(seeds.values()))
+        of_arms = ", ".join(f"{seed} ({arm})" for arm, seed in seeds.items())
+        yield ["seed", of_arms if len(different) > 1 else str(different[0])]
+    yield from ([name, str(report[name])] for name in ("created", "machine") if name in report)
+    yield from ([name, str(number)] for name, number in (report.get("versions") or {}).items())
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows under each other, for a terminal: figures end where their headings end."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(line.rstrip() for line in lines)
