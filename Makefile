@@ -14,7 +14,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart base sample test test-slow lint format clean-venv
+.PHONY: help setup quickstart base sample docs test test-slow lint format clean-venv
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -43,6 +43,9 @@ test: $(READY)  ## the tests, without the slow ones
 
 sample: $(READY)  ## make the published sample of views again
 	$(BIN)/python tests/format_aug/sample.py
+
+docs: $(READY)  ## make docs/options.md again from the options' help
+	$(BIN)/python tests/options.py
 
 test-slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m "slow and not gpu and not hub"

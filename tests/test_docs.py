@@ -1,6 +1,7 @@
 """The pages: what of them the code knows is what the code says."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def test_the_example_of_the_page_says_what_it_prints(capsys: pytest.CaptureFixtu
     code, said = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", VIEWS, re.DOTALL).groups()
     exec(code, {})
     assert capsys.readouterr().out == said
+
+
+def test_the_page_of_options_is_made_from_their_help():
+    assert (ROOT / "docs" / "options.md").read_text(encoding="utf-8") == runpy.run_path(
+        str(ROOT / "tests" / "options.py")
+    )["page"]()
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
