@@ -103,8 +103,8 @@ class TeachArguments:
     retention_questions: str | None = field(
         default=None,
         metadata={
-            "help": "Questions about what appears nowhere in the run; reported as `retention`. None: those of `questions`"
-            " that are about other documents than the run's, as far as they were answered right before."
+            "help": "Questions about what appears nowhere in the run; reported as `retention`. None: those of"
+            " `questions` that are about other documents than the run's, as far as they were answered right before."
         },
     )
     open_book: bool = field(
