@@ -7,13 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_knowlearn.training.config import SAMConfig
-    from hf_knowlearn.training.sam import SAMMixin, uphill
+    from hf_knowlearn.training.config import SAMConfig, SAMOptions
+    from hf_knowlearn.training.mixin import SAMMixin
+    from hf_knowlearn.training.sam import uphill
     from hf_knowlearn.training.trainer import SAMSFTTrainer
 
-__all__ = ["SAMConfig", "SAMMixin", "SAMSFTTrainer", "uphill"]
+__all__ = ["SAMConfig", "SAMMixin", "SAMOptions", "SAMSFTTrainer", "uphill"]
 
-_FILE = {"SAMConfig": "config", "SAMMixin": "sam", "SAMSFTTrainer": "trainer", "uphill": "sam"}
+_FILE = {
+    "SAMConfig": "config",
+    "SAMMixin": "mixin",
+    "SAMOptions": "config",
+    "SAMSFTTrainer": "trainer",
+    "uphill": "sam",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from datasets import Dataset
 from torch import nn
 from trl import pack_dataset
 
-from hf_knowlearn.training.sam import RandomState
+from hf_knowlearn.training.replay import RandomState
 
 logger = logging.getLogger("hf_knowlearn.training")
 

@@ -1,54 +1,81 @@
 """Sharpness-aware minimisation (SAM, arXiv 2010.01412, eq. 2): descend with the gradient found `rho` up the slope.
 
 SAM changes the gradient, not the optimizer, so clipping, schedules, 8-bit optimizers and checkpoints stay as they are.
-The climb follows the gradient of the whole accumulation window, and the window's micro-batches are replayed up there.
+The climb itself is one fused step of SGD, uphill: that step alone knows to leave the weights where they are, on the
+device, if something isn't finite, and so the host never waits for an answer.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from copy import copy
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import reduce
-from typing import Any, NamedTuple
+from math import nan
+from typing import Any
 
 import torch
-from torch import nn
-from torch.distributed.tensor import DTensor
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_callback import ExportableState
+from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+
+@dataclass(frozen=True)
+class Climb:
+    """What a climb did, in tensors without dimensions: who asks for their values waits for the device."""
+
+    norm: Tensor  # ||g||, or ||T g|| if adaptive: what made the step one of length rho
+    slope: Tensor | None = None  # ||g||; this and what follows only if it was to be measured
+    realised: Tensor | None = None  # the length of the step that the weights made, of the one they were to make
+    cosine: Tensor | None = None  # between the two; their product is the share of the step that survived rounding
+
+    def __bool__(self) -> bool:
+        """Whether the weights moved: not so where the gradient wasn't finite, or nothing had one."""
+        return bool(torch.isfinite(self.norm))
 
 
 @contextmanager
-def uphill(parameters: Iterable[torch.Tensor], rho: float, adaptive: bool = False, eta: float = 0.0) -> Iterator[bool]:
+def uphill(
+    parameters: Iterable[Tensor],
+    rho: float,
+    adaptive: bool = False,
+    eta: float = 0.0,
+    *,
+    noise: int | None = None,
+    measured: bool = False,
+) -> Iterator[Climb]:
     """Within the block the weights stand at w + rho * g / ||g||, and `.grad` is empty for the gradient up there.
 
-    `adaptive` is ASAM (arXiv 2102.11600): w + rho * T^2 g / ||T g|| with T = |w| + eta. On exit the weights are back,
-    bit for bit. Yields whether they climbed: with a gradient that isn't finite, weights and `.grad` stay as they are.
+    `adaptive` is ASAM (arXiv 2102.11600): w + rho * T^2 g / ||T g|| with T = |w| + eta. `noise`, a seed, puts Gaussian
+    numbers in the gradient's place. On exit the weights are back, bit for bit. With a gradient that isn't finite they
+    stay where they are: a second pass is then the first one again.
     """
-    weights = [w for w in parameters if w.grad is not None]
-    direction, norm = ascent(weights, adaptive, eta)
-    if not torch.isfinite(norm):  # the one answer a window waits for
-        yield False
+    weights = [w for w in parameters if (w.grad is not None if noise is None else w.requires_grad)]
+    if not weights:
+        yield Climb(torch.tensor(nan))
         return
     with torch.no_grad():
-        here = [w.to_local() if isinstance(w, DTensor) else w for w in weights]  # the part that this process holds
+        gradient = [w.grad for w in weights if w.grad is not None] if noise is None else gaussian(weights, noise)
+        direction, norm = ascent(weights, gradient, adaptive, eta)
+        here = local(weights)
         home = [torch.empty_like(w) for w in here]
         torch._foreach_copy_(home, here)
     try:
-        climb(weights, direction, rho / norm.clamp_min(1e-12))
-        del direction  # the second pass should not have to find memory beside it
-        yield True
+        step_up(here, local(direction), rho, norm)
+        climb = measure(weights, home, gradient, direction, rho, norm) if measured else Climb(norm)
+        del gradient, direction  # the second pass should not have to find memory beside them
+        for weight in weights:
+            weight.grad = None
+        # An autocast block that is still open keeps low-precision copies of the weights as they were before the climb.
+        torch.clear_autocast_cache()
+        yield climb
     finally:
         with torch.no_grad():
             torch._foreach_copy_(here, home)  # w + e - e is not w in floating point
         torch.clear_autocast_cache()
 
 
-@torch.no_grad()
-def ascent(weights: list[torch.Tensor], adaptive: bool, eta: float) -> tuple[list[torch.Tensor], torch.Tensor]:
+def ascent(weights: list[Tensor], gradient: list[Tensor], adaptive: bool, eta: float) -> tuple[list[Tensor], Tensor]:
     """Where up is, and the norm that makes it one step of length rho: g and ||g||, or T^2 g and ||T g||."""
-    gradient = [w.grad for w in weights if w.grad is not None]
-    if not adaptive or not gradient:
+    if not adaptive:
         return gradient, global_norm(gradient)
     scale = torch._foreach_abs(weights)
     torch._foreach_add_(scale, eta)
@@ -58,135 +85,81 @@ def ascent(weights: list[torch.Tensor], adaptive: bool, eta: float) -> tuple[lis
     return direction, norm
 
 
-def global_norm(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """One L2 norm over all `tensors` together, in fp32 or wider; of none at all it is NaN: there is no way up."""
-    if not tensors:
-        return torch.tensor(torch.nan)
+@torch.no_grad()
+def step_up(weights: list[Tensor], direction: list[Tensor], rho: float, norm: Tensor) -> None:
+    """Moves `weights` by rho * direction / norm, or not at all if the norm isn't finite."""
+    groups: dict[Any, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
+    for w, d in zip(weights, direction, strict=True):
+        for kept, tensor in zip(groups[w.device, w.dtype], (w, d), strict=True):
+            kept.append(tensor)
+    stride, finite = rho / norm.clamp_min(1e-12), torch.isfinite(norm)
+    for (device, dtype), (ws, ds) in groups.items():
+        length, moves = stride.to(device), finite.to(device)
+        if dtype.itemsize < 4:  # 16-bit weights on a CPU stay where they are in the fused step of torch 2.13
+            for w, d in zip(ws, ds, strict=True):
+                w += torch.where(moves, d.float() * length, 0.0)
+            continue
+        torch._fused_sgd_(
+            ws,
+            ds,
+            [],
+            lr=length if device.type == "cpu" else length.float(),  # elsewhere the kernel reads a float32
+            found_inf=(~moves).float(),
+            maximize=True,
+            weight_decay=0.0,
+            momentum=0.0,
+            dampening=0.0,
+            nesterov=False,
+            is_first_step=False,
+        )
+
+
+def global_norm(tensors: list[Tensor]) -> Tensor:
+    """One L2 norm over all `tensors` together, in fp32 or wider, whether they are whole or cut over processes."""
     dtype = reduce(torch.promote_types, {t.dtype for t in tensors}, torch.float32)
-    norms = [norm.to(tensors[0].device) for norm in torch._foreach_norm(tensors, 2, dtype)]
-    norm: Any = torch.linalg.vector_norm(torch.stack(norms))
-    total: torch.Tensor = norm.full_tensor() if isinstance(norm, DTensor) else norm  # shards lie in several processes
-    return total
+    norms: dict[Any, list[Tensor]] = defaultdict(list)
+    for tensor, norm in zip(tensors, torch._foreach_norm(tensors, 2, dtype), strict=True):
+        norms[tensor.device_mesh if isinstance(tensor, DTensor) else None].append(norm.to(tensors[0].device))
+    parts = [torch.linalg.vector_norm(torch.stack(of_one_mesh)) for of_one_mesh in norms.values()]
+    return torch.linalg.vector_norm(torch.stack([p.full_tensor() if isinstance(p, DTensor) else p for p in parts]))
+
+
+def local(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The part of each that this process holds."""
+    return [t.to_local() if isinstance(t, DTensor) else t for t in tensors]
+
+
+def gaussian(weights: Sequence[Tensor], seed: int) -> list[Tensor]:
+    """The same numbers however the weights are cut over processes; no other generator has moved for them."""
+    generators = {device: torch.Generator(device).manual_seed(seed) for device in {w.device for w in weights}}
+    noise = []
+    for w in weights:
+        drawn = torch.randn(w.shape, generator=generators[w.device], device=w.device, dtype=w.dtype)
+        if isinstance(w, DTensor):
+            drawn = distribute_tensor(drawn, w.device_mesh, w.placements, src_data_rank=None)
+        noise.append(drawn)
+    return noise
 
 
 @torch.no_grad()
-def climb(weights: list[torch.Tensor], direction: list[torch.Tensor], stride: torch.Tensor) -> None:
-    """Moves `weights` by stride * direction and clears their gradients; `direction` is used up."""
-    for device in {d.device for d in direction}:
-        torch._foreach_mul_([d for d in direction if d.device == device], stride.to(device))
-    torch._foreach_add_(weights, direction)
-    for weight in weights:
-        weight.grad = None
-    # An autocast block that is still open keeps its low-precision copies of the weights as they were before the climb.
-    torch.clear_autocast_cache()
-
-
-class GradientEvaluations(TrainerCallback, ExportableState):
-    """Counts the passes over accumulation windows: one for a plain step, two for a SAM step; kept in checkpoints."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def state(self) -> dict[str, Any]:
-        return {"args": {}, "attributes": {"count": self.count}}
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # Trainer itself restores callbacks only on request. A checkpoint of a plain trainer holds no count: its steps
-        # were one pass each.
-        callbacks: Any = state.stateful_callbacks
-        saved = callbacks.get(type(self).__name__) if state.global_step else None
-        self.count = saved["attributes"]["count"] if saved else state.global_step
-        callbacks[type(self).__name__] = self.state()
-
-
-class RandomState(NamedTuple):
-    """Where the generators stand from which dropout and noise are drawn."""
-
-    cpu: torch.Tensor
-    cuda: list[torch.Tensor]
-
-    @classmethod
-    def now(cls) -> "RandomState":
-        cuda = torch.cuda.is_initialized()
-        return cls(torch.get_rng_state(), torch.cuda.get_rng_state_all() if cuda else [])
-
-    def restore(self) -> None:
-        torch.set_rng_state(self.cpu)
-        if self.cuda:
-            torch.cuda.set_rng_state_all(self.cuda)
-
-
-class MicroBatch(NamedTuple):
-    """All that a second `training_step` needs to be the first one again, but for the weights."""
-
-    inputs: Any
-    num_items_in_batch: Any
-    rng: RandomState
-
-
-class SAMMixin(Trainer):
-    """Put before a trainer class, gives it SAM; `args` must have `sam_rho`, `sam_adaptive` and `sam_eta`.
-
-    A trainer that draws its batches inside `training_step` (GRPO, RLOO) would draw new ones for the replay: not those.
-    """
-
-    args: Any
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.add_callback(GradientEvaluations())
-        self._window: list[MicroBatch] = []
-        self._window_of = self.state
-
-    @property
-    def gradient_evaluations(self) -> int:
-        """Passes over accumulation windows in this run, those before a resume included."""
-        return self._passes.count
-
-    @property
-    def _passes(self) -> GradientEvaluations:
-        # Looked up, because Trainer may put another instance in its place when it resumes.
-        return next(c for c in self.callback_handler.callbacks if isinstance(c, GradientEvaluations))
-
-    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        if self._window_of is not self.state:  # a run that stopped inside a window left its micro-batches behind
-            self._window, self._window_of = [], self.state
-        self._window.append(MicroBatch(inputs, num_items_in_batch, RandomState.now()))
-        loss = super().training_step(model, copy(inputs), num_items_in_batch)
-        if self.accelerator.gradient_state.sync_gradients:
-            window, self._window = self._window, []
-            self._passes.count += 1
-            if self.args.sam_rho > 0:
-                self._second_pass(model, window)
-        return loss
-
-    def _second_pass(self, model: nn.Module, window: list[MicroBatch]) -> None:
-        # Gradients of an fp16 run are still multiplied by the loss scale here, and stay so: the direction is the same.
-        assert self.optimizer is not None
-        weights = [p for group in self.optimizer.param_groups for p in group["params"]]
-        after_first_pass = RandomState.now()
-        with uphill(weights, self.args.sam_rho, self.args.sam_adaptive, self.args.sam_eta) as climbed, self._muted():
-            if climbed:
-                model.zero_grad()  # `uphill` has cleared the optimizer's weights; there may be others
-                self._replay(model, window)
-                self._passes.count += 1
-        after_first_pass.restore()
-
-    def _replay(self, model: nn.Module, window: list[MicroBatch]) -> None:
-        each = self.accelerator.gradient_state.plugin_kwargs.get("sync_each_batch", False)
-        for micro_batch in window:
-            micro_batch.rng.restore()
-            with nullcontext() if each or micro_batch is window[-1] else self.accelerator.no_sync(model):
-                super().training_step(model, copy(micro_batch.inputs), micro_batch.num_items_in_batch)
-
-    @contextmanager
-    def _muted(self) -> Iterator[None]:
-        """TRL's trainers count tokens and gather metrics inside `compute_loss`; a replay is no new data."""
-        counters = ("_metrics", "_total_train_tokens")
-        first_pass = {name: self.__dict__[name] for name in counters if name in self.__dict__}
-        if "_metrics" in first_pass:
-            self._metrics: Any = {mode: defaultdict(list) for mode in first_pass["_metrics"]}
-        try:
-            yield
-        finally:
-            self.__dict__.update(first_pass)
+def measure(
+    weights: list[Tensor],
+    home: list[Tensor],
+    gradient: list[Tensor],
+    direction: list[Tensor],
+    rho: float,
+    norm: Tensor,
+) -> Climb:
+    """How much of the step the weights have made, one tensor at a time: it must not cost another copy of all."""
+    made: list[Tensor] = []
+    wanted: list[Tensor] = []
+    between: list[Tensor] = []
+    for w, h, d in zip(weights, home, direction, strict=True):
+        if isinstance(w, DTensor):
+            h = DTensor.from_local(h, w.device_mesh, w.placements, run_check=False, shape=w.shape, stride=w.stride())
+        step, ideal = (w - h).float(), (d * (rho / norm.to(d.device))).float()
+        for kept, tensor in zip((made, wanted, between), (step, ideal, step - ideal), strict=True):
+            kept.append(torch.linalg.vector_norm(tensor))
+    length, whole, apart = (global_norm(norms) for norms in (made, wanted, between))
+    cosine = (length**2 + whole**2 - apart**2) / (2 * length * whole).clamp_min(1e-30)
+    return Climb(norm, global_norm(gradient), length / whole, cosine)

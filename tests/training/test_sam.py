@@ -13,7 +13,7 @@ from torch.nn.functional import mse_loss
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from hf_knowlearn.training import SAMMixin, uphill
+from hf_knowlearn.training import SAMMixin, SAMOptions, uphill
 from hf_knowlearn.training.sam import global_norm
 
 exactly = partial(torch.testing.assert_close, rtol=0, atol=0, equal_nan=True)
@@ -139,14 +139,15 @@ def test_the_norm_of_low_precision_gradients_is_taken_in_fp32():
 
 @pytest.mark.parametrize("bad", [torch.inf, -torch.inf, torch.nan])
 @pytest.mark.parametrize("adaptive", [False, True])
-def test_a_gradient_that_is_not_finite_leaves_weights_and_gradients_alone(bad, adaptive):
+def test_with_a_gradient_that_is_not_finite_the_weights_stay(bad, adaptive):
     w, v = nn.Parameter(torch.randn(5)), nn.Parameter(torch.randn(5))
     w.grad, v.grad = torch.randn(5), torch.tensor([1.0, bad, 2.0, 3.0, 4.0])
-    before = [t.detach().clone() for t in (w, v, w.grad, v.grad)]
+    before = [t.detach().clone() for t in (w, v)]
     with uphill([w, v], 0.1, adaptive=adaptive, eta=0.01) as climbed:
         assert not climbed
-        exactly([w.detach(), v.detach(), w.grad, v.grad], before)
-    exactly([w.detach(), v.detach(), w.grad, v.grad], before)
+        exactly([w.detach(), v.detach()], before)
+        assert w.grad is v.grad is None  # so that the second pass doesn't add to the first
+    exactly([w.detach(), v.detach()], before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -187,12 +188,17 @@ class HostReads(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
-def test_the_host_asks_the_device_once_whether_there_is_a_second_pass(adaptive):
+@pytest.mark.parametrize("noise", [None, 3])
+@pytest.mark.parametrize("measured", [False, True])
+def test_the_host_never_waits_for_the_device(adaptive, noise, measured):
     weights = [nn.Parameter(torch.randn(3)) for _ in range(5)]
     for w in weights:
         w.grad = torch.randn(3)
-    with HostReads() as reads, uphill(weights, 0.1, adaptive=adaptive):
-        pass
+    with HostReads() as reads:
+        with uphill(weights, 0.1, adaptive=adaptive, noise=noise, measured=measured) as climb:
+            pass
+        assert reads.count == 0
+        assert climb  # who asks, waits
     assert reads.count == 1
 
 
@@ -200,10 +206,8 @@ def test_the_host_asks_the_device_once_whether_there_is_a_second_pass(adaptive):
 
 
 @dataclass
-class Arguments(TrainingArguments):
-    sam_rho: float = 0.0
-    sam_adaptive: bool = False
-    sam_eta: float = 0.0
+class Arguments(SAMOptions, TrainingArguments):
+    pass
 
 
 class SAMTrainer(SAMMixin, Trainer):
@@ -244,6 +248,8 @@ def new_trainer(folder, trainer_class=SAMTrainer, **options):
         "per_device_train_batch_size": 2,
         "gradient_accumulation_steps": 4,
         "max_steps": 10,
+        "logging_steps": 1,
+        "sam_eta": 0.0,
     }
     return trainer_class(Network(), Arguments(**settings | options), train_dataset=examples())
 
@@ -279,6 +285,165 @@ def test_the_trajectory_is_that_of_pytorch_optimizer(optimizer, adaptive, tmp_pa
     assert (expected["layers.0.weight"] - Network().layers[0].weight).abs().max() > 0.05  # it went somewhere
     for name, weight in trainer.model.named_parameters():
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
+
+
+def by_hand(steps, ascent, rho=0.2, learning_rate=0.05):
+    """SGD over windows of four micro-batches of two rows; `ascent(step)` is how many of them it climbs along."""
+    model, rows = Network(), examples()
+    weights = list(model.layers.parameters())
+
+    def gradient(part):
+        loss = model(torch.stack([r["x"] for r in part]), torch.stack([r["labels"] for r in part]))["loss"]
+        return torch.autograd.grad(loss, weights)
+
+    for step in range(steps):
+        window = rows[8 * (step % 2) :][:8]
+        home = [w.detach().clone() for w in weights]
+        with torch.no_grad():
+            if ascent(step):
+                up = [g.clone() for g in torch.enable_grad()(gradient)(window[: 2 * ascent(step)])]
+                norm = torch.cat([g.flatten() for g in up]).norm()
+                for w, g in zip(weights, up, strict=True):
+                    w += rho * g / norm
+            slope = torch.enable_grad()(gradient)(window)
+            for w, at, g in zip(weights, home, slope, strict=True):
+                w.copy_(at - learning_rate * g)
+    return weights
+
+
+def layers_of(trainer):
+    return list(trainer.model.layers.parameters())
+
+
+WITHOUT_DECAY = {"optim": "sgd", "weight_decay": 0.0, "sam_rho": 0.2}
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2, 3, 4])
+def test_climbing_from_part_of_a_window_is_the_formula(batches, tmp_path):
+    trainer = new_trainer(tmp_path, sam_ascent_batches=batches, **WITHOUT_DECAY)
+    forwards = count_forwards(trainer)
+    trainer.train()
+    to_1e_12(layers_of(trainer), by_hand(10, lambda step: batches or 4))
+    assert forwards.count == 10 * (4 + (batches or 4))
+    assert trainer.gradient_evaluations == 10 * (1 + (batches or 4) / 4)
+
+
+def test_all_micro_batches_and_none_left_out_are_the_same_bit_for_bit(tmp_path):
+    exact, all_of_them = (new_trainer(tmp_path, sam_ascent_batches=n, **WITHOUT_DECAY) for n in (0, 4))
+    exact.train()
+    all_of_them.train()
+    exactly(layers_of(all_of_them), layers_of(exact))
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"sam_interval": 3}, [0, 3, 6, 9]),
+        ({"sam_start": 0.7}, [7, 8, 9]),
+        ({"sam_start": 0.65}, [7, 8, 9]),
+        ({"sam_start": 0.35, "sam_interval": 2}, [4, 6, 8]),
+        ({"sam_start": 0.5, "sam_ascent_batches": 1}, [5, 6, 7, 8, 9]),
+    ],
+)
+def test_interval_and_start_say_which_steps_climb(options, steps, tmp_path):
+    trainer = new_trainer(tmp_path, **WITHOUT_DECAY, **options)
+    trainer.train()
+    batches = options.get("sam_ascent_batches", 4)
+    to_1e_12(layers_of(trainer), by_hand(10, lambda step: batches if step in steps else 0))
+    assert trainer.gradient_evaluations == 10 + len(steps) * batches / 4
+    logged = [entry["step"] - 1 for entry in trainer.state.log_history if "sam/realised_rho" in entry]
+    assert logged == steps
+
+
+def test_in_one_process_local_is_global(tmp_path):
+    runs = [new_trainer(tmp_path, sam_scope=scope, **WITHOUT_DECAY) for scope in ("global", "local")]
+    for trainer in runs:
+        trainer.train()
+    exactly(layers_of(runs[0]), layers_of(runs[1]))
+
+
+def count_forwards(trainer):
+    forwards = SimpleNamespace(count=0)
+
+    def hook(*_):
+        forwards.count += 1
+
+    trainer.model.register_forward_pre_hook(hook)
+    return forwards
+
+
+class Steps(Trainer):
+    """Notes where each forward was taken, from where the run began."""
+
+    def compute_loss(self, model, inputs, *others, **named):
+        home = [p for n, p in Network().named_parameters()]
+        away = [p.detach() - h.detach() for p, h in zip(model.parameters(), home, strict=True)]
+        self.__dict__.setdefault("away", []).append(torch.cat([a.flatten() for a in away]))
+        return super().compute_loss(model, inputs, *others, **named)
+
+
+class SAMSteps(SAMMixin, Steps):
+    pass
+
+
+def random_steps(folder, **options):
+    """The steps up that a run with random directions makes, while the weights at home stay where they are."""
+    settings = {"optim": "sgd", "sam_rho": 0.2, "sam_direction": "random", "learning_rate": 0.0, "max_steps": 3}
+    trainer = new_trainer(folder, SAMSteps, **settings | options)
+    trainer.train()
+    generators = torch.get_rng_state()
+    new_trainer(folder, **settings | options | {"sam_rho": 0.0}).train()
+    exactly(torch.get_rng_state(), generators)
+    exactly(list(trainer.model.parameters()), list(Network().parameters()))
+    return trainer, torch.stack(trainer.away)
+
+
+def test_random_directions_have_the_length_and_cost_one_pass(tmp_path):
+    trainer, steps = random_steps(tmp_path)
+    assert trainer.gradient_evaluations == 3
+    assert len(steps) == 3 * 4
+    assert "sam/grad_norm" not in trainer.state.log_history[0]
+    to_1e_12(steps.norm(dim=1), torch.full((12,), 0.2, dtype=torch.float64))
+    exactly(steps[0], steps[3])  # within a window it is one step, and another in the next
+    cosine = steps[0] @ steps[4] / 0.2**2
+    assert abs(cosine) < 0.5
+    assert len(steps[0].unique()) == len(steps[0])
+    _, again = random_steps(tmp_path)
+    exactly(again, steps)
+    _, of_another_seed = random_steps(tmp_path, seed=43)
+    assert (of_another_seed - steps).abs().max() > 0.01
+
+
+def test_random_directions_reach_weights_without_a_gradient_in_proportion_to_their_size_if_adaptive(tmp_path):
+    _, steps = random_steps(tmp_path, sam_adaptive=True)
+    weights = torch.cat([p.detach().flatten() for p in Network().parameters()])
+    assert ((steps != 0) == (weights != 0)).all()
+    scaled = (steps / weights.where(weights != 0, torch.inf)).norm(dim=1)  # T^-1 e has the length rho
+    to_1e_12(scaled, torch.full((12,), 0.2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("rho", "survives"), [(1.0, True), (1e-3, False)])
+def test_what_survives_rounding_is_measured(rho, survives):
+    w = nn.Parameter(torch.randn(50_000).bfloat16())
+    w.grad = torch.randn(50_000).bfloat16()
+    home, gradient = w.detach().double(), w.grad.double()
+    with uphill([w], rho, measured=True) as climb:
+        step, wanted = w.detach().double() - home, rho * gradient / gradient.norm()
+    torch.testing.assert_close(climb.realised.double(), step.norm() / wanted.norm(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(climb.cosine.double(), step @ wanted / (step.norm() * wanted.norm()), rtol=0, atol=2e-3)
+    assert (climb.realised * climb.cosine > 0.5) == survives
+    torch.testing.assert_close(climb.slope.double(), gradient.norm(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_in_fp32_all_of_a_step_survives(adaptive):
+    w = nn.Parameter(torch.randn(5_000))
+    w.grad = torch.randn(5_000)
+    slope = w.grad.norm()
+    with uphill([w], 0.05, adaptive=adaptive, eta=0.01, measured=True) as climb:
+        pass
+    torch.testing.assert_close([climb.realised, climb.cosine], [torch.tensor(1.0)] * 2, rtol=0, atol=1e-3)
+    torch.testing.assert_close(climb.slope, slope)
 
 
 def test_a_linear_loss_has_no_sharper_place_to_look_from(tmp_path):
@@ -339,23 +504,32 @@ def test_with_a_loss_scaler_the_trajectory_is_the_same(clip, tmp_path):
 
 
 def overflowing(trainer, first_pass):
-    """Makes the gradient infinite in each first pass, or in each second one."""
+    """Makes the gradient infinite in each first pass, in each second one, or in both."""
     seen = SimpleNamespace(passes=0)
 
     def overflow(gradient):
         seen.passes += 1
-        return gradient * torch.inf if (seen.passes % 2 == 1) == first_pass else gradient
+        return gradient * torch.inf if first_pass is None or (seen.passes % 2 == 1) == first_pass else gradient
 
     trainer.model.layers[0].weight.register_hook(overflow)
     trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     return trainer
 
 
-def test_an_overflow_in_the_first_pass_is_the_scalers_skipped_step_without_a_second_pass(tmp_path):
+def test_after_an_overflow_in_the_first_pass_the_second_is_at_home_and_the_step_a_plain_one(tmp_path):
+    plain = new_trainer(tmp_path, optim="sgd", max_steps=1, gradient_accumulation_steps=1)
+    plain.train()
+    sam = new_trainer(tmp_path, optim="sgd", sam_rho=0.2, max_steps=1, gradient_accumulation_steps=1)
+    overflowing(sam, first_pass=True).train()
+    exactly(list(sam.model.parameters()), list(plain.model.parameters()))
+    assert sam.accelerator.scaler.get_scale() == 4.0  # the scaler saw the second pass, which was finite
+
+
+def test_an_overflow_in_both_passes_is_the_scalers_skipped_step(tmp_path):
     trainer = new_trainer(tmp_path, optim="sgd", sam_rho=0.2, max_steps=1, gradient_accumulation_steps=1)
-    overflowing(trainer, first_pass=True).train()
+    overflowing(trainer, first_pass=None).train()
     exactly(list(trainer.model.parameters()), list(Network().parameters()))
-    assert trainer.gradient_evaluations == 1
+    assert trainer.accelerator.scaler.get_scale() == 2.0
 
 
 def test_an_overflow_in_the_second_pass_is_the_scalers_skipped_step(tmp_path):

@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 
 import pytest
-from trl import SFTConfig, TrlParser
+from trl import RewardConfig, SFTConfig, TrlParser
 
 import hf_knowlearn.training
-from hf_knowlearn.training import SAMConfig
+from hf_knowlearn.training import SAMConfig, SAMOptions
 
 HERE = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 
@@ -19,7 +19,7 @@ def new_config(folder, **options):
 
 def test_sam_is_off_and_nothing_else_differs_from_sftconfig():
     ours, theirs = ({f.name: f for f in fields(config)} for config in (SAMConfig, SFTConfig))
-    assert ours.keys() - theirs.keys() == {"sam_rho", "sam_adaptive", "sam_eta"}
+    assert ours.keys() - theirs.keys() == {option.name for option in fields(SAMOptions)}
     assert ours["sam_rho"].default == 0.0
     for name, field in theirs.items():
         assert ours[name].default == field.default
@@ -52,6 +52,65 @@ def test_what_is_no_length_is_refused(option, written, tmp_path):
 def test_what_is_not_true_or_false_is_refused(written, tmp_path):
     with pytest.raises(ValueError, match=f"sam_adaptive: {written!r} is not true or false. Write one of them"):
         new_config(tmp_path, sam_adaptive=written)
+
+
+@pytest.mark.parametrize("written", [-1, 0.5, 2.0, "2", None, True])
+@pytest.mark.parametrize(("option", "least"), [("sam_ascent_batches", 0), ("sam_interval", 1)])
+def test_what_is_no_count_is_refused(option, least, written, tmp_path):
+    with pytest.raises(ValueError, match=f"{option}: {written!r} is not a whole number of {least} or more. Write"):
+        new_config(tmp_path, **{option: written})
+
+
+def test_an_interval_of_0_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"sam_interval: 0 is not a whole number of 1 or more. Write 1 to climb at"):
+        new_config(tmp_path, sam_interval=0)
+
+
+@pytest.mark.parametrize("written", [1, 1.0, 70, -0.1, "late", None])
+def test_what_is_no_fraction_is_refused(written, tmp_path):
+    with pytest.raises(ValueError, match=f"sam_start: {written!r} is not a fraction from 0 up to, not including, 1"):
+        new_config(tmp_path, sam_start=written)
+
+
+@pytest.mark.parametrize(
+    ("option", "choices"), [("sam_scope", "global, local"), ("sam_direction", "gradient, random")]
+)
+def test_what_is_no_choice_is_refused(option, choices, tmp_path):
+    with pytest.raises(ValueError, match=f"{option}: 'up' is not one of {choices}"):
+        new_config(tmp_path, **{option: "up"})
+
+
+def test_more_ascent_batches_than_a_window_has_are_refused(tmp_path):
+    new_config(tmp_path, sam_ascent_batches=4, gradient_accumulation_steps=4)
+    with pytest.raises(ValueError, match="sam_ascent_batches: 5 is more than the 4 micro-batches of a step"):
+        new_config(tmp_path, sam_ascent_batches=5, gradient_accumulation_steps=4)
+
+
+@pytest.mark.parametrize(("batches", "rows"), [(1, 1), (9, 8)])
+def test_more_rows_than_a_single_micro_batch_can_be_cut_into_are_refused(batches, rows, tmp_path):
+    new_config(tmp_path, sam_ascent_batches=8, gradient_accumulation_steps=1, per_device_train_batch_size=8)
+    with pytest.raises(
+        ValueError, match=f"{batches} with gradient_accumulation_steps: 1 takes rows .* it has {rows} "
+    ):
+        new_config(tmp_path, sam_ascent_batches=batches, per_device_train_batch_size=rows)
+
+
+def test_ascent_batches_with_random_directions_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="sam_ascent_batches: 2 with sam_direction: random: no gradient is taken"):
+        new_config(tmp_path, sam_ascent_batches=2, gradient_accumulation_steps=4, sam_direction="random")
+
+
+@dataclass
+class SAMRewardConfig(SAMOptions, RewardConfig):
+    pass
+
+
+def test_the_options_stand_before_any_other_config(tmp_path):
+    here = {"use_cpu": True, "bf16": False}
+    config = SAMRewardConfig(str(tmp_path), sam_rho="0.1", center_rewards_coefficient=0.5, **here)
+    assert (config.sam_rho, config.center_rewards_coefficient, config.remove_unused_columns) == (0.1, 0.5, True)
+    with pytest.raises(ValueError, match="sam_interval"):
+        SAMRewardConfig(str(tmp_path), sam_interval=0, **here)
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path):

@@ -1,6 +1,7 @@
 """`SAMSFTTrainer` against `SFTTrainer`: what must be the same, what must differ, and what is refused."""
 
 import logging
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -167,20 +168,43 @@ def test_each_micro_batch_runs_once_a_pass(rho, passes, new_trainer):
     assert trainer.gradient_evaluations == passes * 3
 
 
-def test_processes_wait_for_each_other_once_a_pass(new_trainer):
-    def deferrals(**options):
-        trainer = new_trainer(
-            sam_rho=0.1, per_device_train_batch_size=2, gradient_accumulation_steps=4, max_steps=1, **options
-        )
-        models = []
-        no_sync = trainer.accelerator.no_sync
-        trainer.accelerator.no_sync = lambda model: models.append(model) or no_sync(model)
-        trainer.train()
-        assert all(model is trainer.model_wrapped for model in models)
-        return len(models)
+def waits(trainer):
+    """Of each forward of a run, whether the processes would wait for each other after it."""
+    waiting, deferred, no_sync = [], [], trainer.accelerator.no_sync
 
-    assert deferrals() == 2 * 3
-    assert deferrals(accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": True}}) == 0
+    @contextmanager
+    def watched(model):
+        assert model is trainer.model_wrapped
+        deferred.append(True)
+        with no_sync(model):
+            yield
+        deferred.pop()
+
+    trainer.accelerator.no_sync = watched
+    count_forwards(trainer, lambda count: waiting.append(not deferred))
+    trainer.train()
+    return waiting
+
+
+def test_processes_wait_for_each_other_once_a_pass(new_trainer):
+    def waits_of(each=False, **options):
+        if each:
+            options["accelerator_config"] = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+        return waits(
+            new_trainer(
+                **{"sam_rho": 0.1, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "max_steps": 1}
+                | options
+            )
+        )
+
+    one_pass = [False, False, False, True]
+    assert waits_of() == 2 * one_pass
+    assert waits_of(sam_ascent_batches=2) == [False, True, *one_pass]
+    assert waits_of(sam_scope="local") == 4 * [False] + one_pass
+    assert waits_of(sam_direction="random") == one_pass
+    assert waits_of(sam_rho=0.0) == one_pass
+    assert waits_of(each=True) == 8 * [True]
+    assert waits_of(each=True, sam_scope="local") == 4 * [False] + 4 * [True]
 
 
 class LossRecorder(SAMSFTTrainer):
@@ -218,7 +242,11 @@ def test_what_is_logged_is_the_first_pass(new_trainer):
     sam = new_trainer(sam_rho=2.0, **options)
     sam.train()
     first_plain, first_sam = losses(plain)[0], losses(sam)[0]
-    assert first_sam.pop("grad_norm") != first_plain.pop("grad_norm")  # it is the gradient that the step uses
+    grad_norm = first_plain.pop("grad_norm")
+    assert first_sam.pop("sam/grad_norm") == pytest.approx(grad_norm, rel=1e-6)
+    assert first_sam.pop("grad_norm") < 0.9 * grad_norm  # it is the gradient that the step uses
+    for name in ("sam/realised_rho", "sam/cosine"):
+        assert first_sam.pop(name) == pytest.approx(1.0, abs=1e-5)
     assert first_sam == first_plain
     assert {"loss", "entropy", "mean_token_accuracy", "num_tokens"} <= first_sam.keys()
     assert [entry["num_tokens"] for entry in losses(sam)] == [entry["num_tokens"] for entry in losses(plain)]
@@ -271,8 +299,7 @@ def test_a_gradient_that_is_not_finite_makes_a_plain_step(bad, new_trainer, weig
         trainer.model.model.norm.weight.register_hook(lambda gradient: gradient * poison)
         forwards = count_forwards(trainer)
         trainer.train()
-        assert forwards.count == 2
-        assert trainer.gradient_evaluations == 1
+        assert forwards.count == 2 * (1 + (rho > 0))  # the second pass is the first one again
         return weights_of(trainer.model)
 
     plain, sam = step(0.0), step(0.5)
