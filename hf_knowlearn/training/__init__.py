@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_knowlearn.training.config import SAMConfig, SAMOptions
     from hf_knowlearn.training.mixin import SAMMixin
+    from hf_knowlearn.training.one_pass import MSAM, LoRABalancedness
     from hf_knowlearn.training.sam import uphill
     from hf_knowlearn.training.trainer import SAMSFTTrainer
 
-__all__ = ["SAMConfig", "SAMMixin", "SAMOptions", "SAMSFTTrainer", "uphill"]
+__all__ = ["MSAM", "LoRABalancedness", "SAMConfig", "SAMMixin", "SAMOptions", "SAMSFTTrainer", "uphill"]
 
 _FILE = {
+    "LoRABalancedness": "one_pass",
+    "MSAM": "one_pass",
     "SAMConfig": "config",
     "SAMMixin": "mixin",
     "SAMOptions": "config",

@@ -17,6 +17,7 @@ from torch import nn
 from transformers import Trainer
 from transformers.integrations.fsdp import is_fsdp_managed_module
 
+from hf_knowlearn.training.one_pass import MSAM
 from hf_knowlearn.training.refusals import bring_adapter_back_to_fp32, refuse_other_args, refuse_what_sam_cannot_do
 from hf_knowlearn.training.replay import GradientEvaluations, MicroBatch, RandomState
 from hf_knowlearn.training.sam import Climb, uphill
@@ -63,7 +64,8 @@ class SAMMixin(Trainer):
             self._window, self._window_of = [], self.state
         is_last = self.accelerator.gradient_state.sync_gradients
         if not self._climbs():
-            loss = super().training_step(model, inputs, num_items_in_batch)
+            with self._restoring_after_an_error():
+                loss = super().training_step(model, inputs, num_items_in_batch)
             self._passes.count += is_last
             return loss
         self._window.append(MicroBatch(inputs, num_items_in_batch))
@@ -71,6 +73,16 @@ class SAMMixin(Trainer):
             return torch.zeros((), device=self.args.device)  # Trainer adds up what each micro-batch returns
         window, self._window = self._window, []
         return self._climb_and_step(model, window)
+
+    @contextmanager
+    def _restoring_after_an_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            for callback in self.callback_handler.callbacks:
+                if isinstance(callback, MSAM):
+                    callback.restore()
+            raise
 
     def _climbs(self) -> bool:
         """Whether this is a step of SAM."""
