@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -87,28 +88,47 @@ def in_processes(new_model, tokenizer, rows_of_eight, tmp_path):
     rows_of_eight.save_to_disk(tmp_path / "rows")
     (tmp_path / "run.py").write_text(SCRIPT, encoding="utf-8")
 
-    def in_processes(count, runs, result, **environment):
+    def in_processes(launches, runs, result, **environment):
+        """What `runs` leave; each of `launches` is one launcher's words, and they run side by side."""
         settings = {"learning_rate": LEARNING_RATE, "max_steps": STEPS, "sam_rho": RHO}
         runs = {name: settings | options for name, options in runs.items()}
-        # `accelerate launch --cpu --num_processes 2` would start one process.
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"] if count == 2 else []
-        done = subprocess.run(
-            [sys.executable, *launch, str(tmp_path / "run.py"), str(tmp_path), json.dumps(runs)],
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": "1",
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-                "RESULT": result,
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
+        started = [
+            subprocess.Popen(
+                [sys.executable, *words, str(tmp_path / "run.py"), str(tmp_path), json.dumps(runs)],
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": "1",
+                    "PYTHONPATH": str(ROOT),
+                    "RESULT": result,
+                    **environment,
+                },
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for words in launches
+        ]
+        try:
+            said = [process.communicate(timeout=300)[1] for process in started]
+        finally:
+            for process in started:
+                process.kill()
+        assert [process.returncode for process in started] == [0] * len(started), said[0][-4000:]
         return torch.load(tmp_path / f"{result}.pt")
 
     return in_processes
+
+
+ROOT = Path(__file__).parents[2]
+ALONE = [[]]
+# `accelerate launch --cpu --num_processes 2` would start one process.
+TOGETHER = [["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]]
+
+
+def launched(recipe, *words):
+    """`accelerate launch` with one of our configs, in as many processes as a test can have."""
+    config = ROOT / "recipes" / "accelerate" / f"{recipe}.yaml"
+    return ["-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", "2", *words]
 
 
 RUNS = {
@@ -132,8 +152,8 @@ def assert_same(ours, theirs):
 
 
 def test_two_processes_climb_as_one(in_processes, new_model, rows_of_eight):
-    one = in_processes(1, RUNS, "one")
-    two = in_processes(2, {**RUNS, "local": {"sam_scope": "local"}}, "two")
+    one = in_processes(ALONE, RUNS, "one")
+    two = in_processes(TOGETHER, {**RUNS, "local": {"sam_scope": "local"}}, "two")
     local = two.pop("local")
     assert_same(two, one)
     torch.testing.assert_close(local["weights"], each_for_itself(new_model(), rows_of_eight), rtol=0, atol=1e-6)
@@ -180,4 +200,15 @@ def test_fsdp2_climbs_as_ddp(in_processes):
         "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
         "FSDP_TRANSFORMER_CLS_TO_WRAP": "LlamaDecoderLayer",
     }
-    assert_same(in_processes(2, RUNS, "fsdp2", **fsdp2), in_processes(2, RUNS, "ddp"))
+    assert_same(in_processes(TOGETHER, RUNS, "fsdp2", **fsdp2), in_processes(TOGETHER, RUNS, "ddp"))
+
+
+def test_what_the_launch_configs_start_climbs_as_one(in_processes):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    nodes = [launched("two_nodes", "--machine_rank", rank, "--main_process_port", port) for rank in ("0", "1")]
+    runs, on_a_cpu = {"exact": {}}, {"ACCELERATE_USE_CPU": "true"}
+    one = in_processes(ALONE, runs, "one")
+    assert_same(in_processes([launched("ddp")], runs, "ddp", **on_a_cpu), one)
+    assert_same(in_processes(nodes, runs, "nodes", **on_a_cpu), one)
