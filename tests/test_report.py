@@ -228,6 +228,35 @@ def test_the_second_finding_says_what_was_forgotten(before: float | None, after:
     assert said in findings_of(scores(0.1, before), {"taught": scores(0.5, after)})
 
 
+@pytest.mark.parametrize(
+    ("after", "error", "opening"),
+    [
+        (0.3, 0.01, "have become more probable: 0.100 ± 0.010 before, 0.300 ± 0.010 after"),
+        (0.11, 0.01, "are as probable as before, as far as can be told: 0.100 ± 0.010 before, 0.110 ± 0.010 after"),
+        (0.05, 0.01, "have become less probable: 0.100 ± 0.010 before, 0.050 ± 0.010 after"),
+        (0.3, None, "How probable it finds the words that hold the facts: 0.100 before, 0.300 after"),  # one document
+    ],
+)
+def test_without_questions_what_was_learned_is_said_by_knowledge_tokens(
+    after: float, error: float | None, opening: str
+):
+    def weighed(probability: float) -> dict[str, Any]:
+        return {"knowledge_tokens": {"probability": probability, "probability_se": error}}
+
+    counts = report()["counts"] | {"questions": 0}
+    said = findings_of(weighed(0.1), {"taught": weighed(after)}, counts=counts)
+    assert said.startswith("The model was taught 3 documents and asked nothing.")
+    assert opening in said
+    asked = findings_of(weighed(0.1) | scores(0.1), {"taught": weighed(after) | scores(0.5)})
+    assert asked.startswith("The model learned: it answers 50.0 %")
+
+    one = {**report(), "before": weighed(0.1), "arms": {"taught": weighed(after)}, "counts": counts}
+    shown, explained = to_text(one), legend(one)
+    assert "knowledge tokens" in shown
+    assert "0.100" in shown
+    assert "Knowledge tokens: mean probability" in explained
+
+
 def test_why_retention_was_not_asked_is_said():
     why = "Retention was not asked: there were no questions."
     assert f"What it forgot is not known. {why}" in findings_of(scores(0.1), {"a": scores(0.5)}, retention_source=why)

@@ -13,7 +13,7 @@ import yaml
 
 from hf_knowlearn.recall.charts import charts
 from hf_knowlearn.recall.report import Report, best_arm, examples, findings, legend, number_of, percent
-from hf_knowlearn.recall.tables import Table, known, tables
+from hf_knowlearn.recall.tables import Table, by_knowledge_tokens, known, tables
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 # What stands together: a chart is shown above the table of its name.
@@ -72,6 +72,13 @@ def _top(report: Report) -> Html:
 def _tiles(report: Report) -> Html:
     """Before, open book and after side by side, and the honest figure of what was lost."""
     before, arm = report["before"], report["arms"][best_arm(report)]
+    if by_knowledge_tokens(report):
+        tokens = {
+            title: scores.get("knowledge_tokens") or {} for title, scores in (("Before", before), ("After", arm))
+        }
+        caption = "of the words that hold the facts"
+        tiles = [_tile(title, figures, "probability", caption) for title, figures in tokens.items()]
+        return element("dl", *tiles, class_="tiles")
     was = f"before: {percent(before['retention'])}" if known(before.get("retention")) else "of what was not taught"
     tiles = [
         _tile("Before", before, "exact_match", "of the questions"),

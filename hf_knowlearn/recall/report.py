@@ -17,8 +17,19 @@ from typing import Any
 import yaml
 
 from hf_knowlearn import __version__
+from hf_knowlearn.recall.tables import (
+    KNOWLEDGE_TOKENS_NOTE,
+    by_knowledge_tokens,
+    columns,
+    cost_of,
+    difference_rows,
+    duration,
+    headline_rows,
+    knowledge_share,
+    known,
+    size,
+)
 from hf_knowlearn.recall.tables import ROLES as ROLES
-from hf_knowlearn.recall.tables import columns, cost_of, difference_rows, duration, headline_rows, known, size
 from hf_knowlearn.recall.tables import tables as all_tables
 
 Report = dict[str, Any]
@@ -84,6 +95,8 @@ def legend(report: Report) -> str:
     if lines:
         how = "share of questions answered word for word (exact match of the answer's first line)"
         lines.insert(0, f"recall, rehearsed, retention: {how}, ± standard error over {over}.")
+    if by_knowledge_tokens(report):
+        lines.append(KNOWLEDGE_TOKENS_NOTE)
     if report.get("open_book"):
         lines.append("open book: the model before, asked with the document in front of the question; not a limit.")
     if report.get("retention_source"):
@@ -126,6 +139,8 @@ def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> i
 def _learned(report: Report) -> str:
     counts, before, arm = report["counts"], report["before"], report["arms"][best_arm(report)]
     documents = number_of(counts["documents"], "document")
+    if by_knowledge_tokens(report):
+        return f"The model was taught {documents} and asked nothing. {_more_probable(before, arm)}"
     if not known(arm.get("exact_match")):
         return f"The model was taught {documents} and asked nothing: what it learned is not known."
     now = f"{percent(arm['exact_match'])} of {number_of(counts['questions'], 'question')} about the {documents}"
@@ -144,6 +159,17 @@ def _learned(report: Report) -> str:
     if known(book.get("exact_match")):
         said += f" With the document in front of it, the untaught model answers {percent(book['exact_match'])}."
     return said
+
+
+def _more_probable(before: Mapping[str, Any], arm: Mapping[str, Any]) -> str:
+    was, now = (scores.get("knowledge_tokens") or {} for scores in (before, arm))
+    opening = {
+        1: "The words that hold the facts have become more probable",
+        0: "The words that hold the facts are as probable as before, as far as can be told",
+        -1: "The words that hold the facts have become less probable",
+        None: "How probable it finds the words that hold the facts",
+    }[_change(was, now, "probability")]
+    return f"{opening}: {knowledge_share(before)} before, {knowledge_share(arm)} after."
 
 
 def _whose(report: Report) -> Iterator[str]:

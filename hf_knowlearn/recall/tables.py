@@ -23,6 +23,10 @@ DETAILS = {
     "abstention": "abstained",
     "wrong": "wrong",
 }
+KNOWLEDGE_TOKENS_NOTE = (
+    "Knowledge tokens: mean probability that the model gives to the words of the documents that hold their facts,"
+    " where they are told in ways that it is never taught in."
+)
 EDITING = ("reliability", "generalisation", "portability", "locality")
 
 
@@ -56,15 +60,26 @@ def share(scores: Mapping[str, Any], name: str, absent: str = NOT_ASKED) -> str:
 
 def headline_rows(report: Report) -> Rows:
     """The report's table: a header, a row for the model before, one for the open book, and one for each arm."""
-    rows = [["", *COLUMNS.values(), "loss", "steps", "gradient evals", "time"]]
+    tokens = ["knowledge tokens"] if by_knowledge_tokens(report) else []
+    rows = [["", *COLUMNS.values(), *tokens, "loss", "steps", "gradient evals", "time"]]
     for name, scores in states(report):
         # With the document before its eyes the model is asked about the new documents only.
         absent = "" if scores is report.get("open_book") else NOT_ASKED
         shares = (share(scores, column, absent) for column in COLUMNS)
         loss, seconds = _number(scores, "train_loss", ".3f"), _number(scores, "seconds")
         cost = [_number(scores, "steps"), _number(scores, "gradient_evaluations"), f"{seconds} s" if seconds else ""]
-        rows.append([name, *shares, loss, *cost])
+        rows.append([name, *shares, *(knowledge_share(scores) for _ in tokens), loss, *cost])
     return rows
+
+
+def by_knowledge_tokens(report: Report) -> bool:
+    """Whether knowledge tokens are what the run is measured by: no questions were asked, and these were weighed."""
+    return not report["counts"]["questions"] and bool(report["before"].get("knowledge_tokens"))
+
+
+def knowledge_share(scores: Mapping[str, Any]) -> str:
+    """The mean probability of the tokens that carry facts, with its standard error over documents."""
+    return share(scores.get("knowledge_tokens") or {}, "probability", "")
 
 
 def _number(figures: Mapping[str, Any], name: str, form: str = ".0f") -> str:
@@ -112,7 +127,7 @@ def _filled(rows: Iterable[list[str]]) -> Rows:
 _DETAILS_NOTE = (
     "F1: shared words. Abstained: said that it doesn't know; what is neither right nor abstained is wrong. Somewhere"
     " in the answer: an accepted answer stands anywhere in what was said, which means little if much is said."
-    " Knowledge tokens: mean probability that the model gives to the words of the documents that hold their facts."
+    f" {KNOWLEDGE_TOKENS_NOTE}"
 )
 _CHANGES_NOTE = (
     "Learned: wrong before and right after. Kept: right both times. Forgotten: right before and wrong after. Never:"
@@ -135,8 +150,7 @@ def _details(report: Report) -> Iterator[list[str]]:
     for measure, title in DETAILS.items():
         yield [title, *(share(of_state, measure, "") for of_state in scores)]
     yield ["somewhere in the answer (words said)", *map(_somewhere, scores)]
-    tokens = [of_state.get("knowledge_tokens") or {} for of_state in scores]
-    yield ["knowledge tokens", *(share(figures, "probability", "") for figures in tokens)]
+    yield ["knowledge tokens", *map(knowledge_share, scores)]
 
 
 def _somewhere(scores: Mapping[str, Any]) -> str:
