@@ -17,6 +17,7 @@ from typing import TypeAlias, TypeVar
 
 from hf_knowlearn.documents import duplicates as copies
 from hf_knowlearn.documents import rows, tables, texts
+from hf_knowlearn.documents.digests import Digests
 from hf_knowlearn.documents.document import Document, Question, show
 from hf_knowlearn.documents.files import PathLike, files_at, folder_above, hub_name
 from hf_knowlearn.documents.hub import hub_rows, load_split
@@ -166,7 +167,7 @@ def iter_documents(
     Options and paths are checked at once. After the first problem no document comes any more: the rest is still read,
     and then ValueError raised with all that is wrong. So what was made of the documents is void until the last is out.
 
-    In memory are the document at hand and some 250 bytes of each before it (its id, and 16 bytes that stand for its
+    In memory are the document at hand and some 120 bytes of each before it (its id, and digests of the id and of the
     text); of `.json` the whole file, of `.parquet` a page of each column, and with `near_duplicates` all texts and
     some 10 kB of each.
     """
@@ -321,13 +322,13 @@ def _items(
     emptied: Problems | None,
 ) -> Iterator[tuple[Source, int, Item]]:
     """The items of all sources; what is wrong goes to `problems`, so that the rest is still looked at."""
-    taken: dict[str, int] = {}  # id -> where
+    taken = Digests()  # of ids
     places = _Places()
     for source in sources:
         places.enter(source)
         for number, item in _items_of(source, maker_of(source), problems, emptied):
             place = places.of(number)
-            if (before := taken.setdefault(item.id, place)) == place:
+            if (before := taken.first(item.id, place)) == place:
                 yield source, number, item
             else:
                 what = f"the id {show(item.id)} is taken by {places.named(before)}; give each its own"
