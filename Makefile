@@ -10,6 +10,8 @@ TORCH_INDEX ?=
 # path and still refuse.
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -47,8 +49,10 @@ sample: $(READY)  ## make the published sample of views again
 docs: $(READY)  ## make docs/options.md again from the options' help
 	$(BIN)/python tests/options.py
 
-test-slow: $(READY)  ## the slow tests
-	$(BIN)/python -m pytest -m "slow and not gpu and not hub"
+# lm-evaluation-harness (185 MB) comes in only here: one slow test runs it.
+test-slow: $(READY)  ## the slow tests; what they said goes to tests/slow.log
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[harness]"
+	$(BIN)/python -m pytest --no-header -v -m "slow and not gpu and not hub" | tee tests/slow.log
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check
