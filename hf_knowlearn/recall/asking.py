@@ -28,10 +28,10 @@ from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from hf_knowlearn.documents import Document, Question
-from hf_knowlearn.recall.decoding import Decoder, Ends, Job, in_batches
-from hf_knowlearn.recall.prompts import PLAIN, TEMPLATES, Prompt, prompt_for, prompts_for, template_of
+from hf_knowlearn.recall.decoding import Decoder, Ends, Job, Written, in_batches
+from hf_knowlearn.recall.prompts import PLAIN, TEMPLATES, Prompt, end_of_turn, prompt_for, prompts_for, template_of
 from hf_knowlearn.recall.sampling import Noise
-from hf_knowlearn.recall.transcript import Key, Texts, Transcript
+from hf_knowlearn.recall.transcript import Key, Reply, Transcript
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -92,11 +92,13 @@ class Asking:
 
 @dataclass(frozen=True)
 class Answers:
-    """What was said to one question: for each prompt a greedy answer, and its samples by their numbers."""
+    """What was said to one question: for each prompt a greedy answer, its samples by their numbers, and how the greedy
+    answer ended: with its "line", its "turn" (the chat template's end of one), its "text", or "cut" by us."""
 
     question_id: str
     greedy: tuple[str, ...]
     sampled: tuple[tuple[str, ...], ...] = ()
+    ended: tuple[str, ...] = ()
 
 
 def ask(
@@ -122,10 +124,10 @@ def ask(
     prompts = prompts_for(tokenizer, questions)
     refuse_long(model, prompts, max_new_tokens)
     jobs = [Job(prompt.ids, prompt.family) for prompt in prompts]
-    found: dict[int, Texts] = {}
+    found: dict[int, Reply] = {}
     _work(model, tokenizer, jobs, Asking(batch_size=batch_size, max_new_tokens=max_new_tokens), progress, found.update)
     by_place = dict(gather_object(list(found.items())))
-    return [by_place[i][0] for i in range(len(questions))]
+    return [by_place[i].texts[0] for i in range(len(questions))]
 
 
 def ask_many(
@@ -170,10 +172,10 @@ def ask_many(
     if left:
         draws = [_draws(asking, key) for key, _ in left]
         jobs = [Job(prompt.ids, prompt.family, of_it) for (_, prompt), of_it in zip(left, draws, strict=True)]
-        found: dict[Key, Texts] = {}
+        found: dict[Key, Reply] = {}
 
-        def keep(answers: dict[int, Texts]) -> None:
-            new = {left[i][0]: texts for i, texts in answers.items()}
+        def keep(answers: dict[int, Reply]) -> None:
+            new = {left[i][0]: reply for i, reply in answers.items()}
             found.update(new)
             if transcript:
                 transcript.append(new)
@@ -187,7 +189,12 @@ def ask_many(
     state.wait_for_everyone()
     each = [[there[key] for key in keys[i : i + asking.prompts]] for i in range(0, len(keys), asking.prompts)]
     return [
-        Answers(question.id, tuple(texts[0] for texts in of_it), tuple(tuple(texts[1:]) for texts in of_it))
+        Answers(
+            question.id,
+            tuple(reply.texts[0] for reply in of_it),
+            tuple(tuple(reply.texts[1:]) for reply in of_it),
+            tuple(reply.ended for reply in of_it),
+        )
         for question, of_it in zip(questions, each, strict=True)
     ]
 
@@ -263,16 +270,20 @@ def _work(
     jobs: Sequence[Job],
     asking: Asking,
     progress: str | None,
-    keep: Callable[[dict[int, Texts]], None],
+    keep: Callable[[dict[int, Reply]], None],
 ) -> None:
-    """Answer this rank's share of the jobs, handing the texts of each batch to `keep` by the jobs' places."""
+    """Answer this rank's share of the jobs, handing the replies of each batch to `keep` by the jobs' places."""
     if not jobs:
         return
     refuse_model(model)
+    turn = turn_ends(tokenizer, asking.template)
+    ends = ends_of(model, tokenizer)
+    if turn is not None:
+        ends.text[turn] = True
     decoder = Decoder(
         model,
         pad_id(tokenizer),
-        ends_of(model, tokenizer),
+        ends,
         asking.max_new_tokens,
         asking.temperature,
         asking.top_k,
@@ -289,14 +300,32 @@ def _work(
     def work(batch: list[int], batch_size: int) -> None:
         decoder.read_beginnings({families[i]: jobs[i].ids for i in batch}, batch_size)
         said = decoder.decode([jobs[i] for i in batch], batch_size)
-        keep({i: _texts(tokenizer, of_it) for i, of_it in zip(batch, said, strict=True)})
+        keep(
+            {
+                i: Reply(_texts(tokenizer, [one.tokens for one in of_it]), _ended(of_it[0], ends, turn))
+                for i, of_it in zip(batch, said, strict=True)
+            }
+        )
         bar.update(len(batch))
 
     with bar, torch.no_grad(), in_eval_mode(model):
         in_batches(mine, size, [family in decoder.shared for family in families], work, logger)
 
 
-def _texts(tokenizer: "PreTrainedTokenizerBase", said: Sequence[Sequence[int]]) -> Texts:
+def turn_ends(tokenizer: "PreTrainedTokenizerBase", template: str) -> int | None:
+    """The token that ends a turn where questions are asked in the tokenizer's chat template; else None."""
+    return None if template_of(tokenizer, template) == PLAIN else end_of_turn(tokenizer)
+
+
+def _ended(written: Written, ends: Ends, turn: int | None) -> str:
+    if written.end is None:
+        return "cut"
+    if written.end == turn:
+        return "turn"
+    return "text" if ends.text[written.end] else "line"
+
+
+def _texts(tokenizer: "PreTrainedTokenizerBase", said: Sequence[Sequence[int]]) -> list[str]:
     different = list(dict.fromkeys(map(tuple, said)))
     texts = tokenizer.batch_decode([list(tokens) for tokens in different], skip_special_tokens=True)
     by_tokens = dict(zip(different, texts, strict=True))

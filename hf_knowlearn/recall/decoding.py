@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +40,13 @@ class Job:
     ids: Ids
     family: Family
     draws: tuple[Noise | None, ...] = (None,)
+
+
+class Written(NamedTuple):
+    """An answer: its tokens without the one that ended the text, and the token that ended it; None if it was cut."""
+
+    tokens: list[int]
+    end: int | None
 
 
 class Ends:
@@ -190,13 +197,13 @@ class Decoder:
         }
         self.shared = {family: length for family, length in agreed.items() if length >= WORTH_SHARING}
 
-    def decode(self, jobs: Sequence[Job], batch_size: int) -> list[list[list[int]]]:
-        """The tokens of each answer to each job, without what ended the text. At most `batch_size` rows at a time."""
+    def decode(self, jobs: Sequence[Job], batch_size: int) -> list[list[Written]]:
+        """The answers to each job. At most `batch_size` rows at a time."""
         assert self.ends is not None
         logits, mask, cache = self.prefill([job.ids for job in jobs], [job.family for job in jobs])
         draws = [draw for job in jobs for draw in job.draws]
         counts = [len(job.draws) for job in jobs]
-        said: list[list[int]] = [[] for _ in draws]
+        said = [Written([], None) for _ in draws]
         number = len(jobs)
         root = Branch(
             cache=cache,
@@ -221,7 +228,7 @@ class Decoder:
         branch: Branch,
         logits: torch.Tensor,
         draws: Sequence[Noise | None],
-        said: list[list[int]],
+        said: list[Written],
         batch_size: int,
     ) -> list[Branch]:
         """Choose every answer's next token; write down those that end with it; return the branches of the others.
@@ -236,9 +243,11 @@ class Decoder:
         parents, tokens = np.divmod(pairs, logits.shape[-1])
         words = np.concatenate([branch.said[parents], tokens[:, None]], axis=1)
         spoke = branch.spoke[parents] | self.ends.speaks[tokens]
-        over = self.ends.text[tokens] | (spoke & self.ends.line[tokens]) | (words.shape[1] >= self.max_new_tokens)
+        ended = self.ends.text[tokens] | (spoke & self.ends.line[tokens])
+        over = ended | (words.shape[1] >= self.max_new_tokens)
         for answer, row in zip(branch.answers[over[rows]], rows[over[rows]], strict=True):
-            said[answer] = words[row, : -1 if self.ends.text[tokens[row]] else None].tolist()
+            written = words[row, : -1 if self.ends.text[tokens[row]] else None].tolist()
+            said[answer] = Written(written, int(tokens[row]) if ended[row] else None)
         going = np.flatnonzero(~over)
         found = []
         for start in range(0, len(going), batch_size):

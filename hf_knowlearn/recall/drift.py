@@ -192,7 +192,7 @@ def sample_texts(
         said: dict[int, str] = {}
 
         def work(batch: list[int], jobs: list[Job] = jobs, said: dict[int, str] = said) -> None:
-            answers = [tokens for (tokens,) in decoder.decode([jobs[i] for i in batch], batch_size)]
+            answers = [one.tokens for (one,) in decoder.decode([jobs[i] for i in batch], batch_size)]
             said.update(zip(batch, tokenizer.batch_decode(answers, skip_special_tokens=True), strict=True))
 
         in_shares(model, [1] * number, batch_size, work, progress)

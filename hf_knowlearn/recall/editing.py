@@ -157,7 +157,7 @@ def continuations(
     def work(batch: list[int], batch_size: int) -> list[str]:
         decoder.read_beginnings({families[i]: jobs[i].ids for i in batch}, batch_size)
         said = decoder.decode([jobs[i] for i in batch], batch_size)
-        return tokenizer.batch_decode([tokens for (tokens,) in said], skip_special_tokens=True)
+        return tokenizer.batch_decode([one.tokens for (one,) in said], skip_special_tokens=True)
 
     return in_shares(model, order, [family in decoder.shared for family in families], work, asking, progress)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Document, Question
-from hf_knowlearn.knowledge_recall import KnowledgeRecall, exact_match, first_line
-from hf_knowlearn.recall.asking import Answers, Asking, ask_many
+from hf_knowlearn.knowledge_recall import KnowledgeRecall, exact_match, first_line, score
+from hf_knowlearn.recall.asking import Answers, Asking, ask_many, turn_ends
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -28,17 +28,20 @@ class Evaluation:
         answers: for each question of a role what was said, in their order.
         seconds: how long asking took.
         language: how answers are normalised, see `knowledge_recall.scoring.normalize`.
+        in_turns: whether they were asked in a chat template that ends turns.
     """
 
     asked: Mapping[str, Sequence[Question]]
     answers: Mapping[str, Sequence[Answers]]
     seconds: float
     language: str = "en"
+    in_turns: bool = False
 
     def scores(self) -> dict[str, dict[str, Any]]:
-        """The figures of `knowledge_recall`, by role."""
+        """The figures of `knowledge_recall`, and how answers ended, by role."""
         return {
-            role: figures_of(questions, self.answers[role], self.language) for role, questions in self.asked.items()
+            role: figures_of(questions, self.answers[role], self.language, self.in_turns)
+            for role, questions in self.asked.items()
         }
 
     def greedy(self, role: str) -> list[str]:
@@ -73,6 +76,7 @@ class Evaluation:
                 "said": said.greedy[0],
                 "right": right,
                 **({"sampled": said.sampled[0]} if said.sampled[0] else {}),
+                **({"ended": said.ended[0]} if said.ended else {}),
             }
             for role, questions in self.asked.items()
             for question, said, right in zip(questions, self.answers[role], self.right(role), strict=True)
@@ -118,13 +122,18 @@ def evaluate(
         )
         for role, questions in sets.items()
     }
-    return Evaluation(sets, answers, time.monotonic() - start, language)
+    in_turns = turn_ends(tokenizer, asking.template) is not None
+    return Evaluation(sets, answers, time.monotonic() - start, language, in_turns)
 
 
-def figures_of(questions: Sequence[Question], answers: Sequence[Answers], language: str = "en") -> dict[str, Any]:
+def figures_of(
+    questions: Sequence[Question], answers: Sequence[Answers], language: str = "en", in_turns: bool = False
+) -> dict[str, Any]:
     """The metric's figures of one set: by document, by relation and by fact where every question names its own.
 
-    What can't be known, as an error over a single document, is left out.
+    Beside them `stopped`, the share of greedy answers that ended by themselves before they were cut, and, where they
+    were asked for `in_turns`, `end_of_turn`, the share that ended as the chat template ends a turn. What can't be
+    known, as an error over a single document, is left out.
     """
     references = [list(question.answers) for question in questions]
     samples = any(said.sampled[0] for said in answers)
@@ -143,7 +152,20 @@ def figures_of(questions: Sequence[Question], answers: Sequence[Answers], langua
         given.pop("fact_ids", None)
     metric = KnowledgeRecall(keep_in_memory=True)  # no lock file between processes
     figures = metric.compute(predictions=said, references=references, language=language, **given) or {}
-    return _known(figures)
+    return _known(figures | _endings(answers, in_turns, given.get("documents")))
+
+
+def _endings(answers: Sequence[Answers], in_turns: bool, documents: Sequence[str] | None) -> dict[str, float]:
+    how = [said.ended[0] if said.ended else "" for said in answers]
+    if "" in how:  # they are of a transcript that doesn't say
+        return {}
+    good = {"stopped": {"line", "turn", "text"}, **({"end_of_turn": {"turn"}} if in_turns else {})}
+    figures: dict[str, float] = {}
+    for name, endings in good.items():
+        # A share of questions like any other, so its error is the metric's.
+        yes = score([str(one in endings) for one in how], [["True"]] * len(how), documents=documents)
+        figures |= {name: yes["exact_match"], f"{name}_se": yes["exact_match_se"]}
+    return figures
 
 
 def _changed(sets: Mapping[str, Any], role: str, value: Sequence[Any]) -> dict[str, Any]:

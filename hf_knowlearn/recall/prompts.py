@@ -60,6 +60,15 @@ def template_of(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:
     return (CHAT if has_one else PLAIN) if template == AUTO else template
 
 
+def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
+    """The special token that the chat template puts behind what the assistant says; None where it puts none there."""
+    said = "An answer."
+    turns = [{"role": "user", "content": "A question."}, {"role": "assistant", "content": said}]
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    behind = tokenizer(text.rpartition(said)[2].lstrip(), add_special_tokens=False)["input_ids"]
+    return behind[0] if behind and behind[0] in tokenizer.added_tokens_decoder else None
+
+
 def prompts_for(
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],

@@ -22,6 +22,8 @@ DETAILS = {
     "sample_accuracy": "right samples",
     "abstention": "abstained",
     "wrong": "wrong",
+    "stopped": "stopped by itself",
+    "end_of_turn": "ended as its template does",
 }
 KNOWLEDGE_TOKENS_NOTE = (
     "Knowledge tokens: mean probability that the model gives to the words of the documents that hold their facts,"
@@ -125,7 +127,9 @@ def _filled(rows: Iterable[list[str]]) -> Rows:
 
 
 _DETAILS_NOTE = (
-    "F1: shared words. Abstained: said that it doesn't know; what is neither right nor abstained is wrong. Somewhere"
+    "F1: shared words. Abstained: said that it doesn't know; what is neither right nor abstained is wrong. Stopped by"
+    " itself: the answer ended, with its line or its text, before it was cut. Ended as its template does: with the"
+    " token that the chat template puts at the end of a turn. Somewhere"
     " in the answer: an accepted answer stands anywhere in what was said, which means little if much is said."
     f" {KNOWLEDGE_TOKENS_NOTE}"
 )

@@ -7,13 +7,19 @@ answered, so that it is never half a file.
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 Key = tuple[str, int]  # question id, prompt number
-Texts = list[str]  # the greedy answer, then the sampled ones
+
+
+class Reply(NamedTuple):
+    """What was said to one prompt: the greedy answer and the sampled ones, and how the greedy one ended."""
+
+    texts: list[str]
+    ended: str
 
 
 class Transcript:
@@ -30,7 +36,7 @@ class Transcript:
     def __init__(self, path: Path, header: Mapping[str, Any], rank: int = 0) -> None:
         self.path, self.rank = path, rank
         self.header: dict[str, Any] = json.loads(json.dumps(header))
-        self.there: dict[Key, Texts] = {}
+        self.there: dict[Key, Reply] = {}
         for file in (path, *self.parts()):
             if file.exists():
                 self.there.update(_read(file, self.header)[0])
@@ -56,30 +62,31 @@ class Transcript:
         assert self.part is not None
         self.part.close()
 
-    def append(self, answers: Mapping[Key, Texts]) -> None:
+    def append(self, answers: Mapping[Key, Reply]) -> None:
         """Write answers down, so that they are there whatever happens next."""
-        self._write(_line(key, texts) for key, texts in answers.items())
+        self._write(_line(key, reply) for key, reply in answers.items())
 
     def _write(self, lines: Iterable[Mapping[str, Any]]) -> None:
         assert self.part is not None
         self.part.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         self.part.flush()
 
-    def finish(self, answers: Mapping[Key, Texts]) -> None:
+    def finish(self, answers: Mapping[Key, Reply]) -> None:
         """Write the file whole, and delete its parts; by one process, when all are done."""
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.draft")
-        lines = [self.header, *(_line(key, texts) for key, texts in answers.items())]
+        lines = [self.header, *(_line(key, reply) for key, reply in answers.items())]
         draft.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
         os.replace(draft, self.path)
         for part in self.parts():
             part.unlink()
 
 
-def _line(key: Key, texts: Sequence[str]) -> dict[str, Any]:
-    return {"id": key[0], "prompt": key[1], "greedy": texts[0], "sampled": list(texts[1:])}
+def _line(key: Key, reply: Reply) -> dict[str, Any]:
+    greedy, *sampled = reply.texts
+    return {"id": key[0], "prompt": key[1], "greedy": greedy, "sampled": sampled, "ended": reply.ended}
 
 
-def _read(file: Path, header: Mapping[str, Any]) -> tuple[dict[Key, Texts], int]:
+def _read(file: Path, header: Mapping[str, Any]) -> tuple[dict[Key, Reply], int]:
     """The answers in a file, and the bytes of its whole lines: the last one may have been torn by a crash."""
     content = file.read_bytes()
     whole = content.rfind(b"\n") + 1
@@ -88,7 +95,10 @@ def _read(file: Path, header: Mapping[str, Any]) -> tuple[dict[Key, Texts], int]
         return {}, 0
     try:
         theirs, *rows = [json.loads(line) for line in lines]
-        answers = {(row["id"], row["prompt"]): [row["greedy"], *row["sampled"]] for row in rows}
+        # A file of an earlier version doesn't say how its answers ended.
+        answers = {
+            (row["id"], row["prompt"]): Reply([row["greedy"], *row["sampled"]], row.get("ended", "")) for row in rows
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{str(file)!r} is no transcript of answers ({error!r}): choose another file.") from None
     if theirs != header:

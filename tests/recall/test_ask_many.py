@@ -41,11 +41,14 @@ def plainly(model: Any, tokenizer: Any, questions: list[Question], asking: Askin
                 continue
             noises = [Noise(asking.seed, question.id, prompt.number, sample) for sample in range(asking.samples)]
             of_it.append([one(model, tokenizer, prompt.ids, noise, asking, ends) for noise in (None, *noises)])
-        found.append(Answers(question.id, tuple(t[0] for t in of_it), tuple(tuple(t[1:]) for t in of_it)))
+        texts = [[text for text, _ in of_one] for of_one in of_it]
+        ended = tuple(of_one[0][1] for of_one in of_it)
+        found.append(Answers(question.id, tuple(t[0] for t in texts), tuple(tuple(t[1:]) for t in texts), ended))
     return found
 
 
-def one(model: Any, tokenizer: Any, prompt: Any, noise: Noise | None, asking: Asking, ends: Ends) -> str:
+def one(model: Any, tokenizer: Any, prompt: Any, noise: Noise | None, asking: Asking, ends: Ends) -> tuple[str, str]:
+    ended = "cut"
     ids = list(prompt)
     for step in range(asking.max_new_tokens):
         logits = model(torch.tensor([ids]), use_cache=False).logits[0, -1]
@@ -62,8 +65,9 @@ def one(model: Any, tokenizer: Any, prompt: Any, noise: Noise | None, asking: As
             ids.append(token)
         said = ids[len(prompt) :]
         if ends.text[ids[-1]] or (ends.speaks[said].any() and ends.line[ids[-1]]):
+            ended = "text" if ends.text[ids[-1]] else "line"
             break
-    return tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True)
+    return tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True), ended
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,7 @@ def expected(model: Any, tokenizer: Any, asked: list[Question]) -> list[Answers]
     texts = [text for a in answers for samples in a.sampled for text in samples]
     assert len(set(texts)) > len(texts) / 2  # they differ
     assert any(text.endswith("\n") for text in texts)
+    assert len({how for a in answers for how in a.ended}) > 1
     return answers
 
 
@@ -293,6 +298,7 @@ def test_answers_stand_in_the_file_under_what_they_depend_on(
     assert [(line["id"], line["prompt"]) for line in lines] == [(q.id, n) for q in asked[:8] for n in (0, 1)]
     assert [line["greedy"] for line in lines[::2]] == [a.greedy[0] for a in expected]
     assert [tuple(line["sampled"]) for line in lines[1::2]] == [a.sampled[1] for a in expected]
+    assert [line["ended"] for line in lines[::2]] == [a.ended[0] for a in expected]
     assert [path.name for path in file.parent.iterdir()] == ["answers.jsonl"]
 
 
