@@ -69,6 +69,20 @@ def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
     return behind[0] if behind and behind[0] in tokenizer.added_tokens_decoder else None
 
 
+def trained_as(tokenizer: "PreTrainedTokenizerBase", template: str, asked: str, said: str) -> tuple[str, str]:
+    """A question and its answer as `prompt` and `completion` of a training row: in the tokens in which it is asked.
+
+    In the chat template the answer ends as a turn does, and the beginning token is left out where the tokenizer writes
+    it by itself.
+    """
+    if template_of(tokenizer, template) == PLAIN:
+        return prompt_for(asked), f" {said}"
+    prompt, end = _chat(tokenizer, [("user", asked)]), end_of_turn(tokenizer)
+    if tokenizer.bos_token is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]:
+        prompt = prompt.removeprefix(tokenizer.bos_token)
+    return prompt, said if end is None else said + tokenizer.convert_ids_to_tokens(end)
+
+
 def prompts_for(
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],
@@ -128,6 +142,11 @@ def _text(
     turns.append(("user", question.text))
     # In the first turn, not in one of the system's, which some templates refuse.
     turns[0] = ("user", "\n\n".join([*before, turns[0][1]]))
+    return _chat(tokenizer, turns)
+
+
+def _chat(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]]) -> str:
+    """The turns in the words of the chat template, up to where the assistant is to speak."""
     messages = [{"role": role, "content": content} for role, content in turns]
     # Templates of models that think aloud read `enable_thinking`; a thought is no answer. Others ignore it.
     text: str = tokenizer.apply_chat_template(
