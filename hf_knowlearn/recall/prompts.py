@@ -63,8 +63,7 @@ def template_of(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:
 def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
     """The special token that the chat template puts behind what the assistant says; None where it puts none there."""
     said = "An answer."
-    turns = [{"role": "user", "content": "A question."}, {"role": "assistant", "content": said}]
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    text = _chat(tokenizer, [("user", "A question."), ("assistant", said)], speaks=False)
     behind = tokenizer(text.rpartition(said)[2].lstrip(), add_special_tokens=False)["input_ids"]
     return behind[0] if behind and behind[0] in tokenizer.added_tokens_decoder else None
 
@@ -78,9 +77,12 @@ def trained_as(tokenizer: "PreTrainedTokenizerBase", template: str, asked: str, 
     if template_of(tokenizer, template) == PLAIN:
         return prompt_for(asked), f" {said}"
     prompt, end = _chat(tokenizer, [("user", asked)]), end_of_turn(tokenizer)
+    whole = _chat(tokenizer, [("user", asked), ("assistant", said)], speaks=False)
+    # What the template puts between the two, such as a space.
+    between = whole[len(prompt) : whole.rindex(said)] if whole.startswith(prompt) else ""
     if tokenizer.bos_token is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]:
         prompt = prompt.removeprefix(tokenizer.bos_token)
-    return prompt, said if end is None else said + tokenizer.convert_ids_to_tokens(end)
+    return prompt, between + said + ("" if end is None else tokenizer.convert_ids_to_tokens(end))
 
 
 def prompts_for(
@@ -145,12 +147,12 @@ def _text(
     return _chat(tokenizer, turns)
 
 
-def _chat(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]]) -> str:
-    """The turns in the words of the chat template, up to where the assistant is to speak."""
+def _chat(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]], speaks: bool = True) -> str:
+    """The turns in the words of the chat template; if the assistant `speaks`, up to where it is to begin."""
     messages = [{"role": role, "content": content} for role, content in turns]
     # Templates of models that think aloud read `enable_thinking`; a thought is no answer. Others ignore it.
     text: str = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        messages, tokenize=False, add_generation_prompt=speaks, enable_thinking=False
     )
     return text
 

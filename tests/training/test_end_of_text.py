@@ -144,6 +144,18 @@ def test_a_question_is_trained_in_the_very_tokens_it_is_asked_in(
     assert trained(tokenizer, batch, 0).strip() == f"Mara Venn{ends}"
 
 
+def test_what_a_template_puts_before_an_answer_is_trained_with_it(
+    tokenizer_of: Callable[[str], PreTrainedTokenizerFast],
+):
+    tokenizer = tokenizer_of("qwen")
+    tokenizer.chat_template = MARKED.replace("{% generation %}", "{% generation %} ").replace("{{ '\n' }}", "")
+    asked = "<|im_start|>user\nWho?<|im_end|><|im_start|>assistant\n"
+    assert trained_as(tokenizer, "chat", "Who?", "Mara") == (asked, " Mara<|im_end|>")
+    # One that begins a turn otherwise than it writes a whole one, as those of models that think aloud may.
+    tokenizer.chat_template = tokenizer.chat_template.replace("<|im_start|>assistant\n{% endif", "> {% endif")
+    assert trained_as(tokenizer, "chat", "Who?", "Mara") == ("<|im_start|>user\nWho?<|im_end|>> ", "Mara<|im_end|>")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_in_packed_rows_every_text_keeps_its_end(family: str, batches: Any):
     rows = [{"text": text} for text in (LONG, SHORT, SENTENCES[2])]
