@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PLAIN, CHAT, AUTO = "plain", "chat", "auto"
 TEMPLATES = (PLAIN, CHAT, AUTO)
+# Some templates, as Llama 3.2's, tell the day. A prompt must be tomorrow what it is today, so it is always this one.
+SAME_DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,11 @@ def _chat(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]]
     messages = [{"role": role, "content": content} for role, content in turns]
     # Templates of models that think aloud read `enable_thinking`; a thought is no answer. Others ignore it.
     text: str = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=speaks, enable_thinking=False
+        messages,
+        chat_template=SAME_DAY + tokenizer.get_chat_template(),
+        tokenize=False,
+        add_generation_prompt=speaks,
+        enable_thinking=False,
     )
     return text
 

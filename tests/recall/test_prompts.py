@@ -141,6 +141,12 @@ def test_a_chat_goes_through_the_template_turn_by_turn_without_a_second_beginnin
     assert chatty.bos_token_id not in prompt.ids
 
 
+def test_a_template_that_tells_the_day_tells_the_same_every_day(chatty: Any, asked: list[Question]):
+    chatty.chat_template = "Today is {{ strftime_now('%d %b %Y') }}. " + CHAT
+    (prompt,) = prompts_for(chatty, asked[:1], template="chat")
+    assert prompt.text.startswith("Today is 26 Jul 2024. ")
+
+
 def test_auto_is_chat_where_there_is_a_template_and_chat_is_refused_where_there_is_none(
     tokenizer: Any, chatty: Any, asked: list[Question]
 ):
