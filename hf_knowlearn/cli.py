@@ -140,7 +140,7 @@ def teach_command(arguments: Sequence[str]) -> int:
 
         from hf_knowlearn.recipe import TeachArguments
 
-        epilog = "Beside these, every option of TRL's ModelConfig and of SAMConfig (TRL's SFTConfig and sam_*)."
+        epilog = "Beside these, every option of TRL's ModelConfig and of SAMConfig (TRL's SFTConfig and SAM's)."
         HfArgumentParser(TeachArguments, prog="knowlearn teach", usage=TEACH_EXAMPLE, epilog=epilog).print_help()
         return 0
     return main(arguments)

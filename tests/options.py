@@ -17,10 +17,9 @@ option of TRL's `ModelConfig` and `SFTConfig` counts, under its own name. This p
 def page() -> str:
     """The page as the code has it now."""
     from hf_knowlearn.recipe import TeachArguments
-    from hf_knowlearn.training import SAMConfig
+    from hf_knowlearn.training import SAMOptions
 
-    own = [option for option in fields(SAMConfig) if option.name.startswith("sam_")]
-    tables = {"What is taught and asked": fields(TeachArguments), "SAM": own}
+    tables = {"What is taught and asked": fields(TeachArguments), "SAM": fields(SAMOptions)}
     lines = [HEAD]
     for title, options in tables.items():
         lines += [f"## {title}", "", "| option | default | |", "| --- | --- | --- |"]

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.recipe import _precision, describe_precision, parse, read_recipe
+from hf_knowlearn.training import SAMOptions
 
 # world.yaml is what recipes name, and accelerate/ is how they are launched; neither is a recipe itself. models/ has
 # tests of its own.
@@ -213,6 +216,23 @@ def test_a_value_that_cannot_be_is_refused_by_its_option(recipe: Callable[..., P
 def test_a_command_line_that_cannot_be_is_refused(words: list[str], says: str):
     with pytest.raises(ValueError, match=re.escape(says)):
         parse([*NEEDED, *words])
+
+
+def test_every_option_of_sam_is_an_option_of_a_recipe(recipe: Callable[..., Path]):
+    text = (
+        "sam_rho: 5e-2\nsam_adaptive: true\nsam_eta: 0\nsam_ascent_batches: 1\nsam_interval: 2\nsam_start: 0.7\n"
+        "sam_scope: local\nsam_direction: gradient\nsam_bf16_weights: true\nmsam_rho: 0\nnbar_alpha: 0\n"
+    )
+    run = parse(["--config", str(recipe(text)), *NEEDED, "--gradient_accumulation_steps", "2"])
+    written = {line.partition(":")[0] for line in text.splitlines()}
+    assert written == {option.name for option in fields(SAMOptions)}
+    assert {name: value for name, value in vars(run.training).items() if name in written} == yaml.safe_load(text) | {
+        "sam_rho": 0.05
+    }
+    one_pass = parse([*NEEDED, "--msam_rho", "0.1"]).training
+    assert (one_pass.sam_rho, one_pass.msam_rho) == (0, 0.1)
+    with pytest.raises(ValueError, match=r"sam_scope: invalid choice: 'both' \(choose from 'global', 'local'\)"):
+        parse([*NEEDED, "--sam_scope", "both"])
 
 
 # How a value is read

@@ -81,10 +81,28 @@ class SAMOptions:
         },
     )
 
+    msam_rho: float = field(
+        default=0.0,
+        metadata={
+            "help": "Take each gradient so far along the optimizer's momentum (MSAM, arXiv 2401.12033); it costs one "
+            "pass, and needs an optimizer that keeps a momentum, such as adamw_torch. 0 is off. Not beside sam_rho or "
+            "nbar_alpha."
+        },
+    )
+    nbar_alpha: float = field(
+        default=0.0,
+        metadata={
+            "help": "Before each step scale the factors of LoRA against each other: the one with the larger gradient "
+            "grows by 1 + nbar_alpha * learning rate, the other shrinks as much (nBAR, arXiv 2410.14802: balanced "
+            "factors, not a sharpness step); it costs one pass. 0 is off. Not beside sam_rho or msam_rho."
+        },
+    )
+
     def __post_init__(self) -> None:
         if problems := list(self._problems()):
             raise ValueError("\n".join(problems))
-        self.sam_rho, self.sam_eta, self.sam_start = float(self.sam_rho), float(self.sam_eta), float(self.sam_start)
+        for name in ("sam_rho", "sam_eta", "sam_start", "msam_rho", "nbar_alpha"):
+            setattr(self, name, float(getattr(self, name)))
         beneath: Any = super()
         if hasattr(beneath, "__post_init__"):
             beneath.__post_init__()
@@ -118,7 +136,13 @@ class SAMOptions:
         for name, choices in (("sam_scope", get_args(Scope)), ("sam_direction", get_args(Direction))):
             if written[name] not in choices:
                 yield f"{name}: {written[name]!r} is not one of {', '.join(choices)}. Write one of them."
+        for name in ("msam_rho", "nbar_alpha"):
+            if not _is_length(written[name]):
+                yield f"{name}: {written[name]!r} is not a finite number of 0 or more. Write 0 to train without it."
         yield from self._problems_of_ascent_batches()
+        kinds = {name: written[name] for name in ("sam_rho", "msam_rho", "nbar_alpha") if _is_length(written[name])}
+        if len(on := [f"{name}: {value}" for name, value in kinds.items() if float(value)]) > 1:
+            yield f"{' with '.join(on)}: each takes the place of the others. Leave one of them above 0."
 
     def _problems_of_ascent_batches(self) -> Iterator[str]:
         batches: int = self.sam_ascent_batches

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import Trainer
 from transformers.integrations.fsdp import is_fsdp_managed_module
 
-from hf_knowlearn.training.one_pass import MSAM
+from hf_knowlearn.training.one_pass import MSAM, LoRABalancedness, refuse_without_lora
 from hf_knowlearn.training.refusals import bring_adapter_back_to_fp32, refuse_other_args, refuse_what_sam_cannot_do
 from hf_knowlearn.training.replay import GradientEvaluations, MicroBatch, RandomState
 from hf_knowlearn.training.sam import Climb, uphill
@@ -41,9 +41,14 @@ class SAMMixin(Trainer):
         self._window_of = self.state
         self._sam_log: dict[str, torch.Tensor] = {}  # of the last climb that was measured
         self._sam_has_warned = False
-        if self.args.sam_rho > 0:
+        if self.args.sam_rho > 0 or self.args.msam_rho > 0:
             bring_adapter_back_to_fp32(self)
             refuse_what_sam_cannot_do(self)
+        if self.args.msam_rho > 0:
+            self.add_callback(MSAM(self.args.msam_rho))
+        if self.args.nbar_alpha > 0:
+            refuse_without_lora(self.model)
+            self.add_callback(LoRABalancedness(self.args.nbar_alpha))
 
     @property
     def gradient_evaluations(self) -> float:

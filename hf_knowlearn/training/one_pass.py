@@ -4,11 +4,12 @@ MSAM takes the gradient a little further along the momentum: minus, not plus, as
 sharpness step at all: it scales the factors of LoRA against each other, as SAM would in the long run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_knowlearn.training.sam import global_norm, local, step_up
@@ -17,8 +18,9 @@ from hf_knowlearn.training.sam import global_norm, local, step_up
 class MSAM(TrainerCallback):
     """The gradient of each step is taken at w - rho * m / ||m||, where m is the optimizer's momentum.
 
-    Weights are back for the optimizer's step and all that follows it; after an exception in the step they are if the
-    trainer has `SAMMixin`, elsewhere call `restore`. Nothing of it is saved: a resumed run finds m in the optimizer.
+    Weights are back for the optimizer's step and all that follows it, and at the end of an epoch; after an exception
+    in the step they are if the trainer has `SAMMixin`, elsewhere call `restore`. Nothing of it is saved: a resumed run
+    finds m in the optimizer.
     """
 
     def __init__(self, rho: float) -> None:
@@ -48,8 +50,8 @@ class MSAM(TrainerCallback):
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
         self.restore()
 
-    def on_train_end(self, *_: Any, **__: Any) -> None:
-        self.restore()  # where a run was stopped inside a window
+    def on_epoch_end(self, *_: Any, **__: Any) -> None:
+        self.restore()  # where a run was stopped inside a window, or a stream ends in one
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -83,15 +85,14 @@ class LoRABalancedness(TrainerCallback):
         if not 0 < alpha < float("inf"):
             raise ValueError(f"alpha: {alpha!r} is not a finite number above 0. Leave it out to train without nBAR.")
         self.alpha = alpha
+        self._factors: list[tuple[Tensor, Tensor]] = []
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: Any = None, **_: Any
     ) -> None:
         _refuse_beside_sam(self, args)
-        if not list(_factors(model)):
-            raise ValueError(
-                "LoRABalancedness: the model has no LoRA to balance. Pass a peft_config, or leave it out."
-            )
+        refuse_without_lora(model)
+        self._factors = list(_factors(model))
 
     @torch.no_grad()
     def on_pre_optimizer_step(
@@ -105,14 +106,22 @@ class LoRABalancedness(TrainerCallback):
         **_: Any,
     ) -> None:
         rates = {id(w): group["lr"] for group in optimizer.param_groups for w in group["params"]}
-        for a, b in _factors(model):
-            if a.grad is None or b.grad is None or id(a) not in rates:
-                continue
-            share = self.alpha * rates[id(a)]
-            share = torch.where(global_norm([a.grad]) >= global_norm([b.grad]), share, -share)
-            a_here, b_here = local([a, b])
-            a_here *= 1 + share.to(a_here.device, a_here.dtype)
-            b_here *= 1 - share.to(b_here.device, b_here.dtype)
+        pairs = [(a, b) for a, b in self._factors if a.grad is not None and b.grad is not None and id(a) in rates]
+        if not pairs:
+            return
+        downs, ups = zip(*pairs, strict=True)
+        is_larger = torch.stack(_norms(downs)) >= torch.stack(_norms(ups))
+        signs = torch.where(is_larger, 1.0, -1.0).unbind()
+        shares = torch._foreach_mul(signs, [self.alpha * rates[id(a)] for a in downs])
+        for weights, their_shares in ((downs, shares), (ups, torch._foreach_neg(shares))):
+            factors = torch._foreach_add(their_shares, 1.0)
+            torch._foreach_mul_(local(weights), [f.to(w) for w, f in zip(local(weights), factors, strict=True)])
+
+
+def _norms(weights: Sequence[Tensor]) -> list[Tensor]:
+    """The norm of each gradient, whole if it is cut over processes, on the device of the first."""
+    norms = torch._foreach_norm([w.grad for w in weights if w.grad is not None], 2, torch.float32)
+    return [(n.full_tensor() if isinstance(n, DTensor) else n).to(weights[0].device) for n in norms]
 
 
 def _factors(model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
@@ -125,6 +134,12 @@ def _factors(model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
                 b: Any = up[adapter].weight
                 if a.requires_grad and b.requires_grad:
                     yield a, b
+
+
+def refuse_without_lora(model: nn.Module) -> None:
+    """Raises ValueError if nBAR would have nothing to do."""
+    if not list(_factors(model)):
+        raise ValueError("nBAR: the model has no LoRA to balance. Pass a peft_config, or leave nBAR out.")
 
 
 def _refuse_beside_sam(callback: TrainerCallback, args: Any) -> None:

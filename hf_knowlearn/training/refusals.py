@@ -30,7 +30,7 @@ def refuse_other_args(args: Any) -> None:
 
 
 def refuse_what_sam_cannot_do(trainer: Any) -> None:
-    """Raises ValueError with all that stands in the way of `trainer`'s SAM."""
+    """Raises ValueError with all that stands in the way of `trainer`'s SAM or MSAM."""
     problems = [
         *_of_the_libraries(trainer),
         *_of_the_launch(trainer),
@@ -38,10 +38,12 @@ def refuse_what_sam_cannot_do(trainer: Any) -> None:
         *_of_weights(trainer),
     ]
     if problems:
-        raise ValueError(f"SAM (sam_rho={trainer.args.sam_rho}) can't run like this:\n" + "\n".join(problems))
+        kind = "sam_rho" if trainer.args.sam_rho > 0 else "msam_rho"
+        on = f"{kind.removesuffix('_rho').upper()} ({kind}={getattr(trainer.args, kind)})"
+        raise ValueError(f"{on} can't run like this; {kind}: 0 turns it off.\n" + "\n".join(problems))
 
 
-OFF = "or set sam_rho: 0"
+OFF = "or turn it off"
 
 
 def _of_the_libraries(trainer: Any) -> Iterator[str]:

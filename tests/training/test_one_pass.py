@@ -40,6 +40,15 @@ class AtRest(TrainerCallback):
         self.weights.append(self.weights_of(model))
 
 
+class AtEpochEnd(AtRest):
+    """Where Trainer may evaluate and save."""
+
+    on_step_end = TrainerCallback.on_step_end
+
+    def on_epoch_end(self, args, state, control, model, **_):
+        self.weights.append(self.weights_of(model))
+
+
 def test_msam_takes_the_gradient_against_the_momentum_and_costs_one_pass(new_trainer, weights_of):
     trainer = new_trainer(Watched, callbacks=[MSAM(0.5), rest := AtRest(weights_of)], max_steps=3, **IN_FOUR)
     before = weights_of(trainer.model)
@@ -95,6 +104,21 @@ def test_after_an_error_or_a_stop_msam_leaves_weights_clean(trainer_class, new_t
     assert_same(weights_of(trainer.model), rest.weights[0])
 
 
+def test_msam_is_at_home_where_a_stream_ends_inside_a_window(new_trainer, rows, weights_of):
+    at_end = AtEpochEnd(weights_of)
+    trainer = new_trainer(
+        callbacks=[MSAM(2.0), rest := AtRest(weights_of), at_end],
+        train_dataset=rows.to_iterable_dataset(),  # 20 rows are two windows and a half
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+        max_steps=4,
+    )
+    trainer.train()
+    assert len(at_end.weights) == 2
+    for weights, steps in zip(at_end.weights, (2, 4), strict=True):
+        assert_same(weights, rest.weights[steps - 1])
+
+
 def test_msam_needs_a_momentum_in_floating_point(new_trainer):
     trainer = new_trainer(callbacks=[MSAM(0.1)], optim="adafactor")
     with pytest.raises(
@@ -133,9 +157,9 @@ def test_nbar_is_its_formula(new_model):
         down[name].grad, up[name].grad = torch.ones_like(down[name]), torch.ones_like(up[name]) * (place % 2 * 2)
     before = {name: (down[name].detach().clone(), up[name].detach().clone()) for name in down}
     groups = [{"params": list(down.values()) + list(up.values())}]
-    LoRABalancedness(2.0).on_pre_optimizer_step(
-        None, None, None, model=model, optimizer=torch.optim.SGD(groups, lr=0.01)
-    )
+    nbar = LoRABalancedness(2.0)
+    nbar.on_train_begin(None, None, None, model=model)
+    nbar.on_pre_optimizer_step(None, None, None, optimizer=torch.optim.SGD(groups, lr=0.01))
     assert len(down) == 4
     for place, (name, (a, b)) in enumerate(before.items()):
         share = 0.02 if place % 2 == 0 else -0.02  # the factor with the larger gradient grows
@@ -160,5 +184,27 @@ def test_nbar_brings_the_factors_of_a_run_nearer_to_each_other(new_trainer, new_
 
 
 def test_nbar_without_lora_is_refused(new_trainer):
-    with pytest.raises(ValueError, match="LoRABalancedness: the model has no LoRA to balance"):
+    with pytest.raises(ValueError, match="nBAR: the model has no LoRA to balance"):
         new_trainer(callbacks=[LoRABalancedness(1.0)]).train()
+
+
+# By the options of a recipe
+
+
+@pytest.mark.parametrize(("option", "kind"), [("msam_rho", MSAM), ("nbar_alpha", LoRABalancedness)])
+def test_an_option_is_the_callback(option, kind, new_trainer, new_model, weights_of):
+    by_hand, by_option, plain = (
+        new_trainer(model=lora_model(new_model), **settings)
+        for settings in ({"callbacks": [kind(0.5)]}, {option: "5e-1"}, {})
+    )
+    runs = [(trainer.train(), weights_of(trainer.model))[1] for trainer in (by_hand, by_option, plain)]
+    assert_same(runs[1], runs[0])
+    assert any(not torch.equal(runs[2][name], weight) for name, weight in runs[1].items())
+    assert by_option.gradient_evaluations == 3
+
+
+def test_what_cannot_be_is_refused_when_the_trainer_is_made(new_trainer, new_model):
+    with pytest.raises(ValueError, match="nBAR: the model has no LoRA to balance"):
+        new_trainer(nbar_alpha=1.0)
+    with pytest.raises(ValueError, match=r"(?s)MSAM \(msam_rho=0.1\) can't run like this; msam_rho: 0 .*in bfloat16"):
+        new_trainer(model=new_model(dtype=torch.bfloat16), msam_rho=0.1)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import MISSING, dataclass, fields
+from itertools import combinations
 
 import pytest
 from trl import RewardConfig, SFTConfig, TrlParser
@@ -27,10 +28,9 @@ def test_sam_is_off_and_nothing_else_differs_from_sftconfig():
 
 
 def test_each_option_says_what_it_is():
-    for field in fields(SAMConfig):
-        if field.name.startswith("sam_"):
-            assert len(field.metadata["help"]) > 40
-            assert "%" not in field.metadata["help"]  # argparse would take it for a placeholder
+    for field in fields(SAMOptions):
+        assert len(field.metadata["help"]) > 40
+        assert "%" not in field.metadata["help"]  # argparse would take it for a placeholder
 
 
 @pytest.mark.parametrize("written", [0.05, "0.05", "5e-2"])
@@ -41,7 +41,7 @@ def test_a_number_may_come_as_a_string(written, tmp_path):
 
 
 @pytest.mark.parametrize("written", [-0.1, "-0.1", float("inf"), float("nan"), "nan", "abc", "", None, True, [0.1]])
-@pytest.mark.parametrize("option", ["sam_rho", "sam_eta"])
+@pytest.mark.parametrize("option", ["sam_rho", "sam_eta", "msam_rho", "nbar_alpha"])
 def test_what_is_no_length_is_refused(option, written, tmp_path):
     with pytest.raises(ValueError, match=f"{option}: .* is not a finite number of 0 or more") as refusal:
         new_config(tmp_path, **{option: written})
@@ -98,6 +98,12 @@ def test_more_rows_than_a_single_micro_batch_can_be_cut_into_are_refused(batches
 def test_ascent_batches_with_random_directions_are_refused(tmp_path):
     with pytest.raises(ValueError, match="sam_ascent_batches: 2 with sam_direction: random: no gradient is taken"):
         new_config(tmp_path, sam_ascent_batches=2, gradient_accumulation_steps=4, sam_direction="random")
+
+
+@pytest.mark.parametrize("kinds", [*combinations(("sam_rho", "msam_rho", "nbar_alpha"), 2)])
+def test_two_kinds_at_once_are_refused(kinds, tmp_path):
+    with pytest.raises(ValueError, match=rf"{kinds[0]}: 0.1 with {kinds[1]}: 0.1: each takes the place"):
+        new_config(tmp_path, **dict.fromkeys(kinds, 0.1))
 
 
 @dataclass
