@@ -1,4 +1,4 @@
-"""Material: all that a run reads, documents to learn, what is replayed beside them, and what is asked, by role.
+"""Material: all that a run reads, documents and questions to learn, what is replayed, and what is asked, by role.
 
 Roles are `questions` (about what is taught), `rehearsed_questions` (about what is replayed) and `retention_questions`
 (about what appears nowhere in the run). The surprising decision: where the recipe names none of the last, those of
@@ -6,15 +6,20 @@ Roles are `questions` (about what is taught), `rehearsed_questions` (about what 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.plan import documents_from, questions_from
 from hf_knowlearn.recall.report import ROLES
+from hf_knowlearn.recipe import READ
 
 if TYPE_CHECKING:
     from hf_knowlearn.recipe import Recipe
+
+# The options that name what is trained on; and those that name documents, where the others name questions.
+TRAINED_ON = (*READ, "replay_documents", "replay_questions")
+DOCUMENTS = ("documents", "train_documents", "replay_documents", "general_text")
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class Material:
     """All that a run reads: documents to learn, what is replayed beside them, and what is asked, by role.
 
     Args:
+        train_documents, train_questions: read as `documents` are, but not what is asked about.
+        stages: what each stage is trained on. None where the run is all one; then it is what the run itself has.
         examples: answered questions that go before those that are asked; None: drawn from these themselves.
         general_text: documents on which the taught model is compared with what it was; None: it writes them itself.
         retention: where the questions of retention come from, in words, or why there are none.
@@ -34,6 +41,24 @@ class Material:
     examples: list[Question] | None = None
     general_text: list[Document] | None = None
     retention: str = ""
+    train_documents: list[Document] = field(default_factory=list)
+    train_questions: list[Question] = field(default_factory=list)
+    stages: "tuple[Material, ...]" = ()
+
+    @property
+    def steps(self) -> "tuple[Material, ...]":
+        """What each stage is trained on, or the run itself, which is then the only one."""
+        return self.stages or (self,)
+
+    def taught(self, reads: Sequence[str] | None) -> tuple[list[Document], list[Question]]:
+        """The documents and the questions of the sets that are to be read; None: of all."""
+        sets = [name for name in READ if reads is None or name in reads]
+        documents = [d for name in sets if name != "train_questions" for d in getattr(self, name)]
+        return documents, self.train_questions if "train_questions" in sets else []
+
+    def mastered(self) -> list[Question]:
+        """The questions whose mastery is classified: those that are trained on, else those that are asked."""
+        return self.train_questions or self.asked["questions"]
 
     def counts(self) -> dict[str, int]:
         """How many documents are taught, and how many questions asked in each role."""
@@ -43,6 +68,8 @@ class Material:
         """Everything that was read, by the option that named it."""
         return {
             "documents": self.documents,
+            "train_documents": self.train_documents,
+            "train_questions": self.train_questions,
             "replay_documents": self.replay_documents,
             "replay_questions": self.replay_questions,
             "ask_examples": self.examples or [],
@@ -62,33 +89,39 @@ class Material:
 
 
 def read(recipe: "Recipe") -> Material:
-    """The documents and questions that the recipe names. All that is wrong with them is told at once."""
+    """The documents and questions that the recipe and its stages name. All that is wrong with them is told at once."""
     arguments = recipe.teach
-    problems: list[str] = []
+    problems: dict[str, None] = {}  # in order, each once
+    shelf: dict[tuple[str, str | None], Any] = {}
 
-    def attempt(reader: Any, option: str) -> Any:
-        try:
-            return reader(getattr(arguments, option))
-        except ValueError as error:
-            problems.append(f"--{option}: {error}")
-            return []
+    def attempt(option: str, source: str | None) -> Any:
+        reader = documents_from if option in DOCUMENTS else questions_from
+        if (option, source) not in shelf:
+            try:
+                shelf[option, source] = reader(source)
+            except ValueError as error:
+                problems[f"--{option}: {error}"] = None
+                shelf[option, source] = []
+        return shelf[option, source]
 
-    documents, replayed = (attempt(documents_from, option) for option in ("documents", "replay_documents"))
-    asked = {role: attempt(questions_from, role) for role in ROLES}
+    def trained_on(stages: "Sequence[Recipe]") -> dict[str, Any]:
+        """What these stages name, one after the other, and nothing twice."""
+        named = {option: dict.fromkeys(getattr(stage.teach, option) for stage in stages) for option in TRAINED_ON}
+        return {option: [of for source in named[option] for of in attempt(option, source)] for option in TRAINED_ON}
+
     material = Material(
-        documents,
-        replayed,
-        attempt(questions_from, "replay_questions"),
-        asked,
-        attempt(questions_from, "ask_examples") or None,
-        attempt(documents_from, "general_text") or None,
+        **trained_on((recipe, *recipe.stages)),
+        asked={role: attempt(role, getattr(arguments, role)) for role in ROLES},
+        examples=attempt("ask_examples", arguments.ask_examples) or None,
+        general_text=attempt("general_text", arguments.general_text) or None,
     )
+    stages = tuple(replace(material, **trained_on([stage])) for stage in recipe.stages)
+    material = replace(material, stages=stages)
     if arguments.retention_questions is None and not problems:
         material = _with_default_retention(material)
     if arguments.open_book and not problems and not material.with_documents():
-        problems.append(
-            "--open_book: no question names a document of the run (document_id), so there is none to open."
-        )
+        why = "--open_book: no question names a document of the run (document_id), so there is none to open."
+        problems[why] = None
     if problems:
         raise ValueError("\n".join(problems))
     return material
@@ -96,7 +129,8 @@ def read(recipe: "Recipe") -> Material:
 
 def _with_default_retention(material: Material) -> Material:
     """Questions about documents that are nowhere in the run can show what is forgotten."""
-    asked, others = untaught(material.asked["questions"], [*material.documents, *material.replay_documents])
+    documents = [*material.documents, *material.train_documents, *material.replay_documents]
+    asked, others = untaught(material.asked["questions"], documents)
     return replace(material, asked={**material.asked, "questions": asked, "retention_questions": others})
 
 

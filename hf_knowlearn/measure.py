@@ -5,6 +5,7 @@ how far it has moved on general text; the editing scores. The surprising decisio
 doesn't name are chosen after the first asking, since what a model could not answer it can't forget.
 """
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from hf_knowlearn.plan import Row
+    from hf_knowlearn.recall.mastery import Mastery
     from hf_knowlearn.recipe import Recipe
     from hf_knowlearn.training import SAMSFTTrainer
 
@@ -37,19 +39,30 @@ FLUENCY_TEXTS = 100  # that a model writes to be measured for repeating itself
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured of a model before and after: its answers; where wanted, its knowledge tokens, and what the
-    editing scores are made of."""
+    """What is measured of a model before and after: its answers; where wanted, its knowledge tokens, what the editing
+    scores are made of, and how well each question is known."""
 
     evaluation: Evaluation
     knowledge_tokens: KnowledgeTokens | None
     said: Said | None
+    mastery: "Sequence[Mastery] | None" = None
 
-    def scores(self) -> dict[str, Any]:
-        """The model's figures, as a report has them."""
+    def scores(self, before: "Measured | None" = None) -> dict[str, Any]:
+        """The model's figures, as a report has them; with what became of each class of mastery since `before`."""
         scores = arm_scores(self.evaluation.scores())
         if self.knowledge_tokens is not None:
             scores["knowledge_tokens"] = self.knowledge_tokens.figures()
+        if self.mastery is not None:
+            scores["mastery"] = _mastery_figures(self.mastery, before.mastery if before else None)
         return scores
+
+
+def _mastery_figures(now: "Sequence[Mastery]", before: "Sequence[Mastery] | None") -> dict[str, Any]:
+    """Questions by class; and by the class they had before, how many are in which class now."""
+    from hf_knowlearn.recall.mastery import counts, flow
+
+    figures: dict[str, Any] = {"n": len(now), "counts": counts(now)}
+    return figures if before is None else {**figures, "flow": flow(before, now)}
 
 
 def asking_of(recipe: "Recipe") -> Asking:
@@ -83,8 +96,16 @@ def check_questions(
         asked_as(model, tokenizer, material.with_documents(), opened, material.examples, material.documents)
 
 
-def measure(recipe: "Recipe", trainer: "SAMSFTTrainer", material: Material, limit: int | None, when: str) -> Measured:
-    """Ask every set of questions, and weigh the tokens that carry facts; all of it is written to the output folder."""
+def measure(
+    recipe: "Recipe",
+    trainer: "SAMSFTTrainer",
+    material: Material,
+    limit: int | None,
+    when: str,
+    classified: bool = False,
+) -> Measured:
+    """Ask every set of questions, weigh the tokens that carry facts, and, to have questions `classified`, ask those to
+    train on many times; all of it is written to the output folder."""
     arguments, seed = recipe.teach, recipe.training.seed
     model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class
     evaluation = evaluate(
@@ -115,7 +136,41 @@ def measure(recipe: "Recipe", trainer: "SAMSFTTrainer", material: Material, limi
         )
         _write_lines(recipe, trainer, f"knowledge_tokens.{when}", [asdict(part) for part in tokens.by_part])
     said = _said(recipe, trainer, material, evaluation) if material.is_edited else None
-    return Measured(evaluation, tokens, said)
+    mastery = _classify(recipe, trainer, material, when) if classified else None
+    return Measured(evaluation, tokens, said, mastery)
+
+
+def _classify(recipe: "Recipe", trainer: "SAMSFTTrainer", material: Material, when: str) -> "list[Mastery]":
+    """How well each question that may be trained on is known."""
+    from hf_knowlearn.recall.mastery import classify_mastery
+
+    arguments = recipe.teach
+    classes = classify_mastery(
+        trainer.accelerator.unwrap_model(trainer.model),
+        trainer.processing_class,
+        material.mastered(),
+        examples=material.examples,
+        preset=arguments.classify_preset,
+        seed=recipe.training.seed,
+        batch_size=arguments.ask_batch_size,
+        max_new_tokens=arguments.max_answer_tokens,
+        template=arguments.ask_template,
+        language=arguments.answer_language,
+        transcripts=Path(recipe.training.output_dir) / f"asked.{when}.mastery.jsonl",
+        progress=_shown(recipe, f"Classifying {when}"),
+    )
+    _write_lines(recipe, trainer, f"mastery.{when}", [asdict(one) for one in classes])
+    return classes
+
+
+def read_mastery(folder: Path) -> "list[Mastery] | None":
+    """How well each question was known after the finished stage that lies in `folder`, if it was classified."""
+    from hf_knowlearn.recall.mastery import Mastery
+
+    path = folder / "mastery.after.jsonl"
+    if not path.is_file():
+        return None
+    return [Mastery(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _wants_knowledge_tokens(recipe: "Recipe", material: Material) -> bool:

@@ -19,8 +19,12 @@ RECIPE, REPORT = "recipe.yaml", "report.json"
 MARK = "# The options of a run of knowlearn, which lies in this folder.\n"
 # All that a run writes. Whatever else lies in its folder is not ours to delete.
 ANSWERS = ("answers.before.jsonl", "answers.open_book.jsonl", "answers.after.jsonl")
-LISTS = (*ANSWERS, "knowledge_tokens.before.jsonl", "knowledge_tokens.after.jsonl", "leaks.jsonl")
-OURS = (RECIPE, *LISTS, "checkpoints", "model", "report.md", "report.html", "recall.png", REPORT)
+LISTS = (
+    *ANSWERS,
+    *(f"{name}.{when}.jsonl" for name in ("knowledge_tokens", "mastery") for when in ("before", "after")),
+    "leaks.jsonl",
+)
+OURS = (RECIPE, *LISTS, "stages", "checkpoints", "model", "report.md", "report.html", "recall.png", REPORT)
 
 
 @contextmanager
@@ -78,10 +82,11 @@ def is_finished(folder: Path, recipe: Mapping[str, Any], overwrite: bool) -> boo
     if overwrite:
         return False
     there = yaml.safe_load(text)
+    there, now = _by_stage(there), _by_stage(recipe)
     differ = [
-        f"  {key}: {there.get(key, '(not set)')!r} there, {recipe.get(key, '(not set)')!r} now"
-        for key in sorted({*there, *recipe})
-        if there.get(key, "(not set)") != recipe.get(key, "(not set)")
+        f"  {key}: {there.get(key, '(not set)')!r} there, {now.get(key, '(not set)')!r} now"
+        for key in sorted({*there, *now})
+        if there.get(key, "(not set)") != now.get(key, "(not set)")
     ]
     if differ:
         raise ValueError(
@@ -90,6 +95,16 @@ def is_finished(folder: Path, recipe: Mapping[str, Any], overwrite: bool) -> boo
             + "\nChoose another folder, or pass --overwrite to delete that run."
         )
     return (folder / REPORT).is_file()
+
+
+def _by_stage(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with those of the stages beside them as `stages.1.max_steps`."""
+    of_stages = {
+        f"stages.{number}.{key}": value
+        for number, stage in enumerate(recipe.get("stages", ()), 1)
+        for key, value in stage.items()
+    }
+    return {**{key: value for key, value in recipe.items() if key != "stages"}, **of_stages}
 
 
 def claim(folder: Path, recipe: Mapping[str, Any], overwrite: bool) -> None:
@@ -126,20 +141,20 @@ def write_report(folder: Path, report: Report) -> None:
     write(folder / "report.html", to_html(report))
     with replacing(folder / "recall.png") as draft:
         draw(report, draft)
-    write(folder / REPORT, json.dumps(_in_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write(folder / REPORT, json.dumps(in_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """A JSONL of `rows`."""
-    write(path, "".join(json.dumps(_in_json(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    write(path, "".join(json.dumps(in_json(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
-def _in_json(value: Any) -> Any:
+def in_json(value: Any) -> Any:
     """The value, where nan and infinity, which JSON has not, are null."""
     if isinstance(value, Mapping):
-        return {key: _in_json(of_key) for key, of_key in value.items()}
+        return {key: in_json(of_key) for key, of_key in value.items()}
     if isinstance(value, list | tuple):
-        return [_in_json(item) for item in value]
+        return [in_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -14,6 +14,7 @@ def _shipped(name: str) -> Path:
 
 
 RECIPES = _shipped("recipes")
+CURRICULA = RECIPES / "curricula"
 MODEL_CARDS = _shipped("model_cards")
 
 TINY_BASE = PACKAGE / "worlds" / "tiny_base"

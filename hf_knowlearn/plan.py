@@ -3,6 +3,7 @@
 Rows are `prompt` and `completion`; a document's prompt is empty, so documents and questions share a batch and each is
 learned by the loss on its completion (documents on every token, questions on the answer: arXiv 2402.12847, §3). Every
 step holds the same share of replay, and no row ever leaves a step, so that order needs no state to be resumed.
+What is read without a break is a *lesson*: a document, a question, or a document with its questions before it.
 """
 
 import logging
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Row = dict[str, str]
+Lesson = Sequence[Sequence[Row]]  # what is read one after the other, each in the tellings it has
 SHOWN = 20  # problems told of, at most
 
 
@@ -99,7 +101,7 @@ def views_of(part: Document, arguments: "TeachArguments", seed: int) -> list[Vie
 
 
 def steps_for(told: Sequence[object], epochs: float, batch: int, replayed: int) -> int:
-    """Optimizer steps in which every document is told `epochs` times."""
+    """Optimizer steps in which everything of `told` is read `epochs` times."""
     return max(1, round(epochs * len(told) / (batch - replayed)))
 
 
@@ -113,13 +115,23 @@ def plan(
     replayed: int,
     question_prompt: Callable[[str], str],
     seed: int,
+    questions: Sequence[Question] = (),
+    question_order: str = "shuffled",
 ) -> list[Row]:
     """The rows of `steps` optimizer steps of `batch` rows, of which `replayed` are replay; in reading order.
 
-    Documents are shuffled anew every epoch and told in their next view each time. Within a step, long rows come first:
+    Lessons are shuffled anew every epoch and told in their next view each time. Within a step, long rows come first:
     the micro-batches of an accumulation window then hold rows of like length.
+
+    Args:
+        questions: that are trained on beside the documents.
+        question_order: `shuffled` among the documents, or `before` the document that each is about.
+
+    Raises:
+        ValueError: questions that are to stand before a document which isn't read.
     """
-    fresh = (_document_row(view) for view in _epochs(told, seed))
+    asked = [_question_row(question, question_prompt) for question in questions]
+    fresh = _epochs(_lessons(told, asked, question_order), seed)
     old = _replay(replay_documents, replay_questions, question_prompt, seed)
     rows: list[Row] = []
     for _ in range(steps):
@@ -128,10 +140,30 @@ def plan(
     return rows
 
 
+def _lessons(told: Sequence[Sequence[View]], asked: Sequence[Row], order: str) -> list[Lesson]:
+    """What is shuffled as a whole: by itself each, or every document behind all the questions about it."""
+    parts = [[_document_row(view) for view in views] for views in told]
+    if order == "shuffled":
+        return [[rows] for rows in (*parts, *([row] for row in asked))]
+    about: dict[str, list[list[Row]]] = {views[0].document_id: [] for views in told}
+    if lost := [row["prompt"].strip() for row in asked if row["document_id"] not in about]:
+        more = f" ... and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
+        raise ValueError(
+            f"question_order='before': {len(lost)} questions are about no document that is read with them, by their"
+            f" document_id: {'; '.join(map(repr, lost[:SHOWN]))}{more}. Read those documents as well, leave the"
+            f" questions out, or set question_order: shuffled."
+        )
+    for row in asked:
+        about[row["document_id"]].append([row])
+    for rows in parts:
+        about[rows[0]["document_id"]].append(rows)
+    return list(about.values())
+
+
 def replayed_rows(arguments: "TeachArguments", batch: int) -> int:
     """Rows of a batch that are replay. A share that rounds to none, or to all of the batch, is refused."""
-    sources = (arguments.replay_documents, arguments.replay_questions)
-    if sources == (None, None) or not arguments.replay_share:
+    sources = (arguments.replay_documents, arguments.replay_questions, arguments.replay_categories)
+    if sources == (None, None, None) or not arguments.replay_share:
         logger.info("Nothing is replayed: what the model knew before may be forgotten (see `retention`).")
         return 0
     rows = round(arguments.replay_share * batch)
@@ -158,11 +190,12 @@ def _question_row(question: Question, prompt: Callable[[str], str]) -> Row:
     }
 
 
-def _epochs(told: Sequence[Sequence[View]], seed: int) -> Iterator[View]:
-    """Every document once an epoch, in a new order, in the view whose turn it is; without end."""
-    for epoch, order in enumerate(_orders(len(told), seed)):
+def _epochs(lessons: Sequence[Lesson], seed: int) -> Iterator[Row]:
+    """Every lesson once an epoch, in a new order, all that is in it in the telling whose turn it is; without end."""
+    for epoch, order in enumerate(_orders(len(lessons), seed)):
         for i in order:
-            yield told[i][epoch % len(told[i])]
+            for tellings in lessons[i]:
+                yield tellings[epoch % len(tellings)]
 
 
 def _replay(

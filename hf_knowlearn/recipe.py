@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import yaml
 
 from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
-from hf_knowlearn.paths import RECIPES
+from hf_knowlearn.paths import CURRICULA, RECIPES
 from hf_knowlearn.recall.held_out import SHORTEST_PART
 from hf_knowlearn.views import FAMILIES, GROUPS
 from hf_knowlearn.views.formats import allowed_groups
@@ -41,6 +41,10 @@ DECIDED: dict[str, Any] = {
     "shuffle_dataset": False,
     "train_sampling_strategy": "sequential",
 }
+# What can be trained on.
+READ = ("documents", "train_documents", "train_questions")
+# Classes of mastery, best known first (arXiv 2405.05904).
+CATEGORIES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
 # What a run can't do without, as the command line spells it.
 NEEDED = {
     "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which is in this package)",
@@ -58,6 +62,26 @@ class TeachArguments:
         metadata={
             "help": "What to teach: a file (.txt .md .jsonl .json .csv .tsv .parquet; .pdf .docx .pptx .html .epub"
             " with the documents extra), a folder of them, a dataset on the Hub, or world:SPLIT for made-up people."
+        },
+    )
+    train_documents: str | None = field(
+        default=None,
+        metadata={"help": "Documents to read beside them, whose questions are known: those of `train_questions`."},
+    )
+    train_questions: str | None = field(
+        default=None,
+        metadata={"help": "Questions with answers to train on (loss on the answer alone); not those that are asked."},
+    )
+    reads: list[str] | None = field(
+        default=None,
+        metadata={"help": f"Which of these is trained on: {', '.join(READ)}. None: all that are given."},
+    )
+    question_order: str = field(
+        default="shuffled",
+        metadata={
+            "help": "Where the questions that are trained on stand: shuffled among the documents, or right before the"
+            " document that each is about (arXiv 2402.12847).",
+            "choices": ["shuffled", "before"],
         },
     )
     questions: str | None = field(
@@ -96,6 +120,45 @@ class TeachArguments:
     )
     replay_share: float = field(
         default=0.25, metadata={"help": "Share of every batch that is replayed, when there is something to replay."}
+    )
+    train_categories: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Train on those questions alone that are in one of these classes of mastery when the stage begins:"
+            f" {', '.join(CATEGORIES)}. Needs classify."
+        },
+    )
+    train_improved: bool = field(
+        default=False,
+        metadata={"help": "Of these, only the questions whose class has risen since before the first stage."},
+    )
+    replay_categories: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Replay the questions of these classes as well, of those to train on that the stage doesn't."
+        },
+    )
+    classify: bool = field(
+        default=False,
+        metadata={
+            "help": "Before the first stage and after this one, sort the questions to train on (where there are none,"
+            " those that are asked) by how well they are known (arXiv 2405.05904)."
+        },
+    )
+    classify_preset: str = field(
+        default="full",
+        metadata={
+            "help": "How often each is asked for that: 10 prompts and 160 samples (full), or less often (quick).",
+            "choices": ["full", "quick"],
+        },
+    )
+    adapter: str = field(
+        default="continue",
+        metadata={
+            "help": "What a stage does with the adapter of the one before: train it on, merge it into the model and"
+            " begin a new one, or drop it and begin a new one.",
+            "choices": ["continue", "merge", "new"],
+        },
     )
     rehearsed_questions: str | None = field(
         default=None, metadata={"help": "Questions about the replayed documents; reported as `rehearsed`."}
@@ -175,6 +238,9 @@ class TeachArguments:
             allowed_groups(1, self.format_groups, self.hold_out)
         except ValueError as error:
             problems.append(str(error))
+        problems += _unknown_names("reads", self.reads, READ)
+        problems += _unknown_names("train_categories", self.train_categories, CATEGORIES)
+        problems += _unknown_names("replay_categories", self.replay_categories, CATEGORIES)
         if self.part_tokens < SHORTEST_PART:
             problems.append(f"part_tokens={self.part_tokens!r}: give {SHORTEST_PART} or more.")
         if not 0 <= self.replay_share < 1:
@@ -183,7 +249,10 @@ class TeachArguments:
             raise ValueError("\n".join(problems))
 
 
-_WEIGHTS = '{"formats": 1, "order": 1}'  # as an example
+def _unknown_names(option: str, names: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    if names is None or (names and set(names) <= set(known)):
+        return []
+    return [f"{option}={names!r}: give one or more of {', '.join(known)}, or leave it out."]
 
 
 def _weights(given: Mapping[str, float] | str | None, views: str) -> dict[str, float] | None:
@@ -205,13 +274,25 @@ def _weights(given: Mapping[str, float] | str | None, views: str) -> dict[str, f
 
 @dataclass(frozen=True)
 class Recipe:
-    """A run, ready to start: what was asked for (`options`, as plain values) and what the parsers made of it."""
+    """A run, ready to start: what was asked for (`options`, as plain values) and what the parsers made of it.
+
+    Args:
+        name: of a stage.
+        stages: recipes of the stages, each in a folder of its own below; none where the run is all one.
+    """
 
     options: Mapping[str, Any]
     teach: TeachArguments
     training: "SAMConfig"
     model: "ModelConfig"
     output_dir: Path
+    name: str = ""
+    stages: "tuple[Recipe, ...]" = ()
+
+    @property
+    def steps(self) -> "tuple[Recipe, ...]":
+        """The stages, or the run itself as the only one."""
+        return self.stages or (self,)
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -251,30 +332,65 @@ def _read(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def parse(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> Recipe:
-    """The run that a command line asks for: `--config RECIPE`, and options that win over the recipe's.
+    """The run that a command line asks for: `--config RECIPE`, `--curriculum NAME`, and options that win over both.
 
-    Without `--config`, `recipes/teach.yaml` holds the defaults. `given`, if any, wins over everything.
+    Without `--config`, `recipes/teach.yaml` holds the defaults. A curriculum's options are laid over those. `given`,
+    if any, wins over everything.
 
     Raises:
         ValueError: unknown options (all of them, each with the nearest known), values that can't be (all of them),
-            missing options, values out of range.
+            missing options, values out of range; of all stages at once.
     """
     typed = _typed(arguments)
-    config = typed.pop("config", str(RECIPES / "teach.yaml"))
-    if not isinstance(config, str):
-        raise ValueError("--config takes one recipe: --config RECIPE.yaml.")
-    options = {**read_recipe(Path(config)), **typed, **(given or {})}
+    config = read_recipe(_file(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
+    curriculum = read_recipe(_curriculum(typed.pop("curriculum"))) if "curriculum" in typed else {}
+    options = {**config, **curriculum, **typed, **(given or {})}
+    if "stages" not in options:
+        return recipe_of(options)
+    from hf_knowlearn.stages import staged
+
+    return staged(options, options.pop("stages"))
+
+
+def _file(name: Any, option: str) -> Path:
+    if not isinstance(name, str):
+        raise ValueError(f"--{option} takes one recipe: --{option} RECIPE.yaml.")
+    return Path(name)
+
+
+def _curriculum(name: Any) -> Path:
+    """A curriculum that comes with the package, or a file."""
+    path, shipped = _file(name, "curriculum"), {file.stem: file for file in sorted(CURRICULA.glob("*.yaml"))}
+    if name not in shipped and not path.is_file():
+        near = difflib.get_close_matches(name, shipped, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueError(f"--curriculum {name}: no such curriculum or file{hint}. There are {', '.join(shipped)}.")
+    return shipped.get(name, path)
+
+
+def recipe_of(options: Mapping[str, Any], name: str = "", has_stages: bool = False) -> Recipe:
+    """The run, or the stage of this name, that the options ask for.
+
+    Args:
+        has_stages: the options are the defaults of stages, which may read what these don't name.
+    """
     parser = _parser()
-    _refuse_unknown(options, {action.dest for action in parser._actions if action.dest != "help"})
-    options = _read_by(parser, options)
-    _refuse_missing(options)
+    options = values_of(options, parser)
+    _refuse_missing(options, has_stages)
     parser.set_defaults(**{name: None for name, value in options.items() if value is None})
     words = [word for name, value in options.items() if value is not None for word in _words(name, value)]
     output_dir = Path(options["output_dir"])
     words += [f"--output_dir={output_dir / 'checkpoints'}", *_precision(options)]
     teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
     run_options = {name: value for name, value in options.items() if name not in NOT_THE_RUN}
-    return Recipe(run_options, teach, training, model, output_dir)
+    return Recipe(run_options, teach, training, model, output_dir, name)
+
+
+def values_of(options: Mapping[str, Any], parser: "HfArgumentParser | None" = None) -> dict[str, Any]:
+    """The options with values as the parsers read them; unknown ones, and values that can't be, are refused."""
+    parser = parser or _parser()
+    _refuse_unknown(options, {action.dest for action in parser._actions if action.dest != "help"})
+    return _read_by(parser, options)
 
 
 def _parser() -> "HfArgumentParser":
@@ -318,10 +434,18 @@ def _refuse_unknown(options: Mapping[str, Any], known: set[str]) -> None:
         raise ValueError("Unknown options:\n" + "\n".join(problems))
 
 
-def _refuse_missing(options: Mapping[str, Any]) -> None:
-    new_model = {"model_name_or_path"} if options.get("from_scratch") else set()
-    if missing := [f"  {how}" for name, how in NEEDED.items() if not options.get(name) and name not in new_model]:
+def _refuse_missing(options: Mapping[str, Any], has_stages: bool = False) -> None:
+    there = {name for name, value in options.items() if value}
+    there |= {"model_name_or_path"} if options.get("from_scratch") else set()
+    enough = {"documents"} if has_stages or there & set(READ) else set()
+    if missing := [f"  {how}" for name, how in NEEDED.items() if name not in there | enough]:
         raise ValueError("Something is missing:\n" + "\n".join(missing))
+    absent = [name for name in options.get("reads") or () if name in READ and name not in there]
+    if absent and not has_stages:
+        raise ValueError(
+            f"reads={options['reads']!r}, but the run is given no {' and no '.join(absent)}:"
+            f" pass {', '.join(f'--{name} PATH' for name in absent)}."
+        )
 
 
 def _read_by(parser: "HfArgumentParser", options: Mapping[str, Any]) -> dict[str, Any]:

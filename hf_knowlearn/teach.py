@@ -1,19 +1,21 @@
 """Teach: ask, train, ask again, report. `accelerate launch -m hf_knowlearn.teach --config RECIPE [--option value]`.
 
-The same function runs a recipe of the quickstart and a user's own documents; nothing here knows which it is.
+The same function runs a recipe of the quickstart and a user's own documents, in one stage or in several; nothing here
+knows which it is.
 """
 
 import logging
 import sys
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn import outputs
+from hf_knowlearn import outputs, stages
+from hf_knowlearn.loading import load, load_stage
 from hf_knowlearn.material import Material, read
-from hf_knowlearn.paths import TINY_BASE
 from hf_knowlearn.recipe import Recipe, describe_precision, parse
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
     from hf_knowlearn.measure import Measured
     from hf_knowlearn.plan import Row
-    from hf_knowlearn.recall.drift import Drift
-    from hf_knowlearn.recall.evaluation import Evaluation
     from hf_knowlearn.training import SAMSFTTrainer
 
 logger = logging.getLogger(__name__)
@@ -31,11 +31,12 @@ logger = logging.getLogger(__name__)
 def teach(recipe: Recipe) -> dict[str, Any]:
     """Run `recipe` and return its report, which is also written to the recipe's output folder.
 
-    A finished run is not repeated: its report is read. An unfinished one goes on from its last checkpoint.
+    A finished run is not repeated: its report is read. An unfinished one goes on from its last checkpoint, in the
+    stage that it had reached.
 
     Raises:
         ValueError: whatever is wrong with the recipe, the documents, the questions, the model or the output folder,
-            before anything is written.
+            before anything is written; or that a stage which chooses questions by their class finds none.
     """
     from accelerate import PartialState
 
@@ -47,7 +48,8 @@ def teach(recipe: Recipe) -> dict[str, Any]:
         general_text,
         measure,
     )
-    from hf_knowlearn.provenance import start_counting_memory
+    from hf_knowlearn.provenance import model_of, start_counting_memory
+    from hf_knowlearn.results import publish
 
     folder, state = recipe.output_dir, PartialState()
     if outputs.is_finished(folder, recipe.options, recipe.teach.overwrite):
@@ -57,88 +59,100 @@ def teach(recipe: Recipe) -> dict[str, Any]:
     model, tokenizer = load(recipe, material)
     logger.info("Precision: %s.", describe_precision(recipe.training, model))
     check_questions(recipe, material, model, tokenizer)
-    limit = longest_row(recipe, model)
-    rows = rows_of(recipe, material, tokenizer, limit)
+    limits = [longest_row(each, model) for each in (recipe, *recipe.steps)]
+    rows = rows_of_stages(recipe, material, tokenizer, limits[1:])
     # Made before the folder is claimed, because TRL checks what it is given when a trainer is made.
     with outputs.no_empty_folders(folder):
-        trainer = new_trainer(recipe, material, model, tokenizer, rows)
+        trainer = new_trainer(recipe.steps[0], material, model, tokenizer, rows[0])
+    del model  # the next stage's needs its place
     state.wait_for_everyone()
     if state.is_main_process:
         outputs.claim(folder, recipe.options, recipe.teach.overwrite)
     state.wait_for_everyone()
-    before = measure(recipe, trainer, material, limit, "before")
+    origin = model_of(recipe, trainer)
+    before = measure(recipe, trainer, material, limits[0], "before", stages.classifies(recipe))
     material, before = choose_retention(recipe, material, before)
     open_book = ask_open_book(recipe, trainer, material)
     texts = general_text(recipe, trainer, material)
     start_counting_memory()
-    seconds = train(trainer)
-    after = measure(recipe, trainer, material, limit, "after")
-    base = load(recipe, material)[0] if texts and not recipe.model.use_peft else None
+    trainer, after, figures = train_stages(recipe, material, trainer, rows, limits, before)
+    moved = not recipe.model.use_peft or stages.merges(recipe)  # the model without its adapter is not the one before
+    base = load(recipe, material)[0] if texts and moved else None
     drifted = drift_of(recipe, trainer, base, texts)
-    save(trainer, folder / "model")
-    return publish(recipe, material, trainer, rows, seconds, before, after, open_book, drifted)
+    save(trainer, folder / "model", stages.merges(recipe))
+    report = publish(recipe, material, trainer, rows, figures, (before, after), open_book, drifted, origin)
+    if state.is_main_process:
+        stages.clear(recipe)
+    return report
 
 
-def load(recipe: Recipe, material: Material) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """The model and the tokenizer to start from."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-    from trl import get_quantization_config
+def train_stages(
+    recipe: Recipe,
+    material: Material,
+    trainer: "SAMSFTTrainer",
+    rows: list[list["Row"]],
+    limits: Sequence[int | None],
+    before: "Measured",
+) -> tuple["SAMSFTTrainer", "Measured", list[dict[str, Any]]]:
+    """Train each stage that isn't finished yet, and measure what is known after it.
 
-    set_seed(recipe.training.seed)
-    if recipe.teach.from_scratch:
-        return _new_tiny(recipe, material)
-    arguments, name = recipe.model, _model_name(recipe.model.model_name_or_path)
-    shared = {"revision": arguments.model_revision, "trust_remote_code": recipe.training.trust_remote_code}
-    quantization = get_quantization_config(arguments)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **shared)
-        model = AutoModelForCausalLM.from_pretrained(
-            name,
-            dtype=_dtype(recipe),
-            attn_implementation=arguments.attn_implementation,
-            quantization_config=quantization,
-            **shared,
-        )
-    except (OSError, ImportError, ValueError, SafetensorError) as error:
-        where = "" if Path(name).exists() else "there is no such folder here, and from the Hub "
-        raise ValueError(f"--model {arguments.model_name_or_path}: {where}it can't be loaded: {error}") from error
-    if quantization is None:  # bitsandbytes has put a quantised model where it belongs, and it can't be moved
-        model.to(recipe.training.device)
-    return model, tokenizer
+    Args:
+        trainer: of the first stage.
+        limits: tokens that a row may have, where the run is measured, and in each stage.
+        rows: of each stage; those of a stage that chooses questions by their class are put here when they are known.
+
+    Returns:
+        The trainer of the last stage, what was measured after it, and the figures of each stage.
+    """
+    from hf_knowlearn.measure import measure, read_mastery
+    from hf_knowlearn.results import figures_of
+
+    figures: list[dict[str, Any]] = []
+    known, after = [before.mastery], before
+    for number, stage in enumerate(recipe.steps):
+        is_last = stage is recipe.steps[-1]
+        if stages.selects(stage.teach):
+            chosen = stages.select(stage, material.steps[number], known[0], known[-1])
+            rows[number] = rows_of(stage, chosen, trainer.processing_class, limits[1 + number])
+        if stage.name:
+            logger.info("\nStage %d of %d: %s", number + 1, len(recipe.steps), stage.name)
+        if not is_last and (record := stages.read_record(stage)):
+            logger.info("It is finished.")
+            figures.append(record)
+            known.append(read_mastery(stage.output_dir))
+            continue
+        if number or stages.selects(stage.teach):
+            trainer = next_trainer(recipe, material, number, trainer, rows[number])
+        seconds = train(trainer)
+        # The last stage's answers and model are the run's.
+        place = recipe.output_dir if is_last else stage.output_dir
+        asked = replace(recipe, training=stage.training, output_dir=place)
+        after = measure(asked, trainer, material, limits[0], "after", stage.teach.classify)
+        figures.append(figures_of(recipe, trainer, seconds, before, after))
+        known.append(after.mastery)
+        if not is_last:
+            save(trainer, place / "model")
+            if trainer.accelerator.is_main_process:
+                stages.write_record(stage, figures[-1])
+            trainer.accelerator.wait_for_everyone()
+    return trainer, after, figures
 
 
-def _model_name(name: str | None) -> str:
-    """A folder, or the name of a repository on the Hub. `tiny_base` is the model that comes with this package."""
-    assert name is not None, "a recipe that names no model is not parsed"
-    if name == "tiny_base":
-        return str(TINY_BASE)
-    if Path(name).exists():
-        return name
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ValueError(f"--model {name}: there is no such folder.")
-    return name
+def next_trainer(
+    recipe: Recipe, material: Material, number: int, before: "SAMSFTTrainer", rows: list["Row"]
+) -> "SAMSFTTrainer":
+    """The trainer of stage `number` (from 0), in place of the one `before`."""
+    import gc
 
+    import torch
 
-def _dtype(recipe: Recipe) -> str:
-    """The dtype a model is loaded in: under an adapter, that of the computation; else as asked, fp32 by default."""
-    if not recipe.model.use_peft or "dtype" in recipe.options:
-        return recipe.model.dtype
-    return "bfloat16" if recipe.training.bf16 else "float16" if recipe.training.fp16 else "float32"
-
-
-def _new_tiny(recipe: Recipe, material: Material) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    from hf_knowlearn.plan import tell
-    from hf_knowlearn.recall import prompt_for
-    from hf_knowlearn.worlds.tiny import new_model, new_tokenizer
-
-    # The documents as they will be told: a tokenizer that has met a layout's marks spends few tokens on them.
-    told = tell(material.documents, recipe.teach, lambda texts: [0] * len(texts), None, recipe.training.seed)
-    # Questions that are only asked are read here too: else the names in them would come in smaller pieces than others.
-    questions = [q for asked in (material.replay_questions, *material.asked.values()) for q in asked]
-    texts = [view.text for views in told for view in views] + [prompt_for(q.text) for q in questions]
-    tokenizer = new_tokenizer(texts)
-    return new_model(tokenizer, recipe.training.seed).to(recipe.training.device), tokenizer
+    before.accelerator.free_memory()
+    before.model = before.model_wrapped = before.optimizer = before.lr_scheduler = None
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    model, tokenizer = load_stage(recipe, material, number)
+    return new_trainer(recipe.steps[number], material, model, tokenizer, rows)
 
 
 def longest_row(recipe: Recipe, model: "PreTrainedModel") -> int | None:
@@ -146,6 +160,28 @@ def longest_row(recipe: Recipe, model: "PreTrainedModel") -> int | None:
     from hf_knowlearn.recall.knowledge_tokens import context_of, shortest
 
     return shortest(recipe.training.max_length, context_of(model))
+
+
+def rows_of_stages(
+    recipe: Recipe, material: Material, tokenizer: "PreTrainedTokenizerBase", limits: Sequence[int | None]
+) -> list[list["Row"]]:
+    """The training rows of every stage. What is wrong with any of them is told at once.
+
+    A stage that chooses among questions is laid out with all of them, to be laid out anew when its turn comes.
+    """
+    rows, problems = [], []
+    for stage, read_by_it, limit in zip(recipe.steps, material.steps, limits, strict=True):
+        chooses = stages.selects(stage.teach)
+        try:
+            chosen = stages.select(stage, read_by_it, None, None)
+            # A trial's number of steps is not the stage's.
+            stage = replace(stage, training=copy(stage.training)) if chooses else stage
+            rows.append(rows_of(stage, chosen, tokenizer, limit))
+        except ValueError as error:
+            problems.append(f"stage {stage.name!r}: {error}" if stage.name else str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return rows
 
 
 def rows_of(
@@ -159,15 +195,18 @@ def rows_of(
     training = recipe.training
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
     lengths = lengths_by(tokenizer)
-    told = tell(material.documents, recipe.teach, lengths, limit, training.seed)
+    documents, questions = material.taught(recipe.teach.reads)
+    told = tell(documents, recipe.teach, lengths, limit, training.seed)
     retold = tell(material.replay_documents, replace(recipe.teach, views="as_written"), lengths, limit, training.seed)
-    replayed = replayed_rows(recipe.teach, batch)
+    replayed = replayed_rows(recipe.teach, batch) if retold or material.replay_questions else 0
+    lessons = [*told, *questions]
     if training.max_steps <= 0:
-        training.max_steps = steps_for(told, training.num_train_epochs, batch, replayed)
+        training.max_steps = steps_for(lessons, training.num_train_epochs, batch, replayed)
     steps = training.max_steps
     logger.info(
-        "%d documents in %d parts, told %.1f times each; %d steps of %d rows, %d of them replay.",
-        len(material.documents), len(told), steps * (batch - replayed) / len(told), steps, batch, replayed,
+        "%d documents in %d parts%s, told %.1f times each; %d steps of %d rows, %d of them replay.",
+        len(documents), len(told), f" and {len(questions)} questions" if questions else "",
+        steps * (batch - replayed) / len(lessons), steps, batch, replayed,
     )  # fmt: skip
     return plan(
         told,
@@ -178,6 +217,8 @@ def rows_of(
         replayed=replayed,
         question_prompt=prompt_for,
         seed=training.seed,
+        questions=questions,
+        question_order=recipe.teach.question_order,
     )
 
 
@@ -189,6 +230,7 @@ def new_trainer(
     rows: list["Row"],
 ) -> "SAMSFTTrainer":
     """The trainer that reads `rows` in their order, and asks on the way where the recipe says so."""
+    from accelerate.utils import is_peft_model
     from datasets import Dataset
     from trl import get_peft_config
 
@@ -207,7 +249,7 @@ def new_trainer(
         args=training,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        peft_config=get_peft_config(recipe.model),
+        peft_config=None if is_peft_model(model) else get_peft_config(recipe.model),  # it goes on with its adapter
     )
     if recipe.teach.ask_every is not None and material.asked["questions"]:
         asking = replace(asking_of(recipe), samples=0)
@@ -231,71 +273,21 @@ def train(trainer: "SAMSFTTrainer") -> float:
     return time.monotonic() - start
 
 
-def save(trainer: "SAMSFTTrainer", folder: Path) -> None:
-    """The taught model (or adapter) with its tokenizer, in safetensors; whole or not at all."""
+def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:
+    """The taught model (or adapter) with its tokenizer, in safetensors; whole or not at all.
+
+    `merged`: the adapter becomes a part of the model, which is then saved.
+    """
     from transformers.trainer import TRAINING_ARGS_NAME
 
+    if merged:
+        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
     if not trainer.accelerator.is_main_process:
         trainer.save_model(str(folder))  # writes nothing, but of a sharded model it hands over its part
         return
     with outputs.replacing(folder) as draft:
         trainer.save_model(str(draft))
         (draft / TRAINING_ARGS_NAME).unlink()  # a pickle, with this machine's paths in it; recipe.yaml says it all
-
-
-def publish(
-    recipe: Recipe,
-    material: Material,
-    trainer: "SAMSFTTrainer",
-    rows: list["Row"],
-    seconds: float,
-    before: "Measured",
-    after: "Measured",
-    open_book: "Evaluation | None",
-    drifted: "Drift | None",
-) -> dict[str, Any]:
-    """Put the run's results into the report and its pages."""
-    from hf_knowlearn.measure import list_leaks
-    from hf_knowlearn.provenance import cost_of, curve_of, data_of, model_of
-    from hf_knowlearn.recall.changes import changes
-    from hf_knowlearn.recall.editing import editing_scores
-    from hf_knowlearn.recall.report import arm_scores, new_report
-
-    asked = [before.evaluation, *([open_book] if open_book else []), after.evaluation]
-    cost = cost_of(trainer, seconds, sum(evaluation.seconds for evaluation in asked))
-    language = recipe.teach.answer_language
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    arm = {
-        **after.scores(),
-        "train_loss": losses[-1] if losses else None,
-        "steps": cost["steps"],
-        "gradient_evaluations": cost["gradient_evaluations"],
-        "seconds": seconds,
-        "cost": cost,
-        "changes": {
-            role: changes(questions, before.evaluation.greedy(role), after.evaluation.greedy(role), language=language)
-            for role, questions in after.evaluation.asked.items()
-        },
-        "curve": curve_of(trainer.state.log_history),
-    }
-    if drifted:
-        arm["drift"] = {**drifted.figures(), "text": recipe.teach.general_text or "sampled from the model before"}
-    if before.said and after.said:
-        others = material.asked["retention_questions"]
-        arm["editing"] = editing_scores(
-            material.asked["questions"], others, before.said, after.said, language=language
-        )
-    report = new_report(before.scores(), {recipe.teach.arm: arm}, dict(recipe.options), material.counts())
-    report["data"] = data_of(recipe, material.sets())
-    report["model"] = model_of(recipe, trainer)
-    report["seeds"] = {recipe.teach.arm: recipe.training.seed}
-    report["retention_source"] = material.retention
-    report["leaks"] = list_leaks(recipe, trainer, material, rows)
-    if open_book:
-        report["open_book"] = arm_scores(open_book.scores())
-    if trainer.accelerator.is_main_process:
-        outputs.write_report(recipe.output_dir, report)
-    return report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,9 +14,9 @@ from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.recipe import _precision, describe_precision, parse, read_recipe
 from hf_knowlearn.training import SAMOptions
 
-# world.yaml is what recipes name, and accelerate/ is how they are launched; neither is a recipe itself. models/ has
-# tests of its own.
-OTHERS = {"accelerate", "models"}
+# world.yaml is what recipes name, accelerate/ how they are launched, curricula/ what is laid over them: no recipes.
+# models/ has tests of its own.
+OTHERS = {"accelerate", "curricula", "models"}
 SHIPPED = sorted(p for p in RECIPES.rglob("*.yaml") if p.name != "world.yaml" and p.parent.name not in OTHERS)
 NEEDED = ["--model", "somewhere", "--documents", "docs", "--output_dir", "out", "--use_cpu", "true"]
 
