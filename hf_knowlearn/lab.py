@@ -76,6 +76,9 @@ def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
     by_seed = {str(seed): report["arms"] for seed, report in zip(seeds, reports, strict=True)}
     asked = [key for key in ("before", "open_book") if key in reports[0]]
     means: Report = {key: _mean([report[key] for report in reports]) for key in asked}
+    if "stages" in reports[0]:
+        of_stages = zip(*(report["stages"] for report in reports), strict=True)
+        means["stages"] = [{"arm": same[0]["arm"], "name": same[0]["name"], **_mean(same)} for same in of_stages]
     return {**reports[0], **means, "arms": arms, "differences": differences, "by_seed": by_seed}
 
 

@@ -61,8 +61,10 @@ class Material:
         return self.train_questions or self.asked["questions"]
 
     def counts(self) -> dict[str, int]:
-        """How many documents are taught, and how many questions asked in each role."""
-        return {"documents": len(self.documents), **{role: len(asked) for role, asked in self.asked.items()}}
+        """How many documents are taught, and questions asked in each role; what is trained on beside, if anything."""
+        beside = {"train_documents": len(self.train_documents), "train_questions": len(self.train_questions)}
+        asked = {role: len(questions) for role, questions in self.asked.items()}
+        return {"documents": len(self.documents), **{name: n for name, n in beside.items() if n}, **asked}
 
     def sets(self) -> dict[str, Sequence[Document] | Sequence[Question]]:
         """Everything that was read, by the option that named it."""

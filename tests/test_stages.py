@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -334,6 +335,15 @@ class Stop(TrainerCallback):
 
 
 @pytest.fixture
+def six(tmp_path: Path) -> Path:
+    """A file of six questions of one relation."""
+    path = tmp_path / "six.jsonl"
+    rows = [{"id": f"q{i}", "question": f"What is {i}?", "answers": ["rye"], "relation": "is"} for i in range(6)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
 def curriculum(tmp_path: Path, questions: Path, options: dict[str, Any]) -> Callable[..., dict[str, Any]]:
     """Writes stages as a curriculum and gives the options of a run of it."""
     del options["max_steps"]
@@ -421,3 +431,160 @@ def test_a_run_of_stages_stopped_anywhere_ends_as_if_it_had_not_been(
     assert without_times(report_of(whole)) == without_times(report_of(broken))
     for name in ("answers.after.jsonl", "stages/1-ask/answers.after.jsonl"):
         assert (whole / name).read_text(encoding="utf-8") == (broken / name).read_text(encoding="utf-8")
+
+
+def test_a_report_shows_what_was_known_after_every_stage(
+    knowlearn: Callable[..., int], curriculum: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+):
+    options = curriculum(ASK, {**READ, "max_steps": 3}, use_peft=False, arm="two")
+    assert knowlearn("teach", **options) == 0
+    folder = options["output_dir"]
+    report = report_of(folder)
+    assert [(stage["arm"], stage["name"], stage["steps"]) for stage in report["stages"]] == [
+        ("two", "ask", 2),
+        ("two", "read", 3),
+    ]
+    (arm,) = report["arms"].values()
+    assert set(report["stages"][0]) == {*arm, "arm", "name"} - {"drift"}
+    assert arm["exact_match"] == report["stages"][1]["exact_match"]
+    assert arm["steps"] == arm["cost"]["steps"] == 5
+    assert [point["step"] for point in arm["curve"]] == [1, 2, 3, 4, 5]
+    assert arm["cost"]["ask_seconds"] > sum(stage["cost"]["ask_seconds"] for stage in report["stages"])
+    assert report["counts"]["train_questions"] == 2
+    assert report["leaks"]["rows"] == 5 * 4
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown[shown.index("recall  ") :].splitlines()[2:5]] == [
+        "before",
+        "after",
+        "two",
+    ]
+    for page in ("report.md", "report.html"):
+        assert "Stage by stage" in (folder / page).read_text(encoding="utf-8")
+    kept = sorted(str(path.relative_to(folder)) for path in folder.glob("stages/*/*"))
+    assert kept == ["stages/1-ask/answers.after.jsonl", "stages/1-ask/stage.json"]
+
+    assert knowlearn("teach", **curriculum(ASK, {**READ, "max_steps": 4}, use_peft=False, arm="two")) == 2
+    assert "stages.2.max_steps: 3 there, 4 now" in capsys.readouterr().err
+
+
+def test_a_stage_whose_model_was_deleted_is_missed_by_the_next(
+    knowlearn: Callable[..., int],
+    curriculum: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def stop(*arguments: Any) -> None:
+        raise Stopped
+
+    options = curriculum(ASK, READ)
+    monkeypatch.setattr(teach, "next_trainer", stop)
+    with pytest.raises(Stopped):
+        knowlearn("teach", **options)
+    shutil.rmtree(options["output_dir"] / "stages" / "1-ask" / "model")
+    assert knowlearn("teach", **options) == 2
+    assert "1-ask/model' is gone, with which the stage after 'ask' begins: delete" in capsys.readouterr().err
+
+
+def test_a_merged_adapter_is_part_of_the_model_in_the_end(
+    knowlearn: Callable[..., int], curriculum: Callable[..., dict[str, Any]]
+):
+    new = {**READ, "adapter": "merge", "max_steps": 1, "lora_r": 4}
+    options = curriculum({**ASK, "max_steps": 1}, new, use_peft=True, learning_rate=0.01, warmup_steps=0)
+    assert knowlearn("teach", **options) == 0
+    before, after = weights_of(options["model"]), weights_of(options["output_dir"] / "model")
+    assert before.keys() == after.keys()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all("_proj" in name for name in moved)
+
+
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(n, marks=pytest.mark.slow) for n in SHIPPED if n not in ("pit", "gradual")), "pit"]
+)
+def test_a_shipped_curriculum_runs(knowlearn: Callable[..., int], options: dict[str, Any], tmp_path: Path, name: str):
+    known = tmp_path / "known"
+    known.mkdir()
+    (known / "ford.txt").write_text("The ford at Sarn is dry in June.", encoding="utf-8")
+    row = {"question": "When is the ford at Sarn dry?", "answers": ["June"], "document_id": "ford.txt"}
+    (tmp_path / "about.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    sets = {"train_documents": known, "train_questions": tmp_path / "about.jsonl"}
+    assert knowlearn("teach", **{**options, "max_steps": 1}, **sets, curriculum=name) == 0
+    stages = read_recipe(CURRICULA / f"{name}.yaml")["stages"]
+    assert [stage["name"] for stage in report_of(options["output_dir"])["stages"]] == [
+        stage["name"] for stage in stages
+    ]
+
+
+def test_gradual_learning_trains_on_what_is_within_reach_and_goes_on_without_asking_again(
+    knowlearn: Callable[..., int],
+    curriculum: Callable[..., dict[str, Any]],
+    six: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    states = {"before": FIRST, "after": NOW}
+    asked, read = [], []
+
+    def classify(model: Any, tokenizer: Any, which: list[Question], *, transcripts: Path, **how: Any) -> list[Mastery]:
+        assert how["preset"] == "quick"
+        asked.append(f"{transcripts.parents[1].name} {transcripts.name}")
+        return states[transcripts.name.split(".")[1]]
+
+    rows_of = teach.rows_of
+
+    def keeping(*arguments: Any) -> Any:
+        read.append(rows_of(*arguments))
+        return read[-1]
+
+    monkeypatch.setattr("hf_knowlearn.recall.mastery.classify_mastery", classify)
+    monkeypatch.setattr(teach, "rows_of", keeping)
+    options = {**curriculum(), "curriculum": "gradual", "train_questions": six, "classify_preset": "quick"}
+    del options["documents"]
+    options |= {"num_train_epochs": 4, "replay_share": 0.5, "learning_rate": 0.01}
+    before, after_first, after_second = (
+        "run asked.before.mastery.jsonl",
+        "1-half_known asked.after.mastery.jsonl",
+        "2-within_reach asked.after.mastery.jsonl",
+    )
+    write_record = stages.write_record
+
+    def stopping(*arguments: Any) -> None:
+        write_record(*arguments)
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "write_record", stopping)
+        with pytest.raises(Stopped):
+            knowlearn("teach", **options)
+    assert asked == [before, after_first]
+    assert knowlearn("teach", **options) == 0
+    assert asked == [before, after_first, before, after_second]
+
+    prompts = [[row["prompt"].split()[3].strip("?") for row in rows] for rows in read[-2:]]
+    assert [(set(of_stage), len(of_stage)) for of_stage in prompts] == [({"1", "2"}, 8), ({"3", "0", "1", "2"}, 8)]
+    assert prompts[1].count("3") == 4
+
+    report = report_of(options["output_dir"])
+    assert report["before"]["mastery"]["counts"] == {"HighlyKnown": 1, "MaybeKnown": 2, "WeaklyKnown": 1, "Unknown": 2}
+    assert report["stages"][0]["mastery"]["flow"]["Unknown"] == {
+        "HighlyKnown": 0, "MaybeKnown": 0, "WeaklyKnown": 1, "Unknown": 1
+    }  # fmt: skip
+    page = (options["output_dir"] / "report.md").read_text(encoding="utf-8")
+    assert "| after half_known | MaybeKnown | 2 | 1 | 1 | 0 |" in page
+    assert "| after half_known | 6 | 2 | 2 | 1 | 1 |" in page
+    assert "after it was taught 6 questions" in page.replace("\u00a0", " ")
+    assert "taught documents" not in page
+
+
+def test_a_run_that_finds_nothing_half_known_says_so(
+    knowlearn: Callable[..., int],
+    curriculum: Callable[..., dict[str, Any]],
+    six: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    options = {**curriculum(), "curriculum": "gradual", "train_questions": six, "classify_preset": "quick"}
+    assert knowlearn("teach", **options, max_answer_tokens=4) == 2
+    says = (
+        "stage 'half_known': none of the questions to train on is MaybeKnown: there are 0 HighlyKnown, 0 MaybeKnown,"
+    )
+    assert says in capsys.readouterr().err
+    assert len((options["output_dir"] / "mastery.before.jsonl").read_text(encoding="utf-8").splitlines()) == 6

@@ -79,7 +79,8 @@ def merge(reports: Sequence[Report]) -> Report:
     """One report of all the arms; what is not of an arm is the first report's."""
     of_arms = [key for key in ("arms", "recipes", "seeds") if any(key in report for report in reports)]
     merged = {key: {n: of for report in reports for n, of in report.get(key, {}).items()} for key in of_arms}
-    return {**reports[0], **merged}
+    stages = [stage for report in reports for stage in report.get("stages", ())]
+    return {**reports[0], **merged, **({"stages": stages} if stages else {})}
 
 
 def legend(report: Report) -> str:
@@ -87,7 +88,7 @@ def legend(report: Report) -> str:
     counts = report["counts"]
     over = "seeds" if "by_seed" in report else "questions"
     asked = {
-        "questions": f"recall: {{n}} questions about the {counts['documents']} taught documents.",
+        "questions": f"recall: {{n}} questions{_about(counts)}.",
         "rehearsed_questions": "rehearsed: {n} questions about documents that were replayed in every batch.",
         "retention_questions": "retention: {n} questions about what appears nowhere in the run, so can be forgotten.",
     }
@@ -103,6 +104,10 @@ def legend(report: Report) -> str:
         lines.append(report["retention_source"])
     lines.append("loss: training loss over the last logged steps. gradient evals: passes over a batch; SAM takes two.")
     return "\n".join(lines)
+
+
+def _about(counts: Mapping[str, int]) -> str:
+    return f" about the {counts['documents']} taught documents" if counts["documents"] else ""
 
 
 # In words
@@ -139,18 +144,20 @@ def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> i
 def _learned(report: Report) -> str:
     counts, before, arm = report["counts"], report["before"], report["arms"][best_arm(report)]
     documents = number_of(counts["documents"], "document")
+    taught = documents if counts["documents"] else number_of(counts.get("train_questions", 0), "question")
     if by_knowledge_tokens(report):
-        return f"The model was taught {documents} and asked nothing. {_more_probable(before, arm)}"
+        return f"The model was taught {taught} and asked nothing. {_more_probable(before, arm)}"
     if not known(arm.get("exact_match")):
-        return f"The model was taught {documents} and asked nothing: what it learned is not known."
-    now = f"{percent(arm['exact_match'])} of {number_of(counts['questions'], 'question')} about the {documents}"
+        return f"The model was taught {taught} and asked nothing: what it learned is not known."
+    now = f"{percent(arm['exact_match'])} of {number_of(counts['questions'], 'question')}"
+    now += f" about the {documents} it was taught" if counts["documents"] else f", after it was taught {taught}"
     seeds = f" (mean of {len(report['by_seed'])} seeds)" if "by_seed" in report else ""
     change = _change(before, arm, "exact_match")
     said = {
-        1: f"The model learned: it answers {now} it was taught{seeds}.",
-        0: f"The model learned nothing that could be measured: it answers {now} it was taught{seeds}.",
-        -1: f"The model learned nothing, and knows less than before: it answers {now} it was taught{seeds}.",
-        None: f"Whether the model learned can't be told: it answers {now} it was taught{seeds}.",
+        1: f"The model learned: it answers {now}{seeds}.",
+        0: f"The model learned nothing that could be measured: it answers {now}{seeds}.",
+        -1: f"The model learned nothing, and knows less than before: it answers {now}{seeds}.",
+        None: f"Whether the model learned can't be told: it answers {now}{seeds}.",
     }[change]
     if known(before.get("exact_match")):
         chance = ", no further away than chance explains" if change == 0 else ""

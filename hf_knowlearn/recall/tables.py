@@ -47,9 +47,20 @@ def known(value: object) -> TypeGuard[float]:
 
 
 def states(report: Report) -> list[tuple[str, Mapping[str, Any]]]:
-    """The scores of the model before, with the document before its eyes (if it was asked so), and of each arm."""
-    book = report.get("open_book")
-    return [("before", report["before"]), *([("open book", book)] if book else []), *report["arms"].items()]
+    """The scores of the model before, with the document before its eyes (if it was asked so), and of each arm; before
+    an arm of several stages those after each but the last, which is the arm's own."""
+    book, arms = report.get("open_book"), report["arms"]
+    found = [("before", report["before"]), *([("open book", book)] if book else [])]
+    for name, arm in arms.items():
+        whose = f"{name}, " if len(arms) > 1 else ""
+        found += [(f"{whose}after {stage['name']}", stage) for stage in stages_of(report, name)[:-1]]
+        found.append((name, arm))
+    return found
+
+
+def stages_of(report: Report, arm: str) -> list[Mapping[str, Any]]:
+    """The stages of an arm, in their order; none where it was all one."""
+    return [stage for stage in report.get("stages") or () if stage["arm"] == arm]
 
 
 def share(scores: Mapping[str, Any], name: str, absent: str = NOT_ASKED) -> str:
@@ -105,9 +116,12 @@ def tables(report: Report) -> list[Table]:
     all_tables = (
         Table("Before and after", headline_rows(report)),
         Table("Differences over seeds", difference_rows(report)),
+        Table("Stage by stage", _filled(_stages(report)), _STAGES_NOTE),
         Table("The answers more closely", _filled(_details(report)), _DETAILS_NOTE),
         Table("Recall by relation", list(_relations(report))),
         Table("Learned, kept, forgotten", list(_changes(report)), _CHANGES_NOTE),
+        Table("Mastery", list(_mastery(report)), _MASTERY_NOTE),
+        Table("Acquired, kept, lost by class", list(_flows(report)), _FLOWS_NOTE),
         Table("Drift", _filled(_drift(report)), _DRIFT_NOTE),
         Table("Editing", _filled(_editing(report)), _EDITING_NOTE),
         Table("Cost", _filled(_cost(report))),
@@ -137,6 +151,12 @@ _CHANGES_NOTE = (
     "Learned: wrong before and right after. Kept: right both times. Forgotten: right before and wrong after. Never:"
     " wrong both times."
 )
+_STAGES_NOTE = "What each stage took; what was known after it stands above."
+_MASTERY_NOTE = (
+    "Questions by how well they are known. HighlyKnown: right with every prompt. MaybeKnown: with some. WeaklyKnown:"
+    " in a sampled answer alone. Unknown: never (arXiv 2405.05904)."
+)
+_FLOWS_NOTE = "By the class before the run. Acquired: in a better class now. Kept: in the same. Lost: in a worse one."
 _DRIFT_NOTE = (
     "How far the model's next-token probabilities on general text have moved from those before: Kullback-Leibler"
     " divergence in nats a token; 0 is not at all."
@@ -178,6 +198,33 @@ def _changes(report: Report) -> Iterator[list[str]]:
     for name, arm in report["arms"].items():
         for role, counts in (arm.get("changes") or {}).items():
             yield [name, COLUMNS[ROLES[role]], *(_number(counts, kind, ",.0f") for kind in kinds)]
+
+
+def _stages(report: Report) -> Iterator[list[str]]:
+    yield ["", "loss", "steps", "gradient evals", "training", "asking"]
+    for stage in report.get("stages") or ():
+        cost = [stage["cost"].get(name) for name in ("train_seconds", "ask_seconds")]
+        passes = [_number(stage, name, ",.0f") for name in ("steps", "gradient_evaluations")]
+        name = f"{stage['arm']}, {stage['name']}" if len(report["arms"]) > 1 else stage["name"]
+        yield [name, _number(stage, "train_loss", ".3f"), *passes, *(duration(s) if known(s) else "" for s in cost)]
+
+
+def _mastery(report: Report) -> Iterator[list[str]]:
+    found = [(name, scores["mastery"]) for name, scores in states(report) if scores.get("mastery")]
+    yield ["", "questions", *(found[0][1]["counts"] if found else ())]
+    for name, mastery in found:
+        yield [name, _number(mastery, "n", ",.0f"), *(f"{count:,.0f}" for count in mastery["counts"].values())]
+
+
+def _flows(report: Report) -> Iterator[list[str]]:
+    """A row for each class before, and what of it is in a better, the same or a worse one; for each state after."""
+    yield ["", "class before", "questions", "acquired", "kept", "lost"]
+    for name, scores in states(report):
+        for place, (category, now) in enumerate(((scores.get("mastery") or {}).get("flow") or {}).items()):
+            counts = list(now.values())  # best class first, as the classes before are
+            moved = [sum(counts[:place]), counts[place], sum(counts[place + 1 :])]
+            if any(counts):
+                yield [name, category, *(f"{count:,.0f}" for count in (sum(counts), *moved))]
 
 
 def _drift(report: Report) -> Iterator[list[str]]:
