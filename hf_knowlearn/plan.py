@@ -113,7 +113,7 @@ def plan(
     steps: int,
     batch: int,
     replayed: int,
-    question_prompt: Callable[[str], str],
+    trained_as: Callable[[str, str], tuple[str, str]],
     seed: int,
     questions: Sequence[Question] = (),
     question_order: str = "shuffled",
@@ -130,9 +130,9 @@ def plan(
     Raises:
         ValueError: questions that are to stand before a document which isn't read.
     """
-    asked = [_question_row(question, question_prompt) for question in questions]
+    asked = [_question_row(question, trained_as) for question in questions]
     fresh = _epochs(_lessons(told, asked, question_order), seed)
-    old = _replay(replay_documents, replay_questions, question_prompt, seed)
+    old = _replay(replay_documents, replay_questions, trained_as, seed)
     rows: list[Row] = []
     for _ in range(steps):
         step = [*islice(fresh, batch - replayed), *islice(old, replayed)]
@@ -181,10 +181,11 @@ def _document_row(view: View) -> Row:
     return {"prompt": view.prompt, "completion": view.text, "document_id": view.document_id, "view": name}
 
 
-def _question_row(question: Question, prompt: Callable[[str], str]) -> Row:
+def _question_row(question: Question, trained_as: Callable[[str, str], tuple[str, str]]) -> Row:
+    prompt, completion = trained_as(question.text, question.answers[0])
     return {
-        "prompt": prompt(question.text),
-        "completion": f" {question.answers[0]}",
+        "prompt": prompt,
+        "completion": completion,
         "document_id": question.document_id or "",
         "view": "question",
     }
@@ -199,11 +200,14 @@ def _epochs(lessons: Sequence[Lesson], seed: int) -> Iterator[Row]:
 
 
 def _replay(
-    documents: Sequence[View], questions: Sequence[Question], prompt: Callable[[str], str], seed: int
+    documents: Sequence[View],
+    questions: Sequence[Question],
+    trained_as: Callable[[str, str], tuple[str, str]],
+    seed: int,
 ) -> Iterator[Row]:
     """Documents and questions with their answers, in turn where there are both; without end."""
     texts = (_document_row(documents[i]) for order in _orders(len(documents), seed + 1) for i in order)
-    asked = (_question_row(questions[i], prompt) for order in _orders(len(questions), seed + 2) for i in order)
+    asked = (_question_row(questions[i], trained_as) for order in _orders(len(questions), seed + 2) for i in order)
     sources = [rows for rows, available in ((texts, documents), (asked, questions)) if available]
     return (next(rows) for rows in cycle(sources))
 

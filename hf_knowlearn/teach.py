@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,8 +190,8 @@ def rows_of(
 ) -> list["Row"]:
     """The training rows of the run, laid out step by step. Sets `max_steps` where the recipe counts in epochs."""
     from hf_knowlearn.plan import plan, replayed_rows, steps_for, tell
-    from hf_knowlearn.recall import prompt_for
     from hf_knowlearn.recall.knowledge_tokens import lengths_by
+    from hf_knowlearn.recall.prompts import trained_as
 
     training = recipe.training
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
@@ -215,7 +216,7 @@ def rows_of(
         steps=steps,
         batch=batch,
         replayed=replayed,
-        question_prompt=prompt_for,
+        trained_as=partial(trained_as, tokenizer, recipe.teach.ask_template),
         seed=training.seed,
         questions=questions,
         question_order=recipe.teach.question_order,

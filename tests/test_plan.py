@@ -34,10 +34,14 @@ OLD = [as_written(document(number)) for number in range(100, 105)]
 ASKED = [Question(f"q{i}", f"What is {i}?", (f"number {i}", "other"), document_id=f"d10{i}") for i in range(4)]
 
 
+def plainly(asked: str, said: str) -> tuple[str, str]:
+    return prompt_for(asked), f" {said}"
+
+
 def rows_of(seed: int = 0, steps: int = 30, batch: int = 8, replayed: int = 3, **sources: Any) -> list[dict[str, str]]:
     told = tell(NEW, TeachArguments(num_views=3), count_words, None, seed)
     material = {"replay_documents": OLD, "replay_questions": ASKED, **sources}
-    return plan(told, **material, steps=steps, batch=batch, replayed=replayed, question_prompt=prompt_for, seed=seed)
+    return plan(told, **material, steps=steps, batch=batch, replayed=replayed, trained_as=plainly, seed=seed)
 
 
 def steps_of(rows: list[dict[str, str]], batch: int = 8) -> list[list[dict[str, str]]]:
@@ -155,7 +159,7 @@ def test_a_group_held_out_is_never_told_and_others_can_be_chosen():
 
 def test_a_masked_document_is_the_completion_of_a_request():
     told = tell(NEW[:1], TeachArguments(views="masked", num_views=2), count_words, None, 0)
-    rows = plan(told, [], [], steps=2, batch=1, replayed=0, question_prompt=prompt_for, seed=0)
+    rows = plan(told, [], [], steps=2, batch=1, replayed=0, trained_as=plainly, seed=0)
     assert [row["completion"] for row in rows] == [NEW[0].text] * 2
     assert all("_" in row["prompt"] for row in rows)
     assert {row["view"].split("/")[0] for row in rows} == {"masked"}

@@ -193,7 +193,7 @@ TOLD = [Document(f"d{i}", " ".join(f"Fact {j} of {i} and so on." for j in range(
 def rows_of(order: str, questions: list[Question] = ABOUT, batch: int = 1, epochs: int = 3) -> list[dict[str, str]]:
     told = tell(TOLD, TeachArguments(num_views=2), lambda texts: [1] * len(texts), None, 0)
     steps = epochs * (len(told) + len(questions)) // batch
-    how: dict[str, Any] = {"replayed": 0, "question_prompt": prompt_for, "seed": 0}
+    how: dict[str, Any] = {"replayed": 0, "trained_as": lambda asked, said: (prompt_for(asked), said), "seed": 0}
     return plan(told, [], [], steps=steps, batch=batch, **how, questions=questions, question_order=order)
 
 

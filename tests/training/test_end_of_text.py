@@ -90,10 +90,14 @@ def batches(tokenizer_of: Callable[[str], PreTrainedTokenizerFast], tmp_path: Pa
     return batches
 
 
+def plainly(asked: str, said: str) -> tuple[str, str]:
+    return prompt_for(asked), f" {said}"
+
+
 def rows_of_a_run() -> list[dict[str, Any]]:
     """A step as `teach` lays it out: two documents and a question."""
     told = [[as_written(Document("long", LONG))], [as_written(Document("short", SHORT))]]
-    how: dict[str, Any] = {"steps": 1, "batch": 3, "replayed": 1, "question_prompt": prompt_for, "seed": 0}
+    how: dict[str, Any] = {"steps": 1, "batch": 3, "replayed": 1, "trained_as": plainly, "seed": 0}
     return plan(told, [], [QUESTION], **how)
 
 
