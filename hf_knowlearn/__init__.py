@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hf_knowlearn.documents import Document, Question, read_documents, read_questions
     from hf_knowlearn.format_aug import FormatAugmentedDataset, load_format_aug
     from hf_knowlearn.knowledge_recall import KnowledgeRecall
+    from hf_knowlearn.recall import Mastery, classify_mastery
     from hf_knowlearn.training import SAMConfig, SAMSFTTrainer
     from hf_knowlearn.views import View, format_views
 
@@ -22,11 +23,13 @@ __all__ = [
     "Document",
     "FormatAugmentedDataset",
     "KnowledgeRecall",
+    "Mastery",
     "Question",
     "SAMConfig",
     "SAMSFTTrainer",
     "View",
     "__version__",
+    "classify_mastery",
     "format_views",
     "load_format_aug",
     "read_documents",
@@ -38,10 +41,12 @@ _ROOM = {
     "Document": "documents",
     "FormatAugmentedDataset": "format_aug",
     "KnowledgeRecall": "knowledge_recall",
+    "Mastery": "recall",
     "Question": "documents",
     "SAMConfig": "training",
     "SAMSFTTrainer": "training",
     "View": "views",
+    "classify_mastery": "recall",
     "format_views": "views",
     "load_format_aug": "format_aug",
     "read_documents": "documents",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hf_knowlearn.recall.knowledge_tokens import KnowledgeTokens
     from hf_knowlearn.recall.leaks import Leak, find_leaks
     from hf_knowlearn.recall.logprobs import AnswerLogprob, answer_logprobs
+    from hf_knowlearn.recall.mastery import Mastery, classify_mastery
 
 # asking needs torch; the report of a run that is finished does not
 _WHERE = {
@@ -22,12 +23,14 @@ _WHERE = {
     "Drift": "drift",
     "KnowledgeTokens": "knowledge_tokens",
     "Leak": "leaks",
+    "Mastery": "mastery",
     "RecallCallback": "callback",
     "Said": "editing",
     "TeacherForced": "editing",
     "answer_logprobs": "logprobs",
     "ask": "asking",
     "ask_many": "asking",
+    "classify_mastery": "mastery",
     "editing_scores": "editing",
     "fact_spans": "facts",
     "find_leaks": "leaks",
@@ -45,12 +48,14 @@ __all__ = [
     "Drift",
     "KnowledgeTokens",
     "Leak",
+    "Mastery",
     "RecallCallback",
     "Said",
     "TeacherForced",
     "answer_logprobs",
     "ask",
     "ask_many",
+    "classify_mastery",
     "editing_scores",
     "fact_spans",
     "find_leaks",

@@ -1,4 +1,5 @@
-"""Charts of a report by matplotlib: recall by arm, loss beside recall over steps, and what became of each question.
+"""Charts of a report by matplotlib: recall by arm, loss beside recall over steps, what became of each question and
+of its class of mastery.
 
 Colours are Okabe and Ito's, told apart by the colour-blind (https://jfly.uni-koeln.de/color/); hatches and line styles
 tell them apart in grey. The surprising decision: a chart on the page is drawn in the colour of the page's text, which
@@ -11,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.recall.mastery import CATEGORIES
 from hf_knowlearn.recall.tables import COLUMNS, ROLES, Report, known, states
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ FATES = (
     ("never", "#DDDDDD", ""),
     ("forgotten", "#D55E00", "xx"),
 )
+# The better known, the darker: their order is seen in grey too.
+SHADES = ("#0072B2", "#56B4E9", "#F0C36D", "#E4E4E4")
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "osD^vP"
@@ -49,6 +53,7 @@ def charts(report: Report) -> Iterator[tuple[str, str]]:
         ("Recall by arm", by_arm, any(known(s.get(name)) for _, s in states(report) for name in COLUMNS)),
         ("Loss beside recall over steps", over_steps, bool(_curves(report))),
         ("Learned, kept, forgotten", fates, any(arm.get("changes") for arm in report["arms"].values())),
+        ("Mastery", mastery_flows, any(_mastery_flows(report))),
     ]
     for title, make, has_content in drawn:
         if has_content:
@@ -179,6 +184,80 @@ def fates(report: Report) -> "Figure":
     looks = [Patch(facecolor=colour, hatch=hatch, **_OUTLINE) for _, colour, hatch in FATES]
     _legend(figure, looks, [kind for kind, *_ in FATES])
     return figure
+
+
+Flow = Mapping[str, Mapping[str, int]]  # class before -> class after -> questions
+
+
+def draw_flow(flow: Flow, path: Path) -> None:
+    """How many questions went from each class of mastery to each (`mastery.flow`); as a PNG."""
+    with _style():
+        _flows({"": flow}).savefig(path, dpi=150, format="png")
+
+
+def mastery_flows(report: Report) -> "Figure":
+    """A panel for each arm whose questions were classified before and after."""
+    return _flows(_mastery_flows(report))
+
+
+def _mastery_flows(report: Report) -> dict[str, Flow]:
+    flows = {name: (arm.get("mastery") or {}).get("flow") for name, arm in report["arms"].items()}
+    return {name: flow for name, flow in flows.items() if flow}
+
+
+BAR, GAP = 0.16, 0.025  # width of a bar, where 1 lies between the two; room between blocks, where 1 is all questions
+LINE = 0.06  # height of a line of text, in the same unit
+
+
+def _flows(flows: Mapping[str, Flow]) -> "Figure":
+    figure, panels = _panels([2.6] * len(flows))
+    for axes, (name, flow) in zip(panels, flows.items(), strict=True):
+        after: Flow = {now: {was: flow[was][now] for was in CATEGORIES} for now in CATEGORIES}
+        starts = _blocks(axes, -BAR, flow, "right"), _blocks(axes, 1.0, after, "left")
+        total = _total(flow)
+        for was, shade in zip(CATEGORIES, SHADES, strict=True):
+            for now in CATEGORIES:
+                if count := flow[was][now]:
+                    here, there = (side[name] for side, name in zip(starts, (was, now), strict=True))
+                    _band(axes, here, there, count / total, shade)
+                    starts[0][was] += count / total
+                    starts[1][now] += count / total
+        axes.set(xlim=(-0.8, 1.8), ylim=(1 + 3 * GAP + 0.01, -0.1))
+        axes.axis("off")
+        for place, when in ((-BAR / 2, "before"), (1 + BAR / 2, "after")):
+            axes.text(place, -0.03, when, ha="center", va="bottom", fontsize=9)
+        axes.set_title(_short([name])[0], loc="left", fontsize=10, parse_math=False)
+    return figure
+
+
+def _total(flow: Flow) -> int:
+    return sum(count for of_class in flow.values() for count in of_class.values()) or 1
+
+
+def _blocks(axes: "Axes", left: float, flow: Flow, side: str) -> dict[str, float]:
+    """Draw a bar of a block for each class, its name and count on the outer side; return where each block begins."""
+    total, start, line = _total(flow), 0.0, -1.0
+    outside = left - 0.04 if side == "right" else left + BAR + 0.04
+    starts: dict[str, float] = {}
+    for category, shade in zip(CATEGORIES, SHADES, strict=True):
+        number = sum(flow[category].values())
+        height = number / total
+        axes.bar(left, height, BAR, start, align="edge", color=shade, edgecolor=INK, linewidth=0.4)
+        # Classes of few questions lie close, and their names below one another.
+        line = max(start + height / 2, line + LINE)
+        axes.text(outside, line, f"{category} {number:,}", ha=side, va="center", fontsize=8)
+        starts[category] = start
+        start += height + GAP
+    return starts
+
+
+def _band(axes: "Axes", here: float, there: float, height: float, shade: str) -> None:
+    """A band from one bar to the other, as high as its share of the questions."""
+    from numpy import linspace
+
+    across = linspace(0, 1)
+    upper = here + (there - here) * across**2 * (3 - 2 * across)
+    axes.fill_between(across, upper, upper + height, facecolor=(shade, 0.6), edgecolor=INK, linewidth=0.2)
 
 
 _OUTLINE: dict[str, Any] = {"hatchcolor": INK, "edgecolor": INK, "linewidth": 0.4}

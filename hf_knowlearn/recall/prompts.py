@@ -6,7 +6,7 @@ what they share is computed once. Only a question that an example would give awa
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -170,7 +170,7 @@ class _Examples:
         self.shots, self.seed = shots, seed
         self.pool: dict[str | None, list[Question]] = defaultdict(list)
         self.orders: dict[tuple[str | None, int], list[Question]] = {}
-        self.short: dict[str, int] = {}
+        self.short: dict[str, str | None] = {}  # question id -> relation
         if shots:
             for question in pool:
                 self.pool[question.relation].append(question)
@@ -185,7 +185,7 @@ class _Examples:
             if len(shown) == self.shots:
                 return shown
         if len(shown) < self.shots:
-            self.short[question.id] = len(shown)
+            self.short[question.id] = question.relation
         return shown
 
     def _order(self, relation: str | None, number: int) -> list[Question]:
@@ -196,10 +196,11 @@ class _Examples:
 
     def refuse_shortage(self) -> None:
         if self.short:
+            relations = (f"{relation!r} ({count})" for relation, count in Counter(self.short.values()).items())
             raise ValueError(
                 f"shots={self.shots}, and {len(self.short)} questions find fewer examples of their relation that are"
-                f" of other documents and facts than their own: {_listed(self.short)}. Ask with fewer shots, or give a"
-                " larger pool."
+                f" of other documents and facts than their own: {_listed(self.short)}. So many by relation:"
+                f" {', '.join(relations)}. Ask with fewer shots, or give a larger pool."
             )
 
 

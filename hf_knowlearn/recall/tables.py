@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple, TypeGuard
 
+from hf_knowlearn.recall.mastery import CATEGORIES
+
 Report = Mapping[str, Any]
 Rows = list[list[str]]
 
@@ -225,6 +227,27 @@ def _flows(report: Report) -> Iterator[list[str]]:
             moved = [sum(counts[:place]), counts[place], sum(counts[place + 1 :])]
             if any(counts):
                 yield [name, category, *(f"{count:,.0f}" for count in (sum(counts), *moved))]
+
+
+_FLOW_HEAD = ["before \u2193 after \u2192", *CATEGORIES, "all before"]
+
+
+def flow_rows(flow: Mapping[str, Mapping[str, int]]) -> Rows:
+    """What `mastery.flow` has counted: a header, a row for each class before, and one of all after."""
+    body = [[flow[was][now] for now in CATEGORIES] for was in CATEGORIES]
+    body.append([sum(column) for column in zip(*body, strict=True)])
+    names = [*CATEGORIES, "all after"]
+    return [
+        _FLOW_HEAD,
+        *([name, *map(str, row), str(sum(row))] for name, row in zip(names, body, strict=True)),
+    ]
+
+
+def flow_markdown(flow: Mapping[str, Mapping[str, int]]) -> str:
+    """`flow_rows` as a table of Markdown."""
+    header, *body = flow_rows(flow)
+    aligned = [":---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, aligned, *body)) + "\n"
 
 
 def _drift(report: Report) -> Iterator[list[str]]:
