@@ -27,7 +27,7 @@ Category = Literal["HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 # Prompts a question and samples a prompt; "full" is the paper's. What "quick" gives up is measured in docs/mastery.md.
-PRESETS = {"full": {"prompts": 10, "samples": 16}, "quick": {"prompts": 4, "samples": 4}}
+PRESETS = {"full": {"prompts": 10, "samples": 16}, "quick": {"prompts": 5, "samples": 4}}
 NO_RELATION = "(no relation)"  # of questions that name none
 
 
@@ -89,7 +89,7 @@ def classify_mastery(
         samples: sampled answers to each prompt, at least 1, beside the greedy one; None for the preset's.
         temperature, top_k: of the samples.
         examples: questions from which examples are drawn; None for `questions` themselves.
-        preset: "full" (10 prompts, 16 samples, as the paper has it) or "quick" (4 and 4).
+        preset: "full" (10 prompts, 16 samples, as the paper has it) or "quick" (5 and 4).
         seed: of the examples and the samples.
         template: "plain" ("Question: … Answer:"), "chat" (the tokenizer's), or "auto" (chat where it has one).
         language: how answers are normalised, see `knowledge_recall.scoring.normalize`.

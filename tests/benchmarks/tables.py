@@ -192,6 +192,38 @@ def _asking(whom: str, counts: Row) -> str:
     return f"**Asking, {whom}.** {asked}.\n\n{table(head, found)}"
 
 
+def mastery(parts: Mapping[str, Any]) -> str:
+    """Every half-learned world in a results file of `mastery.py`."""
+    return _parts(parts, {part: partial(_mastery, part) for part in parts})
+
+
+def _mastery(part: str, world: Row) -> str:
+    found = []
+    for row in world["settings"]:
+        times = [f"{row[clock]['median']:.1f}" if clock in row else "" for clock in ("wall_s", "cpu_s")]
+        shares = [f"{100 * row['agreement']:.1f} %", f"{row['kappa']:.3f}"]
+        shares += [f"{100 * row['agreement_same_seed']:.1f} %", f"{row['kappa_same_seed']:.3f}"]
+        found.append([row["setting"], row["answers_a_question"], *shares, _classes(row["classes"]), *times])
+    rights = [
+        f"{when}: {', '.join(f'{who} {share:.3f}' for who, share in world[when].items())}"
+        for when in ("untaught", "taught")
+    ]
+    said = (
+        f"{world['questions']} questions about {world['people']} new people and {world['known']} whom the base knew,"
+        f" after {world['steps']} steps. Classes, highly to unknown: {_classes(world['classes'])}. Greedy answers"
+        f" right, {'; '.join(rights)}"
+    )
+    head = (
+        "setting|answers a question|same class, another seed|kappa|same class, same seed|kappa|classes, another seed"
+        "|seconds|CPU seconds"
+    )
+    return f"**Mastery, {part}.** {said}.\n\n{table(head, found)}"
+
+
+def _classes(counts: Mapping[str, int]) -> str:
+    return " / ".join(str(counts.get(name, 0)) for name in ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"))
+
+
 def table(head: str, rows: Iterable[Sequence[Any]]) -> str:
     """Markdown of a head, its cells parted by bars, and rows."""
     lines = [head.split("|"), ["---"] * len(head.split("|")), *rows]
@@ -215,7 +247,7 @@ def _run(run: Row) -> str:
     return f"*{run['date'][:10]}, {machine}, {load}; Python {run['python']}, {packages}; {commit}. `{run['command']}`*"
 
 
-TABLES = {"views": views, "augmenters": augmenters, "metric": metric, "asking": asking}
+TABLES = {"views": views, "augmenters": augmenters, "metric": metric, "asking": asking, "mastery": mastery}
 
 
 def into_readme(text: str) -> str:
