@@ -213,15 +213,13 @@ def _flows(flows: Mapping[str, Flow]) -> "Figure":
     figure, panels = _panels([2.6] * len(flows))
     for axes, (name, flow) in zip(panels, flows.items(), strict=True):
         after: Flow = {now: {was: flow[was][now] for was in CATEGORIES} for now in CATEGORIES}
-        starts = _blocks(axes, -BAR, flow, "right"), _blocks(axes, 1.0, after, "left")
-        total = _total(flow)
+        here, there = _blocks(axes, -BAR, flow, "right"), _blocks(axes, 1.0, after, "left")
         for was, shade in zip(CATEGORIES, SHADES, strict=True):
             for now in CATEGORIES:
-                if count := flow[was][now]:
-                    here, there = (side[name] for side, name in zip(starts, (was, now), strict=True))
-                    _band(axes, here, there, count / total, shade)
-                    starts[0][was] += count / total
-                    starts[1][now] += count / total
+                if height := flow[was][now] / _total(flow):
+                    _band(axes, here[was], there[now], height, shade)
+                    here[was] += height
+                    there[now] += height
         axes.set(xlim=(-0.8, 1.8), ylim=(1 + 3 * GAP + 0.01, -0.1))
         axes.axis("off")
         for place, when in ((-BAR / 2, "before"), (1 + BAR / 2, "after")):
