@@ -17,6 +17,7 @@ import yaml
 from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
 from hf_knowlearn.paths import CURRICULA, RECIPES
 from hf_knowlearn.recall.held_out import SHORTEST_PART
+from hf_knowlearn.recall.mastery import CATEGORIES
 from hf_knowlearn.views import FAMILIES, GROUPS
 from hf_knowlearn.views.formats import allowed_groups
 from hf_knowlearn.views.mixed import checked_weights
@@ -43,8 +44,6 @@ DECIDED: dict[str, Any] = {
 }
 # What can be trained on.
 READ = ("documents", "train_documents", "train_questions")
-# Classes of mastery, best known first (arXiv 2405.05904).
-CATEGORIES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
 # What a run can't do without, as the command line spells it.
 NEEDED = {
     "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which is in this package)",

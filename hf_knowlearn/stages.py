@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import outputs
 from hf_knowlearn.material import Material
-from hf_knowlearn.recipe import CATEGORIES, READ, Recipe, TeachArguments, recipe_of, values_of
+from hf_knowlearn.recall.mastery import CATEGORIES
+from hf_knowlearn.recipe import READ, Recipe, TeachArguments, recipe_of, values_of
 
 if TYPE_CHECKING:
     from hf_knowlearn.recall.mastery import Mastery

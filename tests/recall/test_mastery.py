@@ -21,7 +21,7 @@ from hf_knowlearn.recall.charts import charts, draw_flow
 from hf_knowlearn.recall.mastery import CATEGORIES, PRESETS, Category, category_of, counts, flow
 from hf_knowlearn.recall.prompts import prompts_for
 from hf_knowlearn.recall.sampling import Noise
-from hf_knowlearn.recall.tables import columns, flow_markdown, flow_rows, tables
+from hf_knowlearn.recall.tables import flow_markdown, flow_rows, tables
 
 SHARE = 0.4  # of the right answer to what is known weakly, at the temperature that is asked at
 TEMPERATURE = 0.5
