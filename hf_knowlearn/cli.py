@@ -4,8 +4,10 @@ import argparse
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +51,8 @@ def reporting(resumes: bool = True) -> Iterator[Outcome]:
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if _is_main_process() else logging.ERROR)
+    listens = resumes and threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _end) if listens else None
     try:
         with warnings.catch_warnings():
             # TRL sets both by their old names itself; whoever runs this can't mend it.
@@ -64,6 +68,13 @@ def reporting(resumes: bool = True) -> Iterator[Outcome]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        if listens:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _end(*_: Any) -> None:
+    """What SIGTERM does while nothing is trained: what was asked so far is written already."""
+    raise SystemExit(0)
 
 
 def _is_main_process() -> bool:

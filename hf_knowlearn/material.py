@@ -107,12 +107,12 @@ def read(recipe: "Recipe") -> Material:
         return shelf[option, source]
 
     def trained_on(stages: "Sequence[Recipe]") -> dict[str, Any]:
-        """What these stages name, one after the other, and nothing twice."""
-        named = {option: dict.fromkeys(getattr(stage.teach, option) for stage in stages) for option in TRAINED_ON}
+        """What these stages read, one after the other, and nothing twice."""
+        named = {option: sources(option, stages) for option in TRAINED_ON}
         return {option: [of for source in named[option] for of in attempt(option, source)] for option in TRAINED_ON}
 
     material = Material(
-        **trained_on((recipe, *recipe.stages)),
+        **trained_on(recipe.steps),
         asked={role: attempt(role, getattr(arguments, role)) for role in ROLES},
         examples=attempt("ask_examples", arguments.ask_examples) or None,
         general_text=attempt("general_text", arguments.general_text) or None,
@@ -127,6 +127,13 @@ def read(recipe: "Recipe") -> Material:
     if problems:
         raise ValueError("\n".join(problems))
     return material
+
+
+def sources(option: str, stages: "Sequence[Recipe]") -> list[str]:
+    """What these stages name by an option, each source once; of a set that is trained on, only where it is read."""
+    reading = [stage for stage in stages if option not in READ or option in (stage.teach.reads or READ)]
+    named = dict.fromkeys(getattr(stage.teach, option) for stage in reading)
+    return [source for source in named if source is not None]
 
 
 def _with_default_retention(material: Material) -> Material:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.material import TRAINED_ON, sources
 
 if TYPE_CHECKING:
     from hf_knowlearn.recipe import Recipe
@@ -22,10 +23,16 @@ if TYPE_CHECKING:
 def data_of(recipe: "Recipe", read: Mapping[str, Sequence[Document] | Sequence[Question]]) -> dict[str, Any]:
     """Where each set of documents or questions came from, how many they are, and their hash; by the option's name."""
     return {
-        option: {"source": getattr(recipe.teach, option), "n": len(items), "sha256": fingerprint(items)}
+        option: {"source": _source(recipe, option), "n": len(items), "sha256": fingerprint(items)}
         for option, items in read.items()
         if items
     }
+
+
+def _source(recipe: "Recipe", option: str) -> str | None:
+    if option not in TRAINED_ON:
+        return getattr(recipe.teach, option, None)
+    return ", ".join(sources(option, recipe.steps)) or None
 
 
 def fingerprint(items: Sequence[Document] | Sequence[Question]) -> str:

@@ -112,11 +112,11 @@ def train_stages(
     known, after = [before.mastery], before
     for number, stage in enumerate(recipe.steps):
         is_last = stage is recipe.steps[-1]
+        if stage.name:
+            logger.info("\nStage %d of %d: %s", number + 1, len(recipe.steps), stage.name)
         if stages.selects(stage.teach):
             chosen = stages.select(stage, material.steps[number], known[0], known[-1])
             rows[number] = rows_of(stage, chosen, trainer.processing_class, limits[1 + number])
-        if stage.name:
-            logger.info("\nStage %d of %d: %s", number + 1, len(recipe.steps), stage.name)
         if not is_last and (record := stages.read_record(stage)):
             logger.info("It is finished.")
             figures.append(record)
@@ -204,9 +204,11 @@ def rows_of(
     if training.max_steps <= 0:
         training.max_steps = steps_for(lessons, training.num_train_epochs, batch, replayed)
     steps = training.max_steps
+    what = [f"{len(documents)} documents in {len(told)} parts"] if told else []
+    what += [f"{len(questions)} questions"] if questions else []
     logger.info(
-        "%d documents in %d parts%s, told %.1f times each; %d steps of %d rows, %d of them replay.",
-        len(documents), len(told), f" and {len(questions)} questions" if questions else "",
+        "%s%s, told %.1f times each; %d steps of %d rows, %d of them replay.",
+        f"{recipe.name}: " if recipe.name else "", " and ".join(what),
         steps * (batch - replayed) / len(lessons), steps, batch, replayed,
     )  # fmt: skip
     return plan(
@@ -262,10 +264,15 @@ def new_trainer(
 
 
 def train(trainer: "SAMSFTTrainer") -> float:
-    """Train, from the last checkpoint if there is one. Returns seconds."""
+    """Train, from the last checkpoint if there is one; SIGTERM saves one and ends the process. Returns seconds."""
+    from hf_knowlearn.training.sigterm import SaveOnSigterm
+
     folder, start = Path(trainer.args.output_dir), time.monotonic()
     checkpoint = outputs.last_checkpoint(folder)
-    trainer.train(resume_from_checkpoint=checkpoint)
+    saving = SaveOnSigterm()
+    trainer.add_callback(saving)
+    with saving.listening():
+        trainer.train(resume_from_checkpoint=checkpoint)
     if checkpoint is None or Path(checkpoint).name != f"checkpoint-{trainer.state.global_step}":
         # Answers that a stopped run got after its training are another model's than this training's.
         if trainer.accelerator.is_main_process:

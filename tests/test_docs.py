@@ -5,8 +5,10 @@ import runpy
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hf_knowlearn import Document, format_views
+from hf_knowlearn.recipe import READ, parse
 from hf_knowlearn.views import MARKS
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +38,16 @@ def test_the_page_of_options_is_made_from_their_help():
     assert (ROOT / "docs" / "options.md").read_text(encoding="utf-8") == runpy.run_path(
         str(ROOT / "tests" / "options.py")
     )["page"]()
+
+
+def test_the_stages_of_the_page_can_be_run():
+    (written,) = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs" / "curricula.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    options = yaml.safe_load(written)
+    assert options.pop("extends") == "teach.yaml"
+    needed = {"model_name_or_path": "m", "output_dir": "out", "use_cpu": True, **dict.fromkeys(READ, "here")}
+    assert [stage.name for stage in parse([], {**needed, **options}).stages] == ["prepare", "read", "refine"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])

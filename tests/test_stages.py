@@ -1,8 +1,10 @@
 """Stages: what a recipe may say of them, what each reads, and that a run of them, stopped anywhere, ends as if not."""
 
 import json
+import os
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,7 +256,7 @@ def test_each_stage_reads_its_own_sets_and_the_run_asks_about_all(
     ]
     assert [len(asked) for _, asked in taught] == [2, 0, 0]
     assert [len(of.replay_documents) for of in material.steps] == [0, 0, 2]
-    assert [one.id for one in material.documents] == ["ferry.txt", "mill.md", "other.txt"]
+    assert [one.id for one in material.documents] == ["other.txt", "ferry.txt", "mill.md"]  # of any stage
     assert len(material.asked["questions"]) == 2
 
 
@@ -431,6 +433,40 @@ def test_a_run_of_stages_stopped_anywhere_ends_as_if_it_had_not_been(
     assert without_times(report_of(whole)) == without_times(report_of(broken))
     for name in ("answers.after.jsonl", "stages/1-ask/answers.after.jsonl"):
         assert (whole / name).read_text(encoding="utf-8") == (broken / name).read_text(encoding="utf-8")
+
+
+class Terminate(TrainerCallback):
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_that_is_told_to_end_saves_its_step_and_goes_on_as_if_it_had_not_been(
+    knowlearn: Callable[..., int],
+    curriculum: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    how = {"use_peft": True, "lora_dropout": 0.2, "learning_rate": 0.01, "save_strategy": "no", "ask_every": 2}
+    options = curriculum({**READ, "max_steps": 5}, **how)
+    whole, broken = options["output_dir"], options["output_dir"].with_name("broken")
+    assert knowlearn("teach", **options) == 0
+    new_trainer = teach.new_trainer
+
+    def terminating(*arguments: Any) -> Any:
+        trainer = new_trainer(*arguments)
+        trainer.add_callback(Terminate())
+        return trainer
+
+    monkeypatch.setattr(teach, "new_trainer", terminating)
+    with pytest.raises(SystemExit, match=r"^0$"):
+        knowlearn("teach", **{**options, "output_dir": broken})
+    assert "Stopped by SIGTERM after step 3, which is saved." in capsys.readouterr().out
+    assert [path.name for path in broken.glob("stages/*/checkpoints/checkpoint-*")] == ["checkpoint-3"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    monkeypatch.setattr(teach, "new_trainer", new_trainer)
+    assert knowlearn("teach", **{**options, "output_dir": broken}) == 0
+    assert same(weights_of(whole / "model"), weights_of(broken / "model"))
 
 
 def test_a_report_shows_what_was_known_after_every_stage(
