@@ -362,7 +362,8 @@ def test_the_table_of_a_flow_adds_up():
 def test_a_report_with_mastery_has_its_table_and_its_chart():
     before = {"mastery": {"n": 5, "counts": counts(BEFORE)}}
     arm = {"mastery": {"n": 5, "counts": counts(AFTER), "flow": flow(BEFORE, AFTER)}}
-    made: dict[str, Any] = {"before": before, "arms": {"one": arm, "two": arm, "three": {}}}
+    asked = {"counts": {"questions": 5}}
+    made: dict[str, Any] = {**asked, "before": before, "arms": {"one": arm, "two": arm, "three": {}}}
     found = {table.title: table.rows[1:] for table in tables(made)}
     assert [row[0] for row in found["Mastery"]] == ["before", "one", "two"]
     assert found["Acquired, kept, lost by class"][:4] == [
@@ -372,7 +373,7 @@ def test_a_report_with_mastery_has_its_table_and_its_chart():
         ["one", "Unknown", "2", "1", "1", "0"],
     ]
     assert [title for title, _ in charts(made)] == ["Mastery"]
-    assert not [title for title, _ in charts({"before": {}, "arms": {"three": {}}})]
+    assert not [title for title, _ in charts({**asked, "before": {}, "arms": {"three": {}}})]
 
 
 def test_the_chart_has_a_block_for_each_class_and_a_band_for_each_flow_of_its_height(tmp_path: Path):
