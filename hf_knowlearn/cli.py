@@ -51,6 +51,8 @@ def reporting(resumes: bool = True) -> Iterator[Outcome]:
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if _is_main_process() else logging.ERROR)
+    # bitsandbytes 0.50 looks for a faster 4-bit kernel whenever it is imported, and tells everyone who has none.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     listens = resumes and threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _end) if listens else None
     try:
