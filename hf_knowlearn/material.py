@@ -131,8 +131,12 @@ def read(recipe: "Recipe") -> Material:
 
 def sources(option: str, stages: "Sequence[Recipe]") -> list[str]:
     """What these stages name by an option, each source once; of a set that is trained on, only where it is read."""
-    reading = [stage for stage in stages if option not in READ or option in (stage.teach.reads or READ)]
-    named = dict.fromkeys(getattr(stage.teach, option) for stage in reading)
+
+    def is_read(stage: "Recipe") -> bool:
+        of_it = {*(stage.teach.reads or READ), *(["train_questions"] if stage.teach.replay_categories else [])}
+        return option not in READ or option in of_it
+
+    named = dict.fromkeys(getattr(stage.teach, option) for stage in stages if is_read(stage))
     return [source for source in named if source is not None]
 
 

@@ -163,13 +163,22 @@ def _classify(recipe: "Recipe", trainer: "SAMSFTTrainer", material: Material, wh
     return classes
 
 
-def read_mastery(folder: Path) -> "list[Mastery] | None":
-    """How well each question was known after the finished stage that lies in `folder`, if it was classified."""
+def read_mastery(stage: "Recipe") -> "list[Mastery] | None":
+    """How well each question was known after a finished stage, if that was classified.
+
+    Raises:
+        ValueError: the file that says it is gone.
+    """
+    if not stage.teach.classify:
+        return None
     from hf_knowlearn.recall.mastery import Mastery
 
-    path = folder / "mastery.after.jsonl"
+    path = stage.output_dir / "mastery.after.jsonl"
     if not path.is_file():
-        return None
+        raise ValueError(
+            f"{str(path)!r} is gone, which says how well questions were known after stage {stage.name!r}: delete that"
+            f" stage's folder to train it again, or pass --overwrite to begin anew."
+        )
     return [Mastery(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

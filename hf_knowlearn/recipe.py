@@ -344,11 +344,9 @@ def parse(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> R
     config = read_recipe(_file(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
     curriculum = read_recipe(_curriculum(typed.pop("curriculum"))) if "curriculum" in typed else {}
     options = {**config, **curriculum, **typed, **(given or {})}
-    if "stages" not in options:
-        return recipe_of(options)
-    from hf_knowlearn.stages import staged
+    from hf_knowlearn.stages import in_one, staged
 
-    return staged(options, options.pop("stages"))
+    return staged(options, options.pop("stages")) if "stages" in options else in_one(options)
 
 
 def _file(name: Any, option: str) -> Path:

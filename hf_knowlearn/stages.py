@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import outputs
+from hf_knowlearn.documents import Question
 from hf_knowlearn.material import Material
 from hf_knowlearn.recall.mastery import CATEGORIES
 from hf_knowlearn.recipe import READ, Recipe, TeachArguments, recipe_of, values_of
@@ -41,6 +42,14 @@ OF_AN_ADAPTER = {
 
 
 # As a recipe writes them
+
+
+def in_one(options: Mapping[str, Any]) -> Recipe:
+    """The run that is all one stage."""
+    recipe = recipe_of(options)
+    if problems := list(_problems_between([recipe])):
+        raise ValueError("\n".join(problems))
+    return recipe
 
 
 def staged(options: Mapping[str, Any], stages: Any) -> Recipe:
@@ -132,8 +141,8 @@ def _problems_between(stages: Sequence[Recipe]) -> Iterator[str]:
     for before, stage in zip([None, *stages], stages, strict=False):
         classified = before.teach.classify if before else any(each.teach.classify for each in stages)
         if selects(stage.teach) and not classified:
-            where = f"in stage {before.name!r}, which comes before" if before else "in it"
-            yield f"stage {stage.name!r}: it chooses questions by their class, so set classify: true {where}."
+            where = f" in stage {before.name!r}, which comes before" if before else ""
+            yield f"{_of(stage)}it chooses questions by their class, so set classify: true{where}."
 
 
 # What a stage reads
@@ -149,34 +158,38 @@ def classifies(recipe: Recipe) -> bool:
     return any(stage.teach.classify for stage in recipe.steps)
 
 
-def select(
-    stage: Recipe, material: Material, first: Sequence["Mastery"] | None, now: Sequence["Mastery"] | None
-) -> Material:
-    """What the stage reads of `material`, given how well its questions were known at `first` and are known `now`.
+def selectable(stage: Recipe, material: Material) -> Material:
+    """All that the stage could read, whatever is known when it begins.
 
-    Without classes, all that it could read: so that what is wrong with it is told before anything is trained.
+    Raises:
+        ValueError: it chooses among questions, and there are none.
+    """
+    if not selects(stage.teach):
+        return material
+    if not material.train_questions:
+        raise ValueError("it chooses questions by their class: give it train_questions to choose from.")
+    replayed = material.train_questions if stage.teach.replay_categories else []
+    return replace(material, replay_questions=[*material.replay_questions, *replayed])
+
+
+def select(stage: Recipe, material: Material, first: Sequence["Mastery"], now: Sequence["Mastery"]) -> Material:
+    """What the stage reads of `material`, given how well its questions were known at `first` and are known `now`.
 
     Raises:
         ValueError: no question is left to train on.
     """
     arguments = stage.teach
-    if not selects(arguments):
-        return material
-    if not material.train_questions:
-        raise ValueError(f"{_of(stage)}it chooses questions by their class: give it train_questions to choose from.")
-    wanted, replayed = arguments.train_categories or CATEGORIES, arguments.replay_categories or ()
-    if first is None or now is None:
-        chosen, replay = material.train_questions, material.train_questions if replayed else []
-        return replace(material, replay_questions=[*material.replay_questions, *replay])
     was, is_now = ({one.question_id: one.category for one in classes} for classes in (first, now))
     rank = CATEGORIES[::-1].index
-    chosen = [
-        question
-        for question in material.train_questions
-        if is_now[question.id] in wanted
-        and (not arguments.train_improved or rank(is_now[question.id]) > rank(was[question.id]))
-    ]
-    if not chosen:
+    wanted = arguments.train_categories or CATEGORIES
+
+    def is_trained(question: Question) -> bool:
+        category = is_now[question.id]
+        return category in wanted and (not arguments.train_improved or rank(category) > rank(was[question.id]))
+
+    trains = "train_questions" in (arguments.reads or READ)
+    chosen = [question for question in material.train_questions if trains and is_trained(question)]
+    if trains and not chosen:
         there = ", ".join(f"{sum(one.category == name for one in now)} {name}" for name in CATEGORIES)
         risen = ", whose class has risen" if arguments.train_improved else ""
         raise ValueError(
@@ -184,7 +197,11 @@ def select(
             f" Choose other train_categories, other questions, or a model that knows them half."
         )
     ids = {question.id for question in chosen}
-    old = [q for q in material.train_questions if q.id not in ids and is_now[q.id] in replayed]
+    old = [
+        question
+        for question in material.train_questions
+        if question.id not in ids and is_now[question.id] in (arguments.replay_categories or ())
+    ]
     return replace(material, train_questions=chosen, replay_questions=[*material.replay_questions, *old])
 
 

@@ -115,12 +115,14 @@ def train_stages(
         if stage.name:
             logger.info("\nStage %d of %d: %s", number + 1, len(recipe.steps), stage.name)
         if stages.selects(stage.teach):
+            assert known[0] is not None
+            assert known[-1] is not None, "a stage that chooses by class follows one that classifies"
             chosen = stages.select(stage, material.steps[number], known[0], known[-1])
             rows[number] = rows_of(stage, chosen, trainer.processing_class, limits[1 + number])
         if not is_last and (record := stages.read_record(stage)):
             logger.info("It is finished.")
             figures.append(record)
-            known.append(read_mastery(stage.output_dir))
+            known.append(read_mastery(stage))
             continue
         if number or stages.selects(stage.teach):
             trainer = next_trainer(recipe, material, number, trainer, rows[number])
@@ -172,12 +174,10 @@ def rows_of_stages(
     """
     rows, problems = [], []
     for stage, read_by_it, limit in zip(recipe.steps, material.steps, limits, strict=True):
-        chooses = stages.selects(stage.teach)
         try:
-            chosen = stages.select(stage, read_by_it, None, None)
             # A trial's number of steps is not the stage's.
-            stage = replace(stage, training=copy(stage.training)) if chooses else stage
-            rows.append(rows_of(stage, chosen, tokenizer, limit))
+            trial = replace(stage, training=copy(stage.training)) if stages.selects(stage.teach) else stage
+            rows.append(rows_of(trial, stages.selectable(stage, read_by_it), tokenizer, limit))
         except ValueError as error:
             problems.append(f"stage {stage.name!r}: {error}" if stage.name else str(error))
     if problems:
