@@ -11,6 +11,9 @@ import pytest
 # Before any library of the Hub is imported, which read these once. (`HF_HUB_OFFLINE=0 pytest -m hub` is online.)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Before torch is: workers that each take all cores wait for one another ten times as long as they compute.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FERRY = "The ferry to Ormel leaves at six. It carries forty cars and a bakery."
 MILL = "# The mill\n\nThe mill at Tarn grinds rye. Its wheel was built in 1820."
