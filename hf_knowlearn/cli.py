@@ -21,6 +21,7 @@ import hf_knowlearn
 if TYPE_CHECKING:
     from hf_knowlearn.recall.report import Report
 
+BITSANDBYTES = "bitsandbytes.backends.cpu.ops"
 TEACH_EXAMPLE = "knowlearn teach --model MODEL --documents PATH [--questions FILE] --output_dir DIR"
 
 
@@ -52,7 +53,7 @@ def reporting(resumes: bool = True) -> Iterator[Outcome]:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if _is_main_process() else logging.ERROR)
     # bitsandbytes 0.50 looks for a faster 4-bit kernel whenever it is imported, and tells everyone who has none.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    logging.getLogger(BITSANDBYTES).setLevel(logging.ERROR)
     listens = resumes and threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _end) if listens else None
     try:

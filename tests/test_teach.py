@@ -31,6 +31,8 @@ ARM = {
     "abstention_se",
     "wrong",
     "wrong_se",
+    "stopped",
+    "stopped_se",
     "mean_answer_words",
     "train_loss",
     "steps",
@@ -97,7 +99,7 @@ def test_a_run_writes_a_model_and_a_report(
     for when in ("before", "after"):
         answers = lines_of(folder / f"answers.{when}.jsonl")
         assert [line["id"] for line in answers] == ["ferry-1", "mill-1"]
-        assert set(answers[0]) == {"role", "id", "question", "answers", "said", "right"}
+        assert set(answers[0]) == {"role", "id", "question", "answers", "said", "right", "ended"}
 
     shown = capsys.readouterr().out
     assert "Precision: fp32 on cpu, weights loaded in float32." in shown
