@@ -32,11 +32,11 @@ def test_its_settings_are_the_presets():
 @pytest.mark.slow
 @pytest.mark.skipif(not TINY_BASE.is_dir(), reason="the tiny base is not there")
 def test_it_measures_every_setting(run, tmp_path):
-    done = run("mastery.py", *"--seeds 0 --people 5 --known 3 --steps 2".split())
+    done = run("mastery.py", *"--seeds 0 --people 5 --known 5 --steps 2".split())
     assert done.returncode == 0, done.stderr
     parts = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     world = parts["seed 0"]["results"]
-    assert world["questions"] == sum(world["classes"].values()) == 40
+    assert world["questions"] == sum(world["classes"].values()) == 50
     assert [row["answers_a_question"] for row in world["settings"]][-1] == 170
     assert [row["setting"] for row in world["settings"] if "cpu_s" in row] == [
         "5 prompts, 4 samples",
