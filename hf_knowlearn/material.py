@@ -5,16 +5,17 @@ Roles are `questions` (about what is taught), `rehearsed_questions` (about what 
 `questions` that are about other documents than the run's take their place; they can't be learned, only forgotten.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Document, Question
-from hf_knowlearn.plan import documents_from, questions_from
+from hf_knowlearn.plan import documents_from, openings_from, questions_from
 from hf_knowlearn.recall.report import ROLES
 from hf_knowlearn.recipe import READ
 
 if TYPE_CHECKING:
+    from hf_knowlearn.recall.free_text import FreeText
     from hf_knowlearn.recipe import Recipe
 
 # The options that name what is trained on; and those that name documents, where the others name questions.
@@ -28,6 +29,8 @@ class Material:
 
     Args:
         train_documents, train_questions: read as `documents` are, but not what is asked about.
+        openings: what the texts that the model itself writes to be replayed begin with.
+        replay_self: these texts, as soon as they are written.
         stages: what each stage is trained on. None where the run is all one; then it is what the run itself has.
         examples: answered questions that go before those that are asked; None: drawn from these themselves.
         general_text: documents on which the taught model is compared with what it was; None: it writes them itself.
@@ -43,6 +46,8 @@ class Material:
     retention: str = ""
     train_documents: list[Document] = field(default_factory=list)
     train_questions: list[Question] = field(default_factory=list)
+    openings: list[str] = field(default_factory=lambda: [""])
+    replay_self: "list[FreeText]" = field(default_factory=list)
     stages: "tuple[Material, ...]" = ()
 
     @property
@@ -66,7 +71,7 @@ class Material:
         asked = {role: len(questions) for role, questions in self.asked.items()}
         return {"documents": len(self.documents), **{name: n for name, n in beside.items() if n}, **asked}
 
-    def sets(self) -> dict[str, Sequence[Document] | Sequence[Question]]:
+    def sets(self) -> dict[str, Sequence[Any]]:
         """Everything that was read, by the option that named it."""
         return {
             "documents": self.documents,
@@ -74,6 +79,7 @@ class Material:
             "train_questions": self.train_questions,
             "replay_documents": self.replay_documents,
             "replay_questions": self.replay_questions,
+            "replay_self": self.replay_self,
             "ask_examples": self.examples or [],
             "general_text": self.general_text or [],
             **self.asked,
@@ -111,11 +117,18 @@ def read(recipe: "Recipe") -> Material:
         named = {option: sources(option, stages) for option in TRAINED_ON}
         return {option: [of for source in named[option] for of in attempt(option, source)] for option in TRAINED_ON}
 
+    openings = [""]
+    try:
+        openings = openings_from(arguments.replay_self_prompts)
+    except ValueError as error:
+        problems[f"--replay_self_prompts: {error}"] = None
+    problems.update(dict.fromkeys(_problems_of_self_replay(recipe)))
     material = Material(
         **trained_on(recipe.steps),
         asked={role: attempt(role, getattr(arguments, role)) for role in ROLES},
         examples=attempt("ask_examples", arguments.ask_examples) or None,
         general_text=attempt("general_text", arguments.general_text) or None,
+        openings=openings,
     )
     stages = tuple(replace(material, **trained_on([stage])) for stage in recipe.stages)
     material = replace(material, stages=stages)
@@ -127,6 +140,15 @@ def read(recipe: "Recipe") -> Material:
     if problems:
         raise ValueError("\n".join(problems))
     return material
+
+
+def _problems_of_self_replay(recipe: "Recipe") -> Iterator[str]:
+    arguments = recipe.teach
+    is_on = any(stage.teach.replay_self for stage in recipe.steps)
+    if arguments.replay_self_prompts is not None and not is_on:
+        yield "--replay_self_prompts: no text is sampled to be replayed: set replay_self to how many there shall be."
+    if arguments.from_scratch and is_on:
+        yield "--replay_self: a model from scratch knows nothing to be reminded of: leave replay_self out."
 
 
 def sources(option: str, stages: "Sequence[Recipe]") -> list[str]:

@@ -16,9 +16,10 @@ from hf_knowlearn import outputs
 from hf_knowlearn.material import Material
 from hf_knowlearn.plan import views_of
 from hf_knowlearn.recall.asking import Asking, asked_as
-from hf_knowlearn.recall.drift import Drift, drift, sample_texts
+from hf_knowlearn.recall.drift import Drift, drift
 from hf_knowlearn.recall.editing import KINDS, Said, continuations, teacher_forced
 from hf_knowlearn.recall.evaluation import Evaluation, evaluate
+from hf_knowlearn.recall.free_text import sample_texts
 from hf_knowlearn.recall.knowledge_tokens import KnowledgeTokens, knowledge_tokens
 from hf_knowlearn.recall.leaks import find_leaks
 from hf_knowlearn.recall.report import arm_scores

@@ -24,7 +24,18 @@ LISTS = (
     *(f"{name}.{when}.jsonl" for name in ("knowledge_tokens", "mastery") for when in ("before", "after")),
     "leaks.jsonl",
 )
-OURS = (RECIPE, *LISTS, "stages", "checkpoints", "model", "report.md", "report.html", "recall.png", REPORT)
+OURS = (
+    RECIPE,
+    *LISTS,
+    "replay.self.jsonl",
+    "stages",
+    "checkpoints",
+    "model",
+    "report.md",
+    "report.html",
+    "recall.png",
+    REPORT,
+)
 
 
 @contextmanager

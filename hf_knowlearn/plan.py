@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle, islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_knowlearn.documents import Document, Question, read_documents, read_questions
@@ -18,6 +19,7 @@ from hf_knowlearn.recall.held_out import Lengths, in_parts
 from hf_knowlearn.views import FAMILIES, View, as_written
 
 if TYPE_CHECKING:
+    from hf_knowlearn.recall.free_text import FreeText
     from hf_knowlearn.recipe import TeachArguments
     from hf_knowlearn.worlds.frozen import Split
 
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 Row = dict[str, str]
 Lesson = Sequence[Sequence[Row]]  # what is read one after the other, each in the tellings it has
 SHOWN = 20  # problems told of, at most
+OWN, OWN_CUT = "self", "self, cut"  # the view of a row that the model wrote, to its end or not
 
 
 def documents_from(source: str | None) -> list[Document]:
@@ -42,6 +45,22 @@ def questions_from(source: str | None) -> list[Question]:
         return []
     split = _world(source)
     return split.questions() if split else read_questions(source)
+
+
+def openings_from(source: Sequence[str] | None) -> list[str]:
+    """What texts are to begin with: nothing; what is given; or, where that is a file, each of its lines.
+
+    Raises:
+        ValueError: the file holds no line.
+    """
+    if source is None:
+        return [""]
+    if len(source) > 1 or not Path(source[0]).is_file():
+        return list(source)
+    lines = [line for line in Path(source[0]).read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{source[0]!r} holds no line to begin a text with: write one a line.")
+    return lines
 
 
 def _world(source: str) -> "Split | None":
@@ -115,6 +134,7 @@ def plan(
     replayed: int,
     trained_as: Callable[[str, str], tuple[str, str]],
     seed: int,
+    replay_self: "Sequence[FreeText]" = (),
     questions: Sequence[Question] = (),
     question_order: str = "shuffled",
 ) -> list[Row]:
@@ -124,6 +144,7 @@ def plan(
     the micro-batches of an accumulation window then hold rows of like length.
 
     Args:
+        replay_self: what the model itself wrote, replayed in turn with the documents and questions.
         questions: that are trained on beside the documents.
         question_order: `shuffled` among the documents, or `before` the document that each is about.
 
@@ -132,7 +153,9 @@ def plan(
     """
     asked = [_question_row(question, trained_as) for question in questions]
     fresh = _epochs(_lessons(told, asked, question_order), seed)
-    old = _replay(replay_documents, replay_questions, trained_as, seed)
+    retold = [_document_row(view) for view in replay_documents]
+    reasked = [_question_row(question, trained_as) for question in replay_questions]
+    old = _replay((retold, reasked, [_own_row(text) for text in replay_self]), seed)
     rows: list[Row] = []
     for _ in range(steps):
         step = [*islice(fresh, batch - replayed), *islice(old, replayed)]
@@ -162,8 +185,8 @@ def _lessons(told: Sequence[Sequence[View]], asked: Sequence[Row], order: str) -
 
 def replayed_rows(arguments: "TeachArguments", batch: int) -> int:
     """Rows of a batch that are replay. A share that rounds to none, or to all of the batch, is refused."""
-    sources = (arguments.replay_documents, arguments.replay_questions, arguments.replay_categories)
-    if sources == (None, None, None) or not arguments.replay_share:
+    named = (arguments.replay_documents, arguments.replay_questions, arguments.replay_categories)
+    if not (any(named) or arguments.replay_self) or not arguments.replay_share:
         logger.info("Nothing is replayed: what the model knew before may be forgotten (see `retention`).")
         return 0
     rows = round(arguments.replay_share * batch)
@@ -191,6 +214,12 @@ def _question_row(question: Question, trained_as: Callable[[str, str], tuple[str
     }
 
 
+def _own_row(text: "FreeText") -> Row:
+    """Only what the model wrote is trained on, not the opening it was given."""
+    view = OWN if text.ended else OWN_CUT
+    return {"prompt": text.opening, "completion": text.text, "document_id": "", "view": view}
+
+
 def _epochs(lessons: Sequence[Lesson], seed: int) -> Iterator[Row]:
     """Every lesson once an epoch, in a new order, all that is in it in the telling whose turn it is; without end."""
     for epoch, order in enumerate(_orders(len(lessons), seed)):
@@ -199,17 +228,14 @@ def _epochs(lessons: Sequence[Lesson], seed: int) -> Iterator[Row]:
                 yield tellings[epoch % len(tellings)]
 
 
-def _replay(
-    documents: Sequence[View],
-    questions: Sequence[Question],
-    trained_as: Callable[[str, str], tuple[str, str]],
-    seed: int,
-) -> Iterator[Row]:
-    """Documents and questions with their answers, in turn where there are both; without end."""
-    texts = (_document_row(documents[i]) for order in _orders(len(documents), seed + 1) for i in order)
-    asked = (_question_row(questions[i], trained_as) for order in _orders(len(questions), seed + 2) for i in order)
-    sources = [rows for rows, available in ((texts, documents), (asked, questions)) if available]
-    return (next(rows) for rows in cycle(sources))
+def _replay(sources: Sequence[Sequence[Row]], seed: int) -> Iterator[Row]:
+    """A row of each source that has any, in turn, each source in orders of its own; without end."""
+
+    def shuffled(rows: Sequence[Row], seed: int) -> Iterator[Row]:
+        return (rows[i] for order in _orders(len(rows), seed) for i in order)
+
+    turns = [shuffled(rows, seed + number) for number, rows in enumerate(sources, 1) if rows]
+    return (next(rows) for rows in cycle(turns))
 
 
 def _orders(count: int, seed: int) -> Iterator[list[int]]:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.material import TRAINED_ON, sources
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from hf_knowlearn.training import SAMSFTTrainer
 
 
-def data_of(recipe: "Recipe", read: Mapping[str, Sequence[Document] | Sequence[Question]]) -> dict[str, Any]:
+def data_of(recipe: "Recipe", read: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Where each set of documents or questions came from, how many they are, and their hash; by the option's name."""
     return {
         option: {"source": _source(recipe, option), "n": len(items), "sha256": fingerprint(items)}
@@ -30,13 +29,15 @@ def data_of(recipe: "Recipe", read: Mapping[str, Sequence[Document] | Sequence[Q
 
 
 def _source(recipe: "Recipe", option: str) -> str | None:
+    if option == "replay_self":
+        return "sampled from the model before"
     if option not in TRAINED_ON:
         return getattr(recipe.teach, option, None)
     return ", ".join(sources(option, recipe.steps)) or None
 
 
-def fingerprint(items: Sequence[Document] | Sequence[Question]) -> str:
-    """The SHA-256 of the items in their order, as JSON."""
+def fingerprint(items: Sequence[Any]) -> str:
+    """The SHA-256 of the items (documents, questions, sampled texts) in their order, as JSON."""
     digest = hashlib.sha256()
     for item in items:
         line = json.dumps(asdict(item), ensure_ascii=False, sort_keys=True, default=str)

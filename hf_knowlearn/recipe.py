@@ -120,6 +120,21 @@ class TeachArguments:
     replay_share: float = field(
         default=0.25, metadata={"help": "Share of every batch that is replayed, when there is something to replay."}
     )
+    replay_self: int = field(
+        default=0,
+        metadata={
+            "help": "Replay so many texts as well that the model itself writes before it is taught (at temperature 1;"
+            " once, into replay.self.jsonl): for who doesn't have what the model was trained on. 0: none."
+        },
+    )
+    replay_self_prompts: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "What these texts begin with, by turns; or a file with one a line. It is not trained on, what the"
+            " model wrote behind it is. None: nothing but the tokenizer's beginning token, else its end token."
+        },
+    )
+    replay_self_tokens: int = field(default=256, metadata={"help": "Such a text is cut after this many tokens."})
     train_categories: list[str] | None = field(
         default=None,
         metadata={
@@ -222,12 +237,12 @@ class TeachArguments:
     def __post_init__(self) -> None:
         problems = [
             f"{name}={getattr(self, name)!r}: give 1 or more."
-            for name in ("num_views", "ask_batch_size", "max_answer_tokens", "ask_every")
+            for name in ("num_views", "ask_batch_size", "max_answer_tokens", "ask_every", "replay_self_tokens")
             if getattr(self, name) is not None and getattr(self, name) < 1
         ]
         problems += [
             f"{name}={getattr(self, name)!r}: give 0 or more."
-            for name in ("ask_shots", "ask_samples")
+            for name in ("ask_shots", "ask_samples", "replay_self")
             if getattr(self, name) < 0
         ]
         if not 0 < self.ask_temperature < inf:

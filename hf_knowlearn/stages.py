@@ -26,8 +26,8 @@ RECORD = "stage.json"
 # Of our own options, those that say what is read and how. The others are asked for in every stage alike.
 TOLD = {
     *READ, "reads", "question_order", "views", "num_views", "view_weights", "format_groups", "hold_out", "part_tokens",
-    "replay_documents", "replay_questions", "replay_share", "train_categories", "train_improved", "replay_categories",
-    "classify", "adapter", "ask_every",
+    "replay_documents", "replay_questions", "replay_self", "replay_share", "train_categories", "train_improved",
+    "replay_categories", "classify", "adapter", "ask_every",
 }  # fmt: skip
 # Of the options of training, those that the whole process has or that make figures comparable.
 OF_THE_RUN = {
@@ -151,6 +151,11 @@ def _problems_between(stages: Sequence[Recipe]) -> Iterator[str]:
 def selects(arguments: TeachArguments) -> bool:
     """Whether what is read depends on how well the model knows it when the stage begins."""
     return bool(arguments.train_categories or arguments.train_improved or arguments.replay_categories)
+
+
+def is_laid_out_anew(arguments: TeachArguments) -> bool:
+    """Whether what is read is only known when the stage begins: chosen by class, or written by the model itself."""
+    return selects(arguments) or bool(arguments.replay_self)
 
 
 def classifies(recipe: Recipe) -> bool:

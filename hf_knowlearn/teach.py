@@ -51,6 +51,7 @@ def teach(recipe: Recipe) -> dict[str, Any]:
     )
     from hf_knowlearn.provenance import model_of, start_counting_memory
     from hf_knowlearn.results import publish
+    from hf_knowlearn.self_replay import with_own_texts
 
     folder, state = recipe.output_dir, PartialState()
     if outputs.is_finished(folder, recipe.options, recipe.teach.overwrite):
@@ -75,6 +76,7 @@ def teach(recipe: Recipe) -> dict[str, Any]:
     material, before = choose_retention(recipe, material, before)
     open_book = ask_open_book(recipe, trainer, material)
     texts = general_text(recipe, trainer, material)
+    material = with_own_texts(recipe, trainer, material, limits[1:], origin)
     start_counting_memory()
     trainer, after, figures = train_stages(recipe, material, trainer, rows, limits, before)
     moved = not recipe.model.use_peft or stages.merges(recipe)  # the model without its adapter is not the one before
@@ -114,17 +116,19 @@ def train_stages(
         is_last = stage is recipe.steps[-1]
         if stage.name:
             logger.info("\nStage %d of %d: %s", number + 1, len(recipe.steps), stage.name)
-        if stages.selects(stage.teach):
-            assert known[0] is not None
-            assert known[-1] is not None, "a stage that chooses by class follows one that classifies"
-            chosen = stages.select(stage, material.steps[number], known[0], known[-1])
+        if anew := stages.is_laid_out_anew(stage.teach):
+            chosen = material.steps[number]
+            if stages.selects(stage.teach):
+                assert known[0] is not None
+                assert known[-1] is not None, "a stage that chooses by class follows one that classifies"
+                chosen = stages.select(stage, chosen, known[0], known[-1])
             rows[number] = rows_of(stage, chosen, trainer.processing_class, limits[1 + number])
         if not is_last and (record := stages.read_record(stage)):
             logger.info("It is finished.")
             figures.append(record)
             known.append(read_mastery(stage))
             continue
-        if number or stages.selects(stage.teach):
+        if number or anew:
             trainer = next_trainer(recipe, material, number, trainer, rows[number])
         seconds = train(trainer)
         # The last stage's answers and model are the run's.
@@ -170,7 +174,8 @@ def rows_of_stages(
 ) -> list[list["Row"]]:
     """The training rows of every stage. What is wrong with any of them is told at once.
 
-    A stage that chooses among questions is laid out with all of them, to be laid out anew when its turn comes.
+    A stage that chooses among questions is laid out with all of them, and one that replays what the model itself
+    writes without that, to be laid out anew when its turn comes.
     """
     rows, problems = [], []
     for stage, read_by_it, limit in zip(recipe.steps, material.steps, limits, strict=True):
@@ -199,7 +204,9 @@ def rows_of(
     documents, questions = material.taught(recipe.teach.reads)
     told = tell(documents, recipe.teach, lengths, limit, training.seed)
     retold = tell(material.replay_documents, replace(recipe.teach, views="as_written"), lengths, limit, training.seed)
-    replayed = replayed_rows(recipe.teach, batch) if retold or material.replay_questions else 0
+    replayed = replayed_rows(recipe.teach, batch)
+    if not (retold or material.replay_questions or recipe.teach.replay_self):
+        replayed = 0  # none of the questions is in the classes to be replayed
     lessons = [*told, *questions]
     if training.max_steps <= 0:
         training.max_steps = steps_for(lessons, training.num_train_epochs, batch, replayed)
@@ -220,6 +227,7 @@ def rows_of(
         replayed=replayed,
         trained_as=partial(trained_as, tokenizer, recipe.teach.ask_template),
         seed=training.seed,
+        replay_self=material.replay_self,
         questions=questions,
         question_order=recipe.teach.question_order,
     )
@@ -238,8 +246,10 @@ def new_trainer(
     from trl import get_peft_config
 
     from hf_knowlearn.measure import asking_of
+    from hf_knowlearn.plan import OWN_CUT
     from hf_knowlearn.recall import RecallCallback
     from hf_knowlearn.training import SAMSFTTrainer
+    from hf_knowlearn.training.rehearsing import ENDED, RehearsingSFTTrainer
 
     training = recipe.training
     training.shuffle_dataset = False
@@ -247,10 +257,14 @@ def new_trainer(
     training.max_length = None  # parts were cut to fit: nothing is left to truncate
     if training.logging_steps >= 1:  # below, it is a share of the run
         training.logging_steps = min(training.logging_steps, training.max_steps)  # a short run has a loss, too
-    trainer = SAMSFTTrainer(
+    trainer_class, read = SAMSFTTrainer, Dataset.from_list(rows)
+    if recipe.teach.replay_self:
+        trainer_class = RehearsingSFTTrainer
+        read = read.add_column(ENDED, [row["view"] != OWN_CUT for row in rows])
+    trainer = trainer_class(
         model,
         args=training,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=read,
         processing_class=tokenizer,
         peft_config=None if is_peft_model(model) else get_peft_config(recipe.model),  # it goes on with its adapter
     )

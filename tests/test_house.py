@@ -33,6 +33,7 @@ CORRIDOR = {
     "provenance",
     "recipe",
     "results",
+    "self_replay",
     "stages",
     "teach",
     "tour",

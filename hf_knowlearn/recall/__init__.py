@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_knowlearn.recall.asking import Answers, Asking, ask, ask_many, prompt_for
     from hf_knowlearn.recall.callback import RecallCallback
-    from hf_knowlearn.recall.drift import Drift, sample_texts
+    from hf_knowlearn.recall.drift import Drift
     from hf_knowlearn.recall.editing import Said, TeacherForced, editing_scores, fluency, say, teacher_forced
     from hf_knowlearn.recall.facts import fact_spans
     from hf_knowlearn.recall.held_out import held_out_views
@@ -37,7 +37,7 @@ _WHERE = {
     "fluency": "editing",
     "held_out_views": "held_out",
     "prompt_for": "asking",
-    "sample_texts": "drift",
+    "sample_texts": "free_text",
     "say": "editing",
     "teacher_forced": "editing",
 }

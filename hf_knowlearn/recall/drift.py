@@ -17,15 +17,11 @@ import torch
 from accelerate.utils import gather_object
 
 from hf_knowlearn.documents import Document, cut
-from hf_knowlearn.recall.asking import ends_of, in_eval_mode, pad_id, refuse_model
-from hf_knowlearn.recall.decoding import Decoder, Job
+from hf_knowlearn.recall.asking import in_eval_mode, pad_id, refuse_model
 from hf_knowlearn.recall.knowledge_tokens import context_of, in_shares, lengths_by, read_rows, shortest
-from hf_knowlearn.recall.sampling import Noise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-TRIES = 10  # rounds of sampling, after which a model is held to say nothing
 
 
 @dataclass(frozen=True)
@@ -145,62 +141,3 @@ def _summary(sums: Sequence[Sequence[float]]) -> Drift:
     residuals = math.fsum((total - kl * count) ** 2 for total, count in sums)
     error = math.sqrt(n / (n - 1) * residuals) / tokens if n > 1 else math.nan
     return Drift(kl, error, int(tokens), n)
-
-
-def sample_texts(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    number: int,
-    *,
-    max_new_tokens: int = 128,
-    seed: int = 0,
-    batch_size: int = 32,
-    progress: str | None = None,
-) -> list[str]:
-    """`number` texts that the model itself writes, sampled from all tokens at temperature 1: what it takes for text.
-
-    They begin where a text begins: behind the tokenizer's beginning token; without one behind its end token, which
-    parts the texts that such models were trained on. Texts without a word are drawn again. The same seed gives the
-    same texts, whatever the batch size and the number of processes; no generator of torch or Python is touched.
-
-    Args:
-        max_new_tokens: a text is cut here, if the model doesn't end it before.
-        seed: texts that training rehearses and texts that drift is measured on need different ones.
-        batch_size: texts written at once, by each process.
-
-    Raises:
-        ValueError: the tokenizer has neither a beginning nor an end token; the model ends nearly every text before
-            its first word; a number below 1.
-        MemoryError: the memory does not hold a single text.
-    """
-    counts = {"number": number, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
-    if wrong := [name for name, value in counts.items() if type(value) is not int or value < 1]:
-        raise ValueError("; ".join(f"{name}={counts[name]!r}: give a whole number from 1 up" for name in wrong) + ".")
-    refuse_model(model)
-    start = next((id for id in (tokenizer.bos_token_id, tokenizer.eos_token_id) if id is not None), None)
-    if start is None:
-        raise ValueError(
-            f"{type(tokenizer).__name__} has neither a beginning nor an end token, so there is nothing to begin a text"
-            " with: give general text of your own."
-        )
-    ends = ends_of(model, tokenizer)
-    ends.line[:] = False  # a text has many lines
-    decoder = Decoder(model, pad_id(tokenizer), ends, max_new_tokens)
-    texts: list[str] = []
-    for round in range(TRIES):
-        jobs = [Job([start], (), (Noise(seed, "text", round, i),)) for i in range(number)]
-        said: dict[int, str] = {}
-
-        def work(batch: list[int], jobs: list[Job] = jobs, said: dict[int, str] = said) -> None:
-            answers = [one.tokens for (one,) in decoder.decode([jobs[i] for i in batch], batch_size)]
-            said.update(zip(batch, tokenizer.batch_decode(answers, skip_special_tokens=True), strict=True))
-
-        in_shares(model, [1] * number, batch_size, work, progress)
-        by_place = dict(gather_object(list(said.items())))
-        texts += [by_place[i] for i in range(number) if by_place[i].strip()]
-        if len(texts) >= number:
-            return texts[:number]
-    raise ValueError(
-        f"Of {TRIES * number} texts that the model sampled only {len(texts)} have a word, not {number}: give general"
-        " text of your own."
-    )

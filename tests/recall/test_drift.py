@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 from transformers.modeling_outputs import CausalLMOutput
 
 from hf_knowlearn.paths import TINY_BASE
-from hf_knowlearn.recall.drift import Drift, divergence, drift, sample_texts
+from hf_knowlearn.recall.drift import Drift, divergence, drift
+from hf_knowlearn.recall.free_text import sample_texts
 from hf_knowlearn.recall.sampling import Noise, choose, cumulative
 
 TEXTS = ["The ferry to Ormel leaves at six.", "Rye.", "It carries forty cars,\nand a bakery. It is blue."]

@@ -265,7 +265,8 @@ from pathlib import Path
 from accelerate import PartialState
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from hf_knowlearn.documents import Document
-from hf_knowlearn.recall.drift import drift, sample_texts
+from hf_knowlearn.recall.drift import drift
+from hf_knowlearn.recall.free_text import sample_texts
 from hf_knowlearn.recall.knowledge_tokens import knowledge_tokens
 
 folder = Path(sys.argv[1])

@@ -1,0 +1,119 @@
+"""Self replay: text that the model writes before it is taught, to be reminded of what it knew while it is.
+
+For who doesn't have what the model was trained on (self-synthesised rehearsal, arXiv 2403.01244; here plainly sampled,
+neither shown examples nor sorted). The surprising decision: the texts are written once, into the run's folder, before
+the first stage; a run that goes on reads them there, since the model that it has by then would write others.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_knowlearn import outputs
+from hf_knowlearn.material import Material
+from hf_knowlearn.recall.free_text import FreeText, free_texts
+from hf_knowlearn.recall.knowledge_tokens import shortest
+
+if TYPE_CHECKING:
+    from hf_knowlearn.recipe import Recipe
+    from hf_knowlearn.training import SAMSFTTrainer
+
+logger = logging.getLogger(__name__)
+
+FILE = "replay.self.jsonl"
+
+
+def with_own_texts(
+    recipe: "Recipe",
+    trainer: "SAMSFTTrainer",
+    material: Material,
+    limits: Sequence[int | None],
+    origin: Mapping[str, Any],
+) -> Material:
+    """The material with the texts that each stage replays, written now by the untaught model or, before, by it.
+
+    Args:
+        limits: tokens that a row of each stage may have.
+        origin: the model's name and revision.
+
+    Raises:
+        ValueError: the file is of other options; an opening leaves no room for a text; the model writes nothing.
+    """
+    number = max(wanted(stage) for stage in recipe.steps)
+    if not number:
+        return material
+    path = recipe.output_dir / FILE
+    options = {
+        **origin,
+        "seed": recipe.training.seed,
+        "n": number,
+        "openings": material.openings,
+        "max_new_tokens": _room(recipe, trainer, material.openings, limits),
+        "temperature": 1.0,
+    }
+    texts = _read(path, options) if path.is_file() else _sample(recipe, trainer, options, path)
+    of_stages = zip(material.stages, recipe.stages, strict=True)
+    stages = tuple(replace(each, replay_self=texts[: wanted(stage)]) for each, stage in of_stages)
+    return replace(material, replay_self=texts, stages=stages)
+
+
+def wanted(stage: "Recipe") -> int:
+    """How many of its own texts a stage replays."""
+    return stage.teach.replay_self if stage.teach.replay_share else 0
+
+
+def _room(recipe: "Recipe", trainer: "SAMSFTTrainer", openings: Sequence[str], limits: Sequence[int | None]) -> int:
+    """Tokens that a text may have, so that the row it makes is not too long."""
+    limit = shortest(*limits)
+    if limit is None:
+        return recipe.teach.replay_self_tokens
+    longest = max(openings, key=len)
+    room = limit - len(trainer.processing_class(longest)["input_ids"]) - 1  # the end token
+    if room < 1:
+        raise ValueError(
+            f"replay_self_prompts: {longest[:80]!r} leaves no room for a text in {limit} tokens (max_length, or the"
+            f" model's context): give shorter ones."
+        )
+    return min(room, recipe.teach.replay_self_tokens)
+
+
+def _sample(recipe: "Recipe", trainer: "SAMSFTTrainer", options: Mapping[str, Any], path: Path) -> list[FreeText]:
+    texts = free_texts(
+        trainer.accelerator.unwrap_model(trainer.model),
+        trainer.processing_class,
+        options["n"],
+        options["openings"],
+        max_new_tokens=options["max_new_tokens"],
+        seed=options["seed"],
+        stream="replay",
+        batch_size=recipe.teach.ask_batch_size,
+        progress=None if recipe.training.disable_tqdm else "Writing what is replayed",
+    )
+    if trainer.accelerator.is_main_process:
+        outputs.write_lines(path, [dict(options), *map(asdict, texts)])
+    trainer.accelerator.wait_for_everyone()
+    logger.info(
+        "Replayed: %d texts that the model itself wrote, %d of them to their end (%s).",
+        len(texts), sum(one.ended for one in texts), path,
+    )  # fmt: skip
+    return texts
+
+
+def _read(path: Path, options: Mapping[str, Any]) -> list[FreeText]:
+    """The texts that the file holds, if it is of these options."""
+    there, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    differ = [
+        f"  {name}: {there.get(name)!r} there, {options.get(name)!r} now"
+        for name in sorted({*there, *options})
+        if there.get(name) != options.get(name)
+    ]
+    if differ:
+        raise ValueError(
+            f"{str(path)!r} holds texts that were sampled otherwise:\n"
+            + "\n".join(differ)
+            + "\nThe run can't go on with others: choose another output_dir, or pass --overwrite to begin anew."
+        )
+    return [FreeText(**line) for line in lines]
