@@ -147,6 +147,8 @@ def _problems_of_self_replay(recipe: "Recipe") -> Iterator[str]:
     is_on = any(stage.teach.replay_self for stage in recipe.steps)
     if arguments.replay_self_prompts is not None and not is_on:
         yield "--replay_self_prompts: no text is sampled to be replayed: set replay_self to how many there shall be."
+    if any(stage.teach.replay_kl for stage in recipe.steps) and not is_on:
+        yield "--replay_kl: no text is sampled to be replayed: set replay_self to how many there shall be."
     if arguments.from_scratch and is_on:
         yield "--replay_self: a model from scratch knows nothing to be reminded of: leave replay_self out."
 

@@ -135,6 +135,14 @@ class TeachArguments:
         },
     )
     replay_self_tokens: int = field(default=256, metadata={"help": "Such a text is cut after this many tokens."})
+    replay_kl: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight with which such texts are trained to be foretold as the model foretold them (KL to it,"
+            " summed over its vocabulary); 0: as all other text. Without an adapter a frozen copy of the model is held"
+            " for it: as much memory again as its weights."
+        },
+    )
     train_categories: list[str] | None = field(
         default=None,
         metadata={
@@ -255,6 +263,8 @@ class TeachArguments:
         problems += _unknown_names("reads", self.reads, READ)
         problems += _unknown_names("train_categories", self.train_categories, CATEGORIES)
         problems += _unknown_names("replay_categories", self.replay_categories, CATEGORIES)
+        if not 0 <= self.replay_kl < inf:
+            problems.append(f"replay_kl={self.replay_kl!r}: give a number of 0 or more; 1 weighs it as other tokens.")
         if self.part_tokens < SHORTEST_PART:
             problems.append(f"part_tokens={self.part_tokens!r}: give {SHORTEST_PART} or more.")
         if not 0 <= self.replay_share < 1:

@@ -26,8 +26,8 @@ RECORD = "stage.json"
 # Of our own options, those that say what is read and how. The others are asked for in every stage alike.
 TOLD = {
     *READ, "reads", "question_order", "views", "num_views", "view_weights", "format_groups", "hold_out", "part_tokens",
-    "replay_documents", "replay_questions", "replay_self", "replay_share", "train_categories", "train_improved",
-    "replay_categories", "classify", "adapter", "ask_every",
+    "replay_documents", "replay_questions", "replay_self", "replay_kl", "replay_share", "train_categories",
+    "train_improved", "replay_categories", "classify", "adapter", "ask_every",
 }  # fmt: skip
 # Of the options of training, those that the whole process has or that make figures comparable.
 OF_THE_RUN = {
@@ -220,6 +220,11 @@ def _of(stage: Recipe) -> str:
 def merges(recipe: Recipe) -> bool:
     """Whether an adapter of the run becomes part of its model, so that the run ends in a whole model."""
     return any(stage.teach.adapter == "merge" for stage in recipe.stages[1:])
+
+
+def has_moved(recipe: Recipe, number: int) -> bool:
+    """Whether in stage `number` (from 0) the model without its adapter is another than the one before the run."""
+    return not recipe.model.use_peft or any(stage.teach.adapter == "merge" for stage in recipe.steps[1 : number + 1])
 
 
 def read_record(stage: Recipe) -> dict[str, Any] | None:

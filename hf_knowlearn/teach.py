@@ -79,8 +79,8 @@ def teach(recipe: Recipe) -> dict[str, Any]:
     material = with_own_texts(recipe, trainer, material, limits[1:], origin)
     start_counting_memory()
     trainer, after, figures = train_stages(recipe, material, trainer, rows, limits, before)
-    moved = not recipe.model.use_peft or stages.merges(recipe)  # the model without its adapter is not the one before
-    base = load(recipe, material)[0] if texts and moved else None
+    moved = stages.has_moved(recipe, len(recipe.steps) - 1)
+    base = (getattr(trainer, "base", None) or load(recipe, material)[0]) if texts and moved else None
     drifted = drift_of(recipe, trainer, base, texts)
     save(trainer, folder / "model", stages.merges(recipe))
     report = publish(recipe, material, trainer, rows, figures, (before, after), open_book, drifted, origin)
@@ -153,13 +153,18 @@ def next_trainer(
 
     import torch
 
+    from hf_knowlearn.training.rehearsing import RehearsingSFTTrainer
+
     before.accelerator.free_memory()
     before.model = before.model_wrapped = before.optimizer = before.lr_scheduler = None
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     model, tokenizer = load_stage(recipe, material, number)
-    return new_trainer(recipe.steps[number], material, model, tokenizer, rows)
+    trainer = new_trainer(recipe.steps[number], material, model, tokenizer, rows)
+    if isinstance(trainer, RehearsingSFTTrainer) and trainer.kl_weight and stages.has_moved(recipe, number):
+        trainer.base = load(recipe, material)[0].requires_grad_(False)
+    return trainer
 
 
 def longest_row(recipe: Recipe, model: "PreTrainedModel") -> int | None:
@@ -246,10 +251,10 @@ def new_trainer(
     from trl import get_peft_config
 
     from hf_knowlearn.measure import asking_of
-    from hf_knowlearn.plan import OWN_CUT
+    from hf_knowlearn.plan import OWN, OWN_CUT
     from hf_knowlearn.recall import RecallCallback
     from hf_knowlearn.training import SAMSFTTrainer
-    from hf_knowlearn.training.rehearsing import ENDED, RehearsingSFTTrainer
+    from hf_knowlearn.training.rehearsing import ENDED, REHEARSED, RehearsingSFTTrainer
 
     training = recipe.training
     training.shuffle_dataset = False
@@ -257,10 +262,12 @@ def new_trainer(
     training.max_length = None  # parts were cut to fit: nothing is left to truncate
     if training.logging_steps >= 1:  # below, it is a share of the run
         training.logging_steps = min(training.logging_steps, training.max_steps)  # a short run has a loss, too
-    trainer_class, read = SAMSFTTrainer, Dataset.from_list(rows)
+    trainer_class: Any = SAMSFTTrainer
+    read = Dataset.from_list(rows)
     if recipe.teach.replay_self:
-        trainer_class = RehearsingSFTTrainer
+        trainer_class = partial(RehearsingSFTTrainer, kl_weight=recipe.teach.replay_kl)
         read = read.add_column(ENDED, [row["view"] != OWN_CUT for row in rows])
+        read = read.add_column(REHEARSED, [row["view"] in (OWN, OWN_CUT) for row in rows])
     trainer = trainer_class(
         model,
         args=training,

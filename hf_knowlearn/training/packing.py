@@ -150,7 +150,7 @@ def probe(trainer: Any, model: nn.Module, strategy: str | None) -> Evidence:
             differences.append(here[kept] - logits(lay_out(changed), [documents[place] for place in kept]))
         return share(torch.cat(differences))
 
-    with _undisturbed(model), trainer.accelerator.autocast():
+    with undisturbed(model), trainer.accelerator.autocast():
         alone = torch.cat([logits(_apart([document]), [document]) for document in documents])
         return Evidence(
             moved=moved(packed, 0, 1, 2),
@@ -215,7 +215,7 @@ def _is_coarse(trainer: Any, model: nn.Module) -> bool:
 
 
 @contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
+def undisturbed(model: nn.Module) -> Iterator[None]:
     """Within the block nothing is random or recorded; afterwards modes and generators are what they were."""
     modes = [(module, module.training) for module in model.modules()]
     generators = RandomState.now()
