@@ -157,6 +157,8 @@ def next_trainer(
 
     before.accelerator.free_memory()
     before.model = before.model_wrapped = before.optimizer = before.lr_scheduler = None
+    if isinstance(before, RehearsingSFTTrainer):
+        before.base = None
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -199,7 +199,7 @@ def test_texts_of_other_options_are_refused(own: dict[str, Any], monkeypatch: py
 @pytest.mark.parametrize("use_peft", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["full", "lora"])
 def test_by_kl_a_model_stays_nearer_to_what_it_was(own: dict[str, Any], tmp_path: Path, use_peft: bool):
     # Nearly all of a batch is rehearsed, so that what is learned of the documents is small beside it.
-    more = {"replay_self": 24, "replay_share": 0.75, "max_steps": 4, "use_peft": use_peft, "learning_rate": 0.003}
+    more = {"replay_self": 24, "replay_share": 0.75, "max_steps": 6, "use_peft": use_peft, "learning_rate": 0.003}
     drifts = {}
     for weight in (0, 20):
         report = run({**own, **more, "replay_kl": weight, "output_dir": tmp_path / f"kl-{weight}"})

@@ -126,11 +126,11 @@ class RehearsingSFTTrainer(SAMSFTTrainer):
 
     def _count_tokens(self, tokens: torch.Tensor) -> None:
         """Count the tokens of rows that `SFTTrainer` isn't given, as it counts the others."""
-        self._total_train_tokens += int(self.accelerator.gather_for_metrics(tokens).sum()) // self._tp_size
+        self._total_train_tokens += int(self.accelerator.gather(tokens).sum()) // self._tp_size
 
     def _log_divergence(self, divergence: torch.Tensor, tokens: torch.Tensor) -> None:
         both = torch.stack([divergence.double(), tokens.double()])[None]
-        total, number = self.accelerator.gather_for_metrics(both).sum(0).tolist()
+        total, number = self.accelerator.gather(both).sum(0).tolist()
         if number:
             self._metrics["train"]["replay_kl"].append(total / number)
 
