@@ -46,7 +46,7 @@ class Material:
     retention: str = ""
     train_documents: list[Document] = field(default_factory=list)
     train_questions: list[Question] = field(default_factory=list)
-    openings: list[str] = field(default_factory=lambda: [""])
+    openings: list[str | Question] = field(default_factory=lambda: [""])
     replay_self: "list[FreeText]" = field(default_factory=list)
     stages: "tuple[Material, ...]" = ()
 
@@ -117,7 +117,7 @@ def read(recipe: "Recipe") -> Material:
         named = {option: sources(option, stages) for option in TRAINED_ON}
         return {option: [of for source in named[option] for of in attempt(option, source)] for option in TRAINED_ON}
 
-    openings = [""]
+    openings: list[str | Question] = [""]
     try:
         openings = openings_from(arguments.replay_self_prompts)
     except ValueError as error:

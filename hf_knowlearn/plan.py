@@ -7,6 +7,7 @@ What is read without a break is a *lesson*: a document, a question, or a documen
 """
 
 import logging
+import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle, islice
@@ -47,19 +48,24 @@ def questions_from(source: str | None) -> list[Question]:
     return split.questions() if split else read_questions(source)
 
 
-def openings_from(source: Sequence[str] | None) -> list[str]:
-    """What texts are to begin with: nothing; what is given; or, where that is a file, each of its lines.
+def openings_from(sources: Sequence[str] | None) -> list[str | Question]:
+    """What texts are to begin with, by turns: nothing; words; the lines of a file; or questions, to be answered.
 
     Raises:
-        ValueError: the file holds no line.
+        ValueError: a file holds no line, or not what a file of questions holds.
     """
-    if source is None:
-        return [""]
-    if len(source) > 1 or not Path(source[0]).is_file():
-        return list(source)
-    lines = [line for line in Path(source[0]).read_text(encoding="utf-8").splitlines() if line.strip()]
+    kinds = [_openings(source) for source in sources or [""]]
+    return [kind[i % len(kind)] for i in range(max(map(len, kinds))) for kind in kinds]
+
+
+def _openings(source: str) -> Sequence[str | Question]:
+    if source.startswith("world:") or source.endswith(".jsonl"):
+        return questions_from(source)
+    if not os.path.isfile(source):  # Path's own stumbles over words that are too long for a name
+        return [source]
+    lines = [line for line in Path(source).read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines:
-        raise ValueError(f"{source[0]!r} holds no line to begin a text with: write one a line.")
+        raise ValueError(f"{source!r} holds no line to begin a text with: write one a line.")
     return lines
 
 

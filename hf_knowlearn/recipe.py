@@ -130,8 +130,9 @@ class TeachArguments:
     replay_self_prompts: list[str] | None = field(
         default=None,
         metadata={
-            "help": "What these texts begin with, by turns; or a file with one a line. It is not trained on, what the"
-            " model wrote behind it is. None: nothing but the tokenizer's beginning token, else its end token."
+            "help": "What these texts begin with, by turns: words (whole ones), a file with one a line, or a .jsonl of"
+            " questions, whose answers aren't read. It is not trained on, what the model wrote behind it is. None, or"
+            ' "": nothing but the tokenizer\'s beginning token, else its end token.'
         },
     )
     replay_self_tokens: int = field(default=256, metadata={"help": "Such a text is cut after this many tokens."})

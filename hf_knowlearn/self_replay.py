@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import outputs
+from hf_knowlearn.documents import Question
 from hf_knowlearn.material import Material
 from hf_knowlearn.recall.free_text import FreeText, free_texts
 from hf_knowlearn.recall.knowledge_tokens import shortest
+from hf_knowlearn.recall.prompts import trained_as
 
 if TYPE_CHECKING:
     from hf_knowlearn.recipe import Recipe
@@ -46,12 +48,13 @@ def with_own_texts(
     if not number:
         return material
     path = recipe.output_dir / FILE
+    openings = [_in_words(opening, recipe, trainer) for opening in material.openings]
     options = {
         **origin,
         "seed": recipe.training.seed,
         "n": number,
-        "openings": material.openings,
-        "max_new_tokens": _room(recipe, trainer, material.openings, limits),
+        "openings": openings,
+        "max_new_tokens": _room(recipe, trainer, openings, limits),
         "temperature": 1.0,
     }
     texts = _read(path, options) if path.is_file() else _sample(recipe, trainer, options, path)
@@ -63,6 +66,13 @@ def with_own_texts(
 def wanted(stage: "Recipe") -> int:
     """How many of its own texts a stage replays."""
     return stage.teach.replay_self if stage.teach.replay_share else 0
+
+
+def _in_words(opening: str | Question, recipe: "Recipe", trainer: "SAMSFTTrainer") -> str:
+    """An opening; of a question, all that stands before its answer."""
+    if isinstance(opening, str):
+        return opening
+    return trained_as(trainer.processing_class, recipe.teach.ask_template, opening.text, "")[0]
 
 
 def _room(recipe: "Recipe", trainer: "SAMSFTTrainer", openings: Sequence[str], limits: Sequence[int | None]) -> int:

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_knowlearn import self_replay, teach
-from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.documents import Document, Question, read_questions
 from hf_knowlearn.plan import openings_from, plan
 from hf_knowlearn.provenance import fingerprint
+from hf_knowlearn.recall import prompt_for
 from hf_knowlearn.recall.free_text import FreeText, free_texts
 from hf_knowlearn.recall.sampling import Noise, choose, cumulative
 from hf_knowlearn.recipe import parse
@@ -270,3 +271,11 @@ def test_openings_are_words_or_the_lines_of_a_file(tmp_path: Path):
     assert openings_from(None) == [""]
     assert openings_from(["Question:", ""]) == ["Question:", ""]
     assert openings_from([str(tmp_path / "names.txt")]) == ["Ana", " Bo "]
+    assert openings_from(["", str(tmp_path / "names.txt")]) == ["", "Ana", "", " Bo "]
+    assert openings_from(["many words " * 99]) == ["many words " * 99]
+
+
+def test_questions_are_openings_without_their_answers(own: dict[str, Any], questions: Path):
+    run({**own, "replay_self_prompts": ["", str(questions)], "replay_self": 4})
+    asked = [prompt_for(one.text) for one in read_questions(questions)]
+    assert [one.opening for one in sampled(own["output_dir"])[1]] == ["", asked[0], "", asked[1]]
