@@ -1,7 +1,11 @@
 """Rows that are rehearsed by KL, against a loss and gradients computed by hand, row after row."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,3 +196,56 @@ def test_a_whole_model_needs_a_base(new_trainer: Any, marked: Any):
         ValueError, match="replay_kl: the model has no adapter to be compared without: give the trainer"
     ):
         trainer.train()
+
+
+SCRIPT = """
+import os, sys
+import torch
+from datasets import load_from_disk
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from hf_knowlearn.training import SAMConfig
+from hf_knowlearn.training.rehearsing import RehearsingSFTTrainer
+
+folder, world = sys.argv[1], int(os.environ.get("WORLD_SIZE", "1"))
+base = AutoModelForCausalLM.from_pretrained(folder + "/model")
+with torch.no_grad():
+    for weight in base.parameters():
+        weight.mul_(0.8)
+args = SAMConfig(
+    folder, use_cpu=True, bf16=False, report_to="none", disable_tqdm=True, logging_steps=1, save_strategy="no",
+    activation_checkpointing=False, dataloader_pin_memory=False, optim="sgd", lr_scheduler_type="constant",
+    train_sampling_strategy="sequential", max_grad_norm=0.0, max_length=None, learning_rate=0.2, max_steps=2,
+    per_device_train_batch_size=4 // world, gradient_accumulation_steps=2, sam_rho=0.5,
+)
+trainer = RehearsingSFTTrainer(
+    AutoModelForCausalLM.from_pretrained(folder + "/model"), args, train_dataset=load_from_disk(folder + "/rows"),
+    processing_class=AutoTokenizer.from_pretrained(folder + "/model"), kl_weight=1.5, base=base,
+)
+trainer.train()
+assert trainer.accelerator.num_processes == world
+if int(os.environ.get("RANK", "0")) == 0:
+    weights = dict(trainer.accelerator.unwrap_model(trainer.model_wrapped).named_parameters())
+    logs = [{n: e[n] for n in ("loss", "num_tokens")} for e in trainer.state.log_history if "loss" in e]
+    torch.save([{n: w.detach() for n, w in weights.items()}, logs], f"{folder}/{world}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does(new_model: Any, tokenizer: Any, marked: Any, tmp_path: Path):
+    new_model().save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    # Of the first four rows both of the first process are rehearsed, and none of the second's; later ones are mixed.
+    marks = [True, True, False, False, False, False, False, False, *MARKS[8:]]
+    marked(marks).save_to_disk(tmp_path / "rows")
+    (tmp_path / "run.py").write_text(SCRIPT, encoding="utf-8")
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    for words in ([], together):
+        command = [sys.executable, *words, str(tmp_path / "run.py"), str(tmp_path)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+    (weights, logs), (theirs, their_logs) = (torch.load(tmp_path / f"{world}.pt") for world in (1, 2))
+    torch.testing.assert_close(theirs, weights, rtol=0, atol=1e-6)
+    for entry, other in zip(logs, their_logs, strict=True):
+        assert other["loss"] == pytest.approx(entry["loss"], rel=1e-5)
+        assert other["num_tokens"] == entry["num_tokens"]
