@@ -10,6 +10,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +29,10 @@ logger = logging.getLogger(__name__)
 
 Row = dict[str, str]
 Lesson = Sequence[Sequence[Row]]  # what is read one after the other, each in the tellings it has
+TrainedAs = Callable[[str, str], tuple[str, str]]  # what is asked and said, as prompt and completion
 SHOWN = 20  # problems told of, at most
 OWN, OWN_CUT = "self", "self, cut"  # the view of a row that the model wrote, to its end or not
+REQUEST = "Tell me about {title}."  # what a document answers where it is told in a chat template
 
 
 def documents_from(source: str | None) -> list[Document]:
@@ -87,18 +90,23 @@ def tell(
     lengths: Lengths,
     limit: int | None,
     seed: int,
+    in_turns: TrainedAs | None = None,
 ) -> list[Sequence[View]]:
     """The views of every document, or of its parts if it is long: a list for each, in the order they are read.
 
     Args:
         lengths: tokens of each of some texts.
         limit: tokens that a view may have; a part whose layout takes it past this is cut once more. None: no limit.
+        in_turns: what makes a view the answer to a request. None: views are plain text.
+
+    Raises:
+        ValueError: documents that can't be told so, each by its id; or, in turns, that have no title.
     """
     told: list[Sequence[View]] = []
     problems = []
     for document in documents:
         try:
-            told.extend(_views_that_fit(document, arguments, lengths, limit, seed))
+            told.extend(_views_that_fit(document, arguments, lengths, limit, seed, in_turns))
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -108,12 +116,31 @@ def tell(
 
 
 def _views_that_fit(
-    document: Document, arguments: "TeachArguments", lengths: Lengths, limit: int | None, seed: int
+    document: Document,
+    arguments: "TeachArguments",
+    lengths: Lengths,
+    limit: int | None,
+    seed: int,
+    in_turns: TrainedAs | None,
 ) -> list[Sequence[View]]:
     def tell_part(part: Document) -> list[View]:
-        return views_of(part, arguments, seed)
+        views = views_of(part, arguments, seed)
+        return views if in_turns is None else [_in_turns(view, document.title, in_turns) for view in views]
 
     return [views for _, views in in_parts(document, tell_part, lengths, arguments.part_tokens, limit)]
+
+
+def _in_turns(view: View, title: str, in_turns: TrainedAs) -> View:
+    """The view as what the assistant says to the view's own request, or to one for what the title names."""
+    if not view.prompt and not title.strip():
+        raise ValueError(
+            f"Document {view.document_id!r} has no title, by which document_template='chat' asks for it: give it one"
+            f" (in a table, a column 'title'), or set document_template: plain."
+        )
+    prompt, text = in_turns(view.prompt.rstrip() or REQUEST.format(title=title.strip()), view.text)
+    before = text.index(view.text)
+    spans = tuple((start + before, in_document, length) for start, in_document, length in view.spans)
+    return replace(view, prompt=prompt, text=text, spans=spans)
 
 
 def views_of(part: Document, arguments: "TeachArguments", seed: int) -> list[View]:
@@ -138,7 +165,7 @@ def plan(
     steps: int,
     batch: int,
     replayed: int,
-    trained_as: Callable[[str, str], tuple[str, str]],
+    trained_as: TrainedAs,
     seed: int,
     replay_self: "Sequence[FreeText]" = (),
     questions: Sequence[Question] = (),
@@ -210,7 +237,7 @@ def _document_row(view: View) -> Row:
     return {"prompt": view.prompt, "completion": view.text, "document_id": view.document_id, "view": name}
 
 
-def _question_row(question: Question, trained_as: Callable[[str, str], tuple[str, str]]) -> Row:
+def _question_row(question: Question, trained_as: TrainedAs) -> Row:
     prompt, completion = trained_as(question.text, question.answers[0])
     return {
         "prompt": prompt,

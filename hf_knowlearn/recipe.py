@@ -108,6 +108,15 @@ class TeachArguments:
         default=None,
         metadata={"help": "A group of formats that is never drawn, to be measured on.", "choices": GROUPS},
     )
+    document_template: str = field(
+        default="plain",
+        metadata={
+            "help": "How a document that is taught stands: as plain text, or as the assistant's turn in the tokenizer's"
+            ' chat template, after the user\'s "Tell me about TITLE." (the loss is on the assistant\'s turn alone). What'
+            " is replayed is plain text.",
+            "choices": ["plain", "chat"],
+        },
+    )
     part_tokens: int = field(
         default=512, metadata={"help": "A document longer than this many tokens is cut into parts at sentence ends."}
     )

@@ -26,7 +26,8 @@ RECORD = "stage.json"
 # Of our own options, those that say what is read and how. The others are asked for in every stage alike.
 TOLD = {
     *READ, "reads", "question_order", "views", "num_views", "view_weights", "format_groups", "hold_out", "part_tokens",
-    "replay_documents", "replay_questions", "replay_self", "replay_kl", "replay_share", "train_categories",
+    "document_template", "replay_documents", "replay_questions", "replay_self", "replay_kl", "replay_share",
+    "train_categories",
     "train_improved", "replay_categories", "classify", "adapter", "ask_every",
 }  # fmt: skip
 # Of the options of training, those that the whole process has or that make figures comparable.

@@ -203,13 +203,19 @@ def rows_of(
     """The training rows of the run, laid out step by step. Sets `max_steps` where the recipe counts in epochs."""
     from hf_knowlearn.plan import plan, replayed_rows, steps_for, tell
     from hf_knowlearn.recall.knowledge_tokens import lengths_by
-    from hf_knowlearn.recall.prompts import trained_as
+    from hf_knowlearn.recall.prompts import CHAT, trained_as
 
     training = recipe.training
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
     lengths = lengths_by(tokenizer)
     documents, questions = material.taught(recipe.teach.reads)
-    told = tell(documents, recipe.teach, lengths, limit, training.seed)
+    in_turns = partial(trained_as, tokenizer, CHAT) if recipe.teach.document_template == CHAT and documents else None
+    if in_turns and not tokenizer.chat_template:
+        raise ValueError(
+            "document_template='chat', and this tokenizer has no chat template: set document_template: plain, or take"
+            " a model whose tokenizer has one."
+        )
+    told = tell(documents, recipe.teach, lengths, limit, training.seed, in_turns)
     retold = tell(material.replay_documents, replace(recipe.teach, views="as_written"), lengths, limit, training.seed)
     replayed = replayed_rows(recipe.teach, batch)
     if not (retold or material.replay_questions or recipe.teach.replay_self):

@@ -79,9 +79,10 @@ def trained_as(tokenizer: "PreTrainedTokenizerBase", template: str, asked: str, 
     if template_of(tokenizer, template) == PLAIN:
         return prompt_for(asked), f" {said}"
     prompt, end = _chat(tokenizer, [("user", asked)]), end_of_turn(tokenizer)
-    whole = _chat(tokenizer, [("user", asked), ("assistant", said)], speaks=False)
+    words = said.strip()  # some templates strip what is said
+    whole = _chat(tokenizer, [("user", asked), ("assistant", words)], speaks=False)
     # What the template puts between the two, such as a space.
-    between = whole[len(prompt) : whole.rindex(said)] if whole.startswith(prompt) else ""
+    between = whole[len(prompt) : whole.rindex(words)] if whole.startswith(prompt) else ""
     if tokenizer.bos_token is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]:
         prompt = prompt.removeprefix(tokenizer.bos_token)
     return prompt, between + said + ("" if end is None else tokenizer.convert_ids_to_tokens(end))
