@@ -5,12 +5,12 @@ Roles are `questions` (about what is taught), `rehearsed_questions` (about what 
 `questions` that are about other documents than the run's take their place; they can't be learned, only forgotten.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.documents import Document, Question
-from hf_knowlearn.plan import documents_from, openings_from, questions_from
+from hf_knowlearn.documents import Conversation, Document, Question
+from hf_knowlearn.plan import conversations_from, documents_from, openings_from, questions_from
 from hf_knowlearn.recall.report import ROLES
 from hf_knowlearn.recipe import READ
 
@@ -28,7 +28,7 @@ class Material:
     """All that a run reads: documents to learn, what is replayed beside them, and what is asked, by role.
 
     Args:
-        train_documents, train_questions: read as `documents` are, but not what is asked about.
+        train_documents, train_questions, train_conversations: read as `documents` are, but not what is asked about.
         openings: what the texts that the model itself writes to be replayed begin with.
         replay_self: these texts, as soon as they are written.
         stages: what each stage is trained on. None where the run is all one; then it is what the run itself has.
@@ -46,6 +46,7 @@ class Material:
     retention: str = ""
     train_documents: list[Document] = field(default_factory=list)
     train_questions: list[Question] = field(default_factory=list)
+    train_conversations: list[Conversation] = field(default_factory=list)
     openings: list[str | Question] = field(default_factory=lambda: [""])
     replay_self: "list[FreeText]" = field(default_factory=list)
     stages: "tuple[Material, ...]" = ()
@@ -58,8 +59,12 @@ class Material:
     def taught(self, reads: Sequence[str] | None) -> tuple[list[Document], list[Question]]:
         """The documents and the questions of the sets that are to be read; None: of all."""
         sets = [name for name in READ if reads is None or name in reads]
-        documents = [d for name in sets if name != "train_questions" for d in getattr(self, name)]
+        documents = [d for name in sets if name in DOCUMENTS for d in getattr(self, name)]
         return documents, self.train_questions if "train_questions" in sets else []
+
+    def conversations(self, reads: Sequence[str] | None) -> list[Conversation]:
+        """The conversations, if they are to be read."""
+        return self.train_conversations if reads is None or "train_conversations" in reads else []
 
     def mastered(self) -> list[Question]:
         """The questions whose mastery is classified: those that are trained on, else those that are asked."""
@@ -67,7 +72,7 @@ class Material:
 
     def counts(self) -> dict[str, int]:
         """How many documents are taught, and questions asked in each role; what is trained on beside, if anything."""
-        beside = {"train_documents": len(self.train_documents), "train_questions": len(self.train_questions)}
+        beside = {name: len(getattr(self, name)) for name in READ if name != "documents"}
         asked = {role: len(questions) for role, questions in self.asked.items()}
         return {"documents": len(self.documents), **{name: n for name, n in beside.items() if n}, **asked}
 
@@ -77,6 +82,7 @@ class Material:
             "documents": self.documents,
             "train_documents": self.train_documents,
             "train_questions": self.train_questions,
+            "train_conversations": self.train_conversations,
             "replay_documents": self.replay_documents,
             "replay_questions": self.replay_questions,
             "replay_self": self.replay_self,
@@ -103,7 +109,8 @@ def read(recipe: "Recipe") -> Material:
     shelf: dict[tuple[str, str | None], Any] = {}
 
     def attempt(option: str, source: str | None) -> Any:
-        reader = documents_from if option in DOCUMENTS else questions_from
+        reader: Callable[[str | None], Any] = documents_from if option in DOCUMENTS else questions_from
+        reader = conversations_from if option == "train_conversations" else reader
         if (option, source) not in shelf:
             try:
                 shelf[option, source] = reader(source)

@@ -3,7 +3,7 @@
 Rows are `prompt` and `completion`; a document's prompt is empty, so documents and questions share a batch and each is
 learned by the loss on its completion (documents on every token, questions on the answer: arXiv 2402.12847, §3). Every
 step holds the same share of replay, and no row ever leaves a step, so that order needs no state to be resumed.
-What is read without a break is a *lesson*: a document, a question, or a document with its questions before it.
+What is read without a break is a *lesson*: a document, a question, a turn, or a document behind its questions.
 """
 
 import logging
@@ -15,7 +15,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_knowlearn.documents import Document, Question, read_documents, read_questions
+from hf_knowlearn.documents import Conversation, Document, Question, read_conversations, read_documents, read_questions
 from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.recall.held_out import Lengths, in_parts
 from hf_knowlearn.views import FAMILIES, View, as_written
@@ -49,6 +49,11 @@ def questions_from(source: str | None) -> list[Question]:
         return []
     split = _world(source)
     return split.questions() if split else read_questions(source)
+
+
+def conversations_from(source: str | None) -> list[Conversation]:
+    """The conversations that an option names: none, or a path."""
+    return [] if source is None else read_conversations(source)
 
 
 def openings_from(sources: Sequence[str] | None) -> list[str | Question]:
@@ -170,6 +175,7 @@ def plan(
     replay_self: "Sequence[FreeText]" = (),
     questions: Sequence[Question] = (),
     question_order: str = "shuffled",
+    turns: Sequence[tuple[str, str]] = (),
 ) -> list[Row]:
     """The rows of `steps` optimizer steps of `batch` rows, of which `replayed` are replay; in reading order.
 
@@ -180,12 +186,13 @@ def plan(
         replay_self: what the model itself wrote, replayed in turn with the documents and questions.
         questions: that are trained on beside the documents.
         question_order: `shuffled` among the documents, or `before` the document that each is about.
+        turns: of conversations, as prompt and completion; each is a lesson by itself.
 
     Raises:
         ValueError: questions that are to stand before a document which isn't read.
     """
     asked = [_question_row(question, trained_as) for question in questions]
-    fresh = _epochs(_lessons(told, asked, question_order), seed)
+    fresh = _epochs([*_lessons(told, asked, question_order), *([[_turn_row(*turn)]] for turn in turns)], seed)
     retold = [_document_row(view) for view in replay_documents]
     reasked = [_question_row(question, trained_as) for question in replay_questions]
     old = _replay((retold, reasked, [_own_row(text) for text in replay_self]), seed)
@@ -245,6 +252,10 @@ def _question_row(question: Question, trained_as: TrainedAs) -> Row:
         "document_id": question.document_id or "",
         "view": "question",
     }
+
+
+def _turn_row(prompt: str, completion: str) -> Row:
+    return {"prompt": prompt, "completion": completion, "document_id": "", "view": "conversation"}
 
 
 def _own_row(text: "FreeText") -> Row:

@@ -37,7 +37,7 @@ def _source(recipe: "Recipe", option: str) -> str | None:
 
 
 def fingerprint(items: Sequence[Any]) -> str:
-    """The SHA-256 of the items (documents, questions, sampled texts) in their order, as JSON."""
+    """The SHA-256 of the items (documents, questions, conversations, sampled texts) in their order, as JSON."""
     digest = hashlib.sha256()
     for item in items:
         line = json.dumps(asdict(item), ensure_ascii=False, sort_keys=True, default=str)

@@ -43,7 +43,7 @@ DECIDED: dict[str, Any] = {
     "train_sampling_strategy": "sequential",
 }
 # What can be trained on.
-READ = ("documents", "train_documents", "train_questions")
+READ = ("documents", "train_documents", "train_questions", "train_conversations")
 # What a run can't do without, as the command line spells it.
 NEEDED = {
     "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which is in this package)",
@@ -70,6 +70,13 @@ class TeachArguments:
     train_questions: str | None = field(
         default=None,
         metadata={"help": "Questions with answers to train on (loss on the answer alone); not those that are asked."},
+    )
+    train_conversations: str | None = field(
+        default=None,
+        metadata={
+            "help": 'A .jsonl of conversations to train on, {"messages": [{"role": ..., "content": ...}, ...]} as TRL'
+            " has them, with tools if need be; the loss is on what the assistant says alone."
+        },
     )
     reads: list[str] | None = field(
         default=None,
@@ -111,9 +118,8 @@ class TeachArguments:
     document_template: str = field(
         default="plain",
         metadata={
-            "help": "How a document that is taught stands: as plain text, or as the assistant's turn in the tokenizer's"
-            ' chat template, after the user\'s "Tell me about TITLE." (the loss is on the assistant\'s turn alone). What'
-            " is replayed is plain text.",
+            "help": "How a document that is taught stands: as plain text, or in the tokenizer's chat template as what"
+            ' the assistant says to "Tell me about TITLE." (the loss is on that alone). Replay is plain text.',
             "choices": ["plain", "chat"],
         },
     )

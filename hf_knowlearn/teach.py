@@ -202,6 +202,7 @@ def rows_of(
 ) -> list["Row"]:
     """The training rows of the run, laid out step by step. Sets `max_steps` where the recipe counts in epochs."""
     from hf_knowlearn.plan import plan, replayed_rows, steps_for, tell
+    from hf_knowlearn.recall.conversations import turns_of
     from hf_knowlearn.recall.knowledge_tokens import lengths_by
     from hf_knowlearn.recall.prompts import CHAT, trained_as
 
@@ -220,12 +221,15 @@ def rows_of(
     replayed = replayed_rows(recipe.teach, batch)
     if not (retold or material.replay_questions or recipe.teach.replay_self):
         replayed = 0  # none of the questions is in the classes to be replayed
-    lessons = [*told, *questions]
+    talks = material.conversations(recipe.teach.reads)
+    turns = turns_of(tokenizer, talks, lengths, limit)
+    lessons = [*told, *questions, *turns]
     if training.max_steps <= 0:
         training.max_steps = steps_for(lessons, training.num_train_epochs, batch, replayed)
     steps = training.max_steps
     what = [f"{len(documents)} documents in {len(told)} parts"] if told else []
     what += [f"{len(questions)} questions"] if questions else []
+    what += [f"{len(talks)} conversations in {len(turns)} turns"] if turns else []
     logger.info(
         "%s%s, told %.1f times each; %d steps of %d rows, %d of them replay.",
         f"{recipe.name}: " if recipe.name else "", " and ".join(what),
@@ -243,6 +247,7 @@ def rows_of(
         replay_self=material.replay_self,
         questions=questions,
         question_order=recipe.teach.question_order,
+        turns=turns,
     )
 
 

@@ -4,8 +4,18 @@ The surprising decision: nothing is repaired or skipped in silence. A document i
 problems of a data set are told at once.
 """
 
+from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.cutting import cut
 from hf_knowlearn.documents.document import Document, Question
-from hf_knowlearn.documents.reading import iter_documents, read_documents, read_questions
+from hf_knowlearn.documents.reading import iter_documents, read_conversations, read_documents, read_questions
 
-__all__ = ["Document", "Question", "cut", "iter_documents", "read_documents", "read_questions"]
+__all__ = [
+    "Conversation",
+    "Document",
+    "Question",
+    "cut",
+    "iter_documents",
+    "read_conversations",
+    "read_documents",
+    "read_questions",
+]

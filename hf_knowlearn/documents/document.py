@@ -27,7 +27,7 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)  # a dict has no hash; documents go into sets
 
     def __post_init__(self) -> None:
-        _refuse(f"Document {show(self.id)}", _wrong_document(self))
+        refuse(f"Document {show(self.id)}", _wrong_document(self))
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ class Question:
     kind: str | None = None
 
     def __post_init__(self) -> None:
-        _refuse(f"Question {show(self.id)}", _wrong_question(self))
+        refuse(f"Question {show(self.id)}", _wrong_question(self))
 
 
-def _refuse(who: str, wrong: Iterator[str]) -> None:
+def refuse(who: str, wrong: Iterator[str]) -> None:
     if problems := list(wrong):
         raise ValueError(f"{who}: {'; '.join(problems)}.")
 
 
 def _wrong_document(document: Document) -> Iterator[str]:
-    yield from _wrong_text("id", document.id)
-    yield from _wrong_text("text", document.text)
-    yield from _wrong_text("title", document.title, may_be_blank=True)
-    yield from _wrong_text("language", document.language)
+    yield from wrong_text("id", document.id)
+    yield from wrong_text("text", document.text)
+    yield from wrong_text("title", document.title, may_be_blank=True)
+    yield from wrong_text("language", document.language)
     for name in ("part", "start"):
         value = getattr(document, name)
         if type(value) is not int or value < 0:  # a bool is an int to isinstance
@@ -66,11 +66,11 @@ def _wrong_document(document: Document) -> Iterator[str]:
 
 
 def _wrong_question(question: Question) -> Iterator[str]:
-    yield from _wrong_text("id", question.id)
-    yield from _wrong_text("text", question.text)
+    yield from wrong_text("id", question.id)
+    yield from wrong_text("text", question.text)
     for name in ("document_id", "relation", "fact_id", "kind"):
         if (value := getattr(question, name)) is not None:
-            yield from _wrong_text(name, value)
+            yield from wrong_text(name, value)
     yield from _wrong_texts("options", question.options)
     wrong_answers = list(_wrong_texts("answers", question.answers))
     yield from wrong_answers or _unanswerable(question.answers)
@@ -81,7 +81,7 @@ def _wrong_texts(name: str, values: object) -> Iterator[str]:
         yield f"{name} must be a tuple of strings, such as ('Paris',), got {show(values)}"
         return
     for index, value in enumerate(values):
-        yield from _wrong_text(f"{name}[{index}]", value, may_be_blank=True)
+        yield from wrong_text(f"{name}[{index}]", value, may_be_blank=True)
 
 
 def _unanswerable(answers: tuple[str, ...]) -> Iterator[str]:
@@ -95,7 +95,7 @@ def _unanswerable(answers: tuple[str, ...]) -> Iterator[str]:
         )
 
 
-def _wrong_text(name: str, value: object, may_be_blank: bool = False) -> Iterator[str]:
+def wrong_text(name: str, value: object, may_be_blank: bool = False) -> Iterator[str]:
     if not isinstance(value, str):
         yield f"{name} must be a string, got {show(value)}"
     elif not may_be_blank and not value.strip():

@@ -17,6 +17,7 @@ from typing import TypeAlias, TypeVar
 
 from hf_knowlearn.documents import duplicates as copies
 from hf_knowlearn.documents import rows, tables, texts
+from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.digests import Digests
 from hf_knowlearn.documents.document import Document, Question, show
 from hf_knowlearn.documents.files import PathLike, files_at, folder_above, hub_name
@@ -26,7 +27,7 @@ from hf_knowlearn.documents.tables import Check, Row, Rows
 
 logger = logging.getLogger(__name__)
 
-Item = TypeVar("Item", Document, Question)
+Item = TypeVar("Item", Document, Question, Conversation)
 Paths: TypeAlias = "PathLike | Sequence[PathLike]"
 
 
@@ -215,6 +216,20 @@ def read_questions(
         logger.warning("Dropped bad lines. %s", problems.listing())
     logger.info("Read %d questions from %s.", len(questions), _named(path))
     return questions
+
+
+def read_conversations(path: Paths) -> list[Conversation]:
+    """Conversations of the files that questions may be in, or of a data set on the Hub.
+
+    A row has `messages` in TRL's form; optional are `tools`, as a list or as JSON, and `id` (else `<file>:<line>`).
+    Raises one ValueError with all problems.
+    """
+    problems = Problems(f"The conversations at {_named(path)}")
+    sources = _sources(path, TABLES, Hub(), problems)
+    conversations = [item for _, _, item in _items(sources, lambda source: rows.Conversations(), problems, None)]
+    problems.raise_if_any()
+    logger.info("Read %d conversations from %s.", len(conversations), _named(path))
+    return conversations
 
 
 def _listed(path: Paths) -> list[PathLike]:

@@ -1,4 +1,4 @@
-"""A document or a question from a row of named columns, in Unicode NFC (UAX #15) and with `\\n` line ends.
+"""A document, question or conversation from a row of named columns, in Unicode NFC (UAX #15), lines ending in `\\n`.
 
 The surprising decision: nothing is repaired beyond that. A row that lacks something is refused, in words that say
 which columns there are.
@@ -6,14 +6,16 @@ which columns there are.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.document import Document, Question, show
 
-Item = TypeVar("Item", Document, Question, covariant=True)
+Item = TypeVar("Item", Document, Question, Conversation, covariant=True)
 
 
 def clean(value: Any) -> Any:
@@ -101,6 +103,38 @@ class Questions:
 
     def is_empty(self, row: Mapping[str, Any]) -> bool:
         return False  # there is no option to leave out a question for that alone
+
+
+class Conversations:
+    """Conversations from the columns that TRL names them by."""
+
+    def check(self, names: Collection[str]) -> None:
+        if "messages" not in names:
+            raise ValueError(f"no column 'messages', only {show(list(names))}; name the turns' column so")
+
+    def make(self, row: Mapping[str, Any], place: str) -> Conversation:
+        self.check(row)
+        turns, tools = row["messages"], row.get("tools")
+        if isinstance(tools, str):
+            try:
+                tools = json.loads(tools)
+            except ValueError:
+                raise ValueError(f"tools {show(tools)} is not JSON; write a list of them") from None
+        return Conversation(
+            _name(row.get("id"), place),
+            tuple(map(_turn, turns)) if isinstance(turns, list) else turns,
+            tuple(tools) if isinstance(tools, list) else () if tools is None else tools,
+        )
+
+    def is_empty(self, row: Mapping[str, Any]) -> bool:
+        return False
+
+
+def _turn(turn: Any) -> Any:
+    """Without the nulls, which parquet has for what other turns have; but a template may ask for the content."""
+    if not isinstance(turn, Mapping):
+        return turn
+    return {name: clean(value) for name, value in turn.items() if value is not None or name == "content"}
 
 
 def first(row: Mapping[str, Any], *names: str) -> tuple[str, Any]:

@@ -9,7 +9,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Document, Question
 
@@ -83,9 +83,16 @@ def trained_as(tokenizer: "PreTrainedTokenizerBase", template: str, asked: str, 
     whole = _chat(tokenizer, [("user", asked), ("assistant", words)], speaks=False)
     # What the template puts between the two, such as a space.
     between = whole[len(prompt) : whole.rindex(words)] if whole.startswith(prompt) else ""
-    if tokenizer.bos_token is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]:
-        prompt = prompt.removeprefix(tokenizer.bos_token)
-    return prompt, between + said + ("" if end is None else tokenizer.convert_ids_to_tokens(end))
+    return without_beginning(tokenizer, prompt), between + said + (
+        "" if end is None else tokenizer.convert_ids_to_tokens(end)
+    )
+
+
+def without_beginning(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
+    """A text of the chat template without the beginning token, where the tokenizer writes that by itself."""
+    if tokenizer.bos_token is None or tokenizer("")["input_ids"][:1] != [tokenizer.bos_token_id]:
+        return text
+    return text.removeprefix(tokenizer.bos_token)
 
 
 def prompts_for(
@@ -151,12 +158,22 @@ def _text(
 
 
 def _chat(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]], speaks: bool = True) -> str:
+    return render(tokenizer, [{"role": role, "content": content} for role, content in turns], speaks=speaks)
+
+
+def render(
+    tokenizer: "PreTrainedTokenizerBase",
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] = (),
+    speaks: bool = True,
+) -> str:
     """The turns in the words of the chat template; if the assistant `speaks`, up to where it is to begin."""
-    messages = [{"role": role, "content": content} for role, content in turns]
+    told = [dict(tool) for tool in tools] or None
     # Templates of models that think aloud read `enable_thinking`; a thought is no answer. Others ignore it.
     text: str = tokenizer.apply_chat_template(
-        messages,
-        chat_template=SAME_DAY + tokenizer.get_chat_template(),
+        [dict(message) for message in messages],
+        tools=told,
+        chat_template=SAME_DAY + tokenizer.get_chat_template(tools=told),
         tokenize=False,
         add_generation_prompt=speaks,
         enable_thinking=False,

@@ -144,7 +144,8 @@ def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> i
 def _learned(report: Report) -> str:
     counts, before, arm = report["counts"], report["before"], report["arms"][best_arm(report)]
     documents = number_of(counts["documents"], "document")
-    taught = documents if counts["documents"] else number_of(counts.get("train_questions", 0), "question")
+    other = "question" if counts.get("train_questions") else "conversation"
+    taught = documents if counts["documents"] else number_of(counts.get(f"train_{other}s", 0), other)
     if by_knowledge_tokens(report):
         return f"The model was taught {taught} and asked nothing. {_more_probable(before, arm)}"
     if not known(arm.get("exact_match")):
