@@ -420,8 +420,21 @@ def recipe_of(options: Mapping[str, Any], name: str = "", has_stages: bool = Fal
     output_dir = Path(options["output_dir"])
     words += [f"--output_dir={output_dir / 'checkpoints'}", *_precision(options)]
     teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
+    _refuse_trackers(training.report_to)
     run_options = {name: value for name, value in options.items() if name not in NOT_THE_RUN}
     return Recipe(run_options, teach, training, model, output_dir, name)
+
+
+def _refuse_trackers(names: Sequence[str]) -> None:
+    from transformers.integrations import get_available_reporting_integrations
+
+    there = get_available_reporting_integrations()
+    if missing := [name for name in names if name not in there]:
+        raise ValueError(
+            f"report_to: {', '.join(missing)}: no such tracker is installed here. Installed are"
+            f" {', '.join(there) or 'none'}; install its package, such as tensorboard, wandb, mlflow or trackio, or"
+            " leave report_to out."
+        )
 
 
 def values_of(options: Mapping[str, Any], parser: "HfArgumentParser | None" = None) -> dict[str, Any]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hf_knowlearn.recall.evaluation import Evaluation
     from hf_knowlearn.training import SAMSFTTrainer
 
+# What trackers are told of after each stage.
+LOGGED = ("exact_match", "exact_match_se", "rehearsed", "rehearsed_se", "retention", "retention_se")
 # Costs that add up over stages; of the others, the most counts, or they are the same.
 SUMS = ("train_seconds", "ask_seconds", "steps", "gradient_evaluations", "tokens")
 TOTALS = ("steps", "gradient_evaluations", "seconds")
@@ -51,6 +53,19 @@ def figures_of(
         },
         "curve": curve_of(trainer.state.log_history),
     }
+
+
+def log_figures(trainer: "SAMSFTTrainer", figures: Mapping[str, Any]) -> None:
+    """Put what is known after a stage where the trainer's losses go, for any tracker (`report_to`) to have it.
+
+    The trainer's log makes the curve of the figures, so these are to be made before.
+    """
+    from transformers import Trainer
+
+    logs = {f"recall/{name}": figures[name] for name in LOGGED if known(figures.get(name))}
+    logs |= {f"mastery/{name}": count for name, count in figures.get("mastery", {}).get("counts", {}).items()}
+    if logs:
+        Trainer.log(trainer, logs)  # TRL's own would add the means of a training that is over
 
 
 def total(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -108,14 +108,15 @@ def train_stages(
         The trainer of the last stage, what was measured after it, and the figures of each stage.
     """
     from hf_knowlearn.measure import measure, read_mastery
-    from hf_knowlearn.results import figures_of
+    from hf_knowlearn.progress import Progress
+    from hf_knowlearn.results import figures_of, log_figures
 
+    steps = [len(of_stage) // rows_of_a_step(stage) for stage, of_stage in zip(recipe.steps, rows, strict=True)]
+    progress = Progress([stage.name for stage in recipe.steps], steps)
     figures: list[dict[str, Any]] = []
     known, after = [before.mastery], before
     for number, stage in enumerate(recipe.steps):
         is_last = stage is recipe.steps[-1]
-        if stage.name:
-            logger.info("\nStage %d of %d: %s", number + 1, len(recipe.steps), stage.name)
         if anew := stages.is_laid_out_anew(stage.teach):
             chosen = material.steps[number]
             if stages.selects(stage.teach):
@@ -123,19 +124,26 @@ def train_stages(
                 assert known[-1] is not None, "a stage that chooses by class follows one that classifies"
                 chosen = stages.select(stage, chosen, known[0], known[-1])
             rows[number] = rows_of(stage, chosen, trainer.processing_class, limits[1 + number])
+            progress.steps[number] = stage.training.max_steps
         if not is_last and (record := stages.read_record(stage)):
-            logger.info("It is finished.")
+            progress.was_finished(number, record["steps"], record["seconds"])
             figures.append(record)
             known.append(read_mastery(stage))
             continue
         if number or anew:
             trainer = next_trainer(recipe, material, number, trainer, rows[number])
+        if stage.name:
+            progress.begins(number)
+        trainer.add_callback(progress)
         seconds = train(trainer)
+        if stage.name:
+            progress.ends(number)
         # The last stage's answers and model are the run's.
         place = recipe.output_dir if is_last else stage.output_dir
         asked = replace(recipe, training=stage.training, output_dir=place)
         after = measure(asked, trainer, material, limits[0], "after", stage.teach.classify)
         figures.append(figures_of(recipe, trainer, seconds, before, after))
+        log_figures(trainer, figures[-1])
         known.append(after.mastery)
         if not is_last:
             save(trainer, place / "model")
@@ -207,7 +215,7 @@ def rows_of(
     from hf_knowlearn.recall.prompts import CHAT, trained_as
 
     training = recipe.training
-    batch = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
+    batch = rows_of_a_step(recipe)
     lengths = lengths_by(tokenizer)
     documents, questions = material.taught(recipe.teach.reads)
     in_turns = partial(trained_as, tokenizer, CHAT) if recipe.teach.document_template == CHAT and documents else None
@@ -251,6 +259,13 @@ def rows_of(
     )
 
 
+def rows_of_a_step(recipe: Recipe) -> int:
+    """Rows of an optimizer step, of all processes."""
+    training = recipe.training
+    rows: int = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
+    return rows
+
+
 def new_trainer(
     recipe: Recipe,
     material: Material,
@@ -261,6 +276,7 @@ def new_trainer(
     """The trainer that reads `rows` in their order, and asks on the way where the recipe says so."""
     from accelerate.utils import is_peft_model
     from datasets import Dataset
+    from transformers.integrations import TensorBoardCallback
     from trl import get_peft_config
 
     from hf_knowlearn.measure import asking_of
@@ -288,6 +304,10 @@ def new_trainer(
         processing_class=tokenizer,
         peft_config=None if is_peft_model(model) else get_peft_config(recipe.model),  # it goes on with its adapter
     )
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None and recipe.name:
+            # Its own choice is among the stage's checkpoints, which are deleted.
+            callback.logging_dir = str(recipe.output_dir / "runs")
     if recipe.teach.ask_every is not None and material.asked["questions"]:
         asking = replace(asking_of(recipe), samples=0)
         every = recipe.teach.ask_every

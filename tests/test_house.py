@@ -30,6 +30,7 @@ CORRIDOR = {
     "measure",
     "outputs",
     "plan",
+    "progress",
     "provenance",
     "recipe",
     "results",
