@@ -375,7 +375,7 @@ def parse(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> R
     """The run that a command line asks for: `--config RECIPE`, `--curriculum NAME`, and options that win over both.
 
     Without `--config`, `recipes/teach.yaml` holds the defaults. A curriculum's options are laid over those. `given`,
-    if any, wins over everything.
+    if any, wins over everything. `--stages.NAME.OPTION` is the option of one stage.
 
     Raises:
         ValueError: unknown options (all of them, each with the nearest known), values that can't be (all of them),
@@ -384,10 +384,31 @@ def parse(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> R
     typed = _typed(arguments)
     config = read_recipe(_file(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
     curriculum = read_recipe(_curriculum(typed.pop("curriculum"))) if "curriculum" in typed else {}
-    options = {**config, **curriculum, **typed, **(given or {})}
+    options = _into_stages({**config, **curriculum, **typed, **(given or {})})
     from hf_knowlearn.stages import in_one, staged
 
     return staged(options, options.pop("stages")) if "stages" in options else in_one(options)
+
+
+def _into_stages(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, each `stages.NAME.OPTION` put into the stage of that name."""
+    own = {name: value for name, value in options.items() if name.startswith("stages.")}
+    rest = {name: value for name, value in options.items() if name not in own}
+    given = rest.get("stages", ())
+    if not own or not isinstance(given, list | tuple) or not all(isinstance(stage, dict) for stage in given):
+        return rest  # what is no list of stages is refused with its reasons where stages are made
+    stages = [dict(stage) for stage in given]
+    named, problems = {str(stage.get("name")): stage for stage in stages}, []
+    for name, value in own.items():
+        of_stage, _, option = name.removeprefix("stages.").rpartition(".")
+        if of_stage in named and option != "name":
+            named[of_stage][option] = value
+        else:
+            there = f"the stages are {', '.join(named)}" if named else "the run has no stages"
+            problems.append(f"--{name}: write --stages.NAME.OPTION; {there}.")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return {**rest, "stages": stages}
 
 
 def _file(name: Any, option: str) -> Path:
@@ -468,7 +489,8 @@ def _typed(arguments: Sequence[str]) -> dict[str, Any]:
         if not word.startswith("--"):
             raise ValueError(f"{word!r} stands where an option was expected: options are written --name value.")
         name, equals, value = word[2:].partition("=")
-        name = ALIASES.get(name.replace("-", "_"), name.replace("-", "_"))
+        stage, dot, name = name.rpartition(".")  # a stage's name may have dashes
+        name = stage + dot + ALIASES.get(name.replace("-", "_"), name.replace("-", "_"))
         values = [value] if equals else []
         while not equals and words and not words[0].startswith("--"):
             values.append(words.pop(0))

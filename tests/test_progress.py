@@ -225,3 +225,43 @@ def scalars_of(folder: Path, read: Callable[[Path], list[str]]) -> None:
     for stage in stages_of_it:
         names = {name for path in stage.glob("runs/events.*") for name in read(path)}
         assert {"train/loss", "train/recall/retention"} <= names
+
+
+# An option of one stage
+
+
+TWO = [{"name": "first-read", "max_steps": 3}, {"name": "v1.5", "reads": ["documents"]}]
+NEEDED = {"model_name_or_path": "m", "documents": "d", "train_questions": "q", "output_dir": "o", "use_cpu": True}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[str]:
+    """A command line with a curriculum of two stages."""
+    path = tmp_path / "two.yaml"
+    path.write_text(json.dumps({"stages": TWO, "max_steps": 9}), encoding="utf-8")
+    return ["--curriculum", str(path)]
+
+
+def test_the_command_line_sets_an_option_of_one_stage(two: list[str]):
+    words = ["--stages.first-read.max-steps=20", "--stages.v1.5.reads", "documents", "train_questions"]
+    run = parse([*two, *words, "--stages.v1.5.learning_rate", "1e-3"], NEEDED)
+    assert [stage.training.max_steps for stage in run.stages] == [20, 9]
+    assert run.options["stages"] == [
+        {"name": "first-read", "max_steps": 20},
+        {"name": "v1.5", "reads": ["documents", "train_questions"], "learning_rate": 0.001},
+    ]
+
+
+def test_an_option_of_a_stage_that_is_not_there_is_refused_with_those_that_are(two: list[str]):
+    with pytest.raises(ValueError, match="stages") as refusal:
+        parse([*two, "--stages.read.max_steps", "2", "--stages.max_steps", "2", "--stages.v1.5.name", "x"], NEEDED)
+    says = "write --stages.NAME.OPTION; the stages are first-read, v1.5."
+    assert str(refusal.value).splitlines() == [
+        f"--stages.{name}: {says}" for name in ("read.max_steps", "max_steps", "v1.5.name")
+    ]
+    with pytest.raises(ValueError, match=r"^--stages.read.seed: write --stages.NAME.OPTION; the run has no stages.$"):
+        parse(["--stages.read.seed", "2"], NEEDED)
+    with pytest.raises(
+        ValueError, match=r"^stage 'v1.5': Unknown options:\n  max_stepz \(did you mean max_steps\?\)$"
+    ):
+        parse([*two, "--stages.v1.5.max_stepz", "2"], NEEDED)
