@@ -17,7 +17,7 @@ from hf_knowlearn.recall.knowledge_tokens import lengths_by
 from hf_knowlearn.recall.prompts import trained_as
 from hf_knowlearn.recipe import TeachArguments, parse
 
-# Each begins with the beginning token, as Llama's does; the second strips what is said, as Llama's and Gemma's do.
+# They begin with the beginning token, as Llama's does; one strips what is said, as Llama's and Gemma's do.
 CHATML = (
     "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -28,7 +28,10 @@ MARKED = CHATML.replace(
     "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}<|im_end|>{% endgeneration %}"
     "{% else %}{{ m['content'] }}<|im_end|>{% endif %}{{ '\n' }}",
 )
-TEMPLATES = {"chatml": CHATML, "stripping": STRIPPING}
+LEADING = CHATML.replace(
+    "{{ m['content'] }}", "{% if m['role'] == 'assistant' %}{{ '> ' }}{% endif %}{{ m['content'] }}"
+)
+TEMPLATES = {"chatml": (CHATML, ""), "stripping": (STRIPPING, ""), "leading": (LEADING, "> ")}  # and what leads
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +123,7 @@ def test_what_is_replayed_stays_plain_text(rows_of: Callable[..., Any], tmp_path
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_a_view_in_turns_is_still_proven_to_hold_the_documents_words(tokenizer: Any, template: str):
-    tokenizer.chat_template = TEMPLATES[template]
+    tokenizer.chat_template, lead = TEMPLATES[template]
     document = Document("d", "  One fact. Another fact.\n\nA third one: {this}.", title="{Ormel}")
     how: Any = {"views": "formats", "num_views": 40}
 
@@ -133,9 +136,12 @@ def test_a_view_in_turns_is_still_proven_to_hold_the_documents_words(tokenizer: 
     )
     assert len(told) == 40
     for view, plain in zip(told, as_plain, strict=True):
-        assert view.text == plain.text + "<|im_end|>"
+        assert view.text == lead + plain.text + "<|im_end|>"
         assert view.prompt == "<|im_start|>user\nTell me about {Ormel}.<|im_end|>\n<|im_start|>assistant\n"
-        assert view.find("Another fact") == plain.find("Another fact")
+        assert [start - len(lead) for start, _ in view.find("Another fact")] == [
+            s for s, _ in plain.find("Another fact")
+        ]
+        assert plain.find("Another fact")
 
 
 def test_the_template_counts_among_the_tokens_that_a_row_may_have(rows_of: Callable[..., Any], tmp_path: Path):
