@@ -3,9 +3,12 @@
 import json
 import math
 import os
+import re
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from hf_knowlearn.recall.charts import draw
 from hf_knowlearn.recall.page import to_html
 from hf_knowlearn.recall.report import Report, to_markdown
 
-RECIPE, REPORT = "recipe.yaml", "report.json"
+RECIPE, RUN, REPORT = "recipe.yaml", "run.json", "report.json"
 MARK = "# The options of a run of knowlearn, which lies in this folder.\n"
 # All that a run writes. Whatever else lies in its folder is not ours to delete.
 ANSWERS = ("answers.before.jsonl", "answers.open_book.jsonl", "answers.after.jsonl")
@@ -24,8 +27,15 @@ LISTS = (
     *(f"{name}.{when}.jsonl" for name in ("knowledge_tokens", "mastery") for when in ("before", "after")),
     "leaks.jsonl",
 )
+DRAFTS = ".*.[0-9]*.draft"
+# What the operating system says of a file that has no room, and what safetensors and torch make of it.
+FULL = (ENOSPC, EDQUOT, EFBIG)
+NO_ROOM = re.compile(
+    rf"\(os error ({'|'.join(map(str, FULL))})\)|PytorchStreamWriter failed|unexpected pos \d+ vs \d+"
+)
 OURS = (
     RECIPE,
+    RUN,
     *LISTS,
     "replay.self.jsonl",
     "stages",
@@ -82,7 +92,9 @@ def is_finished(folder: Path, recipe: Mapping[str, Any], overwrite: bool) -> boo
     if not place.is_dir() or not os.access(place, os.W_OK):
         why = "can't be written" if place.is_dir() else "is no folder"
         raise ValueError(f"output_dir={str(folder)!r} can't be made: {str(place)!r} {why}. Choose another.")
-    if not folder.exists() or not any(folder.iterdir()):
+    # A process that was killed may have left folders and drafts before it could make the folder its own.
+    drafts = set(folder.glob(DRAFTS))
+    if not any(path.is_file() and path not in drafts for path in folder.rglob("*")):
         return False
     text = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else ""
     if not text.startswith(MARK):
@@ -118,12 +130,71 @@ def _by_stage(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in recipe.items() if key != "stages"}, **of_stages}
 
 
-def claim(folder: Path, recipe: Mapping[str, Any], overwrite: bool) -> None:
-    """Make `folder` the place of the run of `recipe`: marked, and without the run before if `overwrite`."""
+def refuse_other_data(folder: Path, data: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse to go on with a run whose data have changed since it began.
+
+    Args:
+        data: the number of items and the SHA-256 of each set that is read, by the option that names it.
+
+    Raises:
+        ValueError: with the options whose data differ.
+    """
+    if not (folder / RUN).is_file():
+        return
+    there = json.loads((folder / RUN).read_text(encoding="utf-8"))["data"]
+    none = {"n": 0}
+    differ = [
+        f"  --{option}: {there.get(option, none)['n']} then, {data.get(option, none)['n']} now"
+        + (", not the same ones" if there.get(option, none)["n"] == data.get(option, none)["n"] else "")
+        for option in dict.fromkeys([*there, *data])
+        if there.get(option) != data.get(option)
+    ]
+    if differ:
+        raise ValueError(
+            f"output_dir={str(folder)!r} holds a run that is not finished, and its data have changed since it began:\n"
+            + "\n".join(differ)
+            + "\nPut them back as they were to go on with it, choose another folder, or pass --overwrite to delete"
+            " that run."
+        )
+
+
+def claim(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, Mapping[str, Any]], overwrite: bool) -> None:
+    """Make `folder` the place of the run of `recipe` on `data`: marked, and without the run before if `overwrite`."""
     if overwrite:
         for name in OURS[::-1]:  # the mark last, so that it can be done again if it is cut short
             _delete(folder / name)
+    for draft in [*folder.rglob(DRAFTS)]:  # of a process that was killed
+        _delete(draft)
     write(folder / RECIPE, MARK + yaml.safe_dump(dict(recipe), sort_keys=True, allow_unicode=True))
+    if not (folder / RUN).is_file():
+        write(folder / RUN, json.dumps({"id": uuid.uuid4().hex, "data": data}, indent=2, ensure_ascii=False) + "\n")
+
+
+def run_id(folder: Path) -> str:
+    """The id of the run that claimed `folder`, by which it knows what it wrote itself."""
+    run: str = json.loads((folder / RUN).read_text(encoding="utf-8"))["id"]
+    return run
+
+
+@contextmanager
+def room_for(folder: Path) -> Iterator[None]:
+    """Within the block, a file that the disk has no room for is told of as what the user can mend.
+
+    Raises:
+        ValueError: in place of what the operating system, safetensors or torch said.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (error.errno if isinstance(error, OSError) else None) not in FULL and not NO_ROOM.search(str(error)):
+            raise
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        left = f"{shutil.disk_usage(place).free / 1e6:,.0f} MB"
+        raise ValueError(
+            f"output_dir={str(folder)!r}: a file could not be written ({error}), and the run has stopped. There are"
+            f" {left} left: make room. Whatever was written whole is kept, the last good checkpoint too, and the same"
+            " command goes on from there."
+        ) from error
 
 
 @contextmanager
@@ -138,12 +209,6 @@ def no_empty_folders(folder: Path) -> Iterator[None]:
             with suppress(OSError):  # not empty, so not to be deleted
                 path.rmdir()
         raise
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint in `folder` that was written to its end: the trainer's state is what is written last."""
-    whole = [path.parent for path in folder.glob("checkpoint-[0-9]*/trainer_state.json")]
-    return str(max(whole, key=lambda path: int(path.name.partition("-")[2]))) if whole else None
 
 
 def write_report(folder: Path, report: Report) -> None:

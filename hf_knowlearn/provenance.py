@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.material import TRAINED_ON, sources
+from hf_knowlearn.material import TRAINED_ON, Material, sources
 
 if TYPE_CHECKING:
     from hf_knowlearn.recipe import Recipe
@@ -26,6 +26,16 @@ def data_of(recipe: "Recipe", read: Mapping[str, Sequence[Any]]) -> dict[str, An
         for option, items in read.items()
         if items
     }
+
+
+def fingerprints(recipe: "Recipe", material: Material) -> dict[str, dict[str, Any]]:
+    """How many items each set that the run reads has, and their hash; by the option that names it."""
+    sets = dict(material.sets())
+    if recipe.teach.retention_questions is None:
+        # Which of the questions are asked for retention depends on the documents.
+        asked = [*material.asked["questions"], *material.asked.get("retention_questions", [])]
+        sets |= {"questions": sorted(asked, key=lambda question: question.id), "retention_questions": []}
+    return {option: {"n": len(items), "sha256": fingerprint(items)} for option, items in sets.items() if items}
 
 
 def _source(recipe: "Recipe", option: str) -> str | None:

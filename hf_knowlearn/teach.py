@@ -37,8 +37,14 @@ def teach(recipe: Recipe) -> dict[str, Any]:
 
     Raises:
         ValueError: whatever is wrong with the recipe, the documents, the questions, the model or the output folder,
-            before anything is written; or that a stage which chooses questions by their class finds none.
+            before anything is written; or that a stage which chooses questions by their class finds none, or that the
+            disk is full.
     """
+    with outputs.room_for(recipe.output_dir):
+        return _teach(recipe)
+
+
+def _teach(recipe: Recipe) -> dict[str, Any]:
     from accelerate import PartialState
 
     from hf_knowlearn.measure import (
@@ -49,15 +55,20 @@ def teach(recipe: Recipe) -> dict[str, Any]:
         general_text,
         measure,
     )
-    from hf_knowlearn.provenance import model_of, start_counting_memory
+    from hf_knowlearn.provenance import fingerprints, model_of, start_counting_memory
     from hf_knowlearn.results import publish
     from hf_knowlearn.self_replay import with_own_texts
 
     folder, state = recipe.output_dir, PartialState()
     if outputs.is_finished(folder, recipe.options, recipe.teach.overwrite):
         logger.info("%s holds this run, finished: nothing is left to do.", folder)
+        if state.is_main_process:
+            stages.clear(recipe)  # in case it was killed right after its report
         return outputs.read_report(folder)
     material = read(recipe)
+    data = fingerprints(recipe, material)
+    if not recipe.teach.overwrite:
+        outputs.refuse_other_data(folder, data)
     model, tokenizer = load(recipe, material)
     logger.info("Precision: %s.", describe_precision(recipe.training, model))
     check_questions(recipe, material, model, tokenizer)
@@ -69,7 +80,7 @@ def teach(recipe: Recipe) -> dict[str, Any]:
     del model  # the next stage's needs its place
     state.wait_for_everyone()
     if state.is_main_process:
-        outputs.claim(folder, recipe.options, recipe.teach.overwrite)
+        outputs.claim(folder, recipe.options, data, recipe.teach.overwrite)
     state.wait_for_everyone()
     origin = model_of(recipe, trainer)
     before = measure(recipe, trainer, material, limits[0], "before", stages.classifies(recipe))
@@ -135,7 +146,7 @@ def train_stages(
         if stage.name:
             progress.begins(number)
         trainer.add_callback(progress)
-        seconds = train(trainer)
+        seconds = train(trainer, outputs.run_id(recipe.output_dir))
         if stage.name:
             progress.ends(number)
         # The last stage's answers and model are the run's.
@@ -317,12 +328,16 @@ def new_trainer(
     return trainer
 
 
-def train(trainer: "SAMSFTTrainer") -> float:
-    """Train, from the last checkpoint if there is one; SIGTERM saves one and ends the process. Returns seconds."""
+def train(trainer: "SAMSFTTrainer", run: str) -> float:
+    """Train, from the last checkpoint that `run` sealed; SIGTERM saves one and ends the process. Returns seconds."""
+    from hf_knowlearn.checkpoints import SealCheckpoints, last_checkpoint
     from hf_knowlearn.training.sigterm import SaveOnSigterm
 
     folder, start = Path(trainer.args.output_dir), time.monotonic()
-    checkpoint = outputs.last_checkpoint(folder)
+    checkpoint = last_checkpoint(folder, run)
+    # Before the one that may end the process, and in place of Trainer's own rotation.
+    trainer.add_callback(SealCheckpoints(run, trainer.args.save_total_limit))
+    trainer.args.save_total_limit = None
     saving = SaveOnSigterm()
     trainer.add_callback(saving)
     with saving.listening():

@@ -98,7 +98,7 @@ def test_seeds_without_an_interval_are_refused_before_anything_runs(tmp_path: Pa
 
 
 def test_the_folder_of_a_later_arm_is_looked_at_before_the_first_one_runs(tmp_path: Path, base: Path):
-    outputs.claim(tmp_path / "formats", {"another": "recipe"}, overwrite=False)
+    outputs.claim(tmp_path / "formats", {"another": "recipe"}, {}, overwrite=False)
     with pytest.raises(ValueError, match="formats' holds the run of another recipe"):
         lab.run_arms(lab.QUICKSTART[:2], tmp_path, {"model_name_or_path": str(base), "use_cpu": True})
     assert [path.name for path in tmp_path.iterdir()] == ["formats"]

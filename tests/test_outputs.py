@@ -17,13 +17,14 @@ RECIPE = {
     "lora_target_modules": ["all-linear"],
     "revision": None,
 }
+DATA = {"documents": {"n": 2, "sha256": "a"}, "questions": {"n": 9, "sha256": "b"}}
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A folder claimed for RECIPE, with a checkpoint."""
     folder = tmp_path / "deep" / "run"
-    outputs.claim(folder, RECIPE, overwrite=False)
+    outputs.claim(folder, RECIPE, DATA, overwrite=False)
     checkpoint = folder / "checkpoints" / "checkpoint-10"
     checkpoint.mkdir(parents=True)
     (checkpoint / "trainer_state.json").write_text("{}")
@@ -159,15 +160,59 @@ def test_to_overwrite_deletes_the_run_and_nothing_else(run: Path):
     (run / "my_notes.txt").touch()
     (run / "model").mkdir()
     (run / "model" / "weights").touch()
-    outputs.claim(run, {"seed": 2}, overwrite=True)
-    assert set(everything(run)) == {"recipe.yaml", "my_notes.txt"}
+    outputs.claim(run, {"seed": 2}, DATA, overwrite=True)
+    assert set(everything(run)) == {"recipe.yaml", "run.json", "my_notes.txt"}
     assert not outputs.is_finished(run, {"seed": 2}, overwrite=False)
 
 
 def test_to_claim_without_overwriting_keeps_the_checkpoints(run: Path):
     was = everything(run)
-    outputs.claim(run, RECIPE, overwrite=False)
+    outputs.claim(run, RECIPE, DATA, overwrite=False)
     assert everything(run) == was
+
+
+def test_a_place_that_a_killed_process_could_not_make_its_own_is_free(tmp_path: Path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / ".recipe.yaml.123.draft").touch()
+    assert not outputs.is_finished(tmp_path, RECIPE, overwrite=False)
+    outputs.claim(tmp_path, RECIPE, DATA, overwrite=False)
+    assert set(everything(tmp_path)) == {"checkpoints", "recipe.yaml", "run.json"}
+
+
+def test_to_claim_deletes_the_drafts_of_a_killed_process(run: Path):
+    draft = run / "stages" / "1-a" / ".model.123.draft"
+    draft.mkdir(parents=True)
+    (draft / "model.safetensors").touch()
+    outputs.claim(run, RECIPE, DATA, overwrite=False)
+    assert not draft.exists()
+
+
+def test_a_run_keeps_its_id_until_it_is_overwritten(run: Path):
+    was = outputs.run_id(run)
+    outputs.claim(run, RECIPE, DATA, overwrite=False)
+    assert outputs.run_id(run) == was
+    outputs.claim(run, RECIPE, DATA, overwrite=True)
+    assert outputs.run_id(run) != was
+
+
+def test_other_data_than_a_run_began_with_are_refused_with_the_options_that_name_them(run: Path):
+    outputs.refuse_other_data(run, DATA)
+    now = {"questions": {"n": 9, "sha256": "c"}, "train_questions": {"n": 1, "sha256": "d"}}
+    with pytest.raises(ValueError, match="its data have changed since it began") as refusal:
+        outputs.refuse_other_data(run, now)
+    assert str(refusal.value).splitlines()[1:] == [
+        "  --documents: 2 then, 0 now",
+        "  --questions: 9 then, 9 now, not the same ones",
+        "  --train_questions: 0 then, 1 now",
+        "Put them back as they were to go on with it, choose another folder, or pass --overwrite to delete that run.",
+    ]
+
+
+def test_a_run_that_was_killed_before_it_knew_its_data_takes_those_it_finds(run: Path):
+    (run / "run.json").unlink()
+    outputs.refuse_other_data(run, {})
+    outputs.claim(run, RECIPE, DATA, overwrite=False)
+    outputs.refuse_other_data(run, DATA)
 
 
 # Reports
@@ -181,7 +226,7 @@ def report() -> dict[str, Any]:
 
 def test_all_that_a_report_writes_is_ours_to_delete(run: Path):
     outputs.write_report(run, report())
-    written = {path.name for path in run.iterdir()} - {"checkpoints", "recipe.yaml"}
+    written = {path.name for path in run.iterdir()} - {"checkpoints", "recipe.yaml", "run.json"}
     assert written == {"report.md", "report.html", "recall.png", "report.json"}
     assert written <= set(outputs.OURS)
     assert outputs.read_report(run) == json.loads((run / "report.json").read_text())
@@ -209,22 +254,3 @@ def test_the_run_is_finished_by_the_last_file_that_is_written(run: Path, monkeyp
             with pytest.raises(Stop):
                 outputs.write_report(run, report())
         assert not outputs.is_finished(run, RECIPE, overwrite=False)
-
-
-# Checkpoints
-
-
-def test_the_last_checkpoint_is_the_last_that_is_whole(run: Path):
-    folder = run / "checkpoints"
-    assert outputs.last_checkpoint(folder) == str(folder / "checkpoint-10")
-    for step in (9, 100):
-        (folder / f"checkpoint-{step}").mkdir()
-        (folder / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
-    (folder / "checkpoint-200").mkdir()  # cut off: the trainer's state is written last
-    (folder / "checkpoint-200" / "model.safetensors").touch()
-    assert outputs.last_checkpoint(folder) == str(folder / "checkpoint-100")
-
-
-def test_without_checkpoints_there_is_no_last(tmp_path: Path):
-    assert outputs.last_checkpoint(tmp_path) is None
-    assert outputs.last_checkpoint(tmp_path / "nowhere") is None
