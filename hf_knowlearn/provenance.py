@@ -83,18 +83,19 @@ def cost_of(trainer: "SAMSFTTrainer", train_seconds: float, ask_seconds: float) 
         "ask_seconds": ask_seconds,
         "steps": trainer.state.global_step,
         "gradient_evaluations": trainer.gradient_evaluations,
-        "tokens": _tokens(trainer.state.log_history),
+        "tokens": _tokens(trainer),
         "peak_memory_bytes": torch.cuda.max_memory_allocated() if cuda else _most_resident(),
         "device": torch.cuda.get_device_name() if cuda else trainer.args.device.type,
         "processes": trainer.args.world_size,
     }
 
 
-def _tokens(history: Sequence[Mapping[str, Any]]) -> int | None:
-    """Tokens read up to the last log. TRL counts from 0 again when a run is resumed."""
-    counts = [entry["num_tokens"] for entry in history if "num_tokens" in entry]
-    ends = [count for count, following in zip(counts, [*counts[1:], 0], strict=True) if following < count]
-    return round(sum(ends)) if counts else None
+def _tokens(trainer: "SAMSFTTrainer") -> int:
+    """Tokens of the rows that are trained on. TRL's own count begins at 0 again when a run goes on."""
+    from pyarrow import compute
+
+    count: int = compute.sum(compute.list_value_length(trainer.train_dataset.data.column("input_ids"))).as_py()
+    return count
 
 
 def _most_resident() -> int:

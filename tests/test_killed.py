@@ -78,10 +78,10 @@ def without_times(figures: Any) -> Any:
 
 
 def moments(log: list[str], count: int) -> list[tuple[int, float]]:
-    """Numbers of file operations with a delay in seconds; as many from before the training as from later parts."""
+    """Numbers of file operations, each with a delay in seconds: of the part before training, of the training in two
+    stages, and of what comes after it, in turn."""
     trains = [number for number, line in enumerate(log) if "/checkpoint-" in line]
-    second = next(number for number, line in enumerate(log) if "/2-read/checkpoints/checkpoint-" in line)
-    parts = [(0, trains[0]), (trains[0], second), (second, len(log) - 3)]
+    parts = [(0, trains[0]), (trains[0], trains[-1]), (trains[-1], len(log) - 3)]
     draw = random.Random(7)
     return [(draw.randrange(*parts[i % 3]), draw.choice((0.0, draw.uniform(0, 0.1)))) for i in range(count)]
 

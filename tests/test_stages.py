@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,21 @@ from hf_knowlearn.recipe import TeachArguments, parse, read_recipe
 
 SHIPPED = sorted(path.stem for path in CURRICULA.glob("*.yaml"))
 NEEDED = {"model_name_or_path": "somewhere", "documents": "new", "output_dir": "out", "use_cpu": True}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test of this file asks anything of the network, not even in vain."""
+    asked: list[Any] = []
+
+    def refuse(*address: Any, **_: Any) -> None:
+        asked.append(address)
+        raise OSError("There is no network.")
+
+    for owner, name in ((socket.socket, "connect"), (socket.socket, "connect_ex"), (socket, "getaddrinfo")):
+        monkeypatch.setattr(owner, name, refuse)
+    yield
+    assert asked == []
 
 
 @pytest.fixture
@@ -383,14 +399,9 @@ def without_times(report: dict[str, Any]) -> Any:
     return [without_times(value) for value in report] if isinstance(report, list) else report
 
 
+@pytest.mark.slow  # tests/test_killed.py stops such a run in the fast tests, too
 @pytest.mark.parametrize(
-    ("use_peft", "adapter"),
-    [
-        (True, "continue"),
-        pytest.param(True, "merge", marks=pytest.mark.slow),
-        pytest.param(True, "new", marks=pytest.mark.slow),
-        pytest.param(False, "continue", marks=pytest.mark.slow),
-    ],
+    ("use_peft", "adapter"), [(True, "continue"), (True, "merge"), (True, "new"), (False, "continue")]
 )
 def test_a_run_of_stages_stopped_anywhere_ends_as_if_it_had_not_been(
     knowlearn: Callable[..., int],
@@ -450,14 +461,19 @@ def test_a_run_that_is_told_to_end_saves_its_step_and_goes_on_as_if_it_had_not_b
     how = {"use_peft": True, "lora_dropout": 0.2, "learning_rate": 0.01, "save_strategy": "no", "ask_every": 2}
     options = curriculum({**READ, "max_steps": 5}, **how)
     whole, broken = options["output_dir"], options["output_dir"].with_name("broken")
-    assert knowlearn("teach", **options) == 0
-    new_trainer = teach.new_trainer
+    new_trainer, trainers = teach.new_trainer, []
+
+    def keeping(*arguments: Any) -> Any:
+        trainers.append(new_trainer(*arguments))
+        return trainers[-1]
 
     def terminating(*arguments: Any) -> Any:
         trainer = new_trainer(*arguments)
         trainer.add_callback(Terminate())
         return trainer
 
+    monkeypatch.setattr(teach, "new_trainer", keeping)
+    assert knowlearn("teach", **options) == 0
     monkeypatch.setattr(teach, "new_trainer", terminating)
     with pytest.raises(SystemExit, match=r"^0$"):
         knowlearn("teach", **{**options, "output_dir": broken})
@@ -467,6 +483,11 @@ def test_a_run_that_is_told_to_end_saves_its_step_and_goes_on_as_if_it_had_not_b
     monkeypatch.setattr(teach, "new_trainer", new_trainer)
     assert knowlearn("teach", **{**options, "output_dir": broken}) == 0
     assert same(weights_of(whole / "model"), weights_of(broken / "model"))
+    assert without_times(report_of(whole)) == without_times(report_of(broken))
+    (counted,) = (
+        entry["num_tokens"] for entry in trainers[0].state.log_history if entry["step"] == 5 and "loss" in entry
+    )
+    assert next(iter(report_of(whole)["arms"].values()))["cost"]["tokens"] == counted
 
 
 def test_a_report_shows_what_was_known_after_every_stage(
@@ -519,6 +540,49 @@ def test_a_stage_whose_model_was_deleted_is_missed_by_the_next(
     shutil.rmtree(options["output_dir"] / "stages" / "1-ask" / "model")
     assert knowlearn("teach", **options) == 2
     assert "1-ask/model' is gone, with which the stage after 'ask' begins: delete" in capsys.readouterr().err
+
+
+def test_data_that_changed_since_a_run_began_are_refused_by_the_options_that_name_them(
+    knowlearn: Callable[..., int],
+    curriculum: Callable[..., dict[str, Any]],
+    questions: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def stop(*arguments: Any) -> None:
+        raise Stopped
+
+    monkeypatch.setattr("hf_knowlearn.measure.measure", stop)  # a run is claimed, and asks and trains nothing
+    options = curriculum(ASK, READ)
+    ferry, mill = (options["documents"] / name for name in ("ferry.txt", "mill.md"))
+    for _ in range(2):  # the same data are not refused
+        with pytest.raises(Stopped):
+            knowlearn("teach", **options)
+    capsys.readouterr()
+    was = {path: path.read_bytes() for path in (ferry, mill, questions)}
+
+    def refusal() -> str:
+        assert knowlearn("teach", **options) == 2
+        return capsys.readouterr().err
+
+    ferry.write_text("The ferry to Ormel leaves at ten.", encoding="utf-8")
+    told = refusal()
+    assert "holds a run that is not finished, and its data have changed since it began:\n  --documents: 2 then" in told
+    assert told.splitlines()[1:-1] == ["  --documents: 2 then, 2 now, not the same ones"]
+    ferry.unlink()
+    assert refusal().splitlines()[1:-1] == ["  --documents: 2 then, 1 now"]
+    shutil.rmtree(options["documents"])
+    assert "--documents: The documents at " in refusal()
+    options["documents"].mkdir()
+    for path, content in was.items():
+        path.write_bytes(content)
+    questions.write_bytes(was[questions].splitlines(keepends=True)[0])
+    assert refusal().splitlines()[1:-1] == [
+        "  --train_questions: 2 then, 1 now",
+        "  --questions: 2 then, 1 now",
+    ]
+    with pytest.raises(Stopped):
+        knowlearn("teach", **options, overwrite=True)
 
 
 def test_a_merged_adapter_is_part_of_the_model_in_the_end(
