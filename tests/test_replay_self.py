@@ -232,10 +232,10 @@ def run_reading(options: dict[str, Any], read: list[set[str]]) -> dict[str, Any]
     with pytest.MonkeyPatch.context() as during:
         train = teach.train
 
-        def noting(trainer: Any) -> float:
+        def noting(trainer: Any, run: str) -> float:
             rows = trainer.train_dataset
             read.append({row["completion"].replace("<|end|>", "") for row in rows if row["view"].startswith("self")})
-            return train(trainer)
+            return train(trainer, run)
 
         during.setattr(teach, "train", noting)
         return run(options)
