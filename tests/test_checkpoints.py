@@ -107,6 +107,26 @@ def test_one_process_of_several_seals(checkpoints: Path):
     assert len(list(checkpoints.iterdir())) == 4
 
 
+class Stopped(Exception):
+    """What ends a process in the middle of a run."""
+
+
+def test_the_one_before_is_there_until_the_new_one_is_sealed(
+    knowlearn: Callable[..., int], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    # Trainer's own rotation would have deleted it by then.
+    def stopping(checkpoint: Path, run: str) -> None:
+        if checkpoint.name == "checkpoint-2":
+            raise Stopped
+        seal(checkpoint, run)
+
+    monkeypatch.setattr("hf_knowlearn.checkpoints.seal", stopping)
+    with pytest.raises(Stopped):
+        knowlearn("teach", **{**options, "save_steps": 1, "save_total_limit": 1})
+    folder = options["output_dir"] / "checkpoints"
+    assert last_checkpoint(folder, outputs.run_id(options["output_dir"])) == str(folder / "checkpoint-1")
+
+
 # A full disk
 
 

@@ -478,7 +478,7 @@ def test_a_run_that_is_told_to_end_saves_its_step_and_goes_on_as_if_it_had_not_b
     with pytest.raises(SystemExit, match=r"^0$"):
         knowlearn("teach", **{**options, "output_dir": broken})
     assert "Stopped by SIGTERM after step 3, which is saved." in capsys.readouterr().out
-    assert [path.name for path in broken.glob("stages/*/checkpoints/checkpoint-*")] == ["checkpoint-3"]
+    assert [path.parent.name for path in broken.glob("stages/*/checkpoints/*/manifest.json")] == ["checkpoint-3"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     monkeypatch.setattr(teach, "new_trainer", new_trainer)
     assert knowlearn("teach", **{**options, "output_dir": broken}) == 0
