@@ -8,6 +8,7 @@ schedule begin anew with each stage, because their figures belong to the stage's
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -257,3 +258,5 @@ def clear(recipe: Recipe) -> None:
     for stage in recipe.stages:
         for name in ("model", "checkpoints"):
             outputs.forget(stage.output_dir, name)
+        with suppress(OSError):  # the last one's is empty then, since its answers are the run's
+            stage.output_dir.rmdir()

@@ -517,8 +517,8 @@ def test_a_report_shows_what_was_known_after_every_stage(
     ]
     for page in ("report.md", "report.html"):
         assert "Stage by stage" in (folder / page).read_text(encoding="utf-8")
-    kept = sorted(str(path.relative_to(folder)) for path in folder.glob("stages/*/*"))
-    assert kept == ["stages/1-ask/answers.after.jsonl", "stages/1-ask/stage.json"]
+    kept = sorted(str(path.relative_to(folder)) for path in folder.glob("stages/**/*"))
+    assert kept == ["stages/1-ask", "stages/1-ask/answers.after.jsonl", "stages/1-ask/stage.json"]
 
     assert knowlearn("teach", **curriculum(ASK, {**READ, "max_steps": 4}, use_peft=False, arm="two")) == 2
     assert "stages.2.max_steps: 3 there, 4 now" in capsys.readouterr().err
