@@ -278,7 +278,7 @@ def test_the_trainer_reads_the_plan_in_its_order(read_by_trl: Any):
     rows, trainer, tokenizer = read_by_trl
     batches = list(trainer.get_train_dataloader())
     told = [text for batch in batches for text in tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)]
-    assert len(batches) == 2
+    assert len(batches) == 2 * trainer.args.gradient_accumulation_steps
     assert told == [row["prompt"] + row["completion"] for row in rows]
 
 
@@ -288,7 +288,9 @@ def test_nothing_of_retention_is_in_the_rows_of_the_quickstart(base: Path, tmp_p
     material = teach.read(recipe)
     model, tokenizer = teach.load(recipe, material)
     rows = teach.rows_of(recipe, material, tokenizer, teach.longest_row(recipe, model))
-    assert len(rows) == recipe.training.max_steps * recipe.training.per_device_train_batch_size
+    training = recipe.training
+    batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    assert len(rows) == training.max_steps * batch == 250 * 28
     text = "\n".join(row["prompt"] + row["completion"] for row in rows)
     names = {one.title for one in documents_from("world:retention")}
     assert len(names) == 100
