@@ -62,10 +62,6 @@ class Material:
         documents = [d for name in sets if name in DOCUMENTS for d in getattr(self, name)]
         return documents, self.train_questions if "train_questions" in sets else []
 
-    def conversations(self, reads: Sequence[str] | None) -> list[Conversation]:
-        """The conversations, if they are to be read."""
-        return self.train_conversations if reads is None or "train_conversations" in reads else []
-
     def mastered(self) -> list[Question]:
         """The questions whose mastery is classified: those that are trained on, else those that are asked."""
         return self.train_questions or self.asked["questions"]

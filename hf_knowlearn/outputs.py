@@ -104,20 +104,23 @@ def is_finished(folder: Path, recipe: Mapping[str, Any], overwrite: bool) -> boo
         )
     if overwrite:
         return False
-    there = yaml.safe_load(text)
-    there, now = _by_stage(there), _by_stage(recipe)
-    differ = [
-        f"  {key}: {there.get(key, '(not set)')!r} there, {now.get(key, '(not set)')!r} now"
-        for key in sorted({*there, *now})
-        if there.get(key, "(not set)") != now.get(key, "(not set)")
-    ]
-    if differ:
+    if differ := differences(_by_stage(yaml.safe_load(text)), _by_stage(recipe)):
         raise ValueError(
             f"output_dir={str(folder)!r} holds the run of another recipe. These keys differ:\n"
             + "\n".join(differ)
             + "\nChoose another folder, or pass --overwrite to delete that run."
         )
     return (folder / REPORT).is_file()
+
+
+def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A line for each key whose values differ, between what lies in a folder and what is asked for."""
+    unset = "(not set)"
+    return [
+        f"  {key}: {there.get(key, unset)!r} there, {now.get(key, unset)!r} now"
+        for key in sorted({*there, *now})
+        if there.get(key, unset) != now.get(key, unset)
+    ]
 
 
 def _by_stage(recipe: Mapping[str, Any]) -> dict[str, Any]:

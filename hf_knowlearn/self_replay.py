@@ -115,12 +115,7 @@ def _sample(recipe: "Recipe", trainer: "SAMSFTTrainer", options: Mapping[str, An
 def _read(path: Path, options: Mapping[str, Any]) -> list[FreeText]:
     """The texts that the file holds, if it is of these options."""
     there, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    differ = [
-        f"  {name}: {there.get(name)!r} there, {options.get(name)!r} now"
-        for name in sorted({*there, *options})
-        if there.get(name) != options.get(name)
-    ]
-    if differ:
+    if differ := outputs.differences(there, options):
         raise ValueError(
             f"{str(path)!r} holds texts that were sampled otherwise:\n"
             + "\n".join(differ)

@@ -28,8 +28,7 @@ RECORD = "stage.json"
 TOLD = {
     *READ, "reads", "question_order", "views", "num_views", "view_weights", "format_groups", "hold_out", "part_tokens",
     "document_template", "replay_documents", "replay_questions", "replay_self", "replay_kl", "replay_share",
-    "train_categories",
-    "train_improved", "replay_categories", "classify", "adapter", "ask_every",
+    "train_categories", "train_improved", "replay_categories", "classify", "adapter", "ask_every",
 }  # fmt: skip
 # Of the options of training, those that the whole process has or that make figures comparable.
 OF_THE_RUN = {

@@ -240,7 +240,7 @@ def rows_of(
     replayed = replayed_rows(recipe.teach, batch)
     if not (retold or material.replay_questions or recipe.teach.replay_self):
         replayed = 0  # none of the questions is in the classes to be replayed
-    talks = material.conversations(recipe.teach.reads)
+    talks = material.train_conversations
     turns = turns_of(tokenizer, talks, lengths, limit)
     lessons = [*told, *questions, *turns]
     if training.max_steps <= 0:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from transformers import (
     AutoTokenizer,
     Gemma2Config,
@@ -17,9 +18,11 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    PreTrainedConfig,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from transformers.modeling_outputs import CausalLMOutput
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.worlds.people import World
@@ -44,6 +47,35 @@ MODELS: dict[str, Callable[..., Any]] = {
         Gemma2Config(sliding_window=24, query_pre_attn_scalar=8, **SMALL, **ids)
     ),
 }
+
+
+class Bigrams(nn.Module):
+    """What follows depends on the last token alone, by a table (vocabulary, vocabulary) of logits."""
+
+    def __init__(self, table: torch.Tensor) -> None:
+        super().__init__()
+        self.table = nn.Parameter(table)
+        self.config = PreTrainedConfig()
+        self.device = table.device
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> CausalLMOutput:
+        return CausalLMOutput(logits=self.table[input_ids])
+
+
+@pytest.fixture(scope="session")
+def model_of_bigrams() -> type[Bigrams]:
+    """A model whose probabilities are a table's, so that what is measured of it can be computed by hand."""
+    return Bigrams
+
+
+@pytest.fixture(scope="session")
+def bigrams(tokenizer: Any) -> Callable[[int], Bigrams]:
+    """One with a random table, by its seed."""
+
+    def new(seed: int) -> Bigrams:
+        return Bigrams(torch.randn(len(tokenizer), len(tokenizer), generator=torch.Generator().manual_seed(seed)))
+
+    return new
 
 
 @pytest.fixture(scope="session", autouse=True)

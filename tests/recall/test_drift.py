@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
-from transformers.modeling_outputs import CausalLMOutput
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_knowlearn.paths import TINY_BASE
 from hf_knowlearn.recall.drift import Drift, divergence, drift
@@ -18,23 +16,6 @@ from hf_knowlearn.recall.free_text import sample_texts
 from hf_knowlearn.recall.sampling import Noise, choose, cumulative
 
 TEXTS = ["The ferry to Ormel leaves at six.", "Rye.", "It carries forty cars,\nand a bakery. It is blue."]
-
-
-class Bigrams(nn.Module):
-    """What follows depends on the last token alone, by a table (vocabulary, vocabulary) of logits."""
-
-    def __init__(self, table: torch.Tensor) -> None:
-        super().__init__()
-        self.table = nn.Parameter(table)
-        self.config = PreTrainedConfig()
-        self.device = table.device
-
-    def forward(self, input_ids: torch.Tensor, **_: Any) -> CausalLMOutput:
-        return CausalLMOutput(logits=self.table[input_ids])
-
-
-def bigrams(tokenizer: Any, seed: int) -> Any:
-    return Bigrams(torch.randn(len(tokenizer), len(tokenizer), generator=torch.Generator().manual_seed(seed)))
 
 
 def kl(base: torch.Tensor, model: torch.Tensor) -> np.ndarray:
@@ -45,8 +26,10 @@ def kl(base: torch.Tensor, model: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7])
-def test_it_is_the_mean_divergence_over_tokens_with_an_error_clustered_by_text(tokenizer: Any, batch_size: int):
-    base, model = bigrams(tokenizer, 0), bigrams(tokenizer, 1)
+def test_it_is_the_mean_divergence_over_tokens_with_an_error_clustered_by_text(
+    tokenizer: Any, bigrams: Any, batch_size: int
+):
+    base, model = bigrams(0), bigrams(1)
     found = drift(model, base, tokenizer, TEXTS, batch_size=batch_size)
     rows = kl(base.table, model.table)
     each = [rows[tokenizer(text)["input_ids"][:-1]] for text in TEXTS]
@@ -95,8 +78,8 @@ def test_an_adapter_is_compared_with_the_model_inside_it(build: Any, tokenizer: 
     assert all(module.training for module in model.modules())
 
 
-def test_long_texts_are_cut_and_stay_one_text(tokenizer: Any):
-    base, model = bigrams(tokenizer, 0), bigrams(tokenizer, 1)
+def test_long_texts_are_cut_and_stay_one_text(tokenizer: Any, bigrams: Any):
+    base, model = bigrams(0), bigrams(1)
     long = " ".join(TEXTS * 20)
     found = drift(model, base, tokenizer, [long, "Rye."], max_length=30)
     whole = drift(model, base, tokenizer, [long, "Rye."])
@@ -106,14 +89,14 @@ def test_long_texts_are_cut_and_stay_one_text(tokenizer: Any):
     assert abs(found.tokens - whole.tokens) < 0.1 * whole.tokens
 
 
-def test_what_can_not_be_compared_is_refused(tokenizer: Any, model: Any):
-    some = bigrams(tokenizer, 0)
+def test_what_can_not_be_compared_is_refused(tokenizer: Any, model: Any, bigrams: Any, model_of_bigrams: Any):
+    some = bigrams(0)
     with pytest.raises(ValueError, match="base=None, but Bigrams has no adapter to switch off"):
         drift(some, None, tokenizer, TEXTS)
     with pytest.raises(ValueError, match="texts is empty: give general text"):
         drift(some, some, tokenizer, [])
     with pytest.raises(ValueError, match="The base has a vocabulary of 5 and the model one of"):
-        drift(some, Bigrams(torch.zeros(len(tokenizer), 5)), tokenizer, TEXTS)
+        drift(some, model_of_bigrams(torch.zeros(len(tokenizer), 5)), tokenizer, TEXTS)
 
     class OneToken:
         def __call__(self, texts: list[str], **_: Any) -> dict[str, Any]:

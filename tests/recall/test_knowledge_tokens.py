@@ -14,8 +14,6 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
-from transformers import PreTrainedConfig
-from transformers.modeling_outputs import CausalLMOutput
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.recall.facts import clue_spans, fact_spans
@@ -26,24 +24,6 @@ from hf_knowlearn.views import GROUPS, View, as_written, format_views, masked_vi
 TARN = Document(
     "tarn", "It is Tarn Mill that grinds rye. It was built by Ada Lovelace in 1820. Since then Tarn Mill had 7 roofs."
 )
-
-
-class Bigrams(nn.Module):
-    """What follows depends on the last token alone, by a table (vocabulary, vocabulary) of logits."""
-
-    def __init__(self, table: torch.Tensor) -> None:
-        super().__init__()
-        self.table = nn.Parameter(table)
-        self.config = PreTrainedConfig()
-        self.device = table.device
-
-    def forward(self, input_ids: torch.Tensor, **_: Any) -> CausalLMOutput:
-        return CausalLMOutput(logits=self.table[input_ids])
-
-
-@pytest.fixture(scope="module")
-def bigrams(tokenizer: Any) -> Any:
-    return Bigrams(torch.randn(len(tokenizer), len(tokenizer), generator=torch.Generator().manual_seed(0)))
 
 
 def expected(tokenizer: Any, table: torch.Tensor, views: list[View], words: list[list[str]]) -> list[float]:
@@ -151,8 +131,8 @@ def test_facts_are_found_in_every_view_whatever_its_layout_and_order():
 # The measure
 
 
-def test_a_model_that_knows_nothing_gives_every_token_its_share(tokenizer: Any):
-    uniform = Bigrams(torch.zeros(len(tokenizer), len(tokenizer)))
+def test_a_model_that_knows_nothing_gives_every_token_its_share(tokenizer: Any, model_of_bigrams: Any):
+    uniform = model_of_bigrams(torch.zeros(len(tokenizer), len(tokenizer)))
     found = knowledge_tokens(uniform, tokenizer, [TARN, replace(TARN, id="again")], trained=None)
     assert found.probability == pytest.approx(1 / len(tokenizer), rel=1e-6)
     assert found.logprob == pytest.approx(-math.log(len(tokenizer)), rel=1e-6)
@@ -169,13 +149,13 @@ def test_it_is_the_mean_over_documents_of_what_the_tokens_of_their_facts_have(to
     views = {d.id: held_out_views(d, 3, 5, hold_out="marks", trained=trained(d)) for d in (TARN, ferry)}
     assert [len(of_it) for of_it in views.values()] == [3, 3]
     words = {"tarn": ["Tarn Mill", "Ada Lovelace", "1820", "7"], "ferry": ["Ormel", "40", "1954"]}
-    found = knowledge_tokens(bigrams, tokenizer, [TARN, ferry], trained=trained, hold_out="marks", views=3, seed=5)
+    found = knowledge_tokens(bigrams(0), tokenizer, [TARN, ferry], trained=trained, hold_out="marks", views=3, seed=5)
     means, tokens = [], 0
     for document in (TARN, ferry):
         told = views[document.id]
         # All but the one that stands first.
         count = [sorted(words[document.id], key=view.text.index)[1:] for view in told]
-        each = expected(tokenizer, bigrams.table.detach(), told, count)
+        each = expected(tokenizer, bigrams(0).table.detach(), told, count)
         means.append(mean(each))
         tokens += len(each)
     assert [part.probability for part in found.by_part] == pytest.approx(means, rel=1e-4)
@@ -216,7 +196,7 @@ def test_an_adapter_is_measured_with_the_model_inside_it(build: Any, tokenizer: 
 def test_a_long_document_is_measured_in_parts_and_counts_once(tokenizer: Any, bigrams: Any):
     short = Document("short", "It is Ada Lovelace of Tarn.")
     long = Document("long", " ".join(f"It is Ada Lovelace who had {n} of it." for n in range(100, 160)))
-    found = knowledge_tokens(bigrams, tokenizer, [long, short], trained=None, part_tokens=60)
+    found = knowledge_tokens(bigrams(0), tokenizer, [long, short], trained=None, part_tokens=60)
     of_long = [part for part in found.by_part if part.document_id == "long"]
     assert [part.part for part in of_long] == list(range(len(of_long)))
     assert len(of_long) > 5
@@ -233,18 +213,18 @@ def test_documents_that_cannot_count_are_named(tokenizer: Any, bigrams: Any):
     def trained(document: Document) -> list[View]:
         return held_out_views(document, 10_000, hold_out="spacing") if document.id == "read" else []
 
-    found = knowledge_tokens(bigrams, tokenizer, [bare, TARN, read], trained=trained, hold_out="spacing")
+    found = knowledge_tokens(bigrams(0), tokenizer, [bare, TARN, read], trained=trained, hold_out="spacing")
     assert (found.without_facts, found.without_views, found.documents) == (("bare",), ("read",), 1)
     assert found.figures()["without_facts"] == found.figures()["without_views"] == 1
     assert math.isnan(found.probability_se)
-    assert math.isnan(knowledge_tokens(bigrams, tokenizer, [bare], trained=None).probability)
+    assert math.isnan(knowledge_tokens(bigrams(0), tokenizer, [bare], trained=None).probability)
 
 
 def test_questions_say_what_the_facts_are(tokenizer: Any, bigrams: Any):
     rye = Question("q", "What is ground?", ("rye",), "tarn")
-    found = knowledge_tokens(bigrams, tokenizer, [TARN], [rye], trained=None, hold_out="shift", views=1)
+    found = knowledge_tokens(bigrams(0), tokenizer, [TARN], [rye], trained=None, hold_out="shift", views=1)
     view = held_out_views(TARN, 1, hold_out="shift")
-    each = expected(tokenizer, bigrams.table.detach(), view, [["rye"]])
+    each = expected(tokenizer, bigrams(0).table.detach(), view, [["rye"]])
     assert (found.tokens, found.probability) == (len(each), pytest.approx(mean(each), rel=1e-4))
 
 
@@ -253,9 +233,9 @@ def test_what_can_not_be_measured_is_refused_at_once(tokenizer: Any, bigrams: An
         is_fast = False
 
     with pytest.raises(ValueError, match=r"(?s)views=0: .*\nbatch_size=True: .*\nSlow does not say where"):
-        knowledge_tokens(bigrams, Slow(), [TARN], trained=None, views=0, batch_size=True)  # type: ignore[arg-type]
+        knowledge_tokens(bigrams(0), Slow(), [TARN], trained=None, views=0, batch_size=True)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="can't be told within 6 tokens"):
-        knowledge_tokens(bigrams, tokenizer, [TARN], trained=None, max_length=6)
+        knowledge_tokens(bigrams(0), tokenizer, [TARN], trained=None, max_length=6)
     assert set(GROUPS) >= {"spacing", "shift", "marks", "headings"}
 
 
