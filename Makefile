@@ -16,7 +16,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart base sample docs test test-slow lint format clean-venv
+.PHONY: help setup quickstart lab base sample docs test test-slow lint format clean-venv
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -35,6 +35,9 @@ $(READY): pyproject.toml constraints.txt
 
 quickstart: $(READY)  ## the main job, on the embedded default; writes outputs/quickstart
 	$(BIN)/knowlearn quickstart
+
+lab: $(READY)  ## a small study of the laboratory, in about ten minutes; writes outputs/lab/ten_minutes
+	$(BIN)/knowlearn lab recipes/lab/ten_minutes.yaml
 
 base: $(READY)  ## train the tiny base model again from its recipe
 	$(BIN)/knowlearn teach --config recipes/tiny_base.yaml

@@ -1,11 +1,9 @@
-"""The command line, `knowlearn`, and its four commands. What the user can mend ends in exit code 2."""
+"""The command line, `knowlearn`, and its commands. What the user can mend ends in exit code 2."""
 
 import argparse
 import logging
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import threading
 import warnings
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hf_knowlearn
+from hf_knowlearn.paths import PACKAGE
 
 if TYPE_CHECKING:
     from hf_knowlearn.recall.report import Report
@@ -86,17 +85,16 @@ def _is_main_process() -> bool:
 
 def version() -> str:
     """The version, the commit if this is a checkout, and where the package lies: which copy is running."""
-    package = Path(hf_knowlearn.__file__).parent
-    command = ["git", "-C", str(package.parent), "rev-parse", "--short", "HEAD"]
-    is_checkout = (package.parent / ".git").exists() and shutil.which("git") is not None
-    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() if is_checkout else ""
-    return f"knowlearn {hf_knowlearn.__version__}{f' (commit {commit})' if commit else ''} from {package}"
+    from hf_knowlearn.provenance import commit
+
+    of_it = f" (commit {short})" if (short := commit()) else ""
+    return f"knowlearn {hf_knowlearn.__version__}{of_it} from {PACKAGE}"
 
 
 def quickstart(arguments: argparse.Namespace) -> int:
     """Teach the tiny base 300 new people three times, and show what each way of telling it achieved."""
     with reporting() as outcome:
-        from hf_knowlearn.lab import QUICKSTART, run_arms, run_seeds
+        from hf_knowlearn.lab.quickstart import QUICKSTART, run_arms, run_seeds
 
         options: dict[str, Any] = {"overwrite": arguments.overwrite}
         options |= {} if arguments.steps is None else {"max_steps": arguments.steps}
@@ -106,6 +104,17 @@ def quickstart(arguments: argparse.Namespace) -> int:
         else:
             report = run_arms(QUICKSTART, arguments.output_dir, options)
         outcome.show(report, arguments.output_dir)
+    return outcome.code
+
+
+def lab(arguments: argparse.Namespace) -> int:
+    """Run a study, and show its tables as they fill."""
+    with reporting() as outcome:
+        from hf_knowlearn.lab.command import run
+
+        options = {name: value for name, value in vars(arguments).items() if name != "command"}
+        for line in run(**options):
+            print(line, flush=True)
     return outcome.code
 
 
@@ -197,6 +206,21 @@ def _add_views(commands: Any) -> None:
     count.add_argument("--export", metavar="DIR", help="write the views there as a dataset: parquet and a card")
 
 
+def _add_lab(commands: Any) -> None:
+    text = "run the arms of a study over seeds, and compare them at equal steps, gradient evaluations and time"
+    parser = commands.add_parser("lab", help=text, description=f"{text.capitalize()}.")
+    add = parser.add_argument
+    add("study", type=Path, metavar="STUDY.yaml", help="such as recipes/lab/ten_minutes.yaml")
+    add("--output_dir", type=Path, help="of the runs and the study's tables (outputs/lab/NAME)")
+    add("--phase", choices=("screening", "final"), help="this phase alone (both)")
+    add("--arms", nargs="+", metavar="ARM", help="these arms alone")
+    add("--seeds", nargs="+", type=int, metavar="SEED", help="of the study's seeds, these alone")
+    add("--steps", type=_positive, help="optimizer steps of each run or stage, instead of its own: for a trial")
+    add("--jobs", type=_positive, help="runs side by side, which share the cores (one a core)")
+    add("--record", type=Path, metavar="DIR", help="write the results there, too, as lab-NAME-DATE.json")
+    add("--list", action="store_true", dest="only_list", help="say which runs there are, and run none")
+
+
 def _add_export(commands: Any) -> None:
     text = "write questions as tasks of EleutherAI's lm-evaluation-harness"
     # What isn't given is left out, so that its default stands in one place, `export`.
@@ -224,6 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     quick.add_argument("--overwrite", action="store_true", help="delete the runs that the output folder holds")
     commands.add_parser("teach", help=TEACH_EXAMPLE, add_help=False)
     _add_views(commands)
+    _add_lab(commands)
     _add_export(commands)
     return parser
 
@@ -234,7 +259,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["teach"]:  # its options are a recipe's; argparse would have to load TRL to know them
         return teach_command(words[1:])
     given = _parser().parse_args(words)
-    return {"quickstart": quickstart, "views": views, "export-lm-eval": export_lm_eval}[given.command](given)
+    commands = {"quickstart": quickstart, "views": views, "lab": lab, "export-lm-eval": export_lm_eval}
+    return commands[given.command](given)
 
 
 if __name__ == "__main__":

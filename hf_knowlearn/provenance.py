@@ -7,12 +7,15 @@ same data give the same hash from a folder, a table or the Hub.
 import hashlib
 import json
 import resource
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.material import TRAINED_ON, Material, sources
+from hf_knowlearn.paths import PACKAGE
 
 if TYPE_CHECKING:
     from hf_knowlearn.recipe import Recipe
@@ -59,6 +62,14 @@ def model_of(recipe: "Recipe", trainer: "SAMSFTTrainer") -> dict[str, Any]:
     """The model that a run started from, by name, and the commit on the Hub where it came from there."""
     name = "from scratch" if recipe.teach.from_scratch else recipe.model.model_name_or_path
     return {"name": name, "revision": getattr(trainer.model.config, "_commit_hash", None)}
+
+
+def commit() -> str:
+    """The commit of the code that is running, where that is a checkout; else nothing."""
+    command = ["git", "-C", str(PACKAGE.parent), "rev-parse", "--short", "HEAD"]
+    if not (PACKAGE.parent / ".git").exists() or shutil.which("git") is None:
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def start_counting_memory() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import hf_knowlearn
-from hf_knowlearn import cli, lab, outputs
+from hf_knowlearn import cli, outputs
 from hf_knowlearn.paths import PACKAGE
 from hf_knowlearn.recall.report import new_report
 
@@ -185,7 +185,7 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         recipes.append(recipe)
         return small_report(recipe.teach.arm)
 
-    monkeypatch.setattr(lab, "teach", teach)
+    monkeypatch.setattr("hf_knowlearn.lab.quickstart.teach", teach)
     return recipes
 
 

@@ -43,7 +43,7 @@ CURVES = {"loss": "training loss", **COLUMNS}
 
 def draw(report: Report, path: Path) -> None:
     """Recall, rehearsed and retention, before and by arm, with error bars of one standard error; as a PNG."""
-    with _style():
+    with style():
         by_arm(report).savefig(path, dpi=150, format="png")
 
 
@@ -57,11 +57,12 @@ def charts(report: Report) -> Iterator[tuple[str, str]]:
     ]
     for title, make, has_content in drawn:
         if has_content:
-            with _style():
+            with style():
                 yield title, _svg(make(report), title)
 
 
-def _style() -> Any:
+def style() -> Any:
+    """Within it, figures are drawn as all of ours are."""
     from matplotlib import rc_context
 
     style: dict[Any, Any] = dict.fromkeys(
@@ -191,7 +192,7 @@ Flow = Mapping[str, Mapping[str, int]]  # class before -> class after -> questio
 
 def draw_flow(flow: Flow, path: Path) -> None:
     """How many questions went from each class of mastery to each (`mastery.flow`); as a PNG."""
-    with _style():
+    with style():
         _flows({"": flow}).savefig(path, dpi=150, format="png")
 
 

@@ -236,10 +236,10 @@ def to_markdown(report: Report) -> str:
     """The report as a page: findings, tables, legend, charts, recipes, versions."""
     lines = ["# What was learned, and what it cost", "", *(f"{_cell(said)}\n" for said in findings(report))]
     first, *others = all_tables(report)
-    lines += [*_table(first.rows), *(f"- {line}" for line in legend(report).splitlines()), ""]
+    lines += [*markdown_table(first.rows), *(f"- {line}" for line in legend(report).splitlines()), ""]
     lines += ["![Recall by arm](recall.png)", ""]
     for table in others:
-        lines += [f"## {table.title}", "", *_table(table.rows), *([table.note, ""] if table.note else [])]
+        lines += [f"## {table.title}", "", *markdown_table(table.rows), *([table.note, ""] if table.note else [])]
         if table.title == "Learned, kept, forgotten":
             lines += _examples(report)
     for name, recipe in report["recipes"].items():
@@ -268,11 +268,12 @@ def _examples(report: Report) -> list[str]:
     lines = []
     for title, rows in examples(report):
         cells = [[row["question"], " / ".join(row["answers"]), row["before"], row["after"]] for row in rows]
-        lines += [f"### {_cell(title)}", "", *_table([["question", "accepted", "before", "after"], *cells])]
+        lines += [f"### {_cell(title)}", "", *markdown_table([["question", "accepted", "before", "after"], *cells])]
     return lines
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, of a header and rows, and an empty one behind it."""
     header, *body = rows
     return [_line(header), _line(["---"] * len(header)), *map(_line, body), ""]
 

@@ -1,35 +1,14 @@
-"""The laboratory: several arms as one report, and what differs between them over seeds."""
+"""The quickstart: several arms as one report, and what differs between them over seeds."""
 
-from math import exp, lgamma, log, pi, sqrt
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hf_knowlearn import lab, outputs
-
-
-def student(t: float, freedom: int) -> float:
-    """P(|T| < t) by Simpson's rule over the density: an oracle apart from any table."""
-    scale = exp(lgamma((freedom + 1) / 2) - lgamma(freedom / 2)) / sqrt(freedom * pi)
-    steps = 2000
-    height = [scale * exp(-(freedom + 1) / 2 * log(1 + (t * i / steps) ** 2 / freedom)) for i in range(steps + 1)]
-    return 2 * t / steps / 3 * (height[0] + 4 * sum(height[1::2]) + 2 * sum(height[2:-1:2]) + height[-1])
-
-
-@pytest.mark.parametrize(("freedom", "point"), list(enumerate(lab.T_95, 1)))
-def test_the_table_of_t_holds_its_95_percent_points(freedom: int, point: float):
-    assert student(point, freedom) == pytest.approx(0.95, abs=5e-5)
-
-
-def test_paired_differences_of_three_seeds_in_closed_form():
-    # Mean 2, standard deviation 1, two degrees of freedom.
-    found = lab.paired([1.0, 2.0, 3.0])
-    assert found == {
-        "mean": 2.0,
-        "low": pytest.approx(2 - 4.303 / sqrt(3)),
-        "high": pytest.approx(2 + 4.303 / sqrt(3)),
-    }
+from hf_knowlearn import outputs
+from hf_knowlearn.lab import quickstart
+from hf_knowlearn.lab.comparing import paired
 
 
 def report(recall: float, gain: float, loss: float) -> dict[str, Any]:
@@ -50,7 +29,7 @@ def report(recall: float, gain: float, loss: float) -> dict[str, Any]:
 
 def test_over_seeds_means_take_the_place_of_figures_and_their_errors_are_over_seeds():
     reports = [report(0.3, 0.1, 1.0), report(0.4, 0.2, 2.0), report(0.5, 0.3, 6.0)]
-    found = lab.over_seeds(reports, [0, 1, 2])
+    found = quickstart.over_seeds(reports, [0, 1, 2])
     assert found["arms"]["as_written"]["exact_match"] == pytest.approx(0.4)
     assert found["arms"]["as_written"]["exact_match_se"] == pytest.approx(0.1 / sqrt(3))
     assert found["arms"]["formats"]["train_loss"] == pytest.approx(3.0)
@@ -60,7 +39,7 @@ def test_over_seeds_means_take_the_place_of_figures_and_their_errors_are_over_se
     assert list(found["differences"]) == ["formats - as_written"]
     differences = found["differences"]["formats - as_written"]
     assert set(differences) == {"exact_match", "train_loss", "seconds"}  # what was measured in both, always
-    assert differences["exact_match"] == pytest.approx(lab.paired([0.1, 0.2, 0.3]))
+    assert differences["exact_match"] == pytest.approx(paired([0.1, 0.2, 0.3]))
     assert differences["train_loss"] == {"mean": 0, "low": 0, "high": 0}
 
 
@@ -74,40 +53,43 @@ def test_over_seeds_figures_within_figures_have_means_and_what_is_no_figure_of_e
     for one, figures in zip(reports, more, strict=True):
         one["arms"]["formats"].update(figures, **words)
         one["open_book"] = {"exact_match": one["arms"]["formats"]["exact_match"]}
-    found = lab.over_seeds(reports, [0, 1])
+    found = quickstart.over_seeds(reports, [0, 1])
     # Means 0.5, standard deviation 0.5 / sqrt(2), over two seeds.
     job = {"exact_match": 0.5, "exact_match_se": pytest.approx(0.25), "n": 4}
     assert found["arms"]["formats"]["by_relation"] == {"job": job}
     assert found["arms"]["formats"]["cost"] == {"tokens": 10}
     assert not {"f1", "curve", "changes"} & set(found["arms"]["formats"])
     assert found["open_book"] == {"exact_match": pytest.approx(0.55)}
-    assert "open_book" not in lab.over_seeds([report(0.1, 0, 1), report(0.2, 0, 1)], [0, 1])
+    assert "open_book" not in quickstart.over_seeds([report(0.1, 0, 1), report(0.2, 0, 1)], [0, 1])
 
 
 def test_a_loss_that_is_missing_in_one_seed_has_no_difference():
     reports = [report(0.3, 0.1, 1.0), report(0.5, 0.2, 2.0)]
     reports[1]["arms"]["formats"]["train_loss"] = None
-    assert set(lab.over_seeds(reports, [0, 1])["differences"]["formats - as_written"]) == {"exact_match", "seconds"}
+    assert set(quickstart.over_seeds(reports, [0, 1])["differences"]["formats - as_written"]) == {
+        "exact_match",
+        "seconds",
+    }
 
 
 @pytest.mark.parametrize("seeds", [[], [1], [1, 1], list(range(11))])
 def test_seeds_without_an_interval_are_refused_before_anything_runs(tmp_path: Path, seeds: list[int]):
     with pytest.raises(ValueError, match=r"seeds=.*: give two to 10 different ones"):
-        lab.run_seeds(lab.QUICKSTART, tmp_path / "runs", {}, seeds)
+        quickstart.run_seeds(quickstart.QUICKSTART, tmp_path / "runs", {}, seeds)
     assert not (tmp_path / "runs").exists()
 
 
 def test_the_folder_of_a_later_arm_is_looked_at_before_the_first_one_runs(tmp_path: Path, base: Path):
     outputs.claim(tmp_path / "formats", {"another": "recipe"}, {}, overwrite=False)
     with pytest.raises(ValueError, match="formats' holds the run of another recipe"):
-        lab.run_arms(lab.QUICKSTART[:2], tmp_path, {"model_name_or_path": str(base), "use_cpu": True})
+        quickstart.run_arms(quickstart.QUICKSTART[:2], tmp_path, {"model_name_or_path": str(base), "use_cpu": True})
     assert [path.name for path in tmp_path.iterdir()] == ["formats"]
 
 
 def test_a_study_refuses_a_folder_that_holds_something_else_and_leaves_it_as_it_is(tmp_path: Path):
     (tmp_path / "thesis.md").write_text("mine", encoding="utf-8")
     with pytest.raises(ValueError, match=r"holds thesis.md, which this study doesn't write: choose a folder that is"):
-        lab.run_arms(lab.QUICKSTART, tmp_path, {})
+        quickstart.run_arms(quickstart.QUICKSTART, tmp_path, {})
     with pytest.raises(ValueError, match=r"holds thesis.md"):
-        lab.run_seeds(lab.QUICKSTART, tmp_path, {}, [0, 1])
+        quickstart.run_seeds(quickstart.QUICKSTART, tmp_path, {}, [0, 1])
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.md"]

@@ -1,6 +1,7 @@
-"""The laboratory: several recipes over the same seeds, and what differs between them, pair by pair.
+"""The quickstart: three arms from one base, for the same number of optimizer steps, in one report.
 
-The quickstart is its smallest study: three arms from one base, for the same number of optimizer steps.
+The surprising decision: it is no study of the laboratory. Its runs follow one another in this process, where whoever
+tries it can watch them, and end in the report that every run has.
 """
 
 import logging
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_knowlearn import outputs
+from hf_knowlearn.lab.comparing import T_95, paired
 from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.recall.report import Report, merge
 from hf_knowlearn.recall.tables import known
@@ -21,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 QUICKSTART = tuple(RECIPES / "quickstart" / f"{arm}.yaml" for arm in ("as_written", "formats", "formats_sam"))
 MEASURES = ("exact_match", "rehearsed", "retention", "train_loss", "seconds")
-# Two-sided 95 % points of Student's t by degrees of freedom, for up to ten seeds.
-T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 def run_arms(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any]) -> Report:
@@ -98,10 +98,3 @@ def _mean(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if f"{name}_se" in mean:
             mean[f"{name}_se"] = statistics.stdev(of_seed[name] for of_seed in figures) / sqrt(len(figures))
     return mean
-
-
-def paired(differences: Sequence[float]) -> dict[str, float]:
-    """The mean of paired differences and its 95 % interval, by Student's t over 2 to 10 seeds."""
-    mean = statistics.fmean(differences)
-    half = T_95[len(differences) - 2] * statistics.stdev(differences) / sqrt(len(differences))
-    return {"mean": mean, "low": mean - half, "high": mean + half}

@@ -1,0 +1,213 @@
+"""A study: a question, the arms that are to answer it, and their seeds, in one YAML that is written before looking.
+
+Two phases: many arms once each on a seed for screening, then a few of them on seeds that were not looked at. The
+surprising decision: what would make a study unfair (over 40 screening runs, a seed in both phases) is refused like any
+other bad option.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from hf_knowlearn.lab.comparing import T_95
+from hf_knowlearn.recipe import Recipe, parse
+
+MOST_SCREENED = 40
+PHASES = ("screening", "final")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+KEYS = ("question", "config", "options", "arms", "against", "screening", "final")
+OF_THE_LAB = ("arm", "seed", "output_dir", "overwrite", "disable_tqdm")  # options that an arm can't set
+
+
+class Planned(NamedTuple):
+    """A run to come: its phase, arm and seed, and the recipe, whose output folder is `STUDY/ARM/seed_N`."""
+
+    phase: str
+    arm: str
+    seed: int
+    recipe: Recipe
+
+    @property
+    def key(self) -> str:
+        """What it is called. No seed is in both phases, so this is one run's."""
+        return f"{self.arm}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its file says it.
+
+    Args:
+        arms: by name, the words (`--config`, `--curriculum`) and the options that make its recipe.
+        against: the arm that the others are compared with.
+        screening: the arms that are screened and the one seed for it.
+        final: the arms that are run on several seeds, and these; empty until screening was looked at.
+    """
+
+    name: str
+    question: str
+    arms: Mapping[str, tuple[Sequence[str], Mapping[str, Any]]]
+    against: str
+    screening: tuple[Sequence[str], Sequence[int]]
+    final: tuple[Sequence[str], Sequence[int]]
+
+    def runs(
+        self,
+        folder: Path,
+        phases: Sequence[str] = PHASES,
+        arms: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> list[Planned]:
+        """The runs of these phases, arms and seeds (None: of all), with the options `given` on top.
+
+        Raises:
+            ValueError: an arm or seed that the study doesn't have, or options that can't be; all of them at once.
+        """
+        problems = [
+            f"--arms {n}: {self.name} has no such arm{_near(n, self.arms)}." for n in set(arms or ()) - {*self.arms}
+        ]
+        planned: list[Planned] = []
+        for phase in phases:
+            for seed in self._phase(phase)[1]:
+                for name in self._phase(phase)[0]:
+                    if (arms is None or name in arms) and (seeds is None or seed in seeds):
+                        try:
+                            planned.append(Planned(phase, name, seed, self._recipe(name, seed, folder, given or {})))
+                        except ValueError as error:
+                            problems.append(f"arm {name!r}: {error}")
+        if not planned and not problems:
+            there = "; ".join(f"{phase}: seeds {list(self._phase(phase)[1])}" for phase in PHASES)
+            problems.append(
+                f"Study {self.name!r} has no run of phase {', '.join(phases)} with these arms and seeds ({there})."
+            )
+        if problems:
+            raise ValueError("\n".join(dict.fromkeys(problems)))
+        return planned
+
+    def _phase(self, phase: str) -> tuple[Sequence[str], Sequence[int]]:
+        return self.final if phase == "final" else self.screening
+
+    def _recipe(self, name: str, seed: int, folder: Path, given: Mapping[str, Any]) -> Recipe:
+        words, options = self.arms[name]
+        place = folder / name / f"seed_{seed}"
+        options = {option: _of_seed(value, seed) for option, value in options.items()}
+        of_the_lab = {"arm": name, "seed": seed, "output_dir": str(place), "disable_tqdm": True}
+        return parse(words, {**options, **given, **of_the_lab})
+
+
+def read_study(path: Path) -> Study:
+    """The study that a YAML describes.
+
+    Raises:
+        ValueError: no such file, no YAML, or whatever else is wrong with it, all at once. Options of the arms are
+            checked when its runs are made.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no study {str(path)!r}.")
+    try:
+        written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"Study {str(path)!r} is not YAML: {error}") from None
+    if not isinstance(written, dict) or not isinstance(written.get("arms"), dict) or not written["arms"]:
+        raise ValueError(f"Study {str(path)!r} has no `arms:` (a name and its options for each).")
+    problems = [f"{key}: not known{_near(str(key), KEYS)}." for key in written if key not in KEYS]
+    arms = {str(name): dict(options or {}) for name, options in written["arms"].items()}
+    problems += _problems_of_arms(arms)
+    against = str(written.get("against", next(iter(arms))))
+    first, second = written.get("screening") or {}, written.get("final") or {}
+    unplanned = [] if second and not first else [0]  # what is only final was not screened for
+    screening = (
+        [str(name) for name in first.get("arms", arms if unplanned or first else ())],
+        first.get("seeds", unplanned),
+    )
+    final = [str(name) for name in second.get("arms", [])], second.get("seeds", [])
+    problems += _problems_of_phases(arms, against, screening, final)
+    if problems:
+        raise ValueError(f"Study {str(path)!r}:\n" + "\n".join(f"  {problem}" for problem in problems))
+    made = {name: _arm(name, arms, path.parent, written) for name in arms}
+    return Study(path.stem, str(written.get("question", "")).strip(), made, against, screening, final)
+
+
+def _problems_of_arms(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, options in arms.items():
+        if not NAME.fullmatch(name):
+            yield f"arm {name!r}: name it with letters, digits, '-', '_' and '.', a letter or digit first."
+        if own := [option for option in OF_THE_LAB if option in options]:
+            yield f"arm {name!r}: {', '.join(own)} can't be set here; the laboratory does."
+        try:
+            list(_lineage(name, arms))
+        except ValueError as error:
+            yield str(error)
+    folded = [name.casefold() for name in arms]
+    for twice in sorted({name for name in folded if folded.count(name) > 1}):
+        yield f"arm {twice!r} is there in capital and small letters: on some disks both would be one folder."
+
+
+def _problems_of_phases(
+    arms: Mapping[str, Any],
+    against: str,
+    screening: tuple[Sequence[str], Any],
+    final: tuple[Sequence[str], Any],
+) -> Iterator[str]:
+    for where, names in (("against", [against]), ("screening", screening[0]), ("final", final[0])):
+        yield from (f"{where}: there is no arm {name!r}{_near(name, arms)}." for name in names if name not in arms)
+    for where, (names, seeds) in (("screening", screening), ("final", final)):
+        if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds) or len({*seeds}) < len(seeds):
+            yield f"{where}: seeds: {seeds!r}: give a list of different numbers."
+            return
+        if len(seeds) > len(T_95) + 1:
+            yield f"{where}: {len(seeds)} seeds: give at most {len(T_95) + 1}."
+        if bool(names) != bool(seeds):
+            yield f"{where}: give both arms and seeds, or neither."
+    if len(screening[0]) * len(screening[1]) > MOST_SCREENED:
+        yield (
+            f"screening: {len(screening[0])} arms on {len(screening[1])} seeds: at most {MOST_SCREENED} runs, or the"
+            f" best is best by luck."
+        )
+    if both := sorted({*screening[1]} & {*final[1]}):
+        yield f"final: seeds {both} were used for screening: take others."
+
+
+def _lineage(name: str, arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The arm, and those that it is like."""
+    seen: list[str] = []
+    current: str | None = name
+    while current is not None:
+        if current in seen:
+            raise ValueError(f"arm {name!r}: like: {' -> '.join([*seen, current])} goes in a circle.")
+        if current not in arms:
+            raise ValueError(f"arm {seen[-1]!r}: like: there is no arm {current!r}{_near(current, arms)}.")
+        seen.append(current)
+        yield current
+        current = arms[current].get("like")
+
+
+def _arm(
+    name: str, arms: Mapping[str, Mapping[str, Any]], folder: Path, study: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """The arm's words and options: its own win over those of the arm it is `like`, these over the study's."""
+    options: dict[str, Any] = {"config": study.get("config"), **(study.get("options") or {})}
+    for each in reversed([*_lineage(name, arms)]):
+        options |= {option: value for option, value in arms[each].items() if option != "like"}
+    words = []
+    if config := options.pop("config", None):
+        words += ["--config", str((folder / str(config)).resolve())]
+    if curriculum := options.pop("curriculum", None):
+        words += ["--curriculum", str(curriculum)]
+    return words, options
+
+
+def _of_seed(value: Any, seed: int) -> Any:
+    """An option in which `{seed}` stands for the run's seed, such as the path of a model that another study made."""
+    return value.replace("{seed}", str(seed)) if isinstance(value, str) else value
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, [*known], n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,131 @@
+"""A study: what its file says, and what is refused because it would be unfair or can't be run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hf_knowlearn.lab.study import MOST_SCREENED, read_study
+from hf_knowlearn.paths import RECIPES
+
+STUDIES = sorted((RECIPES / "lab").glob("*.yaml"))
+NEEDED = {"model_name_or_path": "tiny_base", "documents": "world:new", "use_cpu": True}
+
+
+def write(folder: Path, **study: Any) -> Path:
+    path = folder / "trial.yaml"
+    path.write_text(yaml.safe_dump({"options": NEEDED, **study}, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ValueError, match="Study ") as found:
+        read_study(path)
+    return str(found.value)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_of_ours_can_be_planned(path: Path, tmp_path: Path):
+    study = read_study(path)
+    planned = study.runs(tmp_path)
+    assert study.question
+    assert len({run.recipe.output_dir for run in planned}) == len(planned)
+    assert all(run.recipe.training.seed == run.seed and run.recipe.teach.arm == run.arm for run in planned)
+    assert f"knowlearn lab recipes/lab/{path.name}" in path.read_text(encoding="utf-8")
+
+
+def test_there_are_studies():
+    assert STUDIES
+
+
+def test_an_arm_has_its_own_options_then_those_it_is_like_then_the_studys_then_the_recipes(tmp_path: Path):
+    (tmp_path / "plain.yaml").write_text("learning_rate: 1.0\nmax_steps: 1\nnum_views: 2\n", encoding="utf-8")
+    arms = {"first": {"max_steps": 3}, "second": {"like": "first", "sam_rho": 0.1}, "third": {"like": "second"}}
+    options = {**NEEDED, "max_steps": 2, "num_views": 4}
+    study = read_study(write(tmp_path, config="plain.yaml", options=options, arms=arms))
+    of = {run.arm: run.recipe for run in study.runs(tmp_path)}
+    assert {name: recipe.training.max_steps for name, recipe in of.items()} == {"first": 3, "second": 3, "third": 3}
+    assert {name: recipe.training.sam_rho for name, recipe in of.items()} == {"first": 0, "second": 0.1, "third": 0.1}
+    assert {(r.training.learning_rate, r.teach.num_views) for r in of.values()} == {(1.0, 4)}
+
+
+def test_an_arm_may_be_a_curriculum_and_the_seed_stands_in_paths(tmp_path: Path):
+    arms = {"pit": {"curriculum": "cpt", "questions": "of/{seed}/q.jsonl"}}
+    study = read_study(write(tmp_path, arms=arms, final={"arms": ["pit"], "seeds": [4, 5]}))
+    runs = study.runs(tmp_path / "out")
+    assert [run.recipe.teach.questions for run in runs] == ["of/4/q.jsonl", "of/5/q.jsonl"]
+    assert [run.recipe.teach.arm for run in runs] == ["pit", "pit"]
+    assert runs[1].recipe.output_dir == tmp_path / "out" / "pit" / "seed_5"
+    assert {run.phase for run in runs} == {"final"}
+
+
+def test_without_phases_every_arm_is_screened_once(tmp_path: Path):
+    runs = read_study(write(tmp_path, arms={"a": {}, "b": {"sam_rho": 0.1}})).runs(tmp_path)
+    assert [(run.phase, run.arm, run.seed) for run in runs] == [("screening", "a", 0), ("screening", "b", 0)]
+
+
+def test_runs_are_chosen_by_phase_arm_and_seed(tmp_path: Path):
+    phases = {"screening": {"seeds": [9]}, "final": {"arms": ["b"], "seeds": [0, 1]}}
+    study = read_study(write(tmp_path, arms={"a": {}, "b": {"sam_rho": 0.1}}, **phases))
+
+    def chosen(**which: Any) -> list[tuple[str, int]]:
+        return [(run.arm, run.seed) for run in study.runs(tmp_path, **which)]
+
+    assert chosen() == [("a", 9), ("b", 9), ("b", 0), ("b", 1)]
+    assert chosen(phases=["final"]) == [("b", 0), ("b", 1)]
+    assert chosen(arms=["b"], seeds=[9, 1]) == [("b", 9), ("b", 1)]
+    with pytest.raises(ValueError, match=r"phase final with these.*\(screening: seeds \[9\]; final: seeds \[0, 1\]\)"):
+        study.runs(tmp_path, phases=["final"], arms=["a"])
+    with pytest.raises(ValueError, match=r"--arms bb: trial has no such arm \(did you mean b\?\)"):
+        study.runs(tmp_path, arms=["bb"])
+
+
+def test_the_options_of_all_arms_are_checked_at_once(tmp_path: Path):
+    arms = {"a": {"sam_roh": 0.1}, "b": {"learning_rate": "fast"}}
+    with pytest.raises(ValueError, match="sam_roh") as found:
+        read_study(write(tmp_path, arms=arms)).runs(tmp_path)
+    assert "arm 'a': " in str(found.value)
+    assert "arm 'b': " in str(found.value)
+    assert "learning_rate" in str(found.value)
+
+
+def test_what_would_make_it_unfair_is_refused(tmp_path: Path):
+    many = {f"a{number}": {"max_steps": number + 1} for number in range(MOST_SCREENED + 1)}
+    assert "41 arms on 1 seeds: at most 40 runs, or the best is best by luck" in refusal(write(tmp_path, arms=many))
+    phases = {"screening": {"seeds": [0]}, "final": {"arms": ["a"], "seeds": [0, 1]}}
+    assert "final: seeds [0] were used for screening: take others" in refusal(
+        write(tmp_path, arms={"a": {}}, **phases)
+    )
+
+
+def test_what_is_wrong_with_the_file_is_told_at_once(tmp_path: Path):
+    arms = {"a b": {}, "ring": {"like": "rong"}, "up": {"like": "down"}, "down": {"like": "up"}, "own": {"seed": 3}}
+    said = refusal(write(tmp_path, arms=arms, agianst="up", against="upp", final={"arms": ["up"]}))
+    for part in (
+        "agianst: not known (did you mean against?)",
+        "arm 'a b': name it with letters",
+        "arm 'ring': like: there is no arm 'rong'",
+        "arm 'up': like: up -> down -> up goes in a circle",
+        "arm 'own': seed can't be set here",
+        "against: there is no arm 'upp' (did you mean up?)",
+        "final: give both arms and seeds, or neither",
+    ):
+        assert part in said
+
+
+def test_arms_that_one_folder_would_hold_are_refused(tmp_path: Path):
+    assert "arm 'sam' is there in capital and small letters" in refusal(write(tmp_path, arms={"sam": {}, "SAM": {}}))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("arms: [", "is not YAML"), ("question: why", "has no `arms:`"), ("", "has no")]
+)
+def test_what_is_no_study_is_refused(tmp_path: Path, text: str, says: str):
+    (tmp_path / "trial.yaml").write_text(text, encoding="utf-8")
+    assert says in refusal(tmp_path / "trial.yaml")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"There is no study .*none.yaml"):
+        read_study(tmp_path / "none.yaml")
