@@ -161,7 +161,7 @@ def teach_command(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         from transformers import HfArgumentParser
 
-        from hf_knowlearn.recipe import TeachArguments
+        from hf_knowlearn.arguments import TeachArguments
 
         epilog = "Beside these, every option of TRL's ModelConfig and of SAMConfig (TRL's SFTConfig and SAM's)."
         HfArgumentParser(TeachArguments, prog="knowlearn teach", usage=TEACH_EXAMPLE, epilog=epilog).print_help()

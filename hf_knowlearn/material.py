@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.arguments import READ
 from hf_knowlearn.documents import Conversation, Document, Question
 from hf_knowlearn.plan import conversations_from, documents_from, openings_from, questions_from
 from hf_knowlearn.recall.report import ROLES
-from hf_knowlearn.recipe import READ
 
 if TYPE_CHECKING:
     from hf_knowlearn.recall.free_text import FreeText

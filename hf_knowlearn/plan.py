@@ -21,8 +21,8 @@ from hf_knowlearn.recall.held_out import Lengths, in_parts
 from hf_knowlearn.views import FAMILIES, View, as_written
 
 if TYPE_CHECKING:
+    from hf_knowlearn.arguments import TeachArguments
     from hf_knowlearn.recall.free_text import FreeText
-    from hf_knowlearn.recipe import TeachArguments
     from hf_knowlearn.worlds.frozen import Split
 
 logger = logging.getLogger(__name__)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import outputs
+from hf_knowlearn.arguments import READ, TeachArguments
 from hf_knowlearn.documents import Question
 from hf_knowlearn.material import Material
 from hf_knowlearn.recall.mastery import CATEGORIES
-from hf_knowlearn.recipe import READ, Recipe, TeachArguments, recipe_of, values_of
+from hf_knowlearn.recipe import Recipe, recipe_of, values_of
 
 if TYPE_CHECKING:
     from hf_knowlearn.recall.mastery import Mastery

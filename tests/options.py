@@ -16,7 +16,7 @@ option of TRL's `ModelConfig` and `SFTConfig` counts, under its own name. This p
 
 def page() -> str:
     """The page as the code has it now."""
-    from hf_knowlearn.recipe import TeachArguments
+    from hf_knowlearn.arguments import TeachArguments
     from hf_knowlearn.training import SAMOptions
 
     tables = {"What is taught and asked": fields(TeachArguments), "SAM": fields(SAMOptions)}

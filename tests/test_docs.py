@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from hf_knowlearn import Document, format_views
-from hf_knowlearn.recipe import READ, parse
+from hf_knowlearn.arguments import READ
+from hf_knowlearn.recipe import parse
 from hf_knowlearn.views import MARKS
 
 ROOT = Path(__file__).parents[1]

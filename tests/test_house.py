@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 # Calls the rooms, may import every one of them, and is imported by none.
 CORRIDOR = {
+    "arguments",
     "checkpoints",
     "cli",
     "harness",

@@ -10,12 +10,13 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_knowlearn import teach
+from hf_knowlearn.arguments import TeachArguments
 from hf_knowlearn.documents import Conversation, Document, read_conversations
 from hf_knowlearn.plan import tell
 from hf_knowlearn.recall.conversations import turns_of
 from hf_knowlearn.recall.knowledge_tokens import lengths_by
 from hf_knowlearn.recall.prompts import trained_as
-from hf_knowlearn.recipe import TeachArguments, parse
+from hf_knowlearn.recipe import parse
 
 # They begin with the beginning token, as Llama's does; one strips what is said, as Llama's and Gemma's do.
 CHATML = (

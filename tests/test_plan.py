@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from hf_knowlearn import teach
+from hf_knowlearn.arguments import TeachArguments
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.plan import documents_from, plan, questions_from, replayed_rows, steps_for, tell
 from hf_knowlearn.recall import prompt_for
-from hf_knowlearn.recipe import TeachArguments, parse
+from hf_knowlearn.recipe import parse
 from hf_knowlearn.views import as_written
 
 

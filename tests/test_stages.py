@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from hf_knowlearn import stages, teach
+from hf_knowlearn.arguments import TeachArguments
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.material import Material
 from hf_knowlearn.material import read as read_material
@@ -23,7 +24,7 @@ from hf_knowlearn.paths import CURRICULA
 from hf_knowlearn.plan import plan, tell
 from hf_knowlearn.recall import prompt_for
 from hf_knowlearn.recall.mastery import Mastery
-from hf_knowlearn.recipe import TeachArguments, parse, read_recipe
+from hf_knowlearn.recipe import parse, read_recipe
 
 SHIPPED = sorted(path.stem for path in CURRICULA.glob("*.yaml"))
 NEEDED = {"model_name_or_path": "somewhere", "documents": "new", "output_dir": "out", "use_cpu": True}

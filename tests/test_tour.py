@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from hf_knowlearn import cli
+from hf_knowlearn.arguments import TeachArguments
 from hf_knowlearn.documents import Document, Question, read_documents, read_questions
 from hf_knowlearn.paths import TINY_BASE
 from hf_knowlearn.plan import plan
 from hf_knowlearn.plan import tell as tell_all
-from hf_knowlearn.recipe import TeachArguments
 from hf_knowlearn.tour import export
 from hf_knowlearn.tour.painting import CONTROL, painted
 from hf_knowlearn.tour.request import lengths_by

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.arguments import TeachArguments
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.paths import TINY_BASE
 from hf_knowlearn.plan import documents_from, questions_from, tell
 from hf_knowlearn.recall.held_out import SHORTEST_PART
-from hf_knowlearn.recipe import TeachArguments
 from hf_knowlearn.tour.export import wrong_folder
 from hf_knowlearn.tour.survey import Lengths, Tell
 from hf_knowlearn.views import FAMILIES
