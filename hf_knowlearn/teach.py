@@ -236,7 +236,8 @@ def rows_of(
             " a model whose tokenizer has one."
         )
     told = tell(documents, recipe.teach, lengths, limit, training.seed, in_turns)
-    retold = tell(material.replay_documents, replace(recipe.teach, views="as_written"), lengths, limit, training.seed)
+    plainly = replace(recipe.teach, views="as_written", view_weights=None)
+    retold = tell(material.replay_documents, plainly, lengths, limit, training.seed)
     replayed = replayed_rows(recipe.teach, batch)
     if not (retold or material.replay_questions or recipe.teach.replay_self):
         replayed = 0  # none of the questions is in the classes to be replayed
