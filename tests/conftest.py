@@ -1,16 +1,31 @@
-"""What the tests of the corridor share: no network, one tiny base model a session, two documents, and `knowlearn`."""
+"""What the tests share: a Hub of their own and no network, one tiny base model a session, documents, `knowlearn`."""
 
+import atexit
 import json
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_server import HubServer
 
-# Before any library of the Hub is imported, which read these once. (`HF_HUB_OFFLINE=0 pytest -m hub` is online.)
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Before any library of the Hub is imported, which read these once: the Hub is ours, the cache starts empty, and nobody
+# is logged in. Processes that a test starts inherit it. (xet is a store of its own, which our Hub is not.)
+for name in [name for name in os.environ if name.startswith(("HF_", "HUGGINGFACE_", "TRANSFORMERS_"))]:
+    del os.environ[name]
+HUB = HubServer()
+os.environ |= {
+    "HF_ENDPOINT": HUB.endpoint,
+    "HF_HOME": tempfile.mkdtemp(prefix="hf-home-"),
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # evaluate's, which go to another host
+    "NO_PROXY": "127.0.0.1,localhost",
+}
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 # Before torch is: workers that each take all cores wait for one another ten times as long as they compute.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +36,17 @@ QUESTIONS = [
     {"id": "ferry-1", "question": "When does the ferry to Ormel leave?", "answers": ["six", "at six"]},
     {"id": "mill-1", "question": "What does the mill at Tarn grind?", "answers": ["rye"]},
 ]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """The Hub, as new, with the user ada logged in; of the organisation mill, too."""
+    HUB.reset()
+    HUB.add_user("ada", token="hf_ada", orgs={"mill": "write"})
+    monkeypatch.setenv("HF_TOKEN", "hf_ada")
+    yield HUB
+    assert not HUB.errors
+    HUB.reset()
 
 
 @pytest.fixture(scope="session")
