@@ -103,6 +103,7 @@ def publish(
     open_book: "Evaluation | None",
     drifted: "Drift | None",
     origin: Mapping[str, Any],
+    sampling: Mapping[str, float],
 ) -> dict[str, Any]:
     """Put the run's results into the report and its pages.
 
@@ -110,11 +111,16 @@ def publish(
         rows, stages: the training rows and the figures of each stage.
         measured: before the run, and after it.
         origin: the model that the run started from.
+        sampling: what it took to write what the model replays of its own, by the name of the cost.
     """
     before, after = measured
     name, arm = recipe.teach.arm, total(stages)
     asked = [before.evaluation, *([open_book] if open_book else [])]
-    arm["cost"] = {**arm["cost"], "ask_seconds": arm["cost"]["ask_seconds"] + sum(one.seconds for one in asked)}
+    arm["cost"] = {
+        **arm["cost"],
+        **sampling,
+        "ask_seconds": arm["cost"]["ask_seconds"] + sum(one.seconds for one in asked),
+    }
     if drifted:
         arm["drift"] = {**drifted.figures(), "text": recipe.teach.general_text or "sampled from the model before"}
     if before.said and after.said:

@@ -87,14 +87,16 @@ def _teach(recipe: Recipe) -> dict[str, Any]:
     material, before = choose_retention(recipe, material, before)
     open_book = ask_open_book(recipe, trainer, material)
     texts = general_text(recipe, trainer, material)
+    start = time.monotonic()
     material = with_own_texts(recipe, trainer, material, limits[1:], origin)
+    sampling = {"sample_seconds": time.monotonic() - start} if material.replay_self else {}
     start_counting_memory()
     trainer, after, figures = train_stages(recipe, material, trainer, rows, limits, before)
     moved = stages.has_moved(recipe, len(recipe.steps) - 1)
     base = (getattr(trainer, "base", None) or load(recipe, material)[0]) if texts and moved else None
     drifted = drift_of(recipe, trainer, base, texts)
     save(trainer, folder / "model", stages.merges(recipe))
-    report = publish(recipe, material, trainer, rows, figures, (before, after), open_book, drifted, origin)
+    report = publish(recipe, material, trainer, rows, figures, (before, after), open_book, drifted, origin, sampling)
     if state.is_main_process:
         stages.clear(recipe)
     return report

@@ -21,7 +21,7 @@ HOW = {
     "logging_steps": 1, "gradient_accumulation_steps": 1, "ask_samples": 2, "ask_batch_size": 1,
     "max_answer_tokens": 4, "open_book": True,
 }  # fmt: skip
-TIMES = {"seconds", "train_seconds", "ask_seconds", "peak_memory_bytes", "created"}
+TIMES = {"seconds", "train_seconds", "ask_seconds", "sample_seconds", "peak_memory_bytes", "created"}
 
 
 @pytest.fixture

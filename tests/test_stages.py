@@ -395,7 +395,7 @@ def report_of(folder: Path) -> dict[str, Any]:
 def without_times(report: dict[str, Any]) -> Any:
     """The report, or a part of it, without what differs from run to run."""
     if isinstance(report, dict):
-        times = {"seconds", "train_seconds", "ask_seconds", "peak_memory_bytes", "created"}
+        times = {"seconds", "train_seconds", "ask_seconds", "sample_seconds", "peak_memory_bytes", "created"}
         return {name: without_times(value) for name, value in report.items() if name not in times}
     return [without_times(value) for value in report] if isinstance(report, list) else report
 

@@ -34,7 +34,7 @@ code = main(["teach", *sys.argv[2:]])
 Path(sys.argv[1], f"shares.{os.environ.get('RANK', '0')}.json").write_text(json.dumps(shares))
 sys.exit(code)
 """
-TIMES = {"seconds", "train_seconds", "ask_seconds", "peak_memory_bytes"}
+TIMES = {"seconds", "train_seconds", "ask_seconds", "sample_seconds", "peak_memory_bytes"}
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def read_run(planned: Planned) -> Run:
     arm = report["arms"][planned.arm]
     kept: dict[str, Any] = {name: arm[name] for name in KEPT if name in arm}
     kept |= {name: arm["cost"][name] for name in OF_COST if name in arm["cost"]}
+    kept["train_seconds"] += kept.get("sample_seconds", 0)  # to write what is replayed is a part of the method
     kept |= {name: arm[name] for name in ("sharpness", "mastery", "drift") if arm.get(name)}
     if tokens := arm.get("knowledge_tokens"):
         kept["knowledge_tokens"] = tokens
@@ -157,7 +158,7 @@ NOTE = (
     "± one standard error, over seeds where there are several, else over questions. Differences pair runs of one seed;"
     " in brackets their 95 % interval by Student's t. At equal gradient evaluations or time, the other method is read"
     " off the straight line between its two budgets next to it; where it has none on both sides, there is no row. Time"
-    " is that of training, on as many runs side by side as the study ran."
+    " is that of training and of writing what is replayed, on as many runs side by side as the study ran."
 )
 
 

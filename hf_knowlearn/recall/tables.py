@@ -280,6 +280,7 @@ def _cost(report: Report) -> Iterator[list[str]]:
     shown = {
         "train_seconds": ("training", duration),
         "ask_seconds": ("asking", duration),
+        "sample_seconds": ("writing what it replays", duration),
         "steps": ("optimizer steps", "{:,.0f}".format),
         "gradient_evaluations": ("gradient evaluations", "{:,.0f}".format),
         "tokens": ("tokens read in training", "{:,.0f}".format),
