@@ -114,8 +114,9 @@ class TeachArguments:
         default=None,
         metadata={
             "help": "What these texts begin with, by turns: words (whole ones), a file with one a line, or a .jsonl of"
-            " questions, whose answers aren't read. It is not trained on, what the model wrote behind it is. None, or"
-            ' "": nothing but the tokenizer\'s beginning token, else its end token.'
+            " questions, whose answers aren't read; \"\" is nothing but the tokenizer's beginning token, else its end"
+            " token, and general:questions are some that come with the package. It is not trained on, what the model"
+            ' wrote behind it is. None: "" and general:questions.'
         },
     )
     replay_self_tokens: int = field(default=256, metadata={"help": "Such a text is cut after this many tokens."})

@@ -17,6 +17,7 @@ RECIPES = _shipped("recipes")
 CURRICULA = RECIPES / "curricula"
 MODEL_CARDS = _shipped("model_cards")
 
+GENERAL_QUESTIONS = PACKAGE / "general_questions.txt"
 TINY_BASE = PACKAGE / "worlds" / "tiny_base"
 FORMAT_AUG = PACKAGE / "format_aug"
 KNOWLEDGE_RECALL = PACKAGE / "knowledge_recall"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_knowlearn.documents import Conversation, Document, Question, read_conversations, read_documents, read_questions
-from hf_knowlearn.paths import RECIPES
+from hf_knowlearn.paths import GENERAL_QUESTIONS, RECIPES
 from hf_knowlearn.recall.held_out import Lengths, in_parts
 from hf_knowlearn.views import FAMILIES, View, as_written
 
@@ -32,6 +32,7 @@ Lesson = Sequence[Sequence[Row]]  # what is read one after the other, each in th
 TrainedAs = Callable[[str, str], tuple[str, str]]  # what is asked and said, as prompt and completion
 SHOWN = 20  # problems told of, at most
 OWN, OWN_CUT = "self", "self, cut"  # the view of a row that the model wrote, to its end or not
+GENERAL = "general:questions"  # as an opening: questions that come with the package
 REQUEST = "Tell me about {title}."  # what a document answers where it is told in a chat template
 
 
@@ -59,14 +60,19 @@ def conversations_from(source: str | None) -> list[Conversation]:
 def openings_from(sources: Sequence[str] | None) -> list[str | Question]:
     """What texts are to begin with, by turns: nothing; words; the lines of a file; or questions, to be answered.
 
+    None: nothing, and questions of general knowledge. A model that replays no answer of its own forgets how to answer.
+
     Raises:
         ValueError: a file holds no line, or not what a file of questions holds.
     """
-    kinds = [_openings(source) for source in sources or [""]]
+    kinds = [_openings(source) for source in sources or ["", GENERAL]]
     return [kind[i % len(kind)] for i in range(max(map(len, kinds))) for kind in kinds]
 
 
 def _openings(source: str) -> Sequence[str | Question]:
+    if source == GENERAL:
+        lines = GENERAL_QUESTIONS.read_text(encoding="utf-8").splitlines()
+        return [Question(f"general-{number}", line, ("not read",)) for number, line in enumerate(lines, 1)]
     if source.startswith("world:") or source.endswith(".jsonl"):
         return questions_from(source)
     if not os.path.isfile(source):  # Path's own stumbles over words that are too long for a name

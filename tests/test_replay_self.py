@@ -268,7 +268,11 @@ def test_what_can_not_be_is_told_before_anything_is_written(
 
 def test_openings_are_words_or_the_lines_of_a_file(tmp_path: Path):
     (tmp_path / "names.txt").write_text("Ana\n\n Bo \n", encoding="utf-8")
-    assert openings_from(None) == [""]
+    assert openings_from(["general:questions"])[0].text == "What is the capital of France?"
+    nothing, general = openings_from(None)[::2], openings_from(None)[1::2]
+    assert set(nothing) == {""}
+    assert general == openings_from(["general:questions"])
+    assert len({question.text for question in general}) == len(general) > 100
     assert openings_from(["Question:", ""]) == ["Question:", ""]
     assert openings_from([str(tmp_path / "names.txt")]) == ["Ana", " Bo "]
     assert openings_from(["", str(tmp_path / "names.txt")]) == ["", "Ana", "", " Bo "]
