@@ -1,8 +1,9 @@
 """Measuring: what a run wants to know of its model, before it is taught and after, beside how low the loss is.
 
 What it answers (recall, rehearsed, retention), closed book and open; how probable the tokens that carry facts are;
-how far it has moved on general text; the editing scores. The surprising decision: retention questions that the recipe
-doesn't name are chosen after the first asking, since what a model could not answer it can't forget.
+how far it has moved on general text; how sharp its loss is; the editing scores. The surprising decision: retention
+questions that the recipe doesn't name are chosen after the first asking, since what a model could not answer it can't
+forget.
 """
 
 import json
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hf_knowlearn.recall.mastery import Mastery
     from hf_knowlearn.recipe import Recipe
     from hf_knowlearn.training import SAMSFTTrainer
+    from hf_knowlearn.training.sharpness import Sharpness
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +43,13 @@ FLUENCY_TEXTS = 100  # that a model writes to be measured for repeating itself
 @dataclass(frozen=True)
 class Measured:
     """What is measured of a model before and after: its answers; where wanted, its knowledge tokens, what the editing
-    scores are made of, and how well each question is known."""
+    scores are made of, how well each question is known, and how sharp its loss is."""
 
     evaluation: Evaluation
     knowledge_tokens: KnowledgeTokens | None
     said: Said | None
     mastery: "Sequence[Mastery] | None" = None
+    sharpness: "Sharpness | None" = None
 
     def scores(self, before: "Measured | None" = None) -> dict[str, Any]:
         """The model's figures, as a report has them; with what became of each class of mastery since `before`."""
@@ -55,6 +58,8 @@ class Measured:
             scores["knowledge_tokens"] = self.knowledge_tokens.figures()
         if self.mastery is not None:
             scores["mastery"] = _mastery_figures(self.mastery, before.mastery if before else None)
+        if self.sharpness is not None:
+            scores["sharpness"] = self.sharpness.figures()
         return scores
 
 
@@ -104,9 +109,14 @@ def measure(
     limit: int | None,
     when: str,
     classified: bool = False,
+    rows: Sequence["Row"] = (),
 ) -> Measured:
     """Ask every set of questions, weigh the tokens that carry facts, and, to have questions `classified`, ask those to
-    train on many times; all of it is written to the output folder."""
+    train on many times; all of it is written to the output folder.
+
+    Args:
+        rows: on which the sharpness of the loss is measured, if the recipe says so.
+    """
     arguments, seed = recipe.teach, recipe.training.seed
     model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class
     evaluation = evaluate(
@@ -138,7 +148,15 @@ def measure(
         _write_lines(recipe, trainer, f"knowledge_tokens.{when}", [asdict(part) for part in tokens.by_part])
     said = _said(recipe, trainer, material, evaluation) if material.is_edited else None
     mastery = _classify(recipe, trainer, material, when) if classified else None
-    return Measured(evaluation, tokens, said, mastery)
+    return Measured(evaluation, tokens, said, mastery, _sharpness(recipe, trainer, rows))
+
+
+def _sharpness(recipe: "Recipe", trainer: "SAMSFTTrainer", rows: Sequence["Row"]) -> "Sharpness | None":
+    if recipe.teach.sharpness is None:
+        return None
+    from hf_knowlearn.training.sharpness import sharpness_of
+
+    return sharpness_of(trainer, rows, recipe.teach.sharpness)
 
 
 def _classify(recipe: "Recipe", trainer: "SAMSFTTrainer", material: Material, when: str) -> "list[Mastery]":

@@ -22,11 +22,15 @@ from hf_knowlearn.recipe import Recipe, describe_precision, parse
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from hf_knowlearn.arguments import TeachArguments
     from hf_knowlearn.measure import Measured
     from hf_knowlearn.plan import Row
     from hf_knowlearn.training import SAMSFTTrainer
+    from hf_knowlearn.views import View
 
 logger = logging.getLogger(__name__)
+
+SHARPNESS_ROWS = 64  # on which the sharpness of the loss is measured
 
 
 def teach(recipe: Recipe) -> dict[str, Any]:
@@ -74,6 +78,7 @@ def _teach(recipe: Recipe) -> dict[str, Any]:
     check_questions(recipe, material, model, tokenizer)
     limits = [longest_row(each, model) for each in (recipe, *recipe.steps)]
     rows = rows_of_stages(recipe, material, tokenizer, limits[1:])
+    plain = rows_as_written(recipe, material, tokenizer, limits[0]) if recipe.teach.sharpness else []
     # Made before the folder is claimed, because TRL checks what it is given when a trainer is made.
     with outputs.no_empty_folders(folder):
         trainer = new_trainer(recipe.steps[0], material, model, tokenizer, rows[0])
@@ -83,7 +88,7 @@ def _teach(recipe: Recipe) -> dict[str, Any]:
         outputs.claim(folder, recipe.options, data, recipe.teach.overwrite)
     state.wait_for_everyone()
     origin = model_of(recipe, trainer)
-    before = measure(recipe, trainer, material, limits[0], "before", stages.classifies(recipe))
+    before = measure(recipe, trainer, material, limits[0], "before", stages.classifies(recipe), plain)
     material, before = choose_retention(recipe, material, before)
     open_book = ask_open_book(recipe, trainer, material)
     texts = general_text(recipe, trainer, material)
@@ -91,7 +96,7 @@ def _teach(recipe: Recipe) -> dict[str, Any]:
     material = with_own_texts(recipe, trainer, material, limits[1:], origin)
     sampling = {"sample_seconds": time.monotonic() - start} if material.replay_self else {}
     start_counting_memory()
-    trainer, after, figures = train_stages(recipe, material, trainer, rows, limits, before)
+    trainer, after, figures = train_stages(recipe, material, trainer, rows, limits, before, plain)
     moved = stages.has_moved(recipe, len(recipe.steps) - 1)
     base = (getattr(trainer, "base", None) or load(recipe, material)[0]) if texts and moved else None
     drifted = drift_of(recipe, trainer, base, texts)
@@ -109,6 +114,7 @@ def train_stages(
     rows: list[list["Row"]],
     limits: Sequence[int | None],
     before: "Measured",
+    plain: Sequence["Row"],
 ) -> tuple["SAMSFTTrainer", "Measured", list[dict[str, Any]]]:
     """Train each stage that isn't finished yet, and measure what is known after it.
 
@@ -116,6 +122,7 @@ def train_stages(
         trainer: of the first stage.
         limits: tokens that a row may have, where the run is measured, and in each stage.
         rows: of each stage; those of a stage that chooses questions by their class are put here when they are known.
+        plain: some of what the run is taught, as written, on which the sharpness of the loss is measured.
 
     Returns:
         The trainer of the last stage, what was measured after it, and the figures of each stage.
@@ -154,7 +161,7 @@ def train_stages(
         # The last stage's answers and model are the run's.
         place = recipe.output_dir if is_last else stage.output_dir
         asked = replace(recipe, training=stage.training, output_dir=place)
-        after = measure(asked, trainer, material, limits[0], "after", stage.teach.classify)
+        after = measure(asked, trainer, material, limits[0], "after", stage.teach.classify, plain)
         figures.append(figures_of(recipe, trainer, seconds, before, after))
         log_figures(trainer, figures[-1])
         known.append(after.mastery)
@@ -223,28 +230,19 @@ def rows_of(
 ) -> list["Row"]:
     """The training rows of the run, laid out step by step. Sets `max_steps` where the recipe counts in epochs."""
     from hf_knowlearn.plan import plan, replayed_rows, steps_for, tell
-    from hf_knowlearn.recall.conversations import turns_of
     from hf_knowlearn.recall.knowledge_tokens import lengths_by
-    from hf_knowlearn.recall.prompts import CHAT, trained_as
+    from hf_knowlearn.recall.prompts import trained_as
 
     training = recipe.training
     batch = rows_of_a_step(recipe)
-    lengths = lengths_by(tokenizer)
     documents, questions = material.taught(recipe.teach.reads)
-    in_turns = partial(trained_as, tokenizer, CHAT) if recipe.teach.document_template == CHAT and documents else None
-    if in_turns and not tokenizer.chat_template:
-        raise ValueError(
-            "document_template='chat', and this tokenizer has no chat template: set document_template: plain, or take"
-            " a model whose tokenizer has one."
-        )
-    told = tell(documents, recipe.teach, lengths, limit, training.seed, in_turns)
-    plainly = replace(recipe.teach, views="as_written", view_weights=None)
-    retold = tell(material.replay_documents, plainly, lengths, limit, training.seed)
+    talks = material.train_conversations
+    told, turns = told_of(recipe, material, tokenizer, limit)
+    plainly = as_written(recipe.teach)
+    retold = tell(material.replay_documents, plainly, lengths_by(tokenizer), limit, training.seed)
     replayed = replayed_rows(recipe.teach, batch)
     if not (retold or material.replay_questions or recipe.teach.replay_self):
         replayed = 0  # none of the questions is in the classes to be replayed
-    talks = material.train_conversations
-    turns = turns_of(tokenizer, talks, lengths, limit)
     lessons = [*told, *questions, *turns]
     if training.max_steps <= 0:
         training.max_steps = steps_for(lessons, training.num_train_epochs, batch, replayed)
@@ -269,6 +267,56 @@ def rows_of(
         replay_self=material.replay_self,
         questions=questions,
         question_order=recipe.teach.question_order,
+        turns=turns,
+    )
+
+
+def told_of(
+    recipe: Recipe, material: Material, tokenizer: "PreTrainedTokenizerBase", limit: int | None
+) -> tuple[list[Sequence["View"]], list[tuple[str, str]]]:
+    """The views of every part of the documents that are taught; and the turns of the conversations."""
+    from hf_knowlearn.plan import tell
+    from hf_knowlearn.recall.conversations import turns_of
+    from hf_knowlearn.recall.knowledge_tokens import lengths_by
+    from hf_knowlearn.recall.prompts import CHAT, trained_as
+
+    lengths = lengths_by(tokenizer)
+    documents, _ = material.taught(recipe.teach.reads)
+    in_turns = partial(trained_as, tokenizer, CHAT) if recipe.teach.document_template == CHAT and documents else None
+    if in_turns and not tokenizer.chat_template:
+        raise ValueError(
+            "document_template='chat', and this tokenizer has no chat template: set document_template: plain, or take"
+            " a model whose tokenizer has one."
+        )
+    told = tell(documents, recipe.teach, lengths, limit, recipe.training.seed, in_turns)
+    return told, turns_of(tokenizer, material.train_conversations, lengths, limit)
+
+
+def as_written(arguments: "TeachArguments") -> "TeachArguments":
+    """The same, with documents told as they are."""
+    return replace(arguments, views="as_written", view_weights=None)
+
+
+def rows_as_written(
+    recipe: Recipe, material: Material, tokenizer: "PreTrainedTokenizerBase", limit: int | None
+) -> list["Row"]:
+    """Some of what the run is taught, drawn by its seed, with documents as they are: the same whatever its views."""
+    from hf_knowlearn.plan import plan
+    from hf_knowlearn.recall.prompts import trained_as
+
+    arguments = replace(as_written(recipe.teach), reads=None)  # of any stage
+    told, turns = told_of(replace(recipe, teach=arguments), material, tokenizer, limit)
+    _, questions = material.taught(None)
+    return plan(
+        told,
+        [],
+        [],
+        steps=1,
+        batch=min(SHARPNESS_ROWS, len(told) + len(questions) + len(turns)),
+        replayed=0,
+        trained_as=partial(trained_as, tokenizer, recipe.teach.ask_template),
+        seed=recipe.training.seed,
+        questions=questions,
         turns=turns,
     )
 
@@ -298,6 +346,7 @@ def new_trainer(
     from hf_knowlearn.recall import RecallCallback
     from hf_knowlearn.training import SAMSFTTrainer
     from hf_knowlearn.training.rehearsing import ENDED, REHEARSED, RehearsingSFTTrainer
+    from hf_knowlearn.training.sharpness import refuse_unmeasurable
 
     training = recipe.training
     training.shuffle_dataset = False
@@ -318,6 +367,8 @@ def new_trainer(
         processing_class=tokenizer,
         peft_config=None if is_peft_model(model) else get_peft_config(recipe.model),  # it goes on with its adapter
     )
+    if recipe.teach.sharpness is not None:
+        refuse_unmeasurable(trainer, recipe.teach.sharpness)
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None and recipe.name:
             # Its own choice is among the stage's checkpoints, which are deleted.

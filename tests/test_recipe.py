@@ -208,6 +208,7 @@ def test_a_value_that_cannot_be_is_refused_by_its_option(recipe: Callable[..., P
         (["--seed=1", "stray"], "'stray' stands where an option was expected"),
         (["--num_views", "0", "--ask_batch_size", "-1"], "num_views=0: give 1 or more.\nask_batch_size=-1: give"),
         (["--part_tokens", "7"], "part_tokens=7: give 8 or more"),
+        (["--sharpness", "0"], "sharpness=0.0: give a length above 0, or leave it out"),
         (["--replay_share", "1"], "replay_share=1.0: give a share from 0 up to, not including, 1"),
         (["--sam_rho", "-1"], "sam_rho: -1.0 is not a finite number of 0 or more"),
         (["--documents"], "documents: a value is missing"),

@@ -333,6 +333,7 @@ def full() -> dict[str, Any]:
         "changes": {"questions": {**counts, "examples": {"learned": examples, "forgotten": []}}},
         "curve": [{"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5, "exact_match": 0.5, "exact_match_se": 0.1}],
         "drift": {"kl": 0.25, "kl_se": 0.01, "tokens": 4000, "texts": 12},
+        "sharpness": {"radius": 0.05, "loss": 1.25, "gradient": 0.0312, "random": 0.00045, "random_se": 0.00002},
         "editing": {
             "reliability": {"teacher_forced": 0.9, "generated": 0.8, "n": 40},
             "fluency": {"before": {"bits": 5.5}, "after": {"bits": 5.25}},
@@ -373,6 +374,8 @@ def test_every_figure_of_a_report_stands_in_a_table():
     ]
     assert found["Learned, kept, forgotten"].rows[1] == ["formats", "recall", "9", "1", "2", "8"]
     assert found["Drift"].rows[1] == ["formats", "0.250 ± 0.010", "4,000", "12"]
+    # Of the model before, of which it was not measured, there is no row.
+    assert found["Sharpness"].rows[1:] == [["formats", "0.05", "1.250", "0.0312", "0.00045 ± 2e-05"]]
     assert found["Editing"].rows[1] == ["formats", "0.900 / 0.800 of 40", "5.50 → 5.25"]
     assert dict(found["Cost"].rows) == {
         "": "formats",

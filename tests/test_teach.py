@@ -291,6 +291,31 @@ def test_every_measure_is_in_the_report(knowlearn: Callable[..., int], options: 
     assert len(report["data"]["documents"]["sha256"]) == 64
 
 
+def test_sharpness_is_measured_before_and_after_on_what_is_taught_as_written(
+    knowlearn: Callable[..., int], options: dict[str, Any], tmp_path: Path
+):
+    options |= {"use_peft": True, "learning_rate": 0.01}
+    plain, told = tmp_path / "plain", tmp_path / "told"
+    views = {"views": "mixed", "view_weights": '{"formats": 1, "order": 1}'}
+    assert knowlearn("teach", **{**options, "output_dir": plain, "sharpness": 0.01, "views": "as_written"}) == 0
+    assert knowlearn("teach", **options, **views) == 0
+    assert knowlearn("teach", **{**options, "output_dir": told, "sharpness": 0.01}, **views) == 0
+
+    before, after = (of["sharpness"] for of in (report_of(told)["before"], arm_of(told)))
+    assert before.keys() == {"radius", "loss", "gradient", "random", "random_se"}
+    assert before["radius"] == 0.01
+    assert report_of(plain)["before"]["sharpness"] == before  # whatever its views
+    assert after["loss"] < before["loss"]
+    assert after["gradient"] > 0
+    assert "## Sharpness" in (told / "report.md").read_text(encoding="utf-8")
+    # To have measured changes nothing.
+    weights, others = (
+        load_file(folder / "model" / "adapter_model.safetensors") for folder in (told, options["output_dir"])
+    )
+    assert all(torch.equal(weight, others[name]) for name, weight in weights.items())
+    assert "sharpness" not in arm_of(options["output_dir"])
+
+
 def test_what_was_known_before_measures_retention(
     knowlearn: Callable[..., int], options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -352,6 +377,7 @@ def test_a_finished_run_is_told_of_and_not_repeated(
         ({"eval_strategy": "steps"}, "eval_strategy"),
         ({"lora_target_modules": "nowhere"}, "Target modules nowhere not found in the base model"),
         ({"use_peft": False, "dtype": "bfloat16", "sam_rho": 0.1}, "SAM (sam_rho=0.1) can't run like this"),
+        ({"use_peft": False, "dtype": "bfloat16", "sharpness": 0.1}, "sharpness: 0.1 can't be measured like this"),
     ],
 )
 def test_what_cannot_run_is_refused_with_nothing_written(

@@ -125,6 +125,7 @@ def tables(report: Report) -> list[Table]:
         Table("Mastery", list(_mastery(report)), _MASTERY_NOTE),
         Table("Acquired, kept, lost by class", list(_flows(report)), _FLOWS_NOTE),
         Table("Drift", _filled(_drift(report)), _DRIFT_NOTE),
+        Table("Sharpness", _filled(_sharpness(report)), _SHARPNESS_NOTE),
         Table("Editing", _filled(_editing(report)), _EDITING_NOTE),
         Table("Cost", _filled(_cost(report))),
         Table("Questions that leak", _filled(_leaks(report)), figures=False),
@@ -162,6 +163,10 @@ _FLOWS_NOTE = "By the class before the run. Acquired: in a better class now. Kep
 _DRIFT_NOTE = (
     "How far the model's next-token probabilities on general text have moved from those before: Kullback-Leibler"
     " divergence in nats a token; 0 is not at all."
+)
+_SHARPNESS_NOTE = (
+    "By how much the loss on some of what is taught, as written, rises where all trained weights together are moved by"
+    " the radius: along the gradient, and along random directions (± standard error over them)."
 )
 _EDITING_NOTE = (
     "Each cell: share of right tokens when the answer is forced, then share of right answers when the model writes"
@@ -256,6 +261,14 @@ def _drift(report: Report) -> Iterator[list[str]]:
         if drift := arm.get("drift"):
             counts = [_number(drift, count, ",.0f") for count in ("tokens", "texts")]
             yield [name, share(drift, "kl", ""), *counts, str(drift.get("text") or "")]
+
+
+def _sharpness(report: Report) -> Iterator[list[str]]:
+    yield ["", "radius", "loss", "along the gradient", "along random directions"]
+    for name, scores in states(report):
+        of = scores.get("sharpness") or {}
+        random = " ± ".join(filter(None, (_number(of, figure, ".2g") for figure in ("random", "random_se"))))
+        yield [name, _number(of, "radius", "g"), _number(of, "loss", ".3f"), _number(of, "gradient", ".3g"), random]
 
 
 def _editing(report: Report) -> Iterator[list[str]]:
