@@ -10,10 +10,11 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn import outputs
+from hf_knowlearn import outputs, stages
 from hf_knowlearn.material import Material
 from hf_knowlearn.plan import views_of
 from hf_knowlearn.recall.asking import Asking, asked_as
@@ -86,20 +87,48 @@ def asking_of(recipe: "Recipe") -> Asking:
     )
 
 
-def check_questions(
+def problems_of_questions(
     recipe: "Recipe", material: Material, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase"
-) -> None:
-    """Refuse what could not be asked, before anything is written."""
+) -> list[str]:
+    """All that could not be asked, each once."""
+    found: dict[str, None] = {}
     if unknown := {q.kind: q.id for q in material.asked["questions"] if q.kind not in KINDS}:
         listed = ", ".join(f"{kind!r} (as of question {id!r})" for kind, id in unknown.items())
         known = ", ".join(map(repr, KINDS[1:]))
-        raise ValueError(f"--questions: these kinds are not known: {listed}. Known are {known}; or leave kind out.")
+        found[f"--questions: these kinds are not known: {listed}. Known are {known}; or leave kind out."] = None
     asking = asking_of(recipe)
-    for questions in material.asked.values():
-        asked_as(model, tokenizer, questions, asking, material.examples, None)
+    attempts = [
+        partial(asked_as, model, tokenizer, questions, asking, material.examples, None)
+        for questions in material.asked.values()
+    ]
     if recipe.teach.open_book:
-        opened = replace(asking, open_book=True)
-        asked_as(model, tokenizer, material.with_documents(), opened, material.examples, material.documents)
+        opened, questions = replace(asking, open_book=True), material.with_documents()
+        attempts.append(partial(asked_as, model, tokenizer, questions, opened, material.examples, material.documents))
+    for attempt in attempts:
+        try:
+            attempt()
+        except ValueError as error:
+            found[str(error)] = None
+    if stages.classifies(recipe):
+        from hf_knowlearn.recall.mastery import check_mastery
+
+        try:
+            check_mastery(model, tokenizer, material.mastered(), **_classifying(recipe, material))
+        except ValueError as error:
+            found[f"--classify: {error} (The pool is --ask_examples, or what is classified.)"] = None
+    return list(found)
+
+
+def _classifying(recipe: "Recipe", material: Material) -> dict[str, Any]:
+    """How the recipe classifies."""
+    arguments = recipe.teach
+    return {
+        "examples": material.examples,
+        "preset": arguments.classify_preset,
+        "seed": recipe.training.seed,
+        "max_new_tokens": arguments.max_answer_tokens,
+        "template": arguments.ask_template,
+    }
 
 
 def measure(
@@ -168,12 +197,8 @@ def _classify(recipe: "Recipe", trainer: "SAMSFTTrainer", material: Material, wh
         trainer.accelerator.unwrap_model(trainer.model),
         trainer.processing_class,
         material.mastered(),
-        examples=material.examples,
-        preset=arguments.classify_preset,
-        seed=recipe.training.seed,
+        **_classifying(recipe, material),
         batch_size=arguments.ask_batch_size,
-        max_new_tokens=arguments.max_answer_tokens,
-        template=arguments.ask_template,
         language=arguments.answer_language,
         transcripts=Path(recipe.training.output_dir) / f"asked.{when}.mastery.jsonl",
         progress=_shown(recipe, f"Classifying {when}"),

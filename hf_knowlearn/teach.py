@@ -53,11 +53,11 @@ def _teach(recipe: Recipe) -> dict[str, Any]:
 
     from hf_knowlearn.measure import (
         ask_open_book,
-        check_questions,
         choose_retention,
         drift_of,
         general_text,
         measure,
+        problems_of_questions,
     )
     from hf_knowlearn.provenance import fingerprints, model_of, start_counting_memory
     from hf_knowlearn.results import publish
@@ -75,9 +75,9 @@ def _teach(recipe: Recipe) -> dict[str, Any]:
         outputs.refuse_other_data(folder, data)
     model, tokenizer = load(recipe, material)
     logger.info("Precision: %s.", describe_precision(recipe.training, model))
-    check_questions(recipe, material, model, tokenizer)
+    problems = problems_of_questions(recipe, material, model, tokenizer)
     limits = [longest_row(each, model) for each in (recipe, *recipe.steps)]
-    rows = rows_of_stages(recipe, material, tokenizer, limits[1:])
+    rows = rows_of_stages(recipe, material, tokenizer, limits[1:], problems)
     plain = rows_as_written(recipe, material, tokenizer, limits[0]) if recipe.teach.sharpness else []
     # Made before the folder is claimed, because TRL checks what it is given when a trainer is made.
     with outputs.no_empty_folders(folder):
@@ -205,14 +205,18 @@ def longest_row(recipe: Recipe, model: "PreTrainedModel") -> int | None:
 
 
 def rows_of_stages(
-    recipe: Recipe, material: Material, tokenizer: "PreTrainedTokenizerBase", limits: Sequence[int | None]
+    recipe: Recipe,
+    material: Material,
+    tokenizer: "PreTrainedTokenizerBase",
+    limits: Sequence[int | None],
+    problems: Sequence[str] = (),
 ) -> list[list["Row"]]:
-    """The training rows of every stage. What is wrong with any of them is told at once.
+    """The training rows of every stage. What is wrong with any of them is told at once, behind other `problems`.
 
     A stage that chooses among questions is laid out with all of them, and one that replays what the model itself
     writes without that, to be laid out anew when its turn comes.
     """
-    rows, problems = [], []
+    rows, problems = [], [*problems]
     for stage, read_by_it, limit in zip(recipe.steps, material.steps, limits, strict=True):
         try:
             # A trial's number of steps is not the stage's.

@@ -689,3 +689,23 @@ def test_a_run_that_finds_nothing_half_known_says_so(
     )
     assert says in capsys.readouterr().err
     assert len((options["output_dir"] / "mastery.before.jsonl").read_text(encoding="utf-8").splitlines()) == 6
+
+
+def test_too_few_questions_to_classify_are_refused_before_anything_is_written_with_all_else(
+    knowlearn: Callable[..., int],
+    curriculum: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    four = [{"id": f"q{i}", "question": f"What is {i}?", "answers": ["rye"], "relation": "is"} for i in range(4)]
+    (tmp_path / "four.jsonl").write_text("".join(json.dumps(row) + "\n" for row in four), encoding="utf-8")
+    odd = {"id": "a", "question": "Why?", "answers": ["so"], "kind": "odd"}
+    (tmp_path / "odd.jsonl").write_text(json.dumps(odd) + "\n", encoding="utf-8")
+    options = curriculum({**ASK, "classify": True, "question_order": "before", "train_categories": ["MaybeKnown"]})
+    options |= {"train_questions": tmp_path / "four.jsonl", "questions": tmp_path / "odd.jsonl"}
+    assert knowlearn("teach", **options) == 2
+    said = capsys.readouterr().err
+    assert "--classify: shots=4, and 4 questions find fewer examples of their relation" in said
+    assert "--questions: these kinds are not known: 'odd'" in said
+    assert "stage 'ask': question_order='before': 4 questions are about no document" in said
+    assert not options["output_dir"].exists()

@@ -28,6 +28,7 @@ CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 # Prompts a question and samples a prompt; "full" is the paper's. What "quick" gives up is measured in docs/mastery.md.
 PRESETS = {"full": {"prompts": 10, "samples": 16}, "quick": {"prompts": 5, "samples": 4}}
+SHOTS = 4
 NO_RELATION = "(no relation)"  # of questions that name none
 
 
@@ -62,7 +63,7 @@ def classify_mastery(
     questions: Sequence[Question],
     *,
     prompts: int | None = None,
-    shots: int = 4,
+    shots: int = SHOTS,
     samples: int | None = None,
     temperature: float = 0.5,
     top_k: int = 40,
@@ -133,6 +134,29 @@ def classify_mastery(
         progress=progress,
     )
     return [_mastery(question, said, language) for question, said in zip(questions, answers, strict=True)]
+
+
+def check_mastery(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: Sequence[Question],
+    *,
+    examples: Sequence[Question] | None = None,
+    preset: str = "full",
+    **settings: Any,
+) -> None:
+    """Ask nothing, and refuse what `classify_mastery` would refuse.
+
+    Args:
+        settings: `seed`, `max_new_tokens` and `template`, as there.
+
+    Raises:
+        ValueError: as there.
+    """
+    from hf_knowlearn.recall.asking import asked_as
+
+    asking = _asking(preset, "en", prompts=None, shots=SHOTS, samples=None, **settings)
+    asked_as(model, tokenizer, _related(questions), asking, None if examples is None else _related(examples), None)
 
 
 def counts(masteries: Iterable[Mastery]) -> dict[str, int]:

@@ -18,7 +18,7 @@ import hf_knowlearn
 from hf_knowlearn.documents import Question
 from hf_knowlearn.recall import Mastery, classify_mastery
 from hf_knowlearn.recall.charts import charts, draw_flow
-from hf_knowlearn.recall.mastery import CATEGORIES, PRESETS, Category, category_of, counts, flow
+from hf_knowlearn.recall.mastery import CATEGORIES, PRESETS, Category, category_of, check_mastery, counts, flow
 from hf_knowlearn.recall.prompts import prompts_for
 from hf_knowlearn.recall.sampling import Noise
 from hf_knowlearn.recall.tables import flow_markdown, flow_rows, tables
@@ -299,6 +299,12 @@ def test_relations_with_too_few_examples_are_all_named(scripted: Any, tokenizer:
     with pytest.raises(ValueError, match=r"shots=4, and 11 questions find fewer examples") as refused:
         classify_mastery(scripted, tokenizer, [*ASKED, *rare])
     assert "by relation: 'river' (4), 'lake' (4), '(no relation)' (3). Ask with fewer shots, or" in str(refused.value)
+    before = scripted.rows
+    with pytest.raises(ValueError, match=r"shots=4, and 11 questions find fewer examples") as checked:
+        check_mastery(scripted, tokenizer, [*ASKED, *rare])
+    assert str(checked.value) == str(refused.value)
+    check_mastery(scripted, tokenizer, ASKED, preset="quick")
+    assert scripted.rows == before
     assert len(classify_mastery(scripted, tokenizer, [*ASKED, *rare[:8]], shots=3, prompts=2, samples=1)) == 28
 
 
