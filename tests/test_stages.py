@@ -331,6 +331,46 @@ def test_a_stage_chooses_questions_by_their_class(
     assert chosen(staged, **options) == (trained, replayed)
 
 
+def mixing_strategies() -> dict[str, dict[str, Any]]:
+    """What the page of curricula says of each: the lines of a second stage."""
+    import yaml
+
+    page = (Path(__file__).parents[1] / "docs" / "curricula.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([a-e]) \|.*\|([^|]*)\|$", page, re.MULTILINE)
+    return {name: yaml.safe_load("\n".join(re.findall("`(.*?)`", lines))) for name, lines in rows}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "trained", "replayed"),
+    [
+        ("a", "q3", ""),
+        ("b", "q3", "q2"),
+        ("c", "q3", "q0 q1"),
+        ("d", "q3", "q0 q1 q2"),
+        ("e", "q2 q3", ""),
+    ],
+)
+def test_a_way_of_mixing_chooses_what_its_row_says(
+    staged: Callable[..., Any], strategy: str, trained: str, replayed: str
+):
+    lines = mixing_strategies()[strategy]
+    assert chosen(staged, train_categories=["MaybeKnown"], **lines) == (trained, f"old {replayed}".strip())
+
+
+def test_the_page_has_five_ways_of_mixing_and_gradual_the_fourth():
+    strategies = mixing_strategies()
+    assert len(strategies) == 5
+    _, second = read_recipe(CURRICULA / "gradual.yaml")["stages"]
+    assert second == {"name": "within_reach", "train_categories": ["MaybeKnown"], **strategies["d"]}
+    on_top = {"e": {"replay_categories": "null", "train_improved": "false"}, "a": {"replay_categories": "null"}}
+    for strategy, typed in on_top.items():
+        words = [word for name, value in typed.items() for word in (f"--stages.within_reach.{name}", value)]
+        given = {"model_name_or_path": "m", "train_questions": "q", "output_dir": "out", "use_cpu": True}
+        teach = parse(["--curriculum", "gradual", *words], given).stages[1].teach
+        assert teach.replay_categories is None
+        assert teach.train_improved is strategies[strategy]["train_improved"]
+
+
 def test_a_stage_that_finds_no_question_of_its_classes_is_refused_with_those_there_are(staged: Callable[..., Any]):
     says = (
         "stage 'b': none of the questions to train on is Unknown, whose class has risen: there are 2 HighlyKnown,"
