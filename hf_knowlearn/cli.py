@@ -147,6 +147,15 @@ def export_lm_eval(arguments: argparse.Namespace) -> int:
     return outcome.code
 
 
+def publish(arguments: argparse.Namespace) -> int:
+    """Publish a taught model, views, questions or the metric on the Hub."""
+    with reporting(resumes=False) as outcome:
+        from hf_knowlearn.publishing import Request, publish
+
+        publish(Request(**{name: value for name, value in vars(arguments).items() if name != "command"}))
+    return outcome.code
+
+
 def _has_colour(choice: str) -> bool:
     if choice != "auto":
         return choice == "always"
@@ -236,6 +245,27 @@ def _add_export(commands: Any) -> None:
     add("--max_new_tokens", type=int, help="an answer is cut after so many (32)")
 
 
+def _add_publish(commands: Any) -> None:
+    text = "put a taught model, views, questions or the metric on the Hub, with a card of what was measured"
+    parser = commands.add_parser("publish", help=text, description=f"P{text[1:]}.", allow_abbrev=False)
+    add = parser.add_argument
+    add("kind", choices=("adapter", "views", "questions", "metric"), help="what; adapter is any taught model, too")
+    add("source", nargs="?", metavar="SOURCE", help="a run's output_dir; a folder of views; a file of questions")
+    add("--namespace", required=True, help="your name on the Hub, or your organisation's")
+    add("--name", help="of the repository (that of SOURCE)")
+    who = parser.add_mutually_exclusive_group()
+    # Not given, it depends on whether what was taught is public already.
+    who.add_argument("--private", action="store_true", default=None, help="a repository that nobody else may read")
+    who.add_argument("--public", action="store_false", dest="private", help="one that all may read")
+    add("--license", help="of what is published, such as cc-by-4.0 (that of the documents, if it is known)")
+    add("--merged", action="store_true", help="adapter: publish the whole model, with the adapter made part of it")
+    add("--base_model", metavar="OWNER/NAME", help="adapter: what its base, a folder here, is called on the Hub")
+    add("--train", metavar="FILE", help="questions: those to train on (split qa_train)")
+    add("--retention", metavar="FILE", help="questions: those that ask what was kept (split retention)")
+    add("--dry_run", action="store_true", help="push nothing; write what would be pushed into --output_dir")
+    add("--output_dir", type=Path, metavar="DIR", help="a new folder, for --dry_run")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("knowlearn", description=hf_knowlearn.__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=version(), help="version, commit and place")
@@ -250,6 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_views(commands)
     _add_lab(commands)
     _add_export(commands)
+    _add_publish(commands)
     return parser
 
 
@@ -259,8 +290,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["teach"]:  # its options are a recipe's; argparse would have to load TRL to know them
         return teach_command(words[1:])
     given = _parser().parse_args(words)
-    commands = {"quickstart": quickstart, "views": views, "lab": lab, "export-lm-eval": export_lm_eval}
-    return commands[given.command](given)
+    called = {
+        "quickstart": quickstart,
+        "views": views,
+        "lab": lab,
+        "export-lm-eval": export_lm_eval,
+        "publish": publish,
+    }
+    return called[given.command](given)
 
 
 if __name__ == "__main__":

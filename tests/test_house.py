@@ -34,6 +34,7 @@ CORRIDOR = {
     "plan",
     "progress",
     "provenance",
+    "publishing",
     "recipe",
     "results",
     "self_replay",
@@ -44,7 +45,7 @@ CORRIDOR = {
 # Imports nothing of ours; anyone may import it.
 LEAVES = {"paths", "__version__"}
 # Rooms that a later change builds.
-NOT_YET = {"hub"}
+NOT_YET: set[str] = set()
 
 
 def modules(package: Path) -> dict[str, Path]:

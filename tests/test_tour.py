@@ -589,7 +589,7 @@ def test_an_exported_folder_loads_by_family_and_holds_the_rows_of_the_builder(
     assert [config["config_name"] for config in header["configs"]] == families
     assert header["configs"][0]["default"] is True
     assert header["language"] == ["en"]
-    assert "# Views of documents\n" in card
+    assert "# Views of `documents`\n" in card
     assert "- seed: `4`" in card
     assert str(tmp_path) not in card
     figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))

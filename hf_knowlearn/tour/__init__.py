@@ -9,6 +9,8 @@ from tqdm.auto import tqdm
 
 from hf_knowlearn import outputs
 from hf_knowlearn.documents import Document
+from hf_knowlearn.hub.dataset_cards import views_card
+from hf_knowlearn.provenance import fingerprint
 from hf_knowlearn.tour import export, figures
 from hf_knowlearn.tour.painting import CONTROL, in_line, paint, painted
 from hf_knowlearn.tour.request import Material, Request, read
@@ -81,7 +83,8 @@ def _counted(request: Request, material: Material) -> Iterator[str]:
                 raise ValueError(f"--export {request.export}: a dataset holds all documents, told alike.\n{untold}")
             languages = sorted({document.language for document in material.documents})
             source, table = Path(request.path).name, figures.table(found)
-            writer.finish(export.card(source, request.families, languages, request.told_by, table), found.as_dict())
+            options = {**request.told_by, "sha256": fingerprint(material.documents)}
+            writer.finish(views_card(source, request.families, languages, options, table), found.as_dict())
     if request.json is not None:
         outputs.write(Path(request.json), json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n")
     yield figures.text(request, found)

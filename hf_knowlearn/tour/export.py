@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from hf_knowlearn import __version__, outputs
+from hf_knowlearn import outputs
 from hf_knowlearn.tour.survey import Told
 
 if TYPE_CHECKING:
@@ -21,15 +19,6 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
 BUFFER = 1 << 24  # characters of a family's rows that are held before they are written, as one row group
-COLUMNS = {
-    "text": "what is learned, of families that ask for nothing",
-    "prompt": "what is asked, and not learned (in `mixed` it is empty where nothing is asked)",
-    "completion": "what is learned, of families that ask",
-    "document_id": "the document",
-    "part": "which part of it, if it was cut; from 0",
-    "view": "which of its views, from 0",
-    "format": "what was done to it",
-}
 
 
 def wrong_folder(folder: Path) -> Iterator[str]:
@@ -108,74 +97,3 @@ def writing(folder: Path, families: Sequence[str]) -> Iterator[Writer]:
             shelves[family] = Shelf(files.enter_context(ParquetWriter(path, schema)), schema)
         yield Writer(draft, shelves)
         files.close()
-
-
-def card(
-    source: str,
-    families: Sequence[str],
-    languages: Sequence[str],
-    options: Mapping[str, Any],
-    figures: Sequence[Sequence[str]],
-) -> str:
-    """The card of the folder: what is in it, how it was made, how to load it, and what it says of the documents.
-
-    Args:
-        figures: a table, its header first.
-    """
-    header = {
-        "pretty_name": f"Views of {source}",
-        "language": list(languages),
-        "task_categories": ["text-generation"],
-        "tags": ["hf_knowlearn", "data-augmentation", "arxiv:2503.03705"],
-        "configs": [
-            {
-                "config_name": family,
-                **({"default": True} if family == families[0] else {}),
-                "data_files": [{"split": "train", "path": f"data/{family}/train-*.parquet"}],
-            }
-            for family in families
-        ],
-    }
-    told = "\n".join(f"- {name}: `{json.dumps(value, ensure_ascii=False)}`" for name, value in options.items())
-    of_columns = [["column", "what"], *([f"`{name}`", what] for name, what in COLUMNS.items())]
-    return f"""---
-{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---
-
-# Views of {source}
-
-The documents of `{source}`, each told several times, by family: in other layouts (`formats`), in other orders
-(`order`), as a request to restore it (`masked`), or by turns (`mixed`). No word of them was changed. They were made to
-teach a language model, after formatting-based augmentation ([arXiv 2503.03705](https://arxiv.org/abs/2503.03705)).
-
-```python
-from datasets import load_dataset
-
-load_dataset("PATH_OR_NAME", "{families[0]}", split="train")
-```
-
-{_table(figures)}
-
-Tokens are counted with each row's beginning and end. `layout` is the share of characters that are no words of a
-document; `cut` and `repeated` are tokens of the documents' words that a telling lacks or holds twice. `figures.json`
-has these figures, and the questions' if any were given.
-
-{_table(of_columns)}
-
-`formats` and `order` ask for nothing; `masked` and `mixed` do.
-
-## How it was made
-
-`knowlearn views --export`, hf_knowlearn {__version__}, with
-
-{told}
-
-## Licence
-
-That of the documents, whose text this is in full: name it in this card before you publish it.
-"""
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    lines.insert(1, "| --- " * len(rows[0]) + "|")
-    return "\n".join(lines)

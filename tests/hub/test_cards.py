@@ -1,0 +1,272 @@
+"""Cards say what the report says, in what the Hub reads, and nothing that a user's text would have them say."""
+
+import copy
+import json
+import re
+import runpy
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from hf_knowlearn.hub.cards import model_card
+from hf_knowlearn.hub.cleaning import cleaned, hub_id, shown, taught_from
+from hf_knowlearn.hub.dataset_cards import licensed, questions_card, views_card
+from hf_knowlearn.hub.escaping import cell, code, fenced
+from hf_knowlearn.hub.metadata import Published
+from hf_knowlearn.paths import MODEL_CARDS
+
+EXAMPLES = runpy.run_path(str(Path(__file__).with_name("examples.py")))
+REPORT, ANSWERS, ADAPTER = EXAMPLES["REPORT"], EXAMPLES["ANSWERS"], EXAMPLES["ADAPTER"]
+HEAD = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+
+
+def head(card: str) -> dict:
+    return yaml.load(HEAD.match(card)[1], yaml.CSafeLoader)  # the Python one takes a second
+
+
+def body(card: str) -> str:
+    return card[HEAD.match(card).end() :]
+
+
+def tokens(card: str) -> list:
+    """What a renderer makes of the body: with tables and raw HTML, as the Hub's has them."""
+    parsed = MarkdownIt("commonmark", {"html": True}).enable("table").parse(body(card))
+    return [inner for token in parsed for inner in (token, *(token.children or ()))]
+
+
+def shape(card: str) -> tuple[list, list, list]:
+    """Headings, and what is a link, a picture or HTML, and how many of each block there are."""
+    found = tokens(card)
+    headings = [found[i + 1].content for i, token in enumerate(found) if token.type == "heading_open"]
+    dangerous = [(t.type, t.attrs) for t in found if t.type in ("link_open", "image", "html_inline", "html_block")]
+    blocks = [t.type for t in found if t.type in ("tr_open", "td_open", "fence", "code_block", "hr", "list_item_open")]
+    return headings, dangerous, blocks
+
+
+def keys(value) -> object:
+    if isinstance(value, dict):
+        return {name: keys(of_name) for name, of_name in value.items()}
+    return [keys(item) for item in value] if isinstance(value, list) else None
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES["cards"]()))
+def test_a_template_filled_is_the_committed_example(name: str):
+    """After a change of a template: python tests/hub/examples.py."""
+    assert EXAMPLES["cards"]()[name] == (MODEL_CARDS / "examples" / name).read_text(encoding="utf-8")
+
+
+def test_every_template_has_an_example():
+    templates = {path.name.removesuffix(".jinja") for path in MODEL_CARDS.glob("*.jinja")}
+    assert templates == set(EXAMPLES["cards"]())
+    assert templates
+
+
+def test_the_hub_reads_the_figures_of_the_report():
+    card = ModelCard(model_card(cleaned(REPORT), ADAPTER, ANSWERS))
+    results = {(r.dataset_split, r.metric_type): r for r in card.data.eval_results}
+    arm = REPORT["arms"]["taught"]
+    assert {key: result.metric_value for key, result in results.items()} == {
+        ("qa_eval", "exact_match"): round(arm["exact_match"], 4),
+        ("qa_eval", "exact_match_se"): round(arm["exact_match_se"], 4),
+        ("qa_eval", "f1"): round(arm["f1"], 4),
+        ("qa_eval", "f1_se"): round(arm["f1_se"], 4),
+        ("retention", "exact_match"): round(arm["retention"], 4),
+        ("retention", "exact_match_se"): round(arm["retention_se"], 4),
+        ("rehearsed", "exact_match"): round(arm["rehearsed"], 4),
+        ("rehearsed", "exact_match_se"): round(arm["rehearsed_se"], 4),
+    }
+    asked = results["qa_eval", "f1"]
+    assert (asked.dataset_type, asked.dataset_name) == ("questions.jsonl", "questions.jsonl, qa_eval")
+    assert asked.dataset_revision == REPORT["data"]["questions"]["sha256"]
+    assert asked.dataset_args == {"n": 1500}
+    assert results["rehearsed", "exact_match"].dataset_type == "owner/old-people"
+    data = card.data.to_dict()
+    assert (data["base_model"], data["base_model_relation"]) == ("owner/small-base", "adapter")
+    assert (data["library_name"], data["license"], data["language"]) == ("peft", "cc-by-4.0", ["en"])
+    assert card.data.model_name == "people"
+
+
+def test_a_whole_model_is_a_finetune_of_its_base_and_an_adapter_made_part_of_it_too():
+    data = head(model_card(cleaned(REPORT), Published("a/b", "mit", False, "owner/small-base", merged=True)))
+    assert (data["library_name"], data["base_model_relation"]) == ("transformers", "finetune")
+    assert "base_model" not in head(model_card(cleaned(REPORT), Published("a/b", "mit", False)))
+
+
+def test_only_what_is_on_the_hub_is_named_as_a_dataset():
+    report = cleaned(REPORT)
+    assert "datasets" not in head(model_card(report, ADAPTER))
+    report["recipes"]["taught"]["documents"] = "owner/documents"
+    assert head(model_card(report, ADAPTER))["datasets"] == ["owner/documents"]
+
+
+def test_a_card_without_measured_scores_says_so():
+    report = copy.deepcopy(REPORT)
+    asked = ("exact_match", "f1", "rehearsed", "retention")
+    for scores in (report["before"], report["arms"]["taught"], *report.pop("stages")):
+        for name in asked:
+            scores.pop(name, None)
+    report["counts"] |= dict.fromkeys(("questions", "rehearsed_questions", "retention_questions"), 0)
+    card = model_card(cleaned(report), ADAPTER)
+    assert "model-index" not in head(card)
+    assert "## What it knows is not measured" in card
+    assert "What it forgot is not known" in card
+
+
+def test_figures_that_are_no_numbers_are_left_out():
+    report = cleaned(REPORT)
+    report["arms"]["taught"] |= {"f1": float("nan"), "exact_match_se": None}
+    (first, *_) = head(model_card(report, ADAPTER))["model-index"][0]["results"]
+    assert [metric["type"] for metric in first["metrics"]] == ["exact_match", "f1_se"]
+
+
+def test_the_card_of_several_runs_is_refused():
+    with pytest.raises(ValueError, match=r"of 2 arms \(a, b\), and a card is of one model"):
+        model_card({**REPORT, "arms": dict.fromkeys("ab", REPORT["arms"]["taught"])}, ADAPTER)
+    with pytest.raises(ValueError, match="of 3 seeds"):
+        model_card({**REPORT, "by_seed": {"0": {}, "1": {}, "2": {}}}, ADAPTER)
+
+
+# What users' texts can't do
+
+HOSTILE = [
+    "---\nlicense: wtf\n---\n# Owned",
+    "\n# Heading\n\n[link](https://evil.example) ![p](https://evil.example/p.png)",
+    "`` `code` </code></pre><script>alert(1)</script> <img src=x onerror=alert(1)>",
+    "a | b |\n| --- | --- |\n| <b>x</b> | \\| y |",
+    "https://evil.example www.evil.example me@evil.example <https://evil.example>",
+    "```\n\n# out of the fence\n```python\nimport os",
+    "{{ 7 * 7 }} {% raw %} ${x} $$\\frac{1}{2}$$",
+    "key: value\u2028- item\u0085\n\tlicense: mit",
+    "\u202egnirts desrever\u202c",
+    "&lt;b&gt; &#96;",
+    "\\",
+    "x`",
+    "`",
+]
+
+
+@cache
+def told_by(text: str) -> str:
+    """A card in which every text that comes from a user is this one."""
+    report = copy.deepcopy(REPORT)
+    arm, recipe = report["arms"]["taught"], report["recipes"]["taught"]
+    name = text or "x"
+    recipe |= {"arm": name, "ask_instruction": text, "documents": name, "replay_self_prompts": [text]}
+    recipe["stages"][0]["name"] = name
+    report |= {"arms": {name: arm}, "recipes": {name: recipe}, "seeds": {name: 0}, "machine": text}
+    report["stages"] = [{**stage, "arm": name, "name": text} for stage in report["stages"]]
+    report["model"] = {"name": name, "revision": name}
+    report["versions"]["torch"] = text
+    report["data"]["questions"] |= {"source": name, "sha256": text}
+    arm["cost"]["device"] = text
+    answers = [{**row, "question": text, "said": text, "answers": [text, text]} for row in ANSWERS]
+    return model_card(cleaned(report), ADAPTER, answers)
+
+
+def test_hostile_texts_change_nothing_of_a_card():
+    plain = told_by("plain")
+    for text in HOSTILE:
+        card = told_by(text)
+        assert shape(card) == shape(plain), text
+        assert keys(head(card)) == keys(head(plain)), text
+        assert head(card)["license"] == "cc-by-4.0"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.text(
+        st.sampled_from([*"`|\\<>[]()!*_#-=~&$:@/'\"{}%\n\r\t ax", "\u2028", "\x85", "\x00", "\u202e"]), max_size=30
+    )
+)
+def test_no_text_changes_anything_of_a_card(text: str):
+    card, plain = told_by(text), told_by("plain")
+    assert shape(card) == shape(plain)
+    assert keys(head(card)) == keys(head(plain))
+
+
+def test_hostile_texts_change_nothing_of_the_cards_of_datasets():
+    def cards(text: str) -> list[str]:
+        row = {**EXAMPLES["QUESTIONS"]["qa_eval"][0], "question": text, "answers": [text]}
+        sources = {"qa_eval": {"source": text, "sha256": text}}
+        views = views_card(text, ["formats"], [text], {"hold_out": text}, EXAMPLES["FIGURES"])
+        return [views, questions_card({"qa_eval": [row]}, "a/b", "mit", sources)]
+
+    for text in HOSTILE:
+        for card, plain in zip(cards(text), cards("plain"), strict=True):
+            (headings, *others), (there, *those) = shape(card), shape(plain)
+            assert (len(headings), others) == (len(there), those), text
+            assert keys(head(card)) == keys(head(plain)), text
+
+
+def test_text_is_shown_as_it_is():
+    for text in ("plain", "a `b` c", "``", "x`", "` y", "a\\b"):
+        (token,) = MarkdownIt("commonmark").parseInline(str(code(text)))[0].children
+        assert (token.type, token.content) == ("code_inline", text)
+    assert code(" two\n lines ") == "`two lines`"
+    assert code("") == "–"
+    assert code("x" * 400) == f"`{'x' * 300}…`"
+    assert code("a\u202eb\x07") == "`a\\u202eb\\x07`"
+    assert cell("a|b") == "`a¦b`"
+    assert fenced("```\nx", "yaml") == "````yaml\n```\nx\n````"
+    assert licensed("mit").startswith("`mit`, as its publisher says")
+
+
+# What is not told of a machine
+
+
+def test_paths_are_told_by_their_last_part_and_nothing_else_changes(tmp_path: Path):
+    report = json.loads(json.dumps(REPORT))
+    report["recipes"]["taught"]["chat_template_path"] = str(tmp_path / "template.jinja")
+    report["arms"]["taught"]["changes"]["questions"]["examples"]["learned"][0]["after"] = "/home/ann/notes/people"
+    report["note"] = f"see {tmp_path}/deep/er.txt, there"
+    clean = cleaned(report, [tmp_path])
+    learned = clean["arms"]["taught"]["changes"]["questions"]["examples"]["learned"]
+    assert learned[0]["after"] == "/home/ann/notes/people"  # what was said stays word for word
+    assert clean["note"] == "see er.txt, there"
+    assert clean["retention_source"] == "Retention is asked by others.jsonl, which the recipe names."
+    recipe = clean["recipes"]["taught"]
+    assert (recipe["documents"], recipe["questions"]) == ("people", "questions.jsonl")
+    assert recipe["chat_template_path"] == "template.jinja"
+    assert recipe["replay_self_prompts"] == ["", "openings.txt"]
+    assert recipe["stages"][1]["train_questions"] == "train.jsonl"
+    assert recipe["rehearsed_questions"] == "owner/old-people"
+    assert not {"logging_dir", "run_name"} & set(recipe)
+    assert clean["before"] == report["before"]
+    learned[0]["after"] = ""
+    assert "/home/ann" not in json.dumps(clean)
+
+
+def test_words_that_look_like_paths_stay():
+    report = json.loads(json.dumps(REPORT))
+    report["recipes"]["taught"] |= {"ask_instruction": "/no_think Answer yes/no.", "sam_rho": 0.1}
+    assert cleaned(report)["recipes"]["taught"]["ask_instruction"] == "/no_think Answer yes/no."
+
+
+@pytest.mark.parametrize(
+    ("source", "id", "name"),
+    [
+        ("owner/name", "owner/name", "owner/name"),
+        ("hf://datasets/owner/name", "owner/name", "hf://datasets/owner/name"),
+        ("world:new", None, "world:new"),
+        ("data/questions.jsonl", None, "questions.jsonl"),
+        ("/home/ann/documents/", None, "documents"),
+        ("C:\\Users\\ann\\notes.txt", None, "notes.txt"),
+        ("~/notes", None, "notes"),
+        ("hf_knowlearn/hub", None, "hub"),
+    ],
+)
+def test_a_source_is_named_as_a_card_may(source: str, id: str | None, name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(MODEL_CARDS.parent)
+    assert hub_id(source) == id
+    assert shown(source) == name
+
+
+def test_what_was_taught_is_what_the_run_and_its_stages_read():
+    recipe = REPORT["recipes"]["taught"]
+    assert taught_from(recipe) == ["/home/ann/notes/people", "/home/ann/notes/train.jsonl"]
