@@ -49,7 +49,7 @@ class Fault:
     after: int
     times: int
     do: Do
-    refusal: Refused | None = None
+    refusal: Response | None = None
     received: int | None = None
     sent: int | None = None
 
@@ -98,9 +98,12 @@ class HubServer(Hub):
         retry_after: int | None = None,
         do: Do = None,
     ) -> None:
-        """Refuses requests to come, which are not done. `do` is called first, when the request has been read."""
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        self.faults.append(Fault(method, path, after, times, do, Refused(status, message, **headers)))
+        """Refuses requests to come, which are not done. `do` is called before the answer."""
+        waits = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        # Above 500 it is a gateway that answers, with a page for people.
+        page = Response(status, f"<html>{message}</html>".encode(), {"Content-Type": "text/html", **waits})
+        refusal = page if status > 500 else Refused(status, message, **waits).response
+        self.faults.append(Fault(method, path, after, times, do, refusal))
 
     def cut(
         self,
@@ -114,7 +117,8 @@ class HubServer(Hub):
         do: Do = None,
     ) -> None:
         """Cuts connections to come: after `received` bytes of the request's body, which is then not done, or else
-        after `sent` bytes of the answer's body; with neither, the request is done and nothing is answered."""
+        after `sent` bytes of the answer's body; with neither, the request is done and nothing is answered. `do` is
+        called when what is done is done, before any answer."""
         self.faults.append(Fault(method, path, after, times, do, received=received, sent=sent))
 
     def arrival(self, request: Request) -> tuple[Logged, Fault | None]:
@@ -164,16 +168,21 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.command, url.path, query, headers, user)
         logged, fault = self.hub.arrival(request)
         request = replace(request, body=self._body(limit=fault.received if fault else None))
+        response = self._response(request, fault)
         if fault and fault.do:
             fault.do()
-        if fault and not fault.refusal:
+        if not fault or fault.refusal:
+            logged.status = response.status
+            self._send(response)
+        else:
             self.close_connection = True
-            if fault.received is None:
-                self._send(self.hub.respond(request), fault)
-            return
-        response = fault.refusal.response if fault and fault.refusal else self.hub.respond(request)
-        logged.status = response.status
-        self._send(response)
+            if fault.sent is not None:
+                self._send(response, fault.sent)
+
+    def _response(self, request: Request, fault: Fault | None) -> Response:
+        if fault and fault.refusal:
+            return fault.refusal
+        return Response() if fault and fault.received is not None else self.hub.respond(request)
 
     def _body(self, limit: int | None) -> bytes:
         """The request's body, of a known length or in chunks; at most `limit` bytes of the former."""
@@ -193,16 +202,15 @@ class _Handler(BaseHTTPRequestHandler):
             raise ConnectionError("The client hung up")
         return data
 
-    def _send(self, response: Response, cut: Fault | None = None) -> None:
-        if cut and cut.sent is None:
-            return
+    def _send(self, response: Response, sent: int | None = None) -> None:
+        """All of it, or its body's first bytes."""
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value.encode("ascii", "replace").decode())
         self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(response.body[: cut.sent] if cut else response.body)
+            self.wfile.write(response.body[:sent])
 
     def log_message(self, *_: object) -> None:
         """Nothing on the screen; `hub.log` has it."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+import yaml
+
 from hub_server.messages import Refused, Request, Response, answer
 from hub_server.repos import LFS_SUFFIXES, Blob, Commit, Hub, Repo
 
@@ -47,8 +49,19 @@ def whoami(hub: Hub, request: Request) -> Response:
 
 @route("POST", "/api/validate-yaml")
 def validate_yaml(hub: Hub, request: Request) -> Response:
-    warning = {"message": "empty or missing yaml metadata in repo card"}
-    return answer({"errors": [], "warnings": [] if request.json()["content"].startswith("---") else [warning]})
+    """Whether the metadata is YAML; not, as the Hub would, whether its values are known there."""
+    text = request.json()["content"]
+    try:
+        metadata(text.encode())
+    except yaml.YAMLError as error:
+        return answer({"errors": [{"message": str(error)}], "warnings": []}, 400)
+    missing = [] if text.startswith("---") else [{"message": "empty or missing yaml metadata in repo card"}]
+    return answer({"errors": [], "warnings": missing})
+
+
+def metadata(card: bytes) -> Any:
+    found = re.match(rb"---\r?\n(.*?)^---\s*$", card, re.DOTALL | re.MULTILINE)
+    return yaml.safe_load(found[1]) if found else None
 
 
 @route("POST", "/api/repos/create")
@@ -95,11 +108,17 @@ def info(hub: Hub, request: Request, kind: str, id: str, rev: str) -> Response:
             sibling |= {"size": about["size"], "blobId": about["oid"]}
             if lfs := about.get("lfs"):
                 sibling["lfs"] = {"sha256": lfs["oid"], "size": lfs["size"], "pointerSize": lfs["pointerSize"]}
+    card = metadata(commit.files["README.md"].content) if "README.md" in commit.files else None
+    about = {
+        "id": id,
+        "author": repo.owner,
+        "sha": commit.sha,
+        "createdAt": DAY,
+        "lastModified": DAY,
+        "siblings": siblings,
+    }
     state = {"private": repo.private, "gated": "manual" if repo.gated else False, "disabled": False}
-    dates = {"createdAt": DAY, "lastModified": DAY}
-    return answer(
-        {"id": id, "author": repo.owner, "sha": commit.sha, "tags": [], "siblings": siblings} | state | dates
-    )
+    return answer(about | state | {"cardData": card, "tags": (card or {}).get("tags") or []})
 
 
 @route("GET", "/api/{kind}s/{id}/auth-check")

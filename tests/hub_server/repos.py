@@ -10,7 +10,11 @@ from hub_server.messages import Refused, Request, User
 
 LFS_SUFFIXES = (".arrow", ".bin", ".gguf", ".parquet", ".png", ".pt", ".safetensors", ".zip")
 GITATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES).encode()
-SPACE_CARD = b"---\ntitle: New\nemoji: x\ncolorFrom: red\ncolorTo: red\nsdk: gradio\napp_file: app.py\n---\n"
+OF_A_SPACE = {
+    "README.md": b"---\ntitle: New\nsdk: static\n---\n",
+    "index.html": b"<p>New</p>\n",
+    "style.css": b"p {}\n",
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ class Hub:
         gated: bool = False,
     ) -> Repo:
         """A repository as the Hub makes it: with a first commit, then one of `files`, if any."""
-        first = {".gitattributes": Blob(GITATTRIBUTES)} | ({"README.md": Blob(SPACE_CARD)} if type == "space" else {})
+        given = {".gitattributes": GITATTRIBUTES, **(OF_A_SPACE if type == "space" else {})}
+        first = {path: Blob(content) for path, content in given.items()}
         repo = Repo(type, repo_id, private, gated, {"main": Commit("initial commit", first)})
         if files:
             blobs = {path: Blob(content, path.endswith(LFS_SUFFIXES)) for path, content in files.items()}
