@@ -233,6 +233,13 @@ class TeachArguments:
         metadata={"help": "Start from an untrained tiny Llama and a tokenizer made of the run's own texts."},
     )
     arm: str = field(default="taught", metadata={"help": "What the report calls this run."})
+    hub_license: str | None = field(
+        default=None,
+        metadata={
+            "help": "With push_to_hub, the licence under which what was taught is published. None: that of its"
+            " documents, where they are datasets on the Hub that name one."
+        },
+    )
     overwrite: bool = field(default=False, metadata={"help": "Delete the run that the output folder holds."})
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import outputs
 from hf_knowlearn.hub.cards import TINY_BASE
@@ -22,6 +22,10 @@ from hf_knowlearn.hub.staging import Run, license_of, read_run, stage_folder, st
 from hf_knowlearn.hub.staging import tree as tree_of
 from hf_knowlearn.hub.terms import OURS, terms_of
 from hf_knowlearn.paths import FORMAT_AUG, KNOWLEDGE_RECALL
+from hf_knowlearn.stages import merges
+
+if TYPE_CHECKING:
+    from hf_knowlearn.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +136,30 @@ def _staging(request: Request) -> Iterator[Path]:
             yield folder
 
 
+def request_of(recipe: "Recipe") -> Request | None:
+    """What is to be published when the run is finished, if its recipe says `push_to_hub`. Looks, and pushes nothing.
+
+    Raises:
+        ValueError: what would keep it from being published; better now than after the training.
+    """
+    if not recipe.pushes:
+        return None
+    owner, _, name = (recipe.training.hub_model_id or "").partition("/")
+    if not (owner and name):
+        raise ValueError(
+            f"push_to_hub: hub_model_id={recipe.training.hub_model_id!r}: say where to, as hub_model_id: OWNER/NAME;"
+            " or leave push_to_hub out, and publish the finished run with knowlearn publish adapter OUTPUT_DIR."
+        )
+    request = Request(
+        "adapter", str(recipe.output_dir), owner, name, recipe.training.hub_private_repo, recipe.teach.hub_license
+    )
+    if problems := list(_wrong(request)):
+        raise ValueError("\n".join(problems))
+    _terms(request, taught_from(recipe.options))
+    _base(request, str(recipe.model.model_name_or_path), recipe.model.use_peft and not merges(recipe))
+    return request
+
+
 # What is published. Each fills the folder, and says whether what it was made of is public already.
 
 
@@ -141,18 +169,27 @@ def _adapter(request: Request, repo_id: str, folder: Path) -> bool:
     is_adapter = run.is_adapter and not request.merged
     if request.merged and not run.is_adapter:
         raise ValueError(f"--merged: {str(run.model)!r} holds a whole model, and no adapter to merge: leave it out.")
-    named = (run.report.get("model") or {}).get("name") or run.recipe.get("model_name_or_path")
+    named = str((run.report.get("model") or {}).get("name") or run.recipe.get("model_name_or_path"))
+    base = _base(request, named, is_adapter)
+    about = Published(repo_id, license, is_adapter, base, request.merged)
+    with _weights(run, request) as weights:
+        stage_model(run, folder, about, weights, base or named)
+    return public
+
+
+def _base(request: Request, named: str, is_adapter: bool) -> str | None:
+    """What the base model is called on the Hub; None of a whole model's that isn't there, and of the packaged one.
+
+    Raises:
+        ValueError: an adapter's isn't there.
+    """
     base = request.base_model or hub_id(named)
     if is_adapter and base is None and named != TINY_BASE:
         raise ValueError(
-            f"The adapter's base model is {shown(str(named))!r}, a folder of this machine, without which nobody can"
-            " use it: name the same model on the Hub with --base_model OWNER/NAME, or publish the whole model with"
-            " --merged."
+            f"The adapter's base model is {shown(named)!r}, a folder of this machine, without which nobody can use it:"
+            " name the same model on the Hub with --base_model OWNER/NAME, or publish the whole model with --merged."
         )
-    about = Published(repo_id, license, is_adapter, base, request.merged)
-    with _weights(run, request) as weights:
-        stage_model(run, folder, about, weights, base or str(named))
-    return public
+    return base
 
 
 @contextmanager
@@ -238,5 +275,6 @@ def _terms(request: Request, sources: Sequence[str]) -> tuple[str, bool]:
 def _unlicensed(what: str) -> str:
     return (
         f"--license: under which terms {what} may be passed on isn't known, or they differ. Name those of what you"
-        " publish: --license cc-by-4.0, say, or --license other. What isn't yours to pass on, don't publish."
+        " publish: --license cc-by-4.0, say, or --license other (in a recipe, hub_license). What isn't yours to pass"
+        " on, don't publish."
     )

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # How the command line may also spell an option.
 ALIASES = {"model": "model_name_or_path"}
 # Options that say where and how a run is kept: they do not make it another run. The token must not be kept at all.
-NOT_THE_RUN = ("output_dir", "overwrite", "hub_token")
+NOT_THE_RUN = (
+    "output_dir", "overwrite", "hub_token", "push_to_hub", "hub_model_id", "hub_private_repo", "hub_license"
+)  # fmt: skip
 # Options of TRL's and transformers' that only one value suits: the plan lays out the rows, the folder knows the rest.
 DECIDED: dict[str, Any] = {
     "auto_find_batch_size": False,
@@ -51,6 +53,7 @@ class Recipe:
     Args:
         name: of a stage.
         stages: recipes of the stages, each in a folder of its own below; none where the run is all one.
+        pushes: whether the finished run is published (`push_to_hub`); the trainer is never told of it.
     """
 
     options: Mapping[str, Any]
@@ -60,6 +63,7 @@ class Recipe:
     output_dir: Path
     name: str = ""
     stages: "tuple[Recipe, ...]" = ()
+    pushes: bool = False
 
     @property
     def steps(self) -> "tuple[Recipe, ...]":
@@ -175,7 +179,9 @@ def recipe_of(options: Mapping[str, Any], name: str = "", has_stages: bool = Fal
     teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
     _refuse_trackers(training.report_to)
     run_options = {name: value for name, value in options.items() if name not in NOT_THE_RUN}
-    return Recipe(run_options, teach, training, model, output_dir, name)
+    # Trainer's own would push every checkpoint, to a repository that all can read, with a card that has no figure.
+    pushes, training.push_to_hub = training.push_to_hub, False
+    return Recipe(run_options, teach, training, model, output_dir, name, pushes=pushes)
 
 
 def _refuse_trackers(names: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn import outputs, stages
 from hf_knowlearn.loading import load, load_stage
 from hf_knowlearn.material import Material, read
+from hf_knowlearn.publishing import publish as publish_run
+from hf_knowlearn.publishing import request_of
 from hf_knowlearn.recipe import Recipe, describe_precision, parse
 
 if TYPE_CHECKING:
@@ -42,10 +44,16 @@ def teach(recipe: Recipe) -> dict[str, Any]:
     Raises:
         ValueError: whatever is wrong with the recipe, the documents, the questions, the model or the output folder,
             before anything is written; or that a stage which chooses questions by their class finds none, or that the
-            disk is full.
+            disk is full; or, when all else is done, that the Hub refused what `push_to_hub` pushes.
     """
+    from accelerate import PartialState
+
+    request = request_of(recipe)
     with outputs.room_for(recipe.output_dir):
-        return _teach(recipe)
+        report = _teach(recipe)
+    if request and PartialState().is_main_process:
+        publish_run(request)
+    return report
 
 
 def _teach(recipe: Recipe) -> dict[str, Any]:
