@@ -7,6 +7,7 @@ SHA-256, which the report has; who has the same file can tell that it is the sam
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -61,6 +62,8 @@ def cleaned(report: Mapping[str, Any], machine: Sequence[Path] = ()) -> dict[str
     """
     recipes = {name: _without(recipe) for name, recipe in report["recipes"].items()}
     named = {path for recipe in report["recipes"].values() for path in _paths(recipe)}
+    of_data = [str(of.get("source") or "").split(", ") for of in (report.get("data") or {}).values()]
+    named |= {path for path in chain.from_iterable(of_data) if os.path.isabs(path)}
     # What a recipe names first, longest first, since one may lie in another; then whatever else is below the folders.
     forms = [re.escape(path) for path in sorted(named, key=len, reverse=True)]
     below = r"(?:[/\\][^\s'\",;:]*|(?=[\s'\",;:]|$))"
