@@ -4,8 +4,9 @@ Of a run with adapters every stage loads the model that the run began with, and 
 left: an adapter to be merged is merged again, which takes no disk and gives the same weights each time.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.material import Material
 from hf_knowlearn.paths import TINY_BASE
@@ -19,7 +20,6 @@ def load(
     recipe: Recipe, material: Material, folder: Path | None = None
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     """The model and the tokenizer that the recipe names; or those in `folder`, which a stage of it left there."""
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
     from trl import get_quantization_config
 
@@ -27,36 +27,53 @@ def load(
     if recipe.teach.from_scratch and not folder:
         return _new_tiny(recipe, material)
     arguments = recipe.model
-    name = str(folder) if folder else _model_name(arguments.model_name_or_path)
+    name = str(folder) if folder else model_name(arguments.model_name_or_path, "--model ")
+    what = str(folder or f"--model {arguments.model_name_or_path}")
     shared = {"revision": arguments.model_revision, "trust_remote_code": recipe.training.trust_remote_code}
     quantization = get_quantization_config(arguments)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **shared)
-        model = AutoModelForCausalLM.from_pretrained(
-            name,
-            dtype=_dtype(recipe),
-            attn_implementation=arguments.attn_implementation,
-            quantization_config=quantization,
-            **shared,
-        )
-    except (OSError, ImportError, ValueError, SafetensorError) as error:
-        where = "" if Path(name).exists() else "there is no such folder here, and from the Hub "
-        what = folder or f"--model {arguments.model_name_or_path}"
-        raise ValueError(f"{what}: {where}it can't be loaded: {error}") from error
+    tokenizer = pretrained(AutoTokenizer.from_pretrained, name, what, **shared)
+    model = pretrained(
+        AutoModelForCausalLM.from_pretrained,
+        name,
+        what,
+        dtype=_dtype(recipe),
+        attn_implementation=arguments.attn_implementation,
+        quantization_config=quantization,
+        **shared,
+    )
     if quantization is None:  # bitsandbytes has put a quantised model where it belongs, and it can't be moved
         model.to(recipe.training.device)
     return model, tokenizer
 
 
-def _model_name(name: str | None) -> str:
-    """A folder, or the name of a repository on the Hub. `tiny_base` is the model that comes with this package."""
+def pretrained(load_from: Callable[..., Any], name: str, what: str, **options: Any) -> Any:
+    """`load_from(name, **options)`, where what can't be loaded is told of as what the user can mend.
+
+    Args:
+        what: is to be loaded, as the user has named it.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        return load_from(name, **options)
+    except (OSError, ImportError, ValueError, SafetensorError) as error:
+        where = "" if Path(name).exists() else "there is no such folder here, and from the Hub "
+        raise ValueError(f"{what}: {where}it can't be loaded: {error}") from error
+
+
+def model_name(name: str | None, option: str = "") -> str:
+    """A folder, or the name of a repository on the Hub. `tiny_base` is the model that comes with this package.
+
+    Args:
+        option: stands before the name where it is refused.
+    """
     assert name is not None, "a recipe that names no model is not parsed"
     if name == "tiny_base":
         return str(TINY_BASE)
     if Path(name).exists():
         return name
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ValueError(f"--model {name}: there is no such folder.")
+        raise ValueError(f"{option}{name}: there is no such folder.")
     return name
 
 

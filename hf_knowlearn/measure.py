@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hf_knowlearn.plan import Row
     from hf_knowlearn.recall.mastery import Mastery
-    from hf_knowlearn.recipe import Recipe
+    from hf_knowlearn.recipe import Recipe, TeachArguments
     from hf_knowlearn.training import SAMSFTTrainer
     from hf_knowlearn.training.sharpness import Sharpness
 
@@ -74,7 +74,11 @@ def _mastery_figures(now: "Sequence[Mastery]", before: "Sequence[Mastery] | None
 
 def asking_of(recipe: "Recipe") -> Asking:
     """How the recipe asks."""
-    arguments = recipe.teach
+    return asking_by(recipe.teach, recipe.training.seed)
+
+
+def asking_by(arguments: "TeachArguments", seed: int) -> Asking:
+    """How a run with these options asks."""
     return Asking(
         shots=arguments.ask_shots,
         samples=arguments.ask_samples,
@@ -83,7 +87,7 @@ def asking_of(recipe: "Recipe") -> Asking:
         instruction=arguments.ask_instruction,
         max_new_tokens=arguments.max_answer_tokens,
         batch_size=arguments.ask_batch_size,
-        seed=recipe.training.seed,
+        seed=seed,
     )
 
 

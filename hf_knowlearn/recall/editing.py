@@ -20,6 +20,7 @@ from hf_knowlearn.documents.duplicates import WORD
 from hf_knowlearn.knowledge_recall.scoring import exact_match, first_line, normalizer
 from hf_knowlearn.recall.asking import Asking, ask_many, asked_as, ends_of, in_order, pad_id, refuse_model
 from hf_knowlearn.recall.decoding import Decoder, Job
+from hf_knowlearn.recall.errors import mean_and_error
 from hf_knowlearn.recall.logprobs import Row, answer_rows, in_shares, read_answers
 from hf_knowlearn.recall.prompts import first_answer
 from hf_knowlearn.recall.sampling import Noise
@@ -270,31 +271,13 @@ def _figures(groups: Sequence[Sequence[_Judged]]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for column, name in enumerate(("teacher_forced", "generated"), start=1):
         values = [[float(judged[column]) for judged in group] for group in groups]
-        figures[name], figures[f"{name}_se"] = _mean(values, documents)
+        figures[name], figures[f"{name}_se"] = mean_and_error(values, documents)
     return {**figures, "n": len(documents)}
 
 
 def _fluency_of(texts: Sequence[str]) -> dict[str, Any]:
-    mean, error = _mean([list(map(fluency, texts))], list(map(str, range(len(texts)))))
+    mean, error = mean_and_error([list(map(fluency, texts))], list(map(str, range(len(texts)))))
     return {"bits": mean, "bits_se": error, "n": len(texts)}
-
-
-def _mean(groups: Sequence[Sequence[float]], clusters: Sequence[str]) -> tuple[float, float]:
-    """The mean of the groups' means, and its standard error clustered as `score`'s are (arXiv 2411.00640).
-
-    Args:
-        clusters: of each value, those of the first group first.
-    """
-    means = [math.fsum(group) / len(group) for group in groups]
-    residuals = [
-        (value - mean) / len(group) / len(groups) for group, mean in zip(groups, means, strict=True) for value in group
-    ]
-    sums: dict[str, float] = defaultdict(float)
-    for cluster, residual in zip(clusters, residuals, strict=True):
-        sums[cluster] += residual
-    number = len(sums)
-    squares = math.fsum(value * value for value in sums.values())
-    return math.fsum(means) / len(means), math.sqrt(number / (number - 1) * squares) if number > 1 else math.nan
 
 
 def _refuse(questions: Sequence[Question], locality: Sequence[Question], before: Said, after: Said) -> None:

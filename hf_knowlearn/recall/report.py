@@ -70,6 +70,13 @@ def new_report(
         "arms": {name: dict(arm) for name, arm in arms.items()},
         "recipes": {name: dict(recipe) for name in arms},
         "counts": dict(counts),
+        **made_with(),
+    }
+
+
+def made_with() -> dict[str, Any]:
+    """The versions and the machine that figures are made with."""
+    return {
         "versions": {"hf_knowlearn": __version__, **{name: version(name) for name in PACKAGES}},
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
