@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import hf_knowlearn
 from hf_knowlearn.paths import PACKAGE
+from hf_knowlearn.use.arguments import add_commands
 
 if TYPE_CHECKING:
     from hf_knowlearn.recall.report import Report
@@ -156,6 +157,15 @@ def publish(arguments: argparse.Namespace) -> int:
     return outcome.code
 
 
+def use(arguments: argparse.Namespace) -> int:
+    """Ask a taught model, measure it again, or merge it."""
+    with reporting(resumes=False) as outcome:
+        from hf_knowlearn.use import run
+
+        outcome.code = run(arguments, print)
+    return outcome.code
+
+
 def _has_colour(choice: str) -> bool:
     if choice != "auto":
         return choice == "always"
@@ -281,6 +291,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_lab(commands)
     _add_export(commands)
     _add_publish(commands)
+    add_commands(commands)
     return parser
 
 
@@ -290,14 +301,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["teach"]:  # its options are a recipe's; argparse would have to load TRL to know them
         return teach_command(words[1:])
     given = _parser().parse_args(words)
-    called = {
+    own = {
         "quickstart": quickstart,
         "views": views,
         "lab": lab,
         "export-lm-eval": export_lm_eval,
         "publish": publish,
     }
-    return called[given.command](given)
+    return own.get(given.command, use)(given)
 
 
 if __name__ == "__main__":

@@ -119,9 +119,7 @@ def export(
 def _wrong(questions: Sequence[Question], folder: Path, name: str) -> Iterator[str]:
     if not NAME.fullmatch(name):
         yield f"name={name!r}: it names the tasks; give letters, digits, _ and - only, such as 'my_questions'."
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        why = "is not empty, and nothing in it is ours to delete" if folder.is_dir() else "is no folder"
-        yield f"output_dir={str(folder)!r} {why}: choose a new or an empty folder."
+    yield from outputs.wrong_folder(folder)
     if not questions:
         yield "There are no questions: give at least one."
     if lost := [question.id for question in questions if question.options and not _accepted(question)]:

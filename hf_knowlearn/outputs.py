@@ -69,6 +69,13 @@ def _delete(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def wrong_folder(folder: Path) -> Iterator[str]:
+    """What keeps `folder` from becoming a folder of ours, of which nothing is there yet."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        why = "is not empty, and nothing in it is ours to delete" if folder.is_dir() else "is no folder"
+        yield f"output_dir={str(folder)!r} {why}: choose a new or an empty folder."
+
+
 def forget(folder: Path, pattern: str) -> None:
     """Delete what lies in `folder` under a name of this pattern."""
     for path in folder.glob(pattern):

@@ -41,6 +41,7 @@ CORRIDOR = {
     "stages",
     "teach",
     "tour",
+    "use",
 }
 # Imports nothing of ours; anyone may import it.
 LEAVES = {"paths", "__version__"}
