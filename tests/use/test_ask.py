@@ -50,7 +50,10 @@ def test_samples_are_counted_and_are_those_of_the_seed(command: Command):
     ("words", "says"),
     [
         (("./nowhere", "a?"), "./nowhere: there is no such folder."),
-        (("nobody/nothing", "a?"), "nobody/nothing: there is no such folder here, and from the Hub it can't be loaded"),
+        (
+            ("nobody/nothing", "a?"),
+            "nobody/nothing: there is no such folder here, and from the Hub it can't be loaded",
+        ),
         (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder, which has none"),
         (("tiny_base", " "), "There are no questions"),
         (("tiny_base", "a?", "--samples", "-1"), "samples=-1: give a whole number from 0 up"),

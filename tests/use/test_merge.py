@@ -43,9 +43,10 @@ def test_the_note_names_no_folder_of_this_machine(run: Path, command: Command, t
 
 
 def test_a_whole_model_and_a_folder_with_something_in_it_are_refused(run: Path, command: Command, tmp_path: Path):
-    assert "tiny_base: a whole model, so there is nothing to merge" in command(
-        "merge", "tiny_base", "--output_dir", tmp_path / "merged"
-    )[2]
+    assert (
+        "tiny_base: a whole model, so there is nothing to merge"
+        in command("merge", "tiny_base", "--output_dir", tmp_path / "merged")[2]
+    )
     (tmp_path / "notes.txt").write_text("mine")
     assert "is not empty, and nothing in it is ours to delete" in command("merge", run, "--output_dir", tmp_path)[2]
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -36,7 +36,9 @@ def test_an_adapter_merged_is_the_same_and_the_untaught_model_is_another(run: Pa
     assert untaught["difference"]["retention"] > 0
 
 
-def test_the_error_of_a_difference_is_the_metrics_where_one_is_never_right(run: Path, command: Command, tmp_path: Path):
+def test_the_error_of_a_difference_is_the_metrics_where_one_is_never_right(
+    run: Path, command: Command, tmp_path: Path
+):
     # Of retention the untaught model says all right, so the difference counts what the adapter has wrong.
     command("recall", "tiny_base", run, *asked(run), "--output_dir", tmp_path)
     untaught, adapter = json.loads((tmp_path / "recall.json").read_text())["rows"]
