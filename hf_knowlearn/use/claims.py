@@ -150,7 +150,8 @@ def check(source: Source, files: Mapping[str, str], examples: str | None = None)
     said = evaluate(model, tokenizer, asked, asking, pool=pool, language=language, progress=progress)
     others = list(_other_surroundings(report, figures))
     before = _answers(source, asked)
-    verdicts = [_verdict(claim, said, before.get(claim.role), not others) for claim in claims]
+    measured = arm_scores(said.scores())
+    verdicts = [_verdict(claim, said, measured, before.get(claim.role), not others) for claim in claims]
     how = "\n".join(_how(source, report, asking, told(source, model, False), asked, others, bool(before)))
     return Checked(source.name, verdicts, how)
 
@@ -194,10 +195,12 @@ def _questions(
 ) -> tuple[dict[str, list[Question]], list[Question] | None]:
     """The questions that were asked, by role, and the examples that went before them."""
     found: dict[str, list[Question]] = {}
-    problems = []
+    problems: list[str] = []
+    data: Mapping[str, Any] = report.get("data") or {}
     for role in (*(role for role in FIGURES if role in roles), "ask_examples"):
-        was = report["data"].get(role)
+        was = data.get(role)
         if was is None:
+            problems += [f"{role}: the report doesn't say which were asked."] if role in roles else []
             continue
         # Where a recipe names no questions of retention, some of those that it asks were.
         file = files.get(role) or recipe.get(role) or files.get("questions") or recipe.get("questions")
@@ -273,9 +276,10 @@ def _as_taught(source: Source, recipe: Mapping[str, Any]) -> dict[str, Any]:
 # Whether it holds
 
 
-def _verdict(claim: Claim, said: Evaluation, before: Sequence[str] | None, same: bool) -> Verdict:
+def _verdict(
+    claim: Claim, said: Evaluation, figures: Mapping[str, Any], before: Sequence[str] | None, same: bool
+) -> Verdict:
     questions = said.asked[claim.role]
-    figures = arm_scores(said.scores())
     now, now_error = figures[claim.name], figures.get(f"{claim.name}_se")
     error, differ = claim.error, None
     if before is not None:

@@ -131,6 +131,10 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     body = []
     for row in rows:
         less = row["difference"] if row is not rows[0] else {}
-        differences = [f"{less[name]:+.3f} ± {less[f'{name}_se']:.3f}" if less else "" for name in apart]
+        differences = (_signed(less[name], less[f"{name}_se"]) if less else "" for name in apart)
         body.append([row["model"], row["form"], *(share(row, name) for name in names), *differences])
     return columns([head, *body])
+
+
+def _signed(value: float, error: float) -> str:
+    return f"{value:+.3f} ± {error:.3f}" if known(error) else f"{value:+.3f}"

@@ -1,10 +1,12 @@
 """What the tests of a taught model's use share: one run of two steps over the packaged base, and the commands."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hf_knowlearn import cli
 from hf_knowlearn.plan import documents_from, questions_from
@@ -56,3 +58,38 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return code, *capsys.readouterr()
 
     return command
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    """The run, to be changed."""
+    return shutil.copytree(run, tmp_path / "run")
+
+
+@pytest.fixture
+def published(run: Path, tmp_path: Path) -> Path:
+    """The run as it is published: its adapter and report, a card whose figures are rounded, and no answers."""
+    folder = shutil.copytree(run / "model", tmp_path / "published")
+    report = json.loads((run / "report.json").read_text())
+    shutil.copy(run / "report.json", folder)
+    arm, results = report["arms"]["taught"], []
+    for split, role, figures in (
+        ("qa_eval", "questions", {"exact_match": "exact_match", "f1": "f1"}),
+        ("retention", "retention_questions", {"exact_match": "retention"}),
+    ):
+        for metric, name in figures.items():
+            for type_, value in ((metric, arm[name]), (f"{metric}_se", arm[f"{name}_se"])):
+                results.append(
+                    EvalResult(
+                        task_type="text-generation",
+                        dataset_type=role,
+                        dataset_name=role,
+                        dataset_split=split,
+                        dataset_revision=report["data"][role]["sha256"],
+                        metric_type=type_,
+                        metric_value=round(value, 4),
+                    )
+                )
+    data = ModelCardData(library_name="peft", model_name="people", eval_results=results)
+    ModelCard(f"---\n{data.to_yaml()}\n---\n\n# people\n").save(folder / "README.md")
+    return folder

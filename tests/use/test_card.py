@@ -1,23 +1,16 @@
 """`knowlearn recall` without questions: whether the figures of a card hold, do not, or can not be asked again."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hf_knowlearn.use.claims import EQUAL, NOT, WITHIN, Claim, judge
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def copy(run: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(run, tmp_path / "run")
 
 
 def change(folder: Path, **figures: Any) -> None:
@@ -105,35 +98,7 @@ def test_a_model_without_a_claim_is_refused(copy: Path, command: Command, model:
     assert says in complained
 
 
-# As published: a card, whose figures are rounded, a report without paths, and no answers
-
-
-@pytest.fixture
-def published(run: Path, tmp_path: Path) -> Path:
-    folder = shutil.copytree(run / "model", tmp_path / "published")
-    report = json.loads((run / "report.json").read_text())
-    shutil.copy(run / "report.json", folder)
-    arm, results = report["arms"]["taught"], []
-    for split, role, figures in (
-        ("qa_eval", "questions", {"exact_match": "exact_match", "f1": "f1"}),
-        ("retention", "retention_questions", {"exact_match": "retention"}),
-    ):
-        for metric, name in figures.items():
-            for type_, value in ((metric, arm[name]), (f"{metric}_se", arm[f"{name}_se"])):
-                results.append(
-                    EvalResult(
-                        task_type="text-generation",
-                        dataset_type=role,
-                        dataset_name=role,
-                        dataset_split=split,
-                        dataset_revision=report["data"][role]["sha256"],
-                        metric_type=type_,
-                        metric_value=round(value, 4),
-                    )
-                )
-    data = ModelCardData(library_name="peft", model_name="people", eval_results=results)
-    ModelCard(f"---\n{data.to_yaml()}\n---\n\n# people\n").save(folder / "README.md")
-    return folder
+# As published: a card, whose figures are rounded, beside the report, and no answers
 
 
 def test_a_card_holds_as_it_is_rounded(published: Path, command: Command):
