@@ -1,4 +1,4 @@
-"""From the Hub, with an empty cache: an adapter is asked and its card checked, at the commits that its report names."""
+"""From the Hub, with an empty cache: an adapter is asked, and its card checked, at the commits that are named."""
 
 import json
 from collections.abc import Callable
