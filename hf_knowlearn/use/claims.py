@@ -32,11 +32,8 @@ ANSWERS = "answers.after.jsonl"
 # A role's questions as a split of a published dataset.
 SPLITS = {"questions": "qa_eval", "retention_questions": "retention", "rehearsed_questions": "rehearsed"}
 PLACES = 4  # decimals of a card's figures
-# How a run asks, as far as an answer depends on it; and how a base was quantised.
-ASKED = (
-    "ask_shots", "ask_samples", "ask_temperature", "ask_template", "ask_instruction", "ask_batch_size",
-    "max_answer_tokens", "answer_language",
-)  # fmt: skip
+# How a run asks, as far as its greedy answers depend on it, which every claim is about; and how a base was quantised.
+ASKED = ("ask_shots", "ask_template", "ask_instruction", "ask_batch_size", "max_answer_tokens", "answer_language")
 QUANTISED = ("bnb_4bit_quant_type", "use_bnb_nested_quant", "bnb_4bit_quant_storage")
 
 
