@@ -32,6 +32,7 @@ ANSWERS = "answers.after.jsonl"
 # A role's questions as a split of a published dataset.
 SPLITS = {"questions": "qa_eval", "retention_questions": "retention", "rehearsed_questions": "rehearsed"}
 PLACES = 4  # decimals of a card's figures
+EQUAL, WITHIN, NOT = "holds: equal", "holds within 2 standard errors", "does not hold"
 # How a run asks, as far as its greedy answers depend on it, which every claim is about; and how a base was quantised.
 ASKED = ("ask_shots", "ask_template", "ask_instruction", "ask_batch_size", "max_answer_tokens", "answer_language")
 QUANTISED = ("bnb_4bit_quant_type", "use_bnb_nested_quant", "bnb_4bit_quant_storage")
@@ -80,9 +81,10 @@ class Verdict:
         """As a row of the table."""
         name = "F1" if self.claim.measure == "f1" else COLUMNS[self.claim.name]
         now = _with_error(self.now, self.now_error)
-        apart = f"{self.difference:+.4f}", f"{self.difference / self.error:+.1f}" if self.error else ""
+        errors = f"{self.difference / self.error:+.1f}" if known(self.error) and self.error else ""
         differ = "" if self.differ is None else f"{self.differ:,}"
-        return [name, f"{self.n:,}", _with_error(self.claim.value, self.claim.error), now, *apart, differ, self.holds]
+        card, apart = _with_error(self.claim.value, self.claim.error), f"{self.difference:+.4f}"
+        return [name, f"{self.n:,}", card, now, apart, errors, differ, self.holds]
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,6 @@ class Checked:
         """What `recall.json` holds."""
         verdicts = [{**asdict(verdict), "difference": verdict.difference} for verdict in self.verdicts]
         return {"model": self.name, "holds": self.holds, "figures": verdicts, "how": self.how}
-
-
-EQUAL, WITHIN, NOT = "holds: equal", "holds within 2 standard errors", "does not hold"
 
 
 def check(source: Source, files: Mapping[str, str], examples: str | None = None) -> Checked:
