@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hf_knowlearn.recall.leaks import Leak, find_leaks
     from hf_knowlearn.recall.logprobs import AnswerLogprob, answer_logprobs
     from hf_knowlearn.recall.mastery import Mastery, classify_mastery
+    from hf_knowlearn.recall.with_vllm import VLLM
 
 # asking needs torch; the report of a run that is finished does not
 _WHERE = {
@@ -27,6 +28,7 @@ _WHERE = {
     "RecallCallback": "callback",
     "Said": "editing",
     "TeacherForced": "editing",
+    "VLLM": "with_vllm",
     "answer_logprobs": "logprobs",
     "ask": "asking",
     "ask_many": "asking",
@@ -42,6 +44,7 @@ _WHERE = {
     "teacher_forced": "editing",
 }
 __all__ = [
+    "VLLM",
     "AnswerLogprob",
     "Answers",
     "Asking",

@@ -6,7 +6,7 @@ mostly say what other samples say; both are computed once (`decoding.py`).
 
 A model is whatever is called like a causal language model of transformers. `AutoModelForCausalLM.from_pretrained`
 loads a path, the folder of a LoRA adapter, or either in 4-bit (`quantization_config=BitsAndBytesConfig(...)`); one
-that is being trained is asked by `callback.RecallCallback`.
+that is being trained is asked by `callback.RecallCallback`. `VLLM` (`with_vllm.py`) takes a model's place.
 """
 
 import dataclasses
@@ -32,13 +32,19 @@ from hf_knowlearn.recall.decoding import Decoder, Ends, Job, Written, in_batches
 from hf_knowlearn.recall.prompts import PLAIN, TEMPLATES, Prompt, end_of_turn, prompt_for, prompts_for, template_of
 from hf_knowlearn.recall.sampling import Noise
 from hf_knowlearn.recall.transcript import Key, Reply, Transcript
+from hf_knowlearn.recall.with_vllm import VLLM, refuse_draws
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+TRANSFORMERS, WITH_VLLM = "transformers", "vllm"
+ENGINES = (TRANSFORMERS, WITH_VLLM)
+
 __all__ = ["Answers", "Asking", "ask", "ask_many", "check_room", "prompt_for"]
 
 logger = logging.getLogger(__name__)
+
+Answered = Callable[[Sequence[int], Sequence[Sequence[Written]]], None]  # takes places of jobs, and what was said
 
 
 @dataclass(frozen=True)
@@ -131,11 +137,12 @@ def ask(
 
 
 def ask_many(
-    model: "PreTrainedModel",
+    model: "PreTrainedModel | VLLM | str | PathLike[str]",
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],
     asking: Asking | None = None,
     *,
+    engine: str = TRANSFORMERS,
     pool: Iterable[Question] | None = None,
     documents: Iterable[Document] | None = None,
     answers_file: str | PathLike[str] | None = None,
@@ -148,6 +155,10 @@ def ask_many(
     within about 1e-6 of a border between two tokens (fp32; some 1e-2 in bf16), another batch may choose the other.
 
     Args:
+        model: one of transformers, or a path (a model's or an adapter's folder) or name, which `engine` loads for this
+            call. A `VLLM` that is loaded already is asked as often as wanted.
+        engine: "transformers" or "vllm". Both ask the same prompts and end answers alike, so at one dtype their greedy
+            answers agree up to the last bits of the logits; samples are other draws.
         pool: where examples are drawn from; `questions` if None.
         documents: what is open where `asking.open_book`; parts of one document are put together.
         answers_file: a JSONL, in a folder that all processes see. Answers are appended to parts beside it as they
@@ -158,8 +169,12 @@ def ask_many(
         ValueError: whatever is wrong with the questions, each named by its id, or with the file; before anything is
             asked.
         MemoryError: the memory does not hold a single prompt.
+        ImportError: engine="vllm", and vLLM is not installed.
     """
     asking = asking or Asking()
+    model = _loaded(model, engine)
+    if isinstance(model, VLLM):
+        refuse_draws(asking)
     prompts = asked_as(model, tokenizer, questions, asking, pool, documents)
     keys: list[Key] = [(prompt.question.id, prompt.number) for prompt in prompts]
     state = PartialState()
@@ -197,6 +212,20 @@ def ask_many(
         )
         for question, of_it in zip(questions, each, strict=True)
     ]
+
+
+def _loaded(model: "PreTrainedModel | VLLM | str | PathLike[str]", engine: str) -> "PreTrainedModel | VLLM":
+    if engine not in ENGINES:
+        raise ValueError(f"engine={engine!r}: choose from {', '.join(ENGINES)}.")
+    if isinstance(model, VLLM):
+        return model
+    if engine == WITH_VLLM:
+        return VLLM(model)
+    if isinstance(model, str | PathLike):
+        from transformers import AutoModelForCausalLM
+
+        return AutoModelForCausalLM.from_pretrained(model)
+    return model
 
 
 def asked_as(
@@ -250,6 +279,7 @@ def _header(
         "model": model.config.name_or_path,
         "weights": fingerprint(model),
         "prompts": hashlib.blake2b(asked.encode(), digest_size=8).hexdigest(),
+        **({"engine": WITH_VLLM, "dtype": model.dtype} if isinstance(model, VLLM) else {}),
     }
 
 
@@ -280,36 +310,55 @@ def _work(
     ends = ends_of(model, tokenizer)
     if turn is not None:
         ends.text[turn] = True
-    decoder = Decoder(
-        model,
-        pad_id(tokenizer),
-        ends,
-        asking.max_new_tokens,
-        asking.temperature,
-        asking.top_k,
-    )
-    families = [job.family for job in jobs]
-    decoder.share([job.ids for job in jobs], families)
-    order = in_order([job.ids for job in jobs], families, decoder)
-    state = PartialState()
-    size = asking.batch_size
-    shares = [order[i : i + size] for i in range(0, len(order), size)][state.process_index :: state.num_processes]
-    mine = [i for share in shares for i in share]
-    bar = tqdm(total=len(mine), desc=progress, unit="q", disable=progress is None or not state.is_main_process)
 
-    def work(batch: list[int], batch_size: int) -> None:
-        decoder.read_beginnings({families[i]: jobs[i].ids for i in batch}, batch_size)
-        said = decoder.decode([jobs[i] for i in batch], batch_size)
+    def answered(batch: Sequence[int], said: Sequence[Sequence[Written]]) -> None:
         keep(
             {
                 i: Reply(_texts(tokenizer, [one.tokens for one in of_it]), _ended(of_it[0], ends, turn))
                 for i, of_it in zip(batch, said, strict=True)
             }
         )
+
+    if isinstance(model, VLLM):
+        _work_by_vllm(model, ends, jobs, asking, progress, answered)
+        return
+    decoder = Decoder(model, pad_id(tokenizer), ends, asking.max_new_tokens, asking.temperature, asking.top_k)
+    with torch.no_grad(), in_eval_mode(model):
+        _work_by_transformers(decoder, jobs, asking, progress, answered)
+
+
+def _work_by_vllm(
+    model: VLLM, ends: Ends, jobs: Sequence[Job], asking: Asking, progress: str | None, answered: Answered
+) -> None:
+    order = sorted(range(len(jobs)), key=lambda i: (jobs[i].family, i))
+    with _bar(len(order), progress) as bar:
+        for start in range(0, len(order), asking.batch_size):
+            batch = order[start : start + asking.batch_size]
+            answered(batch, model.decode([jobs[i] for i in batch], ends, asking))
+            bar.update(len(batch))
+
+
+def _work_by_transformers(
+    decoder: Decoder, jobs: Sequence[Job], asking: Asking, progress: str | None, answered: Answered
+) -> None:
+    families = [job.family for job in jobs]
+    decoder.share([job.ids for job in jobs], families)
+    order = in_order([job.ids for job in jobs], families, decoder)
+    state, size = PartialState(), asking.batch_size
+    shares = [order[i : i + size] for i in range(0, len(order), size)][state.process_index :: state.num_processes]
+    mine = [i for share in shares for i in share]
+
+    def work(batch: list[int], batch_size: int) -> None:
+        decoder.read_beginnings({families[i]: jobs[i].ids for i in batch}, batch_size)
+        answered(batch, decoder.decode([jobs[i] for i in batch], batch_size))
         bar.update(len(batch))
 
-    with bar, torch.no_grad(), in_eval_mode(model):
+    with _bar(len(mine), progress) as bar:
         in_batches(mine, size, [family in decoder.shared for family in families], work, logger)
+
+
+def _bar(total: int, progress: str | None) -> tqdm:
+    return tqdm(total=total, desc=progress, unit="q", disable=progress is None or not PartialState().is_main_process)
 
 
 def turn_ends(tokenizer: "PreTrainedTokenizerBase", template: str) -> int | None:
