@@ -166,10 +166,9 @@ def ask_many(
         progress: what to write beside the progress bar; None shows no bar.
 
     Raises:
-        ValueError: whatever is wrong with the questions, each named by its id, or with the file; before anything is
-            asked.
+        ValueError: whatever is wrong with the questions, each named by its id, with the file, or with what the engine
+            is to load; before anything is asked.
         MemoryError: the memory does not hold a single prompt.
-        ImportError: engine="vllm", and vLLM is not installed.
     """
     asking = asking or Asking()
     model = _loaded(model, engine)

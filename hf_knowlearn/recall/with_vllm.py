@@ -40,8 +40,8 @@ class VLLM:
             what the weights are saved in, as transformers has it; vLLM's own "auto" would take 16 bits for 32.
 
     Raises:
-        ImportError: vLLM is not installed.
-        ValueError: a model in training, quantised weights, several processes, or what vLLM can't load.
+        ValueError: vLLM is not installed; a model in training, quantised weights, several processes, or what vLLM can't
+            load.
     """
 
     def __init__(self, name: str | PathLike[str], revision: str | None = None, **settings: Any) -> None:
@@ -160,7 +160,7 @@ def _imported() -> tuple[Any, Any, tuple[int, ...], bool]:
         from vllm.lora.request import LoRARequest
         from vllm.platforms import current_platform
     except ImportError as error:
-        raise ImportError(
+        raise ValueError(
             f"engine='vllm' needs vLLM ({error}): `pip install vllm` in an environment of its own, since it asks for"
             " its own versions of torch and transformers (docs/recall.md). Or ask with engine='transformers'."
         ) from error
