@@ -40,8 +40,8 @@ class VLLM:
             what the weights are saved in, as transformers has it; vLLM's own "auto" would take 16 bits for 32.
 
     Raises:
-        ValueError: vLLM is not installed; a model in training, quantised weights, several processes, or what vLLM can't
-            load.
+        ValueError: vLLM is not installed; or it is given a model in training, quantised weights, several processes or
+            what it can't load.
     """
 
     def __init__(self, name: str | PathLike[str], revision: str | None = None, **settings: Any) -> None:
