@@ -29,7 +29,7 @@ def test_without_vllm_it_is_said_how_to_install_it(
 ):
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(
-        ImportError, match=r"engine='vllm' needs vLLM .*`pip install vllm` in an environment of its own"
+        ValueError, match=r"engine='vllm' needs vLLM .*`pip install vllm` in an environment of its own"
     ):
         ask_many(TINY_BASE, tokenizer, asked, engine="vllm")
 
@@ -105,14 +105,16 @@ def test_a_break_before_anything_was_said_ends_nothing_and_one_after_it_does(tok
         [word, word, word, word, word, word],
         [line, line, line, line, line, line],
         [line, end, word, word, word, word],
+        [line, word, word, word, word, word],
     )
-    said = engine.decode([Job([i], ("",)) for i in range(5)], Ends(tokenizer), Asking(max_new_tokens=5))
+    said = engine.decode([Job([i], ("",)) for i in range(6)], Ends(tokenizer), Asking(max_new_tokens=5))
     assert [of_it[0] for of_it in said] == [
         Written([line, line, word, line], line),
         Written([word], end),
         Written([word] * 5, None),
         Written([line] * 5, None),
         Written([line], end),
+        Written([line, *[word] * 4], None),
     ]
 
 
