@@ -29,9 +29,10 @@ from hf_knowlearn.recall.report import arm_scores
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from hf_knowlearn.arguments import TeachArguments
     from hf_knowlearn.plan import Row
     from hf_knowlearn.recall.mastery import Mastery
-    from hf_knowlearn.recipe import Recipe, TeachArguments
+    from hf_knowlearn.recipe import Recipe
     from hf_knowlearn.training import SAMSFTTrainer
     from hf_knowlearn.training.sharpness import Sharpness
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hf_knowlearn.arguments import TeachArguments
 from hf_knowlearn.documents import Question, read_questions
 from hf_knowlearn.measure import asking_by
 from hf_knowlearn.plan import questions_from
@@ -23,7 +24,6 @@ from hf_knowlearn.recall.errors import paired
 from hf_knowlearn.recall.evaluation import Evaluation, evaluate
 from hf_knowlearn.recall.report import arm_scores, made_with
 from hf_knowlearn.recall.tables import COLUMNS, columns, known
-from hf_knowlearn.recipe import TeachArguments
 from hf_knowlearn.use.differences import FIGURES, counts
 from hf_knowlearn.use.forms import load, told
 from hf_knowlearn.use.source import CARD, Source
