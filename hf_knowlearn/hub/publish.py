@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 MARK = "hf_knowlearn"  # the tag on the cards of repositories that are ours to write to
 ITS_OWN = ".gitattributes"  # which the Hub writes, and which stays
-# What the Hub puts into a new repository by itself, a Space's page too.
+# What the Hub puts into a new repository by itself, a Space's first page too.
 NEW = {ITS_OWN, "README.md", "index.html", "style.css"}
 
 
@@ -40,7 +40,7 @@ def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: 
     with clear_errors(repo_id):
         api.create_repo(
             repo_id, repo_type=repo_type, private=private, exist_ok=True,
-            space_sdk="static" if repo_type == "space" else None,
+            space_sdk="gradio" if repo_type == "space" else None,
         )  # fmt: skip
         info: Any = api.repo_info(repo_id, repo_type=repo_type)
         there = [file.rfilename for file in info.siblings or ()]

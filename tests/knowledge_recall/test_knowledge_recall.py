@@ -232,7 +232,7 @@ def front_matter():
     return yaml.safe_load(header)
 
 
-def test_the_card_is_that_of_a_metric_space_without_a_demo():
+def test_the_card_is_that_of_a_metric_space_whose_page_is_there():
     card = front_matter()
     assert {"evaluate", "metric"} <= set(card["tags"])
     # A gradio Space without its app shows an error page.
