@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn import outputs
 from hf_knowlearn.hub.cards import TINY_BASE
 from hf_knowlearn.hub.cleaning import WORLD, hub_id, shown, taught_from
+from hf_knowlearn.hub.errors import clear_errors
 from hf_knowlearn.hub.metadata import Published
 from hf_knowlearn.hub.secrets import refuse_secrets
 from hf_knowlearn.hub.staging import Run, license_of, read_run, stage_folder, stage_model, stage_questions, stage_views
@@ -198,18 +199,21 @@ def _weights(run: Run, request: Request) -> Iterator[Path]:
     if not request.merged:
         yield run.model
         return
-    from peft import AutoPeftModelForCausalLM
-    from transformers import AutoTokenizer
+    from peft import PeftConfig, PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    name = PeftConfig.from_pretrained(str(run.model)).base_model_name_or_path
+    revision = (run.report.get("model") or {}).get("revision") or run.recipe.get("model_revision")
     with TemporaryDirectory(prefix="knowlearn-") as made:
-        # As it is stored, so that nothing is rounded that training did not round.
-        model = AutoPeftModelForCausalLM.from_pretrained(str(run.model), dtype="auto")
-        if getattr(model.get_base_model().config, "quantization_config", None) is not None:
+        with clear_errors(f"--merged: the base model {shown(name)}"):
+            # As it is stored, so that nothing is rounded that training did not round.
+            base = AutoModelForCausalLM.from_pretrained(name, revision=revision or "main", dtype="auto")
+        if getattr(base.config, "quantization_config", None) is not None:
             raise ValueError(
                 "--merged: the base model is stored quantised, and merging into it would round away what was learned:"
                 " publish the adapter without --merged."
             )
-        model.merge_and_unload().save_pretrained(made)
+        PeftModel.from_pretrained(base, str(run.model)).merge_and_unload().save_pretrained(made)
         AutoTokenizer.from_pretrained(str(run.model)).save_pretrained(made)
         yield Path(made)
 

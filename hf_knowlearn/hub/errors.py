@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is that of its HTTP library
+    GatedRepoError,
     HfHubHTTPError,
     HTTPError,
     LocalTokenNotFoundError,
@@ -11,6 +13,12 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 UNREACHABLE = (HTTPError, OSError)  # what asking the Hub can end in
+HUBS = (HTTPError, OSError, JSONDecodeError)  # what may be the cause of an error that says less
+OFFLINE = (
+    "HF_HUB_OFFLINE is set, so the Hub isn't asked. Unset it, or look at what would be published with --dry_run"
+    " --output_dir DIR."
+)
+GATED = "it is gated. Ask for access on its page on the Hub, and log in with `hf auth login`, or set HF_TOKEN."
 AGAIN = "Run the same command again: it ends as if nothing had happened."
 WITHOUT_TOKEN = "the Hub doesn't know who you are. Log in with `hf auth login`, or set HF_TOKEN."
 OTHERWISE = f"the Hub failed. {AGAIN}"
@@ -26,30 +34,35 @@ WHY = {
 
 
 @contextmanager
-def clear_errors(repo_id: str) -> Iterator[None]:
-    """Within the block, what the Hub refuses becomes a `ValueError` that says what to do about it."""
+def clear_errors(what: str) -> Iterator[None]:
+    """Within the block, what the Hub refuses becomes a `ValueError` that says what to do about it.
+
+    Args:
+        what: the repository that is asked for, and what for if that isn't plain.
+    """
     try:
         yield
-    except OfflineModeIsEnabled as error:
-        raise ValueError(
-            f"{repo_id}: HF_HUB_OFFLINE is set, so nothing can be published. Unset it, or look at what would be"
-            " published with --dry_run --output_dir DIR."
-        ) from error
-    except LocalTokenNotFoundError as error:
-        raise ValueError(f"{repo_id}: {WITHOUT_TOKEN}") from error
-    except HfHubHTTPError as error:
-        raise ValueError(_refused(repo_id, error)) from error
-    except RuntimeError as error:  # what a file that could not be uploaded is wrapped in
-        if isinstance(error.__cause__, HfHubHTTPError):
-            raise ValueError(_refused(repo_id, error.__cause__)) from error
-        raise ValueError(f"{repo_id}: {error} {AGAIN}") from error
-    except UNREACHABLE as error:
-        raise ValueError(
-            f"{repo_id}: the Hub could not be reached ({' '.join(str(error).split())}). {AGAIN}"
-        ) from error
+    except (HTTPError, OSError, RuntimeError, JSONDecodeError) as error:
+        raise ValueError(f"{what}: {_why(error)}") from error
 
 
-def _refused(repo_id: str, error: HfHubHTTPError) -> str:
-    status = error.response.status_code
-    said = " ".join((error.server_message or str(error)).split())
-    return f"{repo_id}: {WHY.get(status, OTHERWISE)} The Hub said: {status} {said}"
+def _why(error: BaseException) -> str:
+    """What went wrong, and what to do; the client wraps some of its errors in others."""
+    said = " ".join(str(error).split())
+    match error:
+        case OfflineModeIsEnabled():
+            return OFFLINE
+        case LocalTokenNotFoundError():
+            return WITHOUT_TOKEN
+        case GatedRepoError():
+            return GATED
+        case HfHubHTTPError():
+            answered = " ".join((error.server_message or said).split())
+            status = error.response.status_code
+            return f"{WHY.get(status, OTHERWISE)} The Hub said: {status} {answered}"
+        case JSONDecodeError():  # an error page where figures were expected
+            return OTHERWISE
+    if (cause := error.__cause__ or error.__context__) is not None and isinstance(cause, HUBS):
+        return _why(cause)
+    unreachable = isinstance(error, HTTPError | ConnectionError | TimeoutError)
+    return f"the Hub could not be reached ({said}). {AGAIN}" if unreachable else said

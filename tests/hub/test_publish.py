@@ -299,14 +299,15 @@ def test_no_token_a_strangers_namespace_and_no_network_are_said_plainly(
     monkeypatch.delenv("HF_TOKEN")
     assert "ada/questions: the Hub doesn't know who you are" in publish(*words)[2]
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert "ada/questions: HF_HUB_OFFLINE is set, so nothing can be published" in publish(*words)[2]
+    assert "ada/questions: HF_HUB_OFFLINE is set, so the Hub isn't asked" in publish(*words)[2]
     assert ("dataset", "ada/questions") not in hub.repos
 
 
 def test_the_folders_of_this_package_are_published_as_they_lie(hub: HubServer, publish: Publish):
     for kind, folder, type in (("views", FORMAT_AUG, "dataset"), ("metric", KNOWLEDGE_RECALL, "space")):
         source = () if kind == "metric" else (folder,)
-        assert publish(kind, *source, "--name", kind)[0] == 0
+        code, _, complaint = publish(kind, *source, "--name", kind)
+        assert code == 0, complaint
         assert not hub.repos[type, f"ada/{kind}"].private
         there = {name: text for name, text in below(folder).items() if "__pycache__" not in name}
         assert files(hub, f"ada/{kind}", type) == there
