@@ -148,6 +148,7 @@ HOSTILE = [
     "\\",
     "x`",
     "`",
+    "` <img src=x> [link](https://evil.example)",
 ]
 
 
