@@ -233,7 +233,10 @@ def replayed_rows(arguments: "TeachArguments", batch: int) -> int:
     """Rows of a batch that are replay. A share that rounds to none, or to all of the batch, is refused."""
     named = (arguments.replay_documents, arguments.replay_questions, arguments.replay_categories)
     if not (any(named) or arguments.replay_self) or not arguments.replay_share:
-        logger.info("Nothing is replayed: what the model knew before may be forgotten (see `retention`).")
+        logger.info(
+            "Nothing is replayed: what the model knew before may be forgotten (see `retention`)."
+            " --replay_self 1000 --replay_share 0.5 replays what it writes itself."
+        )
         return 0
     rows = round(arguments.replay_share * batch)
     if rows in (0, batch):

@@ -95,6 +95,7 @@ def options(base: Path, documents: Path, tmp_path: Path) -> dict[str, Any]:
         "gradient_accumulation_steps": 2,
         "logging_steps": 1,
         "gradient_checkpointing": False,
+        "replay_self": 0,
         "disable_tqdm": True,
         "use_cpu": True,
     }

@@ -195,27 +195,27 @@ def test_quickstart_runs_its_three_arms_and_writes_one_report(
     folder = tmp_path / "quick"
     words = ["--output_dir", str(folder), "--steps", "3", "--model", "other", "--overwrite"]
     assert cli.main(["quickstart", *words]) == 0
-    assert [recipe.teach.arm for recipe in taught] == ["as_written", "formats", "formats_sam"]
+    assert [recipe.teach.arm for recipe in taught] == ["as_written", "formats", "order_self"]
     assert [recipe.output_dir for recipe in taught] == [folder / r.teach.arm for r in taught]
     assert {(r.training.max_steps, r.model.model_name_or_path, r.teach.overwrite) for r in taught} == {
         (3, "other", True)
     }
-    assert [recipe.training.sam_rho > 0 for recipe in taught] == [False, False, True]
+    assert [recipe.teach.replay_self > 0 for recipe in taught] == [False, False, True]
     report = json.loads((folder / "report.json").read_text())
-    assert list(report["arms"]) == ["as_written", "formats", "formats_sam"]
+    assert list(report["arms"]) == ["as_written", "formats", "order_self"]
     assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "report.html", "recall.png"}
     shown = capsys.readouterr().out
-    assert "Arm 3 of 3: formats_sam" in shown
+    assert "Arm 3 of 3: order_self" in shown
     assert "Written to " + ", ".join(f"{folder / f'report.{kind}'}" for kind in ("html", "md")) in shown
 
 
 def test_quickstart_over_seeds_runs_each_arm_once_a_seed(taught: list[Any], tmp_path: Path):
     assert cli.main(["quickstart", "--output_dir", str(tmp_path), "--seeds", "3", "5"]) == 0
     assert [(r.training.seed, r.teach.arm) for r in taught] == [
-        (seed, arm) for seed in (3, 5) for arm in ("as_written", "formats", "formats_sam")
+        (seed, arm) for seed in (3, 5) for arm in ("as_written", "formats", "order_self")
     ]
     assert len({recipe.output_dir for recipe in taught}) == 6
-    assert set(outputs.read_report(tmp_path)["differences"]) == {"formats - as_written", "formats_sam - as_written"}
+    assert set(outputs.read_report(tmp_path)["differences"]) == {"formats - as_written", "order_self - as_written"}
 
 
 def test_quickstart_refuses_one_seed_before_it_runs(

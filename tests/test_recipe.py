@@ -16,7 +16,7 @@ from hf_knowlearn.training import SAMOptions
 
 # world.yaml is what recipes name, accelerate/ how they are launched, curricula/ what is laid over them: no recipes.
 # models/ has tests of its own.
-OTHERS = {"accelerate", "curricula", "models"}
+OTHERS = {"accelerate", "curricula", "models", "lab"}
 SHIPPED = sorted(p for p in RECIPES.rglob("*.yaml") if p.name != "world.yaml" and p.parent.name not in OTHERS)
 NEEDED = ["--model", "somewhere", "--documents", "docs", "--output_dir", "out", "--use_cpu", "true"]
 
@@ -47,9 +47,18 @@ def test_a_shipped_recipe_is_read_and_its_options_arrive(path: Path):
 
 
 def test_the_arms_of_the_quickstart_differ_in_what_they_are_about_and_in_nothing_else():
-    options = [read_recipe(RECIPES / "quickstart" / f"{arm}.yaml") for arm in ("as_written", "formats", "formats_sam")]
-    names = {name for one in options for name in one if any(one.get(name) != other.get(name) for other in options)}
-    assert names == {"arm", "output_dir", "views", "num_views", "sam_rho"}
+    plain, formats, sam, own = (
+        read_recipe(RECIPES / "quickstart" / f"{arm}.yaml")
+        for arm in ("as_written", "formats", "formats_sam", "order_self")
+    )
+
+    def differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+        return {name for name in {*one, *other} if one.get(name) != other.get(name)} - {"arm", "output_dir"}
+
+    assert differing(plain, formats) == {"views", "num_views"}
+    assert differing(formats, sam) == {"sam_rho"}
+    replay = {"replay_documents", "replay_questions", "replay_self", "replay_share"}
+    assert differing(formats, own) == {"views", "per_device_train_batch_size", *replay}
 
 
 # Where an option comes from

@@ -216,7 +216,7 @@ def test_by_kl_a_model_stays_nearer_to_what_it_was(own: dict[str, Any], tmp_path
 def test_each_stage_replays_as_many_as_it_says(own: dict[str, Any]):
     given = {name: value for name, value in own.items() if name != "replay_self"}
     stages = [
-        {"name": "none", "max_steps": 1},
+        {"name": "none", "max_steps": 1, "replay_self": 0},
         {"name": "some", "max_steps": 4, "replay_self": 3},
         {"name": "all", "max_steps": 4, "replay_self": 6, "replay_kl": 1},
     ]
@@ -247,15 +247,18 @@ def run_reading(options: dict[str, Any], read: list[set[str]]) -> dict[str, Any]
 def test_what_can_not_be_is_told_before_anything_is_written(
     knowlearn: Callable[..., int], options: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
+    del options["replay_self"]
     assert knowlearn("teach", **options, replay_self=-1, replay_self_tokens=0) == 2
     assert "replay_self_tokens=0: give 1 or more.\nreplay_self=-1: give 0 or more." in capsys.readouterr().err
     (tmp_path / "empty.txt").write_text("\n \n")
+    options["replay_self"] = 0
     assert knowlearn("teach", **options, replay_self_prompts=tmp_path / "empty.txt") == 2
     said = capsys.readouterr().err
     assert "empty.txt' holds no line to begin a text with: write one a line." in said
     assert "--replay_self_prompts: no text is sampled to be replayed: set replay_self" in said
     assert knowlearn("teach", **options, replay_kl=1) == 2
     assert "--replay_kl: no text is sampled to be replayed: set replay_self" in capsys.readouterr().err
+    del options["replay_self"]
     assert knowlearn("teach", **options, replay_self=2, replay_kl=-1) == 2
     assert "replay_kl=-1.0: give a number of 0 or more" in capsys.readouterr().err
     scratch = {name: value for name, value in options.items() if name != "model"}

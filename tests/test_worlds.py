@@ -244,7 +244,7 @@ def test_no_recipe_of_the_quickstart_reads_those_it_asks_for_retention():
     recipes = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (RECIPES / "quickstart").glob("*.yaml")]
 
     def asked_of(*options: str) -> set[int]:
-        named = [recipe[option] for recipe in recipes for option in options if option in recipe]
+        named = [recipe[option] for recipe in recipes for option in options if recipe.get(option)]
         assert named
         return set().union(*(numbers(SPLITS[name.removeprefix("world:")]) for name in named))
 

@@ -21,7 +21,7 @@ from hf_knowlearn.teach import teach
 
 logger = logging.getLogger(__name__)
 
-QUICKSTART = tuple(RECIPES / "quickstart" / f"{arm}.yaml" for arm in ("as_written", "formats", "formats_sam"))
+QUICKSTART = tuple(RECIPES / "quickstart" / f"{arm}.yaml" for arm in ("as_written", "formats", "order_self"))
 MEASURES = ("exact_match", "rehearsed", "retention", "train_loss", "seconds")
 
 
