@@ -43,7 +43,24 @@ def load(
     )
     if quantization is None:  # bitsandbytes has put a quantised model where it belongs, and it can't be moved
         model.to(recipe.training.device)
+    refuse_odd_widths(model, what)
     return model, tokenizer
+
+
+def refuse_odd_widths(model: "PreTrainedModel", what: str) -> None:
+    """Refuse a model in 4 bits on a CPU with AVX-512 whose widths are no multiples of the 64 weights of a scale.
+
+    bitsandbytes (0.50) loads it, and fails when it first answers there, with a shape for an explanation.
+    """
+    if model.device.type != "cpu" or not getattr(model, "is_loaded_in_4bit", False):
+        return
+    packed = [layer for layer in model.modules() if getattr(layer, "support_avx512bf16_for_cpu", False)]
+    odd = {int(layer.in_features) for layer in packed if layer.in_features % layer.weight.quant_state.blocksize}
+    if odd:
+        raise ValueError(
+            f"{what}: in 4 bits on this CPU, bitsandbytes answers with widths that are multiples of 64 alone, and this"
+            f" model has one of {', '.join(map(str, sorted(odd)))}: leave load_in_4bit out, or use a GPU."
+        )
 
 
 def pretrained(load_from: Callable[..., Any], name: str, what: str, **options: Any) -> Any:

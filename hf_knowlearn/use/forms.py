@@ -7,7 +7,7 @@ without a word, and round most of what was learned away; so a base that only exi
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.loading import pretrained
+from hf_knowlearn.loading import pretrained, refuse_odd_widths
 from hf_knowlearn.use.source import Source
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def load(
     tokenizer = pretrained(AutoTokenizer.from_pretrained, at[0], source.name, revision=at[1])
     from_pretrained = AutoModelForCausalLM.from_pretrained
     model = pretrained(from_pretrained, name, what, revision=revision, dtype=dtype, quantization_config=quantization)
+    refuse_odd_widths(model, what)
     if source.base:
         model = _adapted(model, source)
     if merged:

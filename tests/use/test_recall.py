@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from hf_knowlearn.knowledge_recall import score
+from hf_knowlearn.paths import TINY_BASE
 from hf_knowlearn.plan import questions_from
 
 Command = Callable[..., tuple[int, str, str]]
@@ -62,14 +64,28 @@ def test_what_can_not_be_measured_is_told(command: Command, words: list[object],
     assert says in complained
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # bitsandbytes warns that its CPU kernels are missing
 def test_a_row_more_in_4_bits(run: Path, command: Command, tmp_path: Path):
     pytest.importorskip("bitsandbytes")
-    code, *_ = command("recall", run, "tiny_base", *asked(run), "--load_in_4bit", "--output_dir", tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(TINY_BASE)
+    widths = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **widths)).save_pretrained(tmp_path / "small")
+    tokenizer.save_pretrained(tmp_path / "small")
+    words = [*asked(run), "--load_in_4bit", "--output_dir", tmp_path]
+    code, *_ = command("recall", tmp_path / "small", *words)
     rows = json.loads((tmp_path / "recall.json").read_text())["rows"]
-    forms = ["adapter over base, float32", "adapter over base, 4 bits", "whole, float32", "whole, 4 bits"]
-    assert (code, [row["form"] for row in rows]) == (0, forms)
+    assert (code, [row["form"] for row in rows]) == (0, ["whole, float32", "whole, 4 bits"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_widths_that_bitsandbytes_can_not_answer_with_are_told(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+):
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)  # on any CPU as on one of these
+    code, _, complained = command("recall", "tiny_base", *asked(run), "--load_in_4bit")
+    assert code == 2
+    assert "multiples of 64 alone, and this model has one of 352: leave load_in_4bit out" in complained
 
 
 def test_a_difference_is_clustered_by_document():
