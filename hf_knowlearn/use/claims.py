@@ -16,6 +16,7 @@ from typing import Any
 
 from hf_knowlearn.arguments import TeachArguments
 from hf_knowlearn.documents import Question, read_questions
+from hf_knowlearn.hub.metadata import PLACES, ROLES
 from hf_knowlearn.measure import asking_by
 from hf_knowlearn.plan import questions_from
 from hf_knowlearn.provenance import fingerprint
@@ -30,8 +31,7 @@ from hf_knowlearn.use.source import CARD, Source
 
 ANSWERS = "answers.after.jsonl"
 # A role's questions as a split of a published dataset.
-SPLITS = {"questions": "qa_eval", "retention_questions": "retention", "rehearsed_questions": "rehearsed"}
-PLACES = 4  # decimals of a card's figures
+SPLITS = {role: split for role, (split, _) in ROLES.items()}
 EQUAL, WITHIN, NOT = "holds: equal", "holds within 2 standard errors", "does not hold"
 # How a run asks, as far as its greedy answers depend on it, which every claim is about; and how a base was quantised.
 ASKED = ("ask_shots", "ask_template", "ask_instruction", "ask_batch_size", "max_answer_tokens", "answer_language")

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 
 from hf_knowlearn.documents import Question
+from hf_knowlearn.hub.metadata import ROLES
 from hf_knowlearn.knowledge_recall import exact_match, first_line
 from hf_knowlearn.knowledge_recall.scoring import f1
 from hf_knowlearn.recall.errors import paired
 from hf_knowlearn.recall.evaluation import Evaluation
-from hf_knowlearn.recall.tables import ROLES
 
 MEASURES = {"exact_match": exact_match, "f1": f1}
 # The figures of each role, by the names that a report has for them, and how an answer counts.
-FIGURES = {role: {"exact_match": ROLES[role]} for role in ROLES} | {
-    "questions": {"exact_match": "exact_match", "f1": "f1"}
-}
+FIGURES = {role: figures for role, (_, figures) in ROLES.items()}
 
 
 def difference(first: Evaluation, other: Evaluation) -> dict[str, float]:
