@@ -57,7 +57,7 @@ def test_the_arms_of_the_quickstart_differ_in_what_they_are_about_and_in_nothing
 
     assert differing(plain, formats) == {"views", "num_views"}
     assert differing(formats, sam) == {"sam_rho"}
-    replay = {"replay_documents", "replay_questions", "replay_self", "replay_share"}
+    replay = {"replay_documents", "replay_questions", "replay_self", "replay_self_prompts", "replay_share"}
     assert differing(formats, own) == {"views", "per_device_train_batch_size", *replay}
 
 
