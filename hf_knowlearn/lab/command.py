@@ -88,6 +88,6 @@ def _said(one: Planned) -> str:
 
 def _tables(found: dict[str, Any]) -> Iterator[str]:
     for name, of_phase in found["phases"].items():
-        for rows in (of_phase["table"], of_phase["comparisons"]):
+        for rows in (of_phase["table"], of_phase["mastery"], of_phase["comparisons"]):
             if rows:
                 yield f"\n{name}\n{columns(rows)}\n"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from hf_knowlearn import __version__, outputs
@@ -17,7 +18,7 @@ from hf_knowlearn.lab.comparing import COSTS, Comparison, Figures, Run, compare,
 from hf_knowlearn.lab.study import PHASES, Planned, Study
 from hf_knowlearn.provenance import commit
 from hf_knowlearn.recall.report import PACKAGES, markdown_table
-from hf_knowlearn.recall.tables import duration, known, size
+from hf_knowlearn.recall.tables import duration, known, moves, size
 
 # What of a run's figures is kept: not its curve, its answers or its parts.
 KEPT = (
@@ -72,6 +73,7 @@ def record(study: Study, planned: Sequence[Planned], failed: Mapping[str, str]) 
                 "failed": {run.key: failed[run.key] for run in of_phase if run.key in failed},
                 "runs": [{"arm": run.arm, "seed": run.seed, **run.figures} for run in runs],
                 "table": list(arm_rows(runs)),
+                "mastery": list(mastery_rows(runs)),
                 "comparisons": list(comparison_rows(compare(runs, study.against), study.against)),
             }
     return {
@@ -122,6 +124,20 @@ def _cost(runs: Sequence[Run], key: str, shown: Callable[[float], str]) -> str:
     return shown(found[0]) if found else ""
 
 
+def mastery_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
+    """A header, and for each arm and class before it: how many questions rose, stayed and fell; means over seeds."""
+    flows = {
+        arm: [flow for run in of_arm if (flow := (run.figures.get("mastery") or {}).get("flow"))]
+        for arm, of_arm in _by_arm(runs).items()
+    }
+    if any(flows.values()):
+        yield ["arm", "class before", "questions", "acquired", "kept", "lost"]
+    for arm, of_arm in flows.items():
+        for same in zip(*map(moves, of_arm), strict=False):
+            counts = [fmean(column) for column in list(zip(*same, strict=True))[1:]]
+            yield [arm, same[0][0], *(f"{count:,.0f}" for count in counts)]
+
+
 def comparison_rows(comparisons: Sequence[Comparison], against: str) -> Iterator[list[str]]:
     """A header, and a row for each comparison: mean differences, with their 95 % intervals over seeds."""
     names = {"exact_match": "recall", "consistency_all": "all wordings"}
@@ -147,7 +163,7 @@ def to_markdown(record: Mapping[str, Any]) -> str:
         lines += [f"## {phase.capitalize()}", ""]
         lines += [f"{missing} of {of_phase['planned']} runs are missing.", ""] if missing else []
         lines += [f"- {run} failed: {why}" for run, why in of_phase["failed"].items()]
-        for rows in (of_phase["table"], of_phase["comparisons"]):
+        for rows in (of_phase["table"], of_phase["mastery"], of_phase["comparisons"]):
             lines += markdown_table(rows) if rows else []
     made = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     of_commit = f" (commit {record['commit']})" if record["commit"] else ""

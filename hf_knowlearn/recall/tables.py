@@ -227,11 +227,16 @@ def _flows(report: Report) -> Iterator[list[str]]:
     """A row for each class before, and what of it is in a better, the same or a worse one; for each state after."""
     yield ["", "class before", "questions", "acquired", "kept", "lost"]
     for name, scores in states(report):
-        for place, (category, now) in enumerate(((scores.get("mastery") or {}).get("flow") or {}).items()):
-            counts = list(now.values())  # best class first, as the classes before are
-            moved = [sum(counts[:place]), counts[place], sum(counts[place + 1 :])]
-            if any(counts):
-                yield [name, category, *(f"{count:,.0f}" for count in (sum(counts), *moved))]
+        for category, *counts in moves((scores.get("mastery") or {}).get("flow") or {}):
+            yield [name, category, *(f"{count:,.0f}" for count in counts)]
+
+
+def moves(flow: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, float, float, float, float]]:
+    """Each class that held questions before: how many, and how many are in a better, the same and a worse one now."""
+    for place, (category, now) in enumerate(flow.items()):
+        counts = list(now.values())  # best class first, as the classes before are
+        if any(counts):
+            yield category, sum(counts), sum(counts[:place]), counts[place], sum(counts[place + 1 :])
 
 
 _FLOW_HEAD = ["before \u2193 after \u2192", *CATEGORIES, "all before"]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hf_knowlearn.lab.comparing import T_95, Run, compare, over_seeds, paired, read_off
+from hf_knowlearn.lab.figures import mastery_rows
 
 
 def student(t: float, freedom: int) -> float:
@@ -90,3 +91,20 @@ def test_a_mean_over_seeds_has_an_error_from_two_on():
     assert over_seeds(runs, lambda figures: figures["exact_match"]) == (pytest.approx(0.2), pytest.approx(0.1))
     assert over_seeds(runs[:1], lambda figures: figures["exact_match"]) == (0.1, None)
     assert over_seeds(runs, lambda figures: figures.get("retention")) is None
+
+
+def test_questions_that_changed_their_class_are_means_over_seeds():
+    classes = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
+
+    def flow(risen: int, stayed: int, fallen: int) -> dict[str, dict[str, int]]:
+        moved = {name: dict.fromkeys(classes, 0) for name in classes}
+        moved["MaybeKnown"] |= {"HighlyKnown": risen, "MaybeKnown": stayed, "Unknown": fallen}
+        return moved
+
+    runs = [run("gradual", 0, 0.1, 10), run("gradual", 1, 0.1, 10), run("plain", 0, 0.1, 10)]
+    for one, counts in zip(runs, ((4, 5, 1), (2, 7, 1)), strict=False):
+        one.figures["mastery"] = {"flow": flow(*counts)}
+    header, *rows = mastery_rows(runs)
+    assert header == ["arm", "class before", "questions", "acquired", "kept", "lost"]
+    assert rows == [["gradual", "MaybeKnown", "10", "3", "6", "1"]]
+    assert list(mastery_rows(runs[2:])) == []
