@@ -16,7 +16,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart lab base sample docs test test-slow lint format clean-venv
+.PHONY: help setup quickstart lab base sample docs site test test-slow lint format clean-venv
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -52,9 +52,13 @@ sample: $(READY)  ## make the published sample of views again
 docs: $(READY)  ## make docs/options.md again from the options' help
 	$(BIN)/python tests/options.py
 
-# lm-evaluation-harness (185 MB) comes in only here: one slow test runs it.
+# Not --quiet: with it, --strict no longer sees a warning.
+site: $(READY)  ## the pages of docs/ as a site, in outputs/site; fails on a broken link
+	$(BIN)/python -m mkdocs build --strict
+
+# lm-evaluation-harness (185 MB) and Jupyter's kernel (90 MB) come in only here: one slow test runs each.
 test-slow: $(READY)  ## the slow tests; what they said goes to tests/slow.log
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[harness]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[harness,notebook]"
 	$(BIN)/python -m pytest --no-header -v -m "slow and not gpu and not hub" | tee tests/slow.log
 
 lint: $(READY)  ## ruff and mypy
