@@ -3,11 +3,12 @@
 import re
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from hf_knowlearn import Document, format_views
+from hf_knowlearn import Document, __version__, format_views
 from hf_knowlearn.arguments import READ
 from hf_knowlearn.recipe import parse
 from hf_knowlearn.views import MARKS
@@ -57,3 +58,28 @@ def test_a_link_within_the_repository_leads_somewhere(page: str):
     links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
     missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("link", "at", "turned"),
+    [
+        ("[a](../recipes/teach.yaml)", None, "a (`recipes/teach.yaml`)"),
+        ("[a](../recipes/teach.yaml)", "https://host/o/n/", "[a](https://host/o/n/blob/main/recipes/teach.yaml)"),
+        ("[a](../README.md#the-house)", "https://host/o/n", "[a](https://host/o/n/blob/main/README.md#the-house)"),
+        ("[a](../recipes)", "https://host/o/n", "[a](https://host/o/n/tree/main/recipes)"),
+        ("[a](../nowhere.md)", "https://host/o/n", "[a](../nowhere.md)"),  # which --strict then refuses
+        ("[a](views.md), [b](https://host/x)", "https://host/o/n", "[a](views.md), [b](https://host/x)"),
+    ],
+)
+def test_on_the_site_a_link_out_of_the_pages_leads_to_the_repository(link: str, at: str | None, turned: str):
+    hook = runpy.run_path(str(ROOT / "docs" / "repository_links.py"))["on_page_markdown"]
+    assert hook(link, config=SimpleNamespace(repo_url=at), page=None, files=None) == turned
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # what 1.2.0 asks for
+    assert (citation["cff-version"], citation["version"]) == ("1.2.0", __version__)
+    (paper,) = citation["references"]
+    assert {"type", "title", "authors"} <= paper.keys()
+    assert paper["identifiers"][0]["value"] == "arXiv:2503.03705"
