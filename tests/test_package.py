@@ -166,6 +166,7 @@ def test_the_installed_teach_takes_two_files_of_the_users_own(installed):
     (documents / "ferry.txt").write_text("The ferry to Ormel leaves at six. It carries forty cars and a bakery.\n")
     (documents / "mill.md").write_text("# The mill\n\nThe mill at Tarn grinds rye. Its wheel was built in 1820.\n")
     options = {"--model": "tiny_base", "--documents": "documents", "--max_steps": "2", "--output_dir": "taught"}
+    options["--replay_self"] = "20"  # not 1,000, which take half a minute
     installed("knowlearn", "teach", *(word for option in options.items() for word in option))
     assert (installed.folder / "taught" / "report.md").is_file()
     assert (installed.folder / "taught" / "report.json").is_file()
