@@ -266,6 +266,7 @@ def test_a_recipe_runs_on_a_tiny_model_of_its_architecture(
         "output_dir": str(tmp_path / "run"),
         "use_cpu": True,
         "max_steps": 2,
+        "replay_self": 4,
         "num_views": 2,
         "per_device_train_batch_size": 2,
         "gradient_accumulation_steps": 1,

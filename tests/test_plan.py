@@ -308,12 +308,13 @@ def test_long_documents_that_are_replayed_are_cut_too(base: Path, documents: Pat
     (tmp_path / "long.txt").write_text(" ".join(f"Fact {i} is that {i} follows." for i in range(200)))
     changes = {"model_name_or_path": base, "documents": documents, "replay_documents": tmp_path / "long.txt"}
     options = ["--output_dir", str(tmp_path), "--use_cpu", "true", "--max_length", "256", "--max_steps", "40"]
+    options += ["--replay_self", "0"]
     recipe = parse(options, changes)
     material = teach.read(recipe)
     model, tokenizer = teach.load(recipe, material)
     rows = teach.rows_of(recipe, material, tokenizer, teach.longest_row(recipe, model))
     lengths = [len(tokenizer(row["completion"])["input_ids"]) + 1 for row in rows if row["document_id"] == "long.txt"]
-    assert len(lengths) == 40 * 4
+    assert len(lengths) == 40 * 8  # replay_share is a half
     assert max(lengths) <= 256
     told = {row["completion"] for row in rows if row["document_id"] == "long.txt"}
     assert "".join(sorted("".join(told))) == "".join(sorted((tmp_path / "long.txt").read_text()))

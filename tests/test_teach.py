@@ -424,7 +424,7 @@ def test_remote_code_runs_only_where_it_is_trusted(
 ):
     asked: list[dict[str, Any]] = []
     for name in ("AutoTokenizer", "AutoModelForCausalLM"):
-        loaded = SimpleNamespace(to=lambda device: None)
+        loaded = SimpleNamespace(to=lambda device: None, device=torch.device("cpu"))
         stub = SimpleNamespace(from_pretrained=lambda name, loaded=loaded, **named: asked.append(named) or loaded)
         monkeypatch.setattr(f"transformers.{name}", stub)
     words = ["--trust_remote_code", str(trusted), "--model_revision", "abc"]
