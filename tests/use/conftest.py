@@ -33,6 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "retention_questions": folder / "retention.jsonl",
         "output_dir": folder / "run",
         "max_steps": 2,
+        "replay_self": 0,
         "per_device_train_batch_size": 2,
         "gradient_accumulation_steps": 1,
         "learning_rate": 0.05,  # so that the answers change
