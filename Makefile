@@ -59,7 +59,7 @@ site: $(READY)  ## the pages of docs/ as a site, in outputs/site; fails on a bro
 # lm-evaluation-harness (185 MB) and Jupyter's kernel (90 MB) come in only here: one slow test runs each.
 test-slow: $(READY)  ## the slow tests; what they said goes to tests/slow.log
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[harness,notebook]"
-	$(BIN)/python -m pytest --no-header -v -m "slow and not gpu and not hub" | tee tests/slow.log
+	$(BIN)/python -m pytest --no-header -v -n 2 --dist loadfile -m "slow and not gpu and not hub" | tee tests/slow.log
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check
