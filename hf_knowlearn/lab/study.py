@@ -6,7 +6,6 @@ other bad option.
 """
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ import yaml
 
 from hf_knowlearn.lab.comparing import T_95
 from hf_knowlearn.recipe import Recipe, parse
+from hf_knowlearn.stages import NAME
 
 MOST_SCREENED = 40
 PHASES = ("screening", "final")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 KEYS = ("question", "config", "options", "arms", "against", "screening", "final")
 OF_THE_LAB = ("arm", "seed", "output_dir", "overwrite", "disable_tqdm")  # options that an arm can't set
 
@@ -69,9 +68,8 @@ class Study:
         Raises:
             ValueError: an arm or seed that the study doesn't have, or options that can't be; all of them at once.
         """
-        problems = [
-            f"--arms {n}: {self.name} has no such arm{_near(n, self.arms)}." for n in set(arms or ()) - {*self.arms}
-        ]
+        unknown = [name for name in arms or () if name not in self.arms]
+        problems = [f"--arms {name}: {self.name} has no such arm{_near(name, self.arms)}." for name in unknown]
         planned: list[Planned] = []
         for phase in phases:
             for seed in self._phase(phase)[1]:
