@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PANELS = (
     ("exact_match", "recall", "retention", "retention: nowhere in the run"),
     ("gradient_evaluations", "gradient evaluations", "exact_match", "recall"),
+    ("knowledge_tokens", "probability of knowledge tokens, unread tellings", "exact_match", "recall"),
 )
 
 
@@ -26,7 +27,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
     """The last phase that has runs, as a PNG; a mark for each arm, with bars of one standard error over seeds."""
     from matplotlib.figure import Figure
 
-    *_, runs = [phase["runs"] for phase in record["phases"].values() if phase["runs"]]
+    *_, runs = [[*map(_flat, phase["runs"])] for phase in record["phases"].values() if phase["runs"]]
     panels = [panel for panel in PANELS if any(known(run.get(panel[0])) and known(run.get(panel[2])) for run in runs)]
     arms = {arm: [run for run in runs if run["arm"] == arm] for arm in dict.fromkeys(run["arm"] for run in runs)}
     with style():
@@ -42,6 +43,11 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
             handles, labels = axes.get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
         figure.savefig(path, dpi=150, format="png")
+
+
+def _flat(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The run with the one figure of its knowledge tokens that is drawn in place of all of them."""
+    return {**run, "knowledge_tokens": (run.get("knowledge_tokens") or {}).get("probability")}
 
 
 def _marks(axes: "Axes", arms: Mapping[str, Sequence[Mapping[str, Any]]], x: str, y: str) -> None:

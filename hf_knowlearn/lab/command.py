@@ -45,11 +45,12 @@ def run(
         return
     jobs = jobs or running.cores()
     failed: dict[str, str] = {}
-    found = _write(read, planned, failed, folder)
+    done = [one for one in read.runs(folder, given=given) if one in planned or _is_done(one)]
+    found = _write(read, done, failed, folder)
     with closing(running.run_all(left, jobs)) as runs:
         for number, (one, why) in enumerate(runs, 1):
             failed |= {one.key: why} if why else {}
-            found = _write(read, planned, failed, folder)
+            found = _write(read, done, failed, folder)
             yield f"{number} of {len(left)}: {one.key}: {why or _said(one)}"
     if record:
         name = f"lab-{read.name}-{date.today().isoformat()}.json"
@@ -73,6 +74,14 @@ def _left(planned: Sequence[Planned]) -> list[Planned]:
     if problems:
         raise ValueError("\n".join(problems))
     return left
+
+
+def _is_done(one: Planned) -> bool:
+    """Whether a run that wasn't asked for can stand in the tables; what else its folder may hold is not asked."""
+    try:
+        return running.finished(one)
+    except ValueError:
+        return False
 
 
 def _write(study: Study, planned: Sequence[Planned], failed: dict[str, str], folder: Path) -> dict[str, Any]:

@@ -50,17 +50,18 @@ def paired(differences: Sequence[float]) -> dict[str, float]:
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
-def compare(runs: Sequence[Run], against: str) -> list[Comparison]:
-    """Every arm against the method of `against`, at each cost where that was measured around it.
+def compare(runs: Sequence[Run], against: Mapping[str, str]) -> list[Comparison]:
+    """Every arm against the method of its twin (`against`), at each cost where that was measured around it.
 
     Runs pair by seed. Of one seed there is a difference without an interval.
     """
-    references = [run for run in runs if run.arm == against]
-    if not references:
-        return []
-    method = [run for run in runs if _is_same_method(run, references[0])]
-    names = list(dict.fromkeys(run.arm for run in runs if not _is_same_method(run, references[0])))
-    found = (_at_equal(cost, name, runs, method, against) for name in names for cost in COSTS)
+    first = {run.arm: run for run in reversed(runs)}
+    found = []
+    for name in dict.fromkeys(run.arm for run in runs):
+        twin = against[name]
+        if twin in first and not _is_same_method(first[name], first[twin]):
+            method = [run for run in runs if _is_same_method(run, first[twin])]
+            found += [_at_equal(cost, name, runs, method, twin) for cost in COSTS]
     return [comparison for comparison in found if comparison.differences]
 
 

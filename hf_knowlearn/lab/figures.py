@@ -15,6 +15,7 @@ from typing import Any
 
 from hf_knowlearn import __version__, outputs
 from hf_knowlearn.lab.comparing import COSTS, Comparison, Figures, Run, compare, over_seeds
+from hf_knowlearn.lab.links import link_rows, links
 from hf_knowlearn.lab.study import PHASES, Planned, Study
 from hf_knowlearn.provenance import commit
 from hf_knowlearn.recall.report import PACKAGES, markdown_table
@@ -63,10 +64,11 @@ def read_run(planned: Planned) -> Run:
 
 def record(study: Study, planned: Sequence[Planned], failed: Mapping[str, str]) -> dict[str, Any]:
     """All that is known of a study, as JSON: its runs one by one, and the tables of each phase."""
-    phases = {}
+    phases, everything = {}, []
     for phase in PHASES:
         of_phase = [run for run in planned if run.phase == phase]
         runs = [read_run(run) for run in of_phase if run.key not in failed and _has_report(run)]
+        everything += runs
         if of_phase:
             phases[phase] = {
                 "planned": len(of_phase),
@@ -74,7 +76,7 @@ def record(study: Study, planned: Sequence[Planned], failed: Mapping[str, str]) 
                 "runs": [{"arm": run.arm, "seed": run.seed, **run.figures} for run in runs],
                 "table": list(arm_rows(runs)),
                 "mastery": list(mastery_rows(runs)),
-                "comparisons": list(comparison_rows(compare(runs, study.against), study.against)),
+                "comparisons": list(comparison_rows(compare(runs, study.against))),
             }
     return {
         "study": study.name,
@@ -84,6 +86,7 @@ def record(study: Study, planned: Sequence[Planned], failed: Mapping[str, str]) 
         "versions": {"hf_knowlearn": __version__, **{name: version(name) for name in PACKAGES}},
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "phases": phases,
+        "links": links(everything),
     }
 
 
@@ -138,14 +141,15 @@ def mastery_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
             yield [arm, same[0][0], *(f"{count:,.0f}" for count in counts)]
 
 
-def comparison_rows(comparisons: Sequence[Comparison], against: str) -> Iterator[list[str]]:
+def comparison_rows(comparisons: Sequence[Comparison]) -> Iterator[list[str]]:
     """A header, and a row for each comparison: mean differences, with their 95 % intervals over seeds."""
     names = {"exact_match": "recall", "consistency_all": "all wordings"}
     measures = list(dict.fromkeys(measure for one in comparisons for measure in one.differences))
     if comparisons:
-        yield [f"minus {against}", "at equal", *(names.get(measure, measure) for measure in measures)]
+        yield ["arm", "minus", "at equal", *(names.get(measure, measure) for measure in measures)]
     for one in comparisons:
-        yield [one.arm, COSTS[one.cost], *(_difference(one.differences.get(measure)) for measure in measures)]
+        differences = (_difference(one.differences.get(measure)) for measure in measures)
+        yield [one.arm, one.against, COSTS[one.cost], *differences]
 
 
 def _difference(found: Mapping[str, float] | None) -> str:
@@ -165,6 +169,8 @@ def to_markdown(record: Mapping[str, Any]) -> str:
         lines += [f"- {run} failed: {why}" for run, why in of_phase["failed"].items()]
         for rows in (of_phase["table"], of_phase["mastery"], of_phase["comparisons"]):
             lines += markdown_table(rows) if rows else []
+    if of_all := list(link_rows(record["links"])):
+        lines += ["## Over all runs", "", *markdown_table(of_all)]
     made = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     of_commit = f" (commit {record['commit']})" if record["commit"] else ""
     return "\n".join([*lines, NOTE, "", f"{record['date'][:10]}. {made}{of_commit}; {record['machine']}.", ""])

@@ -43,7 +43,7 @@ class Study:
 
     Args:
         arms: by name, the words (`--config`, `--curriculum`) and the options that make its recipe.
-        against: the arm that the others are compared with.
+        against: by name, the arm that each is compared with.
         screening: the arms that are screened and the one seed for it.
         final: the arms that are run on several seeds, and these; empty until screening was looked at.
     """
@@ -51,7 +51,7 @@ class Study:
     name: str
     question: str
     arms: Mapping[str, tuple[Sequence[str], Mapping[str, Any]]]
-    against: str
+    against: Mapping[str, str]
     screening: tuple[Sequence[str], Sequence[int]]
     final: tuple[Sequence[str], Sequence[int]]
 
@@ -117,7 +117,7 @@ def read_study(path: Path) -> Study:
     problems = [f"{key}: not known{_near(str(key), KEYS)}." for key in written if key not in KEYS]
     arms = {str(name): dict(options or {}) for name, options in written["arms"].items()}
     problems += _problems_of_arms(arms)
-    against = str(written.get("against", next(iter(arms))))
+    twin = str(written.get("against", next(iter(arms))))
     first, second = written.get("screening") or {}, written.get("final") or {}
     unplanned = [] if second and not first else [0]  # what is only final was not screened for
     screening = (
@@ -125,10 +125,11 @@ def read_study(path: Path) -> Study:
         first.get("seeds", unplanned),
     )
     final = [str(name) for name in second.get("arms", [])], second.get("seeds", [])
-    problems += _problems_of_phases(arms, against, screening, final)
+    problems += _problems_of_phases(arms, twin, screening, final)
     if problems:
         raise ValueError(f"Study {str(path)!r}:\n" + "\n".join(f"  {problem}" for problem in problems))
     made = {name: _arm(name, arms, path.parent, written) for name in arms}
+    against = {name: str(_merged(name, arms).get("against", twin)) for name in arms}
     return Study(path.stem, str(written.get("question", "")).strip(), made, against, screening, final)
 
 
@@ -142,6 +143,8 @@ def _problems_of_arms(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             list(_lineage(name, arms))
         except ValueError as error:
             yield str(error)
+        if (twin := options.get("against", name)) not in arms:
+            yield f"arm {name!r}: against: there is no arm {str(twin)!r}{_near(str(twin), arms)}."
     folded = [name.casefold() for name in arms]
     for twice in sorted({name for name in folded if folded.count(name) > 1}):
         yield f"arm {twice!r} is there in capital and small letters: on some disks both would be one folder."
@@ -190,15 +193,22 @@ def _arm(
     name: str, arms: Mapping[str, Mapping[str, Any]], folder: Path, study: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:
     """The arm's words and options: its own win over those of the arm it is `like`, these over the study's."""
-    options: dict[str, Any] = {"config": study.get("config"), **(study.get("options") or {})}
-    for each in reversed([*_lineage(name, arms)]):
-        options |= {option: value for option, value in arms[each].items() if option != "like"}
+    options: dict[str, Any] = {"config": study.get("config"), **(study.get("options") or {}), **_merged(name, arms)}
+    options = {option: value for option, value in options.items() if option not in ("like", "against")}
     words = []
     if config := options.pop("config", None):
         words += ["--config", str((folder / str(config)).resolve())]
     if curriculum := options.pop("curriculum", None):
         words += ["--curriculum", str(curriculum)]
     return words, options
+
+
+def _merged(name: str, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the arm says, and what those say that it is like."""
+    merged: dict[str, Any] = {}
+    for each in reversed([*_lineage(name, arms)]):
+        merged |= arms[each]
+    return merged
 
 
 def _of_seed(value: Any, seed: int) -> Any:

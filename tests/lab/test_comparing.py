@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hf_knowlearn.lab.comparing import T_95, Run, compare, over_seeds, paired, read_off
-from hf_knowlearn.lab.figures import mastery_rows
+from hf_knowlearn.lab.figures import comparison_rows, mastery_rows
 
 
 def student(t: float, freedom: int) -> float:
@@ -41,8 +41,12 @@ def run(arm: str, seed: int, recall: float, steps: int, passes: int = 1, seconds
     return Run(arm, seed, figures, {"max_steps": steps, "arm": arm, "seed": seed, **options})
 
 
+def twins(runs: list[Run], against: str) -> dict[str, str]:
+    return {one.arm: against for one in runs}
+
+
 def differences(runs: list[Run], against: str) -> dict[tuple[str, str], float]:
-    return {(one.arm, one.cost): one.differences["exact_match"]["mean"] for one in compare(runs, against)}
+    return {(one.arm, one.cost): one.differences["exact_match"]["mean"] for one in compare(runs, twins(runs, against))}
 
 
 def test_a_method_of_two_passes_a_step_is_compared_at_equal_steps_evaluations_and_time():
@@ -69,20 +73,39 @@ def test_nothing_is_read_off_beyond_the_budgets_that_were_run():
 def test_seeds_are_paired_and_a_seed_that_one_lacks_is_left_out():
     plain = [run("plain", seed, recall, 100) for seed, recall in ((0, 0.1), (1, 0.3), (2, 0.9))]
     more = [run("more", seed, recall, 100, views="order") for seed, recall in ((0, 0.2), (1, 0.5))]
-    (found,) = [one for one in compare([*plain, *more], "plain") if one.cost == "steps"]
+    (found,) = [one for one in compare([*plain, *more], twins([*plain, *more], "plain")) if one.cost == "steps"]
     assert found.differences["exact_match"] == {**paired([0.1, 0.2]), "seeds": 2}
 
 
 def test_arms_that_differ_in_their_steps_alone_are_one_method_and_not_compared_with_each_other():
     runs = [run("plain", 0, 0.1, 100), run("longer", 0, 0.2, 200), run("other", 0, 0.2, 100, learning_rate=1e-3)]
-    assert {one.arm for one in compare(runs, "plain")} == {"other"}
-    assert compare(runs, "not run yet") == []
+    assert {one.arm for one in compare(runs, twins(runs, "plain"))} == {"other"}
+    assert compare(runs, twins(runs, "not run yet")) == []
+
+
+def test_an_arm_may_have_a_twin_of_its_own():
+    plain = [run("plain", 0, 0.1, 100), run("plain_200", 0, 0.3, 200)]
+    slow = [run("slow", 0, 0.2, 100, learning_rate=1e-3), run("slow_200", 0, 0.5, 200, learning_rate=1e-3)]
+    sam = run("slow_sam", 0, 0.6, 100, passes=2, learning_rate=1e-3, sam_rho=0.05)
+    runs = [*plain, *slow, sam]
+    of_each = {**twins(runs, "plain"), "slow_sam": "slow"}
+    found = {(one.arm, one.against, one.cost): one for one in compare(runs, of_each)}
+    of_sam = {key[1:]: one.differences["exact_match"]["mean"] for key, one in found.items() if key[0] == "slow_sam"}
+    assert of_sam == {
+        ("slow", "steps"): pytest.approx(0.4),
+        ("slow", "gradient_evaluations"): pytest.approx(0.1),
+        ("slow", "train_seconds"): pytest.approx(0.4),
+    }
+    header, *rows = comparison_rows(list(found.values()))
+    assert header == ["arm", "minus", "at equal", "recall"]
+    assert ["slow_sam", "slow", "gradient evaluations", "+0.100"] in rows
+    assert ["slow", "plain", "steps", "+0.100"] in rows
 
 
 def test_what_was_not_measured_is_not_compared():
     runs = [run("plain", 0, 0.1, 100), run("other", 0, 0.2, 100, views="order")]
     runs[1].figures["retention"] = 0.5
-    assert all(set(one.differences) == {"exact_match"} for one in compare(runs, "plain"))
+    assert all(set(one.differences) == {"exact_match"} for one in compare(runs, twins(runs, "plain")))
     assert read_off([{"steps": 10}], "steps", 10, "retention") is None
 
 

@@ -60,6 +60,16 @@ def test_an_arm_may_be_a_curriculum_and_the_seed_stands_in_paths(tmp_path: Path)
     assert {run.phase for run in runs} == {"final"}
 
 
+def test_an_arm_may_name_its_twin_and_hands_it_on(tmp_path: Path):
+    arms = {"a": {}, "b": {"sam_rho": 0.1}, "c": {"sam_rho": 0.2, "against": "b"}, "d": {"like": "c", "max_steps": 3}}
+    study = read_study(write(tmp_path, arms=arms))
+    assert study.against == {"a": "a", "b": "a", "c": "b", "d": "b"}
+    assert all("against" not in options and "like" not in options for _, options in study.arms.values())
+    assert "arm 'b': against: there is no arm 'aa' (did you mean a?)" in refusal(
+        write(tmp_path, arms={"a": {}, "b": {"against": "aa"}})
+    )
+
+
 def test_without_phases_every_arm_is_screened_once(tmp_path: Path):
     runs = read_study(write(tmp_path, arms={"a": {}, "b": {"sam_rho": 0.1}})).runs(tmp_path)
     assert [(run.phase, run.arm, run.seed) for run in runs] == [("screening", "a", 0), ("screening", "b", 0)]
