@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import outputs, stages
+from hf_knowlearn.allocating import keep_freed_memory
 from hf_knowlearn.loading import load, load_stage
 from hf_knowlearn.material import Material, read
 from hf_knowlearn.publishing import publish as publish_run
@@ -77,6 +78,8 @@ def _teach(recipe: Recipe) -> dict[str, Any]:
         if state.is_main_process:
             stages.clear(recipe)  # in case it was killed right after its report
         return outputs.read_report(folder)
+    if state.device.type == "cpu":
+        keep_freed_memory()
     material = read(recipe)
     data = fingerprints(recipe, material)
     if not recipe.teach.overwrite:

@@ -27,6 +27,7 @@ CORRIDOR = {
     "cli",
     "harness",
     "lab",
+    "allocating",
     "loading",
     "material",
     "measure",
