@@ -73,7 +73,8 @@ class TeachArguments:
     view_weights: dict[str, float] | str | None = field(
         default=None,
         metadata={
-            "help": 'With views: mixed, the share of each family: {"formats": 1, "order": 2}. None: equal shares.'
+            "help": 'With views: mixed, the share of each family, such as {"order": 3, "masked": 2}. None:'
+            ' {"formats": 1, "order": 3}.'
         },
     )
     format_groups: list[str] | None = field(

@@ -56,7 +56,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
         FormatAugConfig(name="formats", description="Documents in other layouts, word for word."),
         FormatAugConfig(name="order", description="Documents with their sentences in another order."),
         FormatAugConfig(name="masked", description="Requests to restore a document some of whose words are masked."),
-        FormatAugConfig(name="mixed", description="All of these."),
+        FormatAugConfig(name="mixed", description="These by turns, by weight."),
     ]
     DEFAULT_CONFIG_NAME = "formats"
     config: FormatAugConfig

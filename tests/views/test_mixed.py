@@ -16,6 +16,7 @@ from hf_knowlearn.views.mixed import WEIGHTS, checked_weights
 TEXT = "Ada sings. Bo bakes bread. Rome lies south of it. Tarn has a mill on the river."
 DOCUMENT = Document("d", TEXT, title="Ada")
 FAMILIES = {"formats": format_views, "order": order_views, "masked": masked_views}
+EQUAL = dict.fromkeys(FAMILIES, 1)
 weights_of = st.dictionaries(st.sampled_from(sorted(FAMILIES)), st.sampled_from([0.01, 0.3, 1, 2, 3, 10]), min_size=1)
 
 
@@ -32,21 +33,27 @@ def test_each_family_has_its_share_to_within_one_of_however_many_views(weights, 
     assert [view.index for view in views] == list(range(60))
 
 
-def test_by_default_the_three_families_have_equal_shares():
-    assert WEIGHTS == {"formats": 1, "order": 1, "masked": 1}
+def test_by_default_a_quarter_keeps_the_order():
+    assert WEIGHTS == {"formats": 1, "order": 3}
     for seed in range(20):
-        views = mixed_views(DOCUMENT, 30, seed)
+        assert Counter(view.family for view in mixed_views(DOCUMENT, 12, seed)) == {"formats": 3, "order": 9}
+
+
+def test_equal_weights_are_equal_shares():
+    for seed in range(20):
+        views = mixed_views(DOCUMENT, 30, seed, weights=EQUAL)
         assert Counter(view.family for view in views) == dict.fromkeys(FAMILIES, 10)
         assert {view.family for view in views[:3]} == {*FAMILIES}
 
 
 def test_documents_differ_in_the_family_they_are_first_told_in():
-    firsts = Counter(mixed_views(Document(f"{number}", TEXT), 1)[0].family for number in range(300))
+    of_each = (mixed_views(Document(f"{number}", TEXT), 1, weights=EQUAL) for number in range(300))
+    firsts = Counter(view.family for (view,) in of_each)
     assert min(firsts[family] for family in FAMILIES) > 70
 
 
 def test_the_views_of_each_family_are_those_it_gives_alone():
-    views = mixed_views(DOCUMENT, 60, 3)
+    views = mixed_views(DOCUMENT, 60, 3, weights=EQUAL)
     for family, tell in FAMILIES.items():
         mixed = [(view.format, view.text, view.prompt, view.spans) for view in views if view.family == family]
         assert mixed == [(view.format, view.text, view.prompt, view.spans) for view in tell(DOCUMENT, 20, 3)]
@@ -55,7 +62,7 @@ def test_the_views_of_each_family_are_those_it_gives_alone():
 @pytest.mark.parametrize("text", ["A single sentence of some words.", "Ada came to Rome. She sang."])
 def test_a_document_of_one_order_is_told_in_formats_instead(text):
     document = Document("d", text)
-    views = mixed_views(document, 30)
+    views = mixed_views(document, 30, weights=EQUAL)
     assert Counter(view.family for view in views) == {"formats": 20, "masked": 10}
     assert len({(view.text, view.prompt) for view in views}) == 30
     alone = mixed_views(document, 9, weights={"order": 1})
@@ -75,7 +82,7 @@ def test_a_document_of_fewer_than_five_words_is_told_in_formats_instead(text, fa
 
 
 @pytest.mark.parametrize("text", ["A b c d e.", "Some words, six of them."])
-@pytest.mark.parametrize("weights", [None, {"masked": 1}, {"masked": 1, "formats": 5}])
+@pytest.mark.parametrize("weights", [EQUAL, {"masked": 1}, {"masked": 1, "formats": 5}])
 def test_a_document_with_too_few_views_says_how_many_there_are_and_has_that_many(text, weights):
     document = Document("d", text)
     with pytest.raises(ValueError, match="num_views=500, but document 'd' has only") as refusal:
