@@ -106,6 +106,20 @@ def test_in_a_terminal_the_columns_stand_under_each_other():
     assert [row.split()[0] for row in rows] == ["before", "a", "a_longer_name"]
 
 
+def test_the_legend_says_which_arms_replayed_what_is_rehearsed():
+    def of(*recipes: dict[str, Any]) -> str:
+        named = {f"arm {number}": recipe for number, recipe in enumerate(recipes)}
+        made = {**report(), "recipes": named, "counts": {**COUNTS, "rehearsed_questions": 5}}
+        (line,) = [line for line in legend(made).splitlines() if line.startswith("rehearsed:")]
+        return line.removeprefix("rehearsed: 5 questions about documents that were replayed")
+
+    old, own = {"replay_documents": "old.jsonl"}, {"replay_self": 100}
+    assert of(old, {"replay_questions": "old.jsonl"}) == " in every batch."
+    assert of(old, own, {}) == " (by all arms but arm 1, arm 2)."
+    assert of(own) == " (by no arm)."
+    assert of({**own, "stages": [{"name": "read"}, {"name": "again", **old}]}) == " in every batch."
+
+
 def test_the_legend_explains_what_was_asked_and_no_more():
     lines = legend(report()).splitlines()
     assert [line.partition(":")[0] for line in lines] == [

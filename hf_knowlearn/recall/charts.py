@@ -24,7 +24,7 @@ INK = "#1b1f23"  # text and axes; on the page, the colour of its text
 # Measure, its name, colour, hatch.
 BARS = (
     ("exact_match", "recall: the new documents", "#0072B2", ""),
-    ("rehearsed", "rehearsed: replayed in every batch", "#E69F00", "//"),
+    ("rehearsed", "rehearsed: documents that are replayed", "#E69F00", "//"),
     ("retention", "retention: nowhere in the run", "#999999", ".."),
 )
 FATES = (

@@ -96,7 +96,7 @@ def legend(report: Report) -> str:
     over = "seeds" if "by_seed" in report else "questions"
     asked = {
         "questions": f"recall: {{n}} questions{_about(counts)}.",
-        "rehearsed_questions": "rehearsed: {n} questions about documents that were replayed in every batch.",
+        "rehearsed_questions": f"rehearsed: {{n}} questions about documents that were replayed{_by_whom(report)}.",
         "retention_questions": "retention: {n} questions about what appears nowhere in the run, so can be forgotten.",
     }
     lines = [text.format(n=counts[role]) for role, text in asked.items() if counts[role]]
@@ -111,6 +111,21 @@ def legend(report: Report) -> str:
         lines.append(report["retention_source"])
     lines.append("loss: training loss over the last logged steps. gradient evals: passes over a batch; SAM takes two.")
     return "\n".join(lines)
+
+
+def _by_whom(report: Report) -> str:
+    """Which arms replayed what is rehearsed: one that replays its own text alone, or nothing, did not."""
+    recipes = report.get("recipes", {})
+    without = [name for name, recipe in recipes.items() if not _replays(recipe)]
+    if not without:
+        return " in every batch"
+    return f" (by all arms but {', '.join(without)})" if len(without) < len(recipes) else " (by no arm)"
+
+
+def _replays(recipe: Mapping[str, Any]) -> bool:
+    stages = recipe.get("stages") or [{}]
+    of_stages = [{**recipe, **stage} for stage in stages]
+    return any(stage.get("replay_documents") or stage.get("replay_questions") for stage in of_stages)
 
 
 def _about(counts: Mapping[str, int]) -> str:
