@@ -92,7 +92,7 @@ def _write(study: Study, planned: Sequence[Planned], failed: dict[str, str], fol
 
 def _said(one: Planned) -> str:
     shares = {title: of(figures.read_run(one).figures) for title, of in figures.SHARES.items()}
-    return ", ".join(f"{title} {value:.3f}" for title, value in shares.items() if known(value))
+    return ", ".join(f"{title} {figures.number(value)}" for title, value in shares.items() if known(value))
 
 
 def _tables(found: dict[str, Any]) -> Iterator[str]:

@@ -119,7 +119,12 @@ def _share(runs: Sequence[Run], name: str, of: Callable[[Figures], Any]) -> str:
     if error is None:
         key = {"recall": "exact_match_se"}.get(name, f"{name}_se")
         error = runs[0].figures.get(key)
-    return f"{mean:.3f} ± {error:.3f}" if known(error) else f"{mean:.3f}"
+    return f"{number(mean)} ± {number(error)}" if known(error) else number(mean)
+
+
+def number(value: float) -> str:
+    """Three places, or what is left of a number that has none there."""
+    return f"{value:.3f}" if not value or abs(value) >= 0.0005 else f"{value:.1e}"
 
 
 def _cost(runs: Sequence[Run], key: str, shown: Callable[[float], str]) -> str:

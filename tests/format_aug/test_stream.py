@@ -114,6 +114,7 @@ def test_a_share_goes_on_where_its_state_was_taken(stream):
     assert list(resumed) == rows[3:]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")  # on one core
 def test_workers_of_a_loader_share_a_ranks_rows_out_among_them(stream):
     share = stream.shard(2, 0)
     loader = DataLoader(share, batch_size=None, num_workers=2)

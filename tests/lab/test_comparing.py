@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hf_knowlearn.lab.comparing import T_95, Run, compare, over_seeds, paired, read_off
-from hf_knowlearn.lab.figures import comparison_rows, mastery_rows
+from hf_knowlearn.lab.figures import comparison_rows, mastery_rows, number
 
 
 def student(t: float, freedom: int) -> float:
@@ -114,6 +114,12 @@ def test_a_mean_over_seeds_has_an_error_from_two_on():
     assert over_seeds(runs, lambda figures: figures["exact_match"]) == (pytest.approx(0.2), pytest.approx(0.1))
     assert over_seeds(runs[:1], lambda figures: figures["exact_match"]) == (0.1, None)
     assert over_seeds(runs, lambda figures: figures.get("retention")) is None
+
+
+def test_a_figure_far_below_a_thousandth_is_still_seen():
+    assert [number(value) for value in (0.0, 0.4567, 0.0005, 0.00049, -1.2036e-06, -0.25)] == [
+        "0.000", "0.457", "0.001", "4.9e-04", "-1.2e-06", "-0.250",
+    ]  # fmt: skip
 
 
 def test_questions_that_changed_their_class_are_means_over_seeds():
