@@ -61,6 +61,7 @@ def staged(tmp_path: Path) -> Callable[..., Any]:
 def test_a_stage_has_the_runs_options_where_it_names_none(staged: Callable[..., Any]):
     first, second = staged(
         [{"name": "a", "max_steps": 3}, {"name": "b", "views": "order", "learning_rate": "1e-4"}],
+        views="formats",
         num_views=5,
         max_steps=9,
     ).stages

@@ -32,6 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "questions": folder / "questions.jsonl",
         "retention_questions": folder / "retention.jsonl",
         "output_dir": folder / "run",
+        "views": "formats",
         "max_steps": 2,
         "replay_self": 0,
         "per_device_train_batch_size": 2,
