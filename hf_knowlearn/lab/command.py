@@ -45,12 +45,15 @@ def run(
         return
     jobs = jobs or running.cores()
     failed: dict[str, str] = {}
-    done = [one for one in read.runs(folder, given=given) if one in planned or _is_done(one)]
-    found = _write(read, done, failed, folder)
+    shown = planned
+    if phase or arms or seeds:  # the others that are done stand in the tables, too
+        chosen = {one.key for one in planned}
+        shown = [one for one in read.runs(folder, given=given) if one.key in chosen or _is_done(one)]
+    found = _write(read, shown, failed, folder)
     with closing(running.run_all(left, jobs)) as runs:
         for number, (one, why) in enumerate(runs, 1):
             failed |= {one.key: why} if why else {}
-            found = _write(read, done, failed, folder)
+            found = _write(read, shown, failed, folder)
             yield f"{number} of {len(left)}: {one.key}: {why or _said(one)}"
     if record:
         name = f"lab-{read.name}-{date.today().isoformat()}.json"

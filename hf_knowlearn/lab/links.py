@@ -49,7 +49,7 @@ def correlation(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
 
 
 def ranks(values: Sequence[float]) -> list[float]:
-    """Ranks from 1 up; equal values share the mean of theirs."""
+    """Ranks from 1 up; equal values share the mean of theirs. (`statistics.correlation` ranks from Python 3.12 on.)"""
     ordered = sorted(values)
     first = {value: place for place, value in reversed([*enumerate(ordered, 1)])}
     return [first[value] + (ordered.count(value) - 1) / 2 for value in values]

@@ -65,6 +65,10 @@ def test_a_study_runs_what_it_can_tells_what_failed_and_repeats_nothing(
     assert main([*words, "--arms", "plain"]) == 0
     assert "Study small: 1 runs, 1 of them done" in capsys.readouterr().out
     assert (tmp_path / "out" / "plain" / "seed_0" / "report.json").stat().st_mtime_ns == first
+    assert main([*words, "--arms", "lost"]) == 2  # it fails again, and leaves the other in the tables
+    found = json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))
+    assert [run["arm"] for run in found["phases"]["screening"]["runs"]] == ["plain"]
+    capsys.readouterr()
     assert main([*words, "--list"]) == 0
     assert "done  screening  plain, seed 0\nto do screening  lost, seed 0" in capsys.readouterr().out
 
