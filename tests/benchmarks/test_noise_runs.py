@@ -1,0 +1,56 @@
+"""The contrasts to views: noise adds no word, other wordings keep each fact in its place; both are reproducible."""
+
+import json
+import random
+from collections import Counter
+
+import pytest
+
+TEXT = "Mira Tolen was born in Ormel in May and studied the law of the sea before she moved to Tarn"
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, 22), (1, 20), (2, 18)], ids=["inserted", "swapped", "deleted"])
+def test_a_tenth_of_the_words_is_touched_and_none_is_new(number, words):
+    from noise import noisy
+
+    for seed in range(20):
+        copy = noisy(TEXT, number, random.Random(seed)).split()
+        assert len(copy) == words
+        assert set(copy) <= set(TEXT.split())
+        if number == 1:
+            assert Counter(copy) == Counter(TEXT.split())
+            assert 0 < sum(one != other for one, other in zip(copy, TEXT.split(), strict=True)) <= 4
+
+
+def test_other_wordings_tell_the_same_facts_in_the_same_order():
+    from noise import reworded
+
+    from hf_knowlearn.paths import RECIPES
+    from hf_knowlearn.worlds.frozen import read_world
+
+    split = read_world(RECIPES / "world.yaml")["new"]
+    changed = 0
+    for person in split.world.people(split.first, split.first + 20):
+        text = split.world.biography(person).text
+        other = reworded(text, person.name, person.facts, random.Random(1))
+        changed += text != other
+        places = [
+            [text.lower().index(person.facts[attribute].lower()) for attribute in sorted(person.facts)]
+            for text in (text, other)
+        ]
+        ranks = [[sorted(found).index(place) for place in found] for found in places]
+        assert ranks[0] == ranks[1], (text, other)
+    assert changed == 20
+
+
+def test_both_files_hold_every_document_and_eleven_copies_and_are_written_alike_twice(tmp_path):
+    from noise import main
+
+    for name in ("one", "two"):
+        main(tmp_path / name)
+    for kind in ("noise", "wordings"):
+        written = (tmp_path / "one" / f"{kind}.jsonl").read_text(encoding="utf-8")
+        assert written == (tmp_path / "two" / f"{kind}.jsonl").read_text(encoding="utf-8")
+        rows = [json.loads(line) for line in written.splitlines()]
+        assert len(rows) == len({row["id"] for row in rows}) == 300 * 12
+        assert len({row["title"] for row in rows}) == 300
