@@ -1,87 +1,17 @@
 """The command line, `knowlearn`, and its commands. What the user can mend ends in exit code 2."""
 
 import argparse
-import logging
 import os
-import signal
 import sys
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hf_knowlearn
 from hf_knowlearn.paths import PACKAGE
+from hf_knowlearn.reporting import TEACH_EXAMPLE, reporting
 from hf_knowlearn.use.arguments import add_commands
-
-if TYPE_CHECKING:
-    from hf_knowlearn.recall.report import Report
-
-BITSANDBYTES = "bitsandbytes.backends.cpu.ops"
-TEACH_EXAMPLE = "knowlearn teach --model MODEL --documents PATH [--questions FILE] --output_dir DIR"
-
-
-@dataclass
-class Outcome:
-    """How a command ended, and where it shows what it made."""
-
-    code: int = 0
-
-    def show(self, report: "Report", folder: Path) -> None:
-        """Print the report's table, what its columns mean, and where the files are; on the main process only."""
-        from hf_knowlearn.recall.report import legend, to_text
-
-        if _is_main_process():
-            files = ", ".join(str(folder / name) for name in ("report.html", "report.md", "recall.png", "report.json"))
-            print(f"\n{to_text(report)}\n\n{legend(report)}\n\nWritten to {files}")
-
-
-@contextmanager
-def reporting(resumes: bool = True) -> Iterator[Outcome]:
-    """A command's surroundings: our messages on standard output, a `ValueError` as one message and exit code 2.
-
-    `resumes`: whether the command, stopped and given again, goes on where it stopped.
-    """
-    outcome = Outcome()
-    handler = logging.StreamHandler(sys.stdout)
-    logger = logging.getLogger("hf_knowlearn")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO if _is_main_process() else logging.ERROR)
-    # bitsandbytes 0.50 looks for a faster 4-bit kernel whenever it is imported, and tells everyone who has none.
-    logging.getLogger(BITSANDBYTES).setLevel(logging.ERROR)
-    listens = resumes and threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _end) if listens else None
-    try:
-        with warnings.catch_warnings():
-            # TRL sets both by their old names itself; whoever runs this can't mend it.
-            warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
-            yield outcome
-    except ValueError as error:
-        print(f"knowlearn: {error}", file=sys.stderr)
-        outcome.code = 2
-    except KeyboardInterrupt:
-        goes_on = " The same command goes on from the last checkpoint, if there is one." if resumes else ""
-        print(f"\nknowlearn: stopped.{goes_on}", file=sys.stderr)
-        outcome.code = 130  # what a shell gives a command that Ctrl-C ended
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        if listens:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _end(*_: Any) -> None:
-    """What SIGTERM does while nothing is trained: what was asked so far is written already."""
-    raise SystemExit(0)
-
-
-def _is_main_process() -> bool:
-    return int(os.environ.get("RANK", "0")) == 0  # known before torch is loaded
 
 
 def version() -> str:
@@ -171,21 +101,6 @@ def _has_colour(choice: str) -> bool:
         return choice == "always"
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"  # https://no-color.org
     return sys.stdout.isatty() and not plain
-
-
-def teach_command(arguments: Sequence[str]) -> int:
-    """`knowlearn teach`: a user's own documents, or any recipe."""
-    from hf_knowlearn.teach import main
-
-    if {"-h", "--help"} & set(arguments):
-        from transformers import HfArgumentParser
-
-        from hf_knowlearn.arguments import TeachArguments
-
-        epilog = "Beside these, every option of TRL's ModelConfig and of SAMConfig (TRL's SFTConfig and SAM's)."
-        HfArgumentParser(TeachArguments, prog="knowlearn teach", usage=TEACH_EXAMPLE, epilog=epilog).print_help()
-        return 0
-    return main(arguments)
 
 
 def _positive(word: str) -> int:
@@ -299,7 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The entry of the console script. Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["teach"]:  # its options are a recipe's; argparse would have to load TRL to know them
-        return teach_command(words[1:])
+        from hf_knowlearn.teach import main as teach
+
+        return teach(words[1:])
     given = _parser().parse_args(words)
     own = {
         "quickstart": quickstart,

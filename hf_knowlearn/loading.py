@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.material import Material
+from hf_knowlearn.options import Recipe
 from hf_knowlearn.paths import TINY_BASE
-from hf_knowlearn.recipe import Recipe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

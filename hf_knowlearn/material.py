@@ -15,8 +15,8 @@ from hf_knowlearn.plan import conversations_from, documents_from, openings_from,
 from hf_knowlearn.recall.report import ROLES
 
 if TYPE_CHECKING:
+    from hf_knowlearn.options import Recipe
     from hf_knowlearn.recall.free_text import FreeText
-    from hf_knowlearn.recipe import Recipe
 
 # The options that name what is trained on; and those that name documents, where the others name questions.
 TRAINED_ON = (*READ, "replay_documents", "replay_questions")

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from hf_knowlearn.arguments import TeachArguments
+    from hf_knowlearn.options import Recipe
     from hf_knowlearn.plan import Row
     from hf_knowlearn.recall.mastery import Mastery
-    from hf_knowlearn.recipe import Recipe
     from hf_knowlearn.training import SAMSFTTrainer
     from hf_knowlearn.training.sharpness import Sharpness
 

@@ -18,7 +18,7 @@ from hf_knowlearn.material import TRAINED_ON, Material, sources
 from hf_knowlearn.paths import PACKAGE
 
 if TYPE_CHECKING:
-    from hf_knowlearn.recipe import Recipe
+    from hf_knowlearn.options import Recipe
     from hf_knowlearn.training import SAMSFTTrainer
 
 

@@ -26,7 +26,7 @@ from hf_knowlearn.paths import FORMAT_AUG, KNOWLEDGE_RECALL
 from hf_knowlearn.stages import merges
 
 if TYPE_CHECKING:
-    from hf_knowlearn.recipe import Recipe
+    from hf_knowlearn.options import Recipe
 
 logger = logging.getLogger(__name__)
 

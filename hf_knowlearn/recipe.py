@@ -5,70 +5,37 @@ A recipe is read as if it had been typed on the command line, so that argparse c
 """
 
 import difflib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import Any
 
 import yaml
 
-from hf_knowlearn.arguments import READ, TeachArguments
+from hf_knowlearn.arguments import READ
+from hf_knowlearn.options import Recipe, recipe_of, values_of
 from hf_knowlearn.paths import CURRICULA, RECIPES
-
-if TYPE_CHECKING:
-    from transformers import HfArgumentParser, PreTrainedModel
-    from trl import ModelConfig
-
-    from hf_knowlearn.training import SAMConfig
 
 # How the command line may also spell an option.
 ALIASES = {"model": "model_name_or_path"}
-# Options that say where and how a run is kept: they do not make it another run. The token must not be kept at all.
-NOT_THE_RUN = (
-    "output_dir", "overwrite", "hub_token", "push_to_hub", "hub_model_id", "hub_private_repo", "hub_license"
-)  # fmt: skip
-# Options of TRL's and transformers' that only one value suits: the plan lays out the rows, the folder knows the rest.
-DECIDED: dict[str, Any] = {
-    "auto_find_batch_size": False,
-    "ignore_data_skip": False,
-    "model_init_kwargs": None,
-    "packing": False,
-    "resume_from_checkpoint": None,
-    "shuffle_dataset": False,
-    "train_sampling_strategy": "sequential",
-}
-# What a run can't do without, as the command line spells it.
-NEEDED = {
-    "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which is in this package)",
-    "documents": "--documents PATH (a file: .txt, .md, .jsonl, .csv, .parquet, ...; a folder of them; a Hub name)",
-    "output_dir": "--output_dir DIR",
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A run, ready to start: what was asked for (`options`, as plain values) and what the parsers made of it.
-
-    Args:
-        name: of a stage.
-        stages: recipes of the stages, each in a folder of its own below; none where the run is all one.
-        pushes: whether the finished run is published (`push_to_hub`); the trainer is never told of it.
-    """
-
-    options: Mapping[str, Any]
-    teach: TeachArguments
-    training: "SAMConfig"
-    model: "ModelConfig"
-    output_dir: Path
-    name: str = ""
-    stages: "tuple[Recipe, ...]" = ()
-    pushes: bool = False
-
-    @property
-    def steps(self) -> "tuple[Recipe, ...]":
-        """The stages, or the run itself as the only one."""
-        return self.stages or (self,)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Of our own options, those that say what is read and how. The others are asked for in every stage alike.
+TOLD = {
+    *READ, "reads", "question_order", "views", "num_views", "view_weights", "format_groups", "hold_out", "part_tokens",
+    "document_template", "replay_documents", "replay_questions", "replay_self", "replay_kl", "replay_share",
+    "train_categories", "train_improved", "replay_categories", "classify", "adapter", "ask_every",
+}  # fmt: skip
+# Of the options of training, those that the whole process has or that make figures comparable.
+OF_THE_RUN = {
+    "seed", "data_seed", "bf16", "fp16", "use_cpu", "full_determinism", "trust_remote_code", "fsdp", "fsdp_config",
+    "deepspeed", "push_to_hub", "hub_model_id", "hub_token", "hub_strategy", "hub_private_repo", "run_name",
+    "report_to", "disable_tqdm",
+}  # fmt: skip
+# Of the model's, those of an adapter, where the stage begins a new one.
+OF_AN_ADAPTER = {
+    "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_parameters", "use_rslora", "use_dora"
+}  # fmt: skip
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -121,8 +88,6 @@ def parse(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> R
     config = read_recipe(_file(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
     curriculum = read_recipe(_curriculum(typed.pop("curriculum"))) if "curriculum" in typed else {}
     options = _into_stages({**config, **curriculum, **typed, **(given or {})})
-    from hf_knowlearn.stages import in_one, staged
-
     return staged(options, options.pop("stages")) if "stages" in options else in_one(options)
 
 
@@ -163,61 +128,6 @@ def _curriculum(name: Any) -> Path:
     return shipped.get(name, path)
 
 
-def recipe_of(options: Mapping[str, Any], name: str = "", has_stages: bool = False) -> Recipe:
-    """The run, or the stage of this name, that the options ask for.
-
-    Args:
-        has_stages: the options are the defaults of stages, which may read what these don't name.
-    """
-    parser = _parser()
-    options = values_of(options, parser)
-    _refuse_missing(options, has_stages)
-    parser.set_defaults(**{name: None for name, value in options.items() if value is None})
-    words = [word for name, value in options.items() if value is not None for word in _words(name, value)]
-    output_dir = Path(options["output_dir"])
-    words += [f"--output_dir={output_dir / 'checkpoints'}", *_precision(options)]
-    teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
-    _refuse_trackers(training.report_to)
-    run_options = {name: value for name, value in options.items() if name not in NOT_THE_RUN}
-    # Trainer's own would push every checkpoint, to a repository that all can read, with a card that has no figure.
-    pushes, training.push_to_hub = training.push_to_hub, False
-    return Recipe(run_options, teach, training, model, output_dir, name, pushes=pushes)
-
-
-def _refuse_trackers(names: Sequence[str]) -> None:
-    from transformers.integrations import get_available_reporting_integrations
-
-    there = get_available_reporting_integrations()
-    if missing := [name for name in names if name not in there]:
-        raise ValueError(
-            f"report_to: {', '.join(missing)}: no such tracker is installed here. Installed are"
-            f" {', '.join(there) or 'none'}; install its package, such as tensorboard, wandb, mlflow or trackio, or"
-            " leave report_to out."
-        )
-
-
-def values_of(options: Mapping[str, Any], parser: "HfArgumentParser | None" = None) -> dict[str, Any]:
-    """The options with values as the parsers read them; unknown ones, and values that can't be, are refused."""
-    parser = parser or _parser()
-    _refuse_unknown(options, {action.dest for action in parser._actions if action.dest != "help"})
-    return _read_by(parser, options)
-
-
-def _parser() -> "HfArgumentParser":
-    from transformers import HfArgumentParser
-    from trl import ModelConfig
-
-    from hf_knowlearn.training import SAMConfig
-
-    parser = HfArgumentParser((TeachArguments, SAMConfig, ModelConfig), prog="knowlearn teach", allow_abbrev=False)
-    parser.error = _refuse  # its own would print the usage first: 300 options
-    return parser
-
-
-def _refuse(message: str) -> None:
-    raise ValueError(message)
-
-
 def _typed(arguments: Sequence[str]) -> dict[str, Any]:
     """The options of a command line: words, several words, or True of one without any. `null` is YAML's null."""
     found: dict[str, Any] = {}
@@ -236,98 +146,105 @@ def _typed(arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _refuse_unknown(options: Mapping[str, Any], known: set[str]) -> None:
-    problems = []
-    for name in sorted(set(options) - known):
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-        problems.append(f"  {name}" + (f" (did you mean {near[0]}?)" if near else ""))
-    if problems:
-        raise ValueError("Unknown options:\n" + "\n".join(problems))
+# A run, and its stages
 
 
-def _refuse_missing(options: Mapping[str, Any], has_stages: bool = False) -> None:
-    there = {name for name, value in options.items() if value}
-    there |= {"model_name_or_path"} if options.get("from_scratch") else set()
-    enough = {"documents"} if has_stages or there & set(READ) else set()
-    if missing := [f"  {how}" for name, how in NEEDED.items() if name not in there | enough]:
-        raise ValueError("Something is missing:\n" + "\n".join(missing))
-    absent = [name for name in options.get("reads") or () if name in READ and name not in there]
-    if absent and not has_stages:
+def in_one(options: Mapping[str, Any]) -> Recipe:
+    """The run that is all one stage."""
+    recipe = recipe_of(options)
+    if problems := list(_problems_between([recipe])):
+        raise ValueError("\n".join(problems))
+    return recipe
+
+
+def staged(options: Mapping[str, Any], stages: Any) -> Recipe:
+    """The run whose stages have `options` where they say nothing else.
+
+    Args:
+        stages: as read from YAML: a list of mappings, each with a `name`.
+
+    Raises:
+        ValueError: all that is wrong with the run and each of its stages.
+    """
+    if not isinstance(stages, list) or not stages or not all(isinstance(stage, dict) for stage in stages):
+        raise ValueError(f"stages: {stages!r}: give a list of stages, one at least, each with a name and its options.")
+    if problems := list(_problems_of_names([stage.get("name") for stage in stages])):
+        raise ValueError("\n".join(problems))
+    try:
+        run = recipe_of(options, has_stages=True)
+    except ValueError as error:
+        run, problems = None, [str(error)]
+    made = []
+    for number, stage in enumerate(stages, 1):
+        try:
+            made.append(_stage(options, stage, number))
+        except ValueError as error:
+            if str(error) not in problems:  # the run's own are every stage's, too
+                problems.append(f"stage {stage['name']!r}: {error}")
+    problems += _problems_between(made) if len(made) == len(stages) else []
+    if run is None or problems:
+        raise ValueError("\n".join(problems))
+    written = [
+        {"name": recipe.name, **{name: recipe.options[name] for name in stage if name != "name"}}
+        for recipe, stage in zip(made, stages, strict=True)
+    ]
+    return replace(run, options={**run.options, "stages": written}, stages=tuple(made))
+
+
+def _problems_of_names(names: Sequence[Any]) -> Iterator[str]:
+    for number, name in enumerate(names, 1):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            yield (
+                f"stages: name of stage {number}: {name!r}: give it a name of letters, digits, '-', '_' and '.', which"
+                f" begins with a letter or digit (in quotes, if YAML reads it as a number)."
+            )
+    folded = [str(name).casefold() for name in names]
+    for twice in sorted({name for name in folded if folded.count(name) > 1}):
+        yield f"stages: {folded.count(twice)} stages are named {twice!r}: give each a name of its own."
+
+
+def _stage(options: Mapping[str, Any], stage: Mapping[str, Any], number: int) -> Recipe:
+    own = {name: value for name, value in stage.items() if name != "name"}
+    values_of(own)
+    allowed = TOLD | _training_options() | OF_AN_ADAPTER
+    if foreign := [name for name in own if name not in allowed]:
+        raise ValueError(f"{', '.join(foreign)}: an option of the whole run. Set it beside `stages`, not in a stage.")
+    merged = {**options, **own}
+    if not any(merged.get(name) for name in READ):
+        raise ValueError(f"it has nothing to read. Give {', '.join(READ[:-1])} or {READ[-1]}.")
+    folder = Path(str(options.get("output_dir") or ".")) / "stages" / f"{number}-{stage['name']}"
+    recipe = recipe_of({**merged, "output_dir": str(folder)}, stage["name"])
+    if number > 1:
+        _refuse_adapter(recipe, own)
+    return recipe
+
+
+def _training_options() -> set[str]:
+    from hf_knowlearn.training import SAMConfig
+
+    return {option.name for option in fields(SAMConfig)} - OF_THE_RUN
+
+
+def _refuse_adapter(recipe: Recipe, own: Mapping[str, Any]) -> None:
+    adapter, model = recipe.teach.adapter, recipe.model
+    if adapter != "continue" and not model.use_peft:
+        raise ValueError(f"adapter={adapter!r}, but use_peft is false, so there is no adapter: leave it out.")
+    if adapter == "merge" and (model.load_in_4bit or model.load_in_8bit):
         raise ValueError(
-            f"reads={options['reads']!r}, but the run is given no {' and no '.join(absent)}:"
-            f" pass {', '.join(f'--{name} PATH' for name in absent)}."
+            "adapter='merge' into weights that are loaded in 4 or 8 bits would round away what was learned:"
+            " use continue, or load the model in 16 or 32 bits."
+        )
+    if adapter == "continue" and (shape := sorted(OF_AN_ADAPTER & set(own))):
+        raise ValueError(
+            f"{', '.join(shape)}: the stage trains the adapter of the one before, whose shape it can't change:"
+            f" set adapter: merge or new to begin another."
         )
 
 
-def _read_by(parser: "HfArgumentParser", options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with their values as `parser` reads them: 2e-4 is then one number, wherever it was written."""
-    may_be_null = {
-        name
-        for arguments in parser.dataclass_types
-        for name, type_ in get_type_hints(arguments).items()
-        if type(None) in get_args(type_)
-    }
-    values: dict[str, Any] = {}
-    problems = []
-    for name, value in options.items():
-        try:
-            values[name] = None if value is None and name in may_be_null else _value(parser, name, value)
-        except ValueError as error:
-            problems.append(f"  {name}: {error}")
-    if problems:
-        raise ValueError("Options with values that they can't have:\n" + "\n".join(problems))
-    return values
-
-
-def _value(parser: "HfArgumentParser", name: str, value: Any) -> Any:
-    from transformers.hf_argparser import string_to_bool
-
-    action = parser._option_string_actions[f"--{name}"]
-    if value is None:
-        raise ValueError("null is no value for it; leave it out to have the default.")
-    if isinstance(value, bool) and action.type is not string_to_bool:
-        raise ValueError("a value is missing. (In a recipe, yes, no, on and off need quotes to be words.)")
-    if isinstance(value, list) and action.nargs != "+":
-        raise ValueError(f"give one value; these are {len(value)}: {' '.join(map(str, value))}.")
-    try:
-        read = vars(parser.parse_args(_words(name, value)))[name]
-    except ValueError as error:  # it begins with "argument --name/--na-me: "
-        raise ValueError(str(error).partition(": ")[2]) from None
-    if name in DECIDED and read != DECIDED[name]:
-        raise ValueError(f"{read!r} would undo the plan of the run, which has it at {DECIDED[name]!r}; leave it out.")
-    return read
-
-
-def _words(name: str, value: Any) -> list[str]:
-    """An option as words of a command line."""
-    if isinstance(value, list):
-        return [f"--{name}", *map(str, value)]
-    return [f"--{name}={json.dumps(value) if isinstance(value, dict) else value}"]
-
-
-def _precision(options: Mapping[str, Any]) -> list[str]:
-    """The precision of the run where none is asked for: bf16 where the GPU has it, else fp16 autocast, else fp32.
-
-    TRL asks for bf16 wherever nothing is said, which stops on a machine that has no GPU.
-    """
-    import torch
-
-    cuda = torch.cuda.is_available() and not options.get("use_cpu")
-    accelerator = torch.accelerator.is_available() and not options.get("use_cpu")
-    if options.get("fp16") and not accelerator:
-        raise ValueError("fp16=True needs a GPU, and this run has none: leave fp16 and bf16 out to have one chosen.")
-    if options.get("bf16") or options.get("fp16"):
-        return []
-    native = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-    bf16 = native and options.get("bf16") is not False
-    fp16 = cuda and not native and options.get("fp16") is not False
-    words = [f"--bf16={bf16}", f"--fp16={fp16}"]
-    return words if accelerator else [*words, "--use_cpu=True"]
-
-
-def describe_precision(training: "SAMConfig", model: "PreTrainedModel") -> str:
-    """The precision of a run in words, for its first line of output."""
-    compute = {"no": "fp32"}.get(training.mixed_precision, f"{training.mixed_precision} autocast")
-    bits = [f"{bits} bits" for bits in (4, 8) if getattr(model, f"is_loaded_in_{bits}bit", False)]
-    weights = bits[0] if bits else str(model.dtype).removeprefix("torch.")
-    return f"{compute} on {training.device.type}, weights loaded in {weights}"
+def _problems_between(stages: Sequence[Recipe]) -> Iterator[str]:
+    """What a stage lacks that the one before should have left."""
+    for before, stage in zip([None, *stages], stages, strict=False):
+        classified = before.teach.classify if before else any(each.teach.classify for each in stages)
+        if stage.selects and not classified:
+            where = f" in stage {before.name!r}, which comes before" if before else ""
+            yield f"{stage.whose}it chooses questions by their class, so set classify: true{where}."

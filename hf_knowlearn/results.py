@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn import outputs
 from hf_knowlearn.material import Material
 from hf_knowlearn.measure import Measured, list_leaks
+from hf_knowlearn.options import Recipe
 from hf_knowlearn.provenance import cost_of, curve_of, data_of
 from hf_knowlearn.recall.changes import changes
 from hf_knowlearn.recall.editing import editing_scores
 from hf_knowlearn.recall.report import arm_scores, new_report
 from hf_knowlearn.recall.tables import known
-from hf_knowlearn.recipe import Recipe
 
 if TYPE_CHECKING:
     from hf_knowlearn.plan import Row

@@ -20,7 +20,7 @@ from hf_knowlearn.recall.knowledge_tokens import shortest
 from hf_knowlearn.recall.prompts import trained_as
 
 if TYPE_CHECKING:
-    from hf_knowlearn.recipe import Recipe
+    from hf_knowlearn.options import Recipe
     from hf_knowlearn.training import SAMSFTTrainer
 
 logger = logging.getLogger(__name__)

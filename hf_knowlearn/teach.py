@@ -18,9 +18,11 @@ from hf_knowlearn import outputs, stages
 from hf_knowlearn.allocating import keep_freed_memory
 from hf_knowlearn.loading import load, load_stage
 from hf_knowlearn.material import Material, read
+from hf_knowlearn.options import Recipe, describe_precision
 from hf_knowlearn.publishing import publish as publish_run
 from hf_knowlearn.publishing import request_of
-from hf_knowlearn.recipe import Recipe, describe_precision, parse
+from hf_knowlearn.recipe import parse
+from hf_knowlearn.reporting import TEACH_EXAMPLE, reporting
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -148,9 +150,9 @@ def train_stages(
     known, after = [before.mastery], before
     for number, stage in enumerate(recipe.steps):
         is_last = stage is recipe.steps[-1]
-        if anew := stages.is_laid_out_anew(stage.teach):
+        if anew := stage.is_laid_out_anew:
             chosen = material.steps[number]
-            if stages.selects(stage.teach):
+            if stage.selects:
                 assert known[0] is not None
                 assert known[-1] is not None, "a stage that chooses by class follows one that classifies"
                 chosen = stages.select(stage, chosen, known[0], known[-1])
@@ -231,7 +233,7 @@ def rows_of_stages(
     for stage, read_by_it, limit in zip(recipe.steps, material.steps, limits, strict=True):
         try:
             # A trial's number of steps is not the stage's.
-            trial = replace(stage, training=copy(stage.training)) if stages.selects(stage.teach) else stage
+            trial = replace(stage, training=copy(stage.training)) if stage.selects else stage
             rows.append(rows_of(trial, stages.selectable(stage, read_by_it), tokenizer, limit))
         except ValueError as error:
             problems.append(f"stage {stage.name!r}: {error}" if stage.name else str(error))
@@ -437,17 +439,28 @@ def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the recipe of a command line. Returns the exit code: 2 for what the user can mend."""
-    from hf_knowlearn.cli import reporting
-
+    """`knowlearn teach`: run the recipe of a command line. Returns the exit code: 2 for what the user can mend."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(words):
+        _help()
+        return 0
     with reporting() as outcome:
-        recipe = parse(sys.argv[1:] if arguments is None else arguments)
+        recipe = parse(words)
         outcome.show(teach(recipe), recipe.output_dir)
     return outcome.code
 
 
-if __name__ == "__main__":
-    from hf_knowlearn.cli import main as knowlearn
+def _help() -> None:
+    from transformers import HfArgumentParser
 
-    # By way of the command, so that what runs is `hf_knowlearn.teach` and not a second copy of it named `__main__`.
-    sys.exit(knowlearn(["teach", *sys.argv[1:]]))
+    from hf_knowlearn.arguments import TeachArguments
+
+    epilog = "Beside these, every option of TRL's ModelConfig and of SAMConfig (TRL's SFTConfig and SAM's)."
+    HfArgumentParser(TeachArguments, prog="knowlearn teach", usage=TEACH_EXAMPLE, epilog=epilog).print_help()
+
+
+if __name__ == "__main__":
+    # Imported again, so that what runs is `hf_knowlearn.teach` and not a second copy of it named `__main__`.
+    from hf_knowlearn.teach import main as teach_main
+
+    sys.exit(teach_main())

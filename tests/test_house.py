@@ -31,12 +31,14 @@ CORRIDOR = {
     "loading",
     "material",
     "measure",
+    "options",
     "outputs",
     "plan",
     "progress",
     "provenance",
     "publishing",
     "recipe",
+    "reporting",
     "results",
     "self_replay",
     "stages",
@@ -57,12 +59,20 @@ def modules(package: Path) -> dict[str, Path]:
     return found
 
 
-def imports(package: Path, module: str, path: Path) -> Iterator[str]:
+class WhatRuns(ast.NodeTransformer):
+    """Drops what is imported for types alone."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+def imports(package: Path, module: str, path: Path, for_types: bool = True) -> Iterator[str]:
     """Absolute names of all that a module imports, wherever it does so: at the top, in a function, for types."""
     inside = [package.name, *module.split(".")] if module else [package.name]
     if path.name != "__init__.py":
         inside.pop()  # relative imports start from the folder
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree if for_types else WhatRuns().visit(tree)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -91,6 +101,35 @@ def violations(package: Path) -> list[str]:
         names = sorted(imports_of_ours(package, module, path))
         found += [f"{module} imports {name}" for name in names if not is_within(name, allowed)]
     return found
+
+
+def circles(package: Path) -> set[str]:
+    """The modules that import each other in a loop, or wait for one; what is imported for types alone ties nothing."""
+    found = modules(package)
+    waiting = {}
+    for module, path in found.items():
+        names = {name.removeprefix(f"{package.name}.") for name in imports(package, module, path, for_types=False)}
+        # `views.View` is a name of the module `views`, `views.formats` a module of its own.
+        waiting[module] = {name if name in found else name.rpartition(".")[0] for name in names} & {*found} - {
+            "",
+            module,
+        }
+    while ready := {module for module, needed in waiting.items() if not needed & waiting.keys()}:
+        waiting = {module: needed for module, needed in waiting.items() if module not in ready}
+    return {*waiting}
+
+
+def test_no_module_imports_another_in_a_loop():
+    assert circles(PACKAGE) == set()
+
+
+def test_a_loop_is_caught_wherever_its_imports_stand(tmp_path):
+    package = package_of(tmp_path, "recall/ask.py", "def f():\n    from hf_knowlearn.recall.score import g")
+    (package / "recall" / "score.py").write_text("from hf_knowlearn.recall.ask import f")
+    assert circles(package) == {"recall.ask", "recall.score"}
+    only_for_types = "if TYPE_CHECKING:\n    from hf_knowlearn.recall.ask import f"
+    (package / "recall" / "score.py").write_text(only_for_types)
+    assert circles(package) == set()
 
 
 def test_every_module_stands_in_the_table():

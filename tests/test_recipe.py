@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from hf_knowlearn.options import _precision, describe_precision
 from hf_knowlearn.paths import RECIPES
-from hf_knowlearn.recipe import _precision, describe_precision, parse, read_recipe
+from hf_knowlearn.recipe import parse, read_recipe
 from hf_knowlearn.training import SAMOptions
 
 # world.yaml is what recipes name, accelerate/ how they are launched, curricula/ what is laid over them: no recipes.

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from hf_knowlearn.lab.comparing import T_95
-from hf_knowlearn.recipe import Recipe, parse
-from hf_knowlearn.stages import NAME
+from hf_knowlearn.options import Recipe
+from hf_knowlearn.recipe import NAME, parse
 
 MOST_SCREENED = 40
 PHASES = ("screening", "final")
