@@ -39,7 +39,8 @@ def test_there_are_recipes_to_test():
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(RECIPES)))
 def test_a_shipped_recipe_is_read_and_its_options_arrive(path: Path):
-    needed = NEEDED if path.name in ("teach.yaml", "keep.yaml") else ["--use_cpu", "true"]  # the others say what they are about
+    says_what_it_is_about = path.name not in ("teach.yaml", "keep.yaml")
+    needed = ["--use_cpu", "true"] if says_what_it_is_about else NEEDED
     run = parse(["--config", str(path), *needed])
     assert run.training.max_length in (512, 1024)
     assert run.training.learning_rate == run.options["learning_rate"]
