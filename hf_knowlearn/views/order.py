@@ -6,11 +6,12 @@ at all, so that a view never says of one thing what the document says of another
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice, repeat
-from math import factorial, gcd
+from math import comb, gcd
 from random import Random
 
 from hf_knowlearn.documents import Document
@@ -164,14 +165,39 @@ class _Movable:
         return [len(self.groups), *(len(group[0]) if len(group) == 1 else 1 for group in self.groups)]
 
     @cached_property
+    def kinds(self) -> list[list[int]]:
+        """A number for each thing permuted, in `sizes`' order; what is told in the same words has the same number."""
+        if len({*self.told.texts}) == len(self.told.texts):
+            return [list(range(size)) for size in self.sizes]  # as nearly always, and quicker
+        chunks = [_numbered(map(self._words, group[0])) if len(group) == 1 else [0] for group in self.groups]
+        return [_numbered(map(self._telling, self.groups)), *chunks]
+
+    def _words(self, chunk: list[int]) -> Hashable:
+        told = self.told
+        if len(chunk) == 1:
+            return told.texts[chunk[0]]
+        return (*(told.texts[i] for i in chunk), *(told.breaks[i] for i in chunk[1:]))
+
+    def _telling(self, group: list[Paragraph]) -> Hashable:
+        """What the group says in any of its orders."""
+        if len(group) > 1:
+            return tuple(tuple(map(self._words, paragraph)) for paragraph in group)
+        return frozenset(Counter(map(self._words, group[0])).items())
+
+    @cached_property
     def count(self) -> int:
         """The number of orders, the document's own among them; `_COUNTED` stands for any number above it."""
         count = 1
-        for size in self.sizes:
-            count *= factorial(min(size, 25))
+        for arrangements in self.counts:
+            count *= arrangements
             if count > _COUNTED:
                 return _COUNTED
         return count
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """The number of orders of each of `kinds`."""
+        return list(map(_arrangements, self.kinds))
 
     def orders(self, number: int) -> Iterator[Sentences]:
         """Each order but the document's own, once, in a sequence that `number` fixes."""
@@ -180,10 +206,21 @@ class _Movable:
                 shuffle = Random(number + i).random  # alike in every Python, other than Random.shuffle
                 yield self._in([sorted(range(size), key=lambda _: shuffle()) for size in self.sizes])
             return
-        count = self.count - 1  # the document's own has number 0
+        own = [list(range(size)) for size in self.sizes]
+        count = self.count - 1
         step = next(step for step in range(number % count + 1, 2 * count + 2) if gcd(step, count) == 1)
         for i in range(count):
-            yield self._in(_permutations(1 + (number + i * step) % count, self.sizes))
+            permutations = self._permutations(1 + (number + i * step) % count)
+            # Number 0, which is never drawn, is the document's own but where alike things stand apart in it.
+            yield self._in(permutations if permutations != own else self._permutations(0))
+
+    def _permutations(self, number: int) -> list[list[int]]:
+        """Permutations of all `kinds`, numbered by mixed radix."""
+        found = []
+        for kinds, count in zip(self.kinds, self.counts, strict=True):
+            number, code = divmod(number, count)
+            found.append(_permutation(code, kinds, count) if count > 1 else list(range(len(kinds))))
+        return found
 
     def _in(self, permutations: Sequence[Sequence[int]]) -> Sentences:
         told = self.told
@@ -206,15 +243,40 @@ def _movable(text: str, language: str) -> _Movable:
     return _Movable(sentences(text, language), language)
 
 
-def _permutations(number: int, sizes: Sequence[int]) -> list[list[int]]:
-    """Permutations of so many things each, numbered by mixed radix and Lehmer code; 0 is every one unchanged."""
-    found = []
-    for size in sizes:
-        number, code = divmod(number, factorial(size))
-        left = list(range(size))
-        permutation = []
-        for remaining in range(size, 0, -1):
-            place, code = divmod(code, factorial(remaining - 1))
-            permutation.append(left.pop(place))
-        found.append(permutation)
-    return found
+def _numbered(things: Iterable[Hashable]) -> list[int]:
+    """A number for each thing, alike ones the same, in the order in which they first come."""
+    numbers: dict[Hashable, int] = {}
+    return [numbers.setdefault(thing, len(numbers)) for thing in things]
+
+
+def _arrangements(kinds: Sequence[int]) -> int:
+    """In how many orders things of these kinds can stand; some number above `_COUNTED` stands for any above it."""
+    count, placed = 1, 0
+    for alike in Counter(kinds).values():
+        placed += alike
+        # Of so many places half or fewer: above 64 of them, the number is above `_COUNTED` whatever it is.
+        count *= comb(placed, min(alike, placed - alike, 64))
+        if count > _COUNTED:
+            break
+    return count
+
+
+def _permutation(number: int, kinds: Sequence[int], count: int) -> list[int]:
+    """The permutation of things of these kinds that stands at `number` of `count`, sorted as a dictionary sorts words.
+
+    Of things of one kind the first stays the first: permutations that tell alike have one number.
+    """
+    places: dict[int, list[int]] = {}
+    for place in range(len(kinds) - 1, -1, -1):
+        places.setdefault(kinds[place], []).append(place)
+    left = dict(sorted(places.items()))
+    permutation = []
+    for remaining in range(len(kinds), 0, -1):
+        for alike in left.values():
+            begin_so = count * len(alike) // remaining
+            if number < begin_so:
+                break
+            number -= begin_so
+        count = begin_so
+        permutation.append(alike.pop())
+    return permutation

@@ -126,7 +126,7 @@ def test_an_empty_answer_is_refused(answer):
 
 @pytest.mark.parametrize("told", ["as written", "in formats", "in another order"])
 def test_find_takes_linear_time(told):
-    document = Document("d", "The cat sat on the mat. " * 8000)
+    document = Document("d", "The cat sat on the mat. " * 8000 + "The dog sat there.")
     view = {"as written": as_written, "in formats": lambda d: format_views(d, 1)[0]}.get(
         told, lambda d: order_views(d, 1, groups=())[0]
     )(document)

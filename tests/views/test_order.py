@@ -6,7 +6,7 @@ from math import factorial
 import pytest
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views import order_views
+from hf_knowlearn.views import mixed_views, order_views
 from hf_knowlearn.views.order import LEANING, has_orders
 
 
@@ -98,6 +98,47 @@ def test_no_view_has_the_documents_own_order_and_none_is_told_twice(count):
             assert sources != sorted(sources)
             assert sorted(sources) == sorted({*sources})
     assert (len({order_views(document, 1, seed, groups=())[0].text for seed in range(20)}) > 1) == (count > 2)
+
+
+@pytest.mark.parametrize(
+    ("paragraphs", "count"),
+    [
+        ([["Ada sings.", "Ada sings."]], 1),
+        ([["Ada sings.", "Bo bakes.", "Ada sings."]], 3),
+        ([["Ada sings.", "Bo bakes.", "Ada sings.", "Cats sleep.", "Bo bakes."]], 30),
+        ([["Ada sings."], ["Ada sings."], ["Bo bakes."]], 3),
+        ([["Ada sings.", "Bo bakes."], ["Bo bakes.", "Ada sings."]], 4),
+        ([["Ada sings.", "Bo bakes.", "Ada sings."], ["Cats sleep."], ["Ada sings.", "Ada sings.", "Bo bakes."]], 27),
+    ],
+)
+def test_what_is_said_twice_changes_places_only_with_something_else(paragraphs, count, every_view):
+    own = "\n\n".join(map(" ".join, paragraphs))
+    expected = {
+        "\n\n".join(map(" ".join, told))
+        for order in permutations(paragraphs)
+        for told in product(*map(permutations, order))
+    }
+    assert len(expected) == count
+    if count > 1:
+        told = every_order(every_view, own)
+        assert len(told) == count - 1
+        assert {*told} == expected - {own}
+    assert has_orders(Document("d", own)) == (count > 1)
+    views = mixed_views(Document("d", own), 30)
+    assert len({view.text for view in views}) == 30
+    orders = [" ".join(view.text[at : at + length] for at, _, length in view.spans) for view in views]
+    own_order = own.replace("\n\n", " ")
+    assert all((order == own_order) <= (view.family == "formats") for order, view in zip(orders, views, strict=True))
+
+
+@pytest.mark.parametrize(
+    "sentences", [["Ada sings."] * 500, ["Ada sings."] * 10_000 + ["Bo bakes."], ["Ada sings.", "Bo bakes."] * 300]
+)
+def test_a_sentence_said_hundreds_of_times_takes_no_longer(sentences):
+    document = Document("d", " ".join(sentences))
+    assert has_orders(document) == ("Bo bakes." in sentences)
+    if has_orders(document):
+        assert len({view.text for view in order_views(document, 20, groups=())} - {document.text}) == 20
 
 
 def test_few_orders_are_told_again_in_other_formats():
