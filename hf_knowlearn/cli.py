@@ -104,9 +104,9 @@ def _has_colour(choice: str) -> bool:
 
 
 def _positive(word: str) -> int:
-    if (number := int(word)) < 1:
-        raise argparse.ArgumentTypeError(f"{word}: give 1 or more")
-    return number
+    if not word.isdecimal() or not int(word):
+        raise argparse.ArgumentTypeError(f"{word!r}: give a whole number, 1 or more")
+    return int(word)
 
 
 def _listed(word: str) -> list[str]:

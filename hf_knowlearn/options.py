@@ -8,6 +8,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -94,12 +95,26 @@ def recipe_of(options: Mapping[str, Any], name: str = "", has_stages: bool = Fal
     words = [word for name, value in options.items() if value is not None for word in _words(name, value)]
     output_dir = Path(options["output_dir"])
     words += [f"--output_dir={output_dir / 'checkpoints'}", *_precision(options)]
-    teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
+    try:
+        teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
+    except ImportError as error:  # of what an option asks for, such as deepspeed
+        raise ValueError(f"A package that these options need is missing: {error}") from None
+    _refuse_numbers(training)
     _refuse_trackers(training.report_to)
     run_options = {name: value for name, value in options.items() if name not in NOT_THE_RUN}
     # Trainer's own would push every checkpoint, to a repository that all can read, with a card that has no figure.
     pushes, training.push_to_hub = training.push_to_hub, False
     return Recipe(run_options, teach, training, model, output_dir, name, pushes=pushes)
+
+
+def _refuse_numbers(training: "SAMConfig") -> None:
+    problems = [
+        f"{name}={value}: give a number above 0."
+        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
+        if not 0 < (value := getattr(training, name)) < inf
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def _refuse_trackers(names: Sequence[str]) -> None:
@@ -138,7 +153,7 @@ def _refuse(message: str) -> None:
 
 def _refuse_unknown(options: Mapping[str, Any], known: set[str]) -> None:
     problems = []
-    for name in sorted(set(options) - known):
+    for name in sorted(map(str, set(options) - known)):
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
         problems.append(f"  {name}" + (f" (did you mean {near[0]}?)" if near else ""))
     if problems:
@@ -166,7 +181,7 @@ def _read_by(parser: "HfArgumentParser", options: Mapping[str, Any]) -> dict[str
         for arguments in parser.dataclass_types
         for name, type_ in get_type_hints(arguments).items()
         if type(None) in get_args(type_)
-    }
+    } - {"report_to"}  # whose null transformers itself can't read: it is `none` that says so
     values: dict[str, Any] = {}
     problems = []
     for name, value in options.items():

@@ -1,7 +1,7 @@
 """Recipes: one YAML holds every option of a run, under TRL's and transformers' own names; the command line wins.
 
-A recipe is read as if it had been typed on the command line, so that argparse checks its types and choices too
-(TRL's parser takes the values of a YAML as they come, and its `sft` script passes over a mistyped key in silence).
+The surprising decision: a stage is a recipe of its own, made of the run's options and its own on top, so that whatever
+can be said of a run is checked in the same words for each of its stages.
 """
 
 import difflib
@@ -30,7 +30,7 @@ TOLD = {
 OF_THE_RUN = {
     "seed", "data_seed", "bf16", "fp16", "use_cpu", "full_determinism", "trust_remote_code", "fsdp", "fsdp_config",
     "deepspeed", "push_to_hub", "hub_model_id", "hub_token", "hub_strategy", "hub_private_repo", "run_name",
-    "report_to", "disable_tqdm",
+    "hub_revision", "hub_always_push", "project", "report_to", "disable_tqdm", "output_dir",
 }  # fmt: skip
 # Of the model's, those of an adapter, where the stage begins a new one.
 OF_AN_ADAPTER = {
@@ -114,7 +114,8 @@ def _into_stages(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _file(name: Any, option: str) -> Path:
     if not isinstance(name, str):
-        raise ValueError(f"--{option} takes one recipe: --{option} RECIPE.yaml.")
+        given = " ".join(name) if isinstance(name, list) else "nothing"
+        raise ValueError(f"--{option}: {given} is given; it takes one recipe: --{option} RECIPE.yaml.")
     return Path(name)
 
 
@@ -174,6 +175,7 @@ def staged(options: Mapping[str, Any], stages: Any) -> Recipe:
         run = recipe_of(options, has_stages=True)
     except ValueError as error:
         run, problems = None, [str(error)]
+    stages = [{ALIASES.get(str(key), str(key)): value for key, value in stage.items()} for stage in stages]
     made = []
     for number, stage in enumerate(stages, 1):
         try:
@@ -244,6 +246,11 @@ def _refuse_adapter(recipe: Recipe, own: Mapping[str, Any]) -> None:
 def _problems_between(stages: Sequence[Recipe]) -> Iterator[str]:
     """What a stage lacks that the one before should have left."""
     for before, stage in zip([None, *stages], stages, strict=False):
+        if stage.teach.train_improved and not before:
+            yield (
+                f"{stage.whose}train_improved: no stage comes before it, in which a question could have become better"
+                f" known: leave it out, or set it in a later stage."
+            )
         classified = before.teach.classify if before else any(each.teach.classify for each in stages)
         if stage.selects and not classified:
             where = f" in stage {before.name!r}, which comes before" if before else ""

@@ -123,8 +123,9 @@ def test_a_recipe_that_is_not_there_or_not_text_is_refused(tmp_path: Path):
     (tmp_path / "latin.yaml").write_bytes(b"arm: caf\xe9")
     with pytest.raises(ValueError, match="is not YAML: 'utf-8' codec"):
         read_recipe(tmp_path / "latin.yaml")
-    with pytest.raises(ValueError, match="--config takes one recipe"):
-        parse(["--config"])
+    for words, given in ((["--config"], "nothing"), (["--config", "a", "b"], "a b")):
+        with pytest.raises(ValueError, match=f"--config: {given} is given; it takes one recipe: --config RECIPE"):
+            parse(words)
 
 
 def test_only_the_command_line_may_trust_remote_code(recipe: Callable[..., Path]):
@@ -223,6 +224,13 @@ def test_a_value_that_cannot_be_is_refused_by_its_option(recipe: Callable[..., P
         (["--replay_share", "1"], "replay_share=1.0: give a share from 0 up to, not including, 1"),
         (["--sam_rho", "-1"], "sam_rho: -1.0 is not a finite number of 0 or more"),
         (["--documents"], "documents: a value is missing"),
+        (["--report_to", "null"], "report_to: null is no value for it"),
+        (
+            ["--per_device_train_batch_size", "0", "--num_train_epochs", "nan"],
+            "per_device_train_batch_size=0: give a number above 0.\nnum_train_epochs=nan: give a number above 0.",
+        ),
+        (["--num_train_epochs", "-3"], "num_train_epochs=-3.0: give a number above 0"),
+        (["--train_improved", "true", "--classify", "true"], "train_improved: no stage comes before it"),
     ],
 )
 def test_a_command_line_that_cannot_be_is_refused(words: list[str], says: str):

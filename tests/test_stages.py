@@ -137,6 +137,14 @@ def test_what_is_wrong_with_any_stage_is_told_at_once_with_its_name(staged: Call
     assert "'g'" not in told
 
 
+def test_a_stage_has_no_folder_of_its_own_and_no_key_that_is_a_number(staged: Callable[..., Any]):
+    with pytest.raises(
+        ValueError, match=r"stage 'a': model_name_or_path, output_dir: an option of the whole run"
+    ) as refusal:
+        staged([{"name": "a", "model": "other", "output_dir": "x"}, {"name": "b", 3: 4, "nam": 5}])
+    assert "stage 'b': Unknown options:\n  3\n  nam" in str(refusal.value)
+
+
 def test_what_is_wrong_with_the_run_is_not_repeated_for_every_stage(staged: Callable[..., Any]):
     with pytest.raises(ValueError, match=r"^replay_share=2.0: give a share [^\n]*$"):
         staged([{"name": "a"}, {"name": "b"}], replay_share=2)

@@ -20,7 +20,8 @@ from hf_knowlearn.recipe import NAME, parse
 MOST_SCREENED = 40
 PHASES = ("screening", "final")
 KEYS = ("question", "config", "options", "arms", "against", "screening", "final")
-OF_THE_LAB = ("arm", "seed", "output_dir", "overwrite", "disable_tqdm")  # options that an arm can't set
+OF_A_PHASE = ("arms", "seeds")
+OF_THE_LAB = ("arm", "seed", "output_dir", "overwrite", "disable_tqdm")  # options that a study can't set
 
 
 class Planned(NamedTuple):
@@ -70,6 +71,9 @@ class Study:
         """
         unknown = [name for name in arms or () if name not in self.arms]
         problems = [f"--arms {name}: {self.name} has no such arm{_near(name, self.arms)}." for name in unknown]
+        there = "; ".join(f"{phase}: seeds {list(self._phase(phase)[1])}" for phase in PHASES)
+        absent = [seed for seed in seeds or () if not any(seed in self._phase(phase)[1] for phase in PHASES)]
+        problems += [f"--seeds {seed}: {self.name} has no such seed ({there})." for seed in absent]
         planned: list[Planned] = []
         for phase in phases:
             for seed in self._phase(phase)[1]:
@@ -80,7 +84,6 @@ class Study:
                         except ValueError as error:
                             problems.append(f"arm {name!r}: {error}")
         if not planned and not problems:
-            there = "; ".join(f"{phase}: seeds {list(self._phase(phase)[1])}" for phase in PHASES)
             problems.append(
                 f"Study {self.name!r} has no run of phase {', '.join(phases)} with these arms and seeds ({there})."
             )
@@ -114,9 +117,10 @@ def read_study(path: Path) -> Study:
         raise ValueError(f"Study {str(path)!r} is not YAML: {error}") from None
     if not isinstance(written, dict) or not isinstance(written.get("arms"), dict) or not written["arms"]:
         raise ValueError(f"Study {str(path)!r} has no `arms:` (a name and its options for each).")
-    problems = [f"{key}: not known{_near(str(key), KEYS)}." for key in written if key not in KEYS]
+    if problems := list(_problems_of_shape(written)):
+        raise _refusal(path, problems)
     arms = {str(name): dict(options or {}) for name, options in written["arms"].items()}
-    problems += _problems_of_arms(arms)
+    problems = [*_problems_of_keys(written), *_problems_of_arms(arms)]
     twin = str(written.get("against", next(iter(arms))))
     first, second = written.get("screening") or {}, written.get("final") or {}
     unplanned = [] if second and not first else [0]  # what is only final was not screened for
@@ -127,10 +131,40 @@ def read_study(path: Path) -> Study:
     final = [str(name) for name in second.get("arms", [])], second.get("seeds", [])
     problems += _problems_of_phases(arms, twin, screening, final)
     if problems:
-        raise ValueError(f"Study {str(path)!r}:\n" + "\n".join(f"  {problem}" for problem in problems))
+        raise _refusal(path, problems)
     made = {name: _arm(name, arms, path.parent, written) for name in arms}
     against = {name: str(_merged(name, arms).get("against", twin)) for name in arms}
     return Study(path.stem, str(written.get("question", "")).strip(), made, against, screening, final)
+
+
+def _refusal(path: Path, problems: Iterable[str]) -> ValueError:
+    return ValueError(f"Study {str(path)!r}:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _problems_of_shape(written: Mapping[str, Any]) -> Iterator[str]:
+    """Values of another kind than a study has there."""
+    mappings = [(key, written.get(key)) for key in ("options", *PHASES)]
+    mappings += [(f"arm {str(name)!r}", options) for name, options in written["arms"].items()]
+    for where, value in mappings:
+        if not isinstance(value, dict | None):
+            yield f"{where}: {value!r}: give `name: value` for each of what it holds."
+    for name, options in written["arms"].items():
+        for key in ("like", "against"):
+            if isinstance(options, dict) and not isinstance(options.get(key, ""), str | int):
+                yield f"arm {str(name)!r}: {key}: {options[key]!r}: name one arm."
+    for phase in PHASES:
+        said = written.get(phase)
+        if isinstance(said, dict) and not isinstance(arms := said.get("arms", []), list):
+            yield f"{phase}: arms: {arms!r}: give a list of names."
+
+
+def _problems_of_keys(written: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"{key}: not known{_near(str(key), KEYS)}." for key in written if key not in KEYS)
+    if own := [key for key in OF_THE_LAB if key in (written.get("options") or {})]:
+        yield f"options: {', '.join(own)} can't be set here; the laboratory does."
+    for phase in PHASES:
+        unknown = [str(key) for key in written.get(phase) or {} if key not in OF_A_PHASE]
+        yield from (f"{phase}: {key}: not known{_near(key, OF_A_PHASE)}." for key in unknown)
 
 
 def _problems_of_arms(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -143,8 +177,8 @@ def _problems_of_arms(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             list(_lineage(name, arms))
         except ValueError as error:
             yield str(error)
-        if (twin := options.get("against", name)) not in arms:
-            yield f"arm {name!r}: against: there is no arm {str(twin)!r}{_near(str(twin), arms)}."
+        if (twin := str(options.get("against", name))) not in arms:
+            yield f"arm {name!r}: against: there is no arm {twin!r}{_near(twin, arms)}."
     folded = [name.casefold() for name in arms]
     for twice in sorted({name for name in folded if folded.count(name) > 1}):
         yield f"arm {twice!r} is there in capital and small letters: on some disks both would be one folder."
@@ -159,6 +193,8 @@ def _problems_of_phases(
     for where, names in (("against", [against]), ("screening", screening[0]), ("final", final[0])):
         yield from (f"{where}: there is no arm {name!r}{_near(name, arms)}." for name in names if name not in arms)
     for where, (names, seeds) in (("screening", screening), ("final", final)):
+        if len({*names}) < len(names):
+            yield f"{where}: arms: {', '.join(names)}: name each once."
         if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds) or len({*seeds}) < len(seeds):
             yield f"{where}: seeds: {seeds!r}: give a list of different numbers."
             return
@@ -186,7 +222,8 @@ def _lineage(name: str, arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             raise ValueError(f"arm {seen[-1]!r}: like: there is no arm {current!r}{_near(current, arms)}.")
         seen.append(current)
         yield current
-        current = arms[current].get("like")
+        parent = arms[current].get("like")
+        current = None if parent is None else str(parent)
 
 
 def _arm(

@@ -54,7 +54,6 @@ LEANING = {
 }
 _LEANING = {language: frozenset(words.split()) for language, words in LEANING.items()}
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
-WAY_OUT = "tell it in `mixed`, which has formats to fall back on"
 _COUNTED = 1 << 62  # up to so many orders are numbered, and each is drawn once; beyond, drawing one twice won't happen
 
 
@@ -108,7 +107,10 @@ def _told_in_orders(document: Document, seed: int, allowed: tuple[str, ...]) -> 
     seen: set[str] = set()
     formats = drawn_formats(document, number, allowed) if allowed else repeat(PLAIN)
     orders = movable.orders(number) if not allowed else _without_end(movable, number)
+    own = " ".join(movable.told.texts)
     for order, format in zip(orders, formats, strict=False):
+        if " ".join(order.texts) == own:
+            continue  # the same words in other paragraphs, which some formats join
         text, spans = lay_out(format.frame, document.title, order)
         if text not in seen:
             seen.add(text)
@@ -172,11 +174,15 @@ class _Movable:
         chunks = [_numbered(map(self._words, group[0])) if len(group) == 1 else [0] for group in self.groups]
         return [_numbered(map(self._telling, self.groups)), *chunks]
 
-    def _words(self, chunk: list[int]) -> Hashable:
-        told = self.told
-        if len(chunk) == 1:
-            return told.texts[chunk[0]]
-        return (*(told.texts[i] for i in chunk), *(told.breaks[i] for i in chunk[1:]))
+    def _words(self, chunk: list[int]) -> str:
+        return " ".join(self.told.texts[i] for i in chunk)
+
+    @cached_property
+    def is_movable(self) -> bool:
+        """Whether some order says other words than the document's own: not if all that moves repeats one thing."""
+        groups = [" ".join(self._words(chunk) for paragraph in group for chunk in paragraph) for group in self.groups]
+        chunks = (list(map(self._words, group[0])) for group in self.groups if len(group) == 1)
+        return any(f"{one} {first}" != f"{first} {one}" for first, *others in (groups, *chunks) for one in others)
 
     def _telling(self, group: list[Paragraph]) -> Hashable:
         """What the group says in any of its orders."""
@@ -187,6 +193,8 @@ class _Movable:
     @cached_property
     def count(self) -> int:
         """The number of orders, the document's own among them; `_COUNTED` stands for any number above it."""
+        if not self.is_movable:
+            return 1
         count = 1
         for arrangements in self.counts:
             count *= arrangements

@@ -89,6 +89,8 @@ def test_runs_are_chosen_by_phase_arm_and_seed(tmp_path: Path):
         study.runs(tmp_path, phases=["final"], arms=["a"])
     with pytest.raises(ValueError, match=r"--arms bb: trial has no such arm \(did you mean b\?\)"):
         study.runs(tmp_path, arms=["bb"])
+    with pytest.raises(ValueError, match=r"--seeds 2: trial has no such seed \(screening: seeds \[9\]; final: seeds"):
+        study.runs(tmp_path, seeds=[0, 2])
 
 
 def test_the_options_of_all_arms_are_checked_at_once(tmp_path: Path):
@@ -122,6 +124,40 @@ def test_what_is_wrong_with_the_file_is_told_at_once(tmp_path: Path):
         "final: give both arms and seeds, or neither",
     ):
         assert part in said
+
+
+def test_what_a_phase_and_the_options_cannot_hold_is_told_at_once(tmp_path: Path):
+    phases = {"screening": {"seed": [7]}, "final": {"arms": ["a", "a"], "seeds": [1], "amrs": ["a"]}}
+    said = refusal(write(tmp_path, arms={"a": {}}, options={"seed": 3, "arm": "x"}, **phases))
+    for part in (
+        "options: arm, seed can't be set here; the laboratory does",
+        "screening: seed: not known (did you mean seeds?)",
+        "final: amrs: not known (did you mean arms?)",
+        "final: arms: a, a: name each once",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"arms": {"a": 3}}, "arm 'a': 3: give `name: value`"),
+        ({"arms": {"a": "x"}}, "arm 'a': 'x': give `name: value`"),
+        ({"arms": {"a": {"like": [1]}}}, "arm 'a': like: [1]: name one arm"),
+        ({"arms": {"a": {}}, "options": [1]}, "options: [1]: give `name: value`"),
+        ({"arms": {"a": {}}, "screening": [1]}, "screening: [1]: give `name: value`"),
+        ({"arms": {"a": {}}, "screening": {"arms": None}}, "screening: arms: None: give a list of names"),
+        ({"arms": {"a": {}}, "final": {"arms": "a", "seeds": [1]}}, "final: arms: 'a': give a list of names"),
+    ],
+)
+def test_values_of_another_kind_are_refused(tmp_path: Path, wrong: dict[str, Any], says: str):
+    assert says in refusal(write(tmp_path, **wrong))
+
+
+def test_an_arm_whose_name_is_a_number_can_be_like_another(tmp_path: Path):
+    study = read_study(write(tmp_path, arms={1: {"max_steps": 7}, "a": {"like": 1, "against": 1}}))
+    assert study.arms["a"][1]["max_steps"] == 7
+    assert study.against == {"1": "1", "a": "1"}
 
 
 def test_arms_that_one_folder_would_hold_are_refused(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from itertools import permutations, product
 from math import factorial
+from textwrap import fill
 
 import pytest
 
@@ -109,6 +110,8 @@ def test_no_view_has_the_documents_own_order_and_none_is_told_twice(count):
         ([["Ada sings."], ["Ada sings."], ["Bo bakes."]], 3),
         ([["Ada sings.", "Bo bakes."], ["Bo bakes.", "Ada sings."]], 4),
         ([["Ada sings.", "Bo bakes.", "Ada sings."], ["Cats sleep."], ["Ada sings.", "Ada sings.", "Bo bakes."]], 27),
+        ([["Ada sings.", "Ada sings.", "Bo bakes."], ["Ada sings.", "Bo bakes.", "Bo bakes."]], 18),
+        ([["Ada came. She sang.", "Ada came. She left.", "Ada came. She sang."]], 3),
     ],
 )
 def test_what_is_said_twice_changes_places_only_with_something_else(paragraphs, count, every_view):
@@ -129,6 +132,30 @@ def test_what_is_said_twice_changes_places_only_with_something_else(paragraphs, 
     orders = [" ".join(view.text[at : at + length] for at, _, length in view.spans) for view in views]
     own_order = own.replace("\n\n", " ")
     assert all((order == own_order) <= (view.family == "formats") for order, view in zip(orders, views, strict=True))
+
+
+LONG = "The harbour of Ormel is small but deep, and in winter its two ice-breakers keep it open for the boats of Tarn."
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [
+        (fill(f"{LONG} {LONG}", 60), False),
+        (fill(f"{LONG} {LONG} Bo bakes.", 60), True),
+        ("Bo bakes. Ada sings.\n\nBo bakes.", True),
+        ("Ada sings.\n\nAda sings. Ada sings.", False),
+        ("\n\n".join(" ".join(["Ada sings."] * number) for number in range(1, 26)), False),
+        ("# A\n\nBo bakes.\n\nAda sings.\n\n# A\n\nBo bakes.", True),
+    ],
+)
+def test_an_order_says_other_words_than_the_document_however_it_is_parted(text, has):
+    document = Document("d", text)
+    assert has_orders(document) == has
+    for seed, groups in product(range(20), (None, ["lists"], ["containers"])):
+        for view in order_views(document, 9, seed, groups) if has else ():
+            told = " ".join(view.text[at : at + size] for at, _, size in view.spans)
+            assert told.split() != text.split()
+        assert len({view.text for view in mixed_views(document, 12, seed, groups)}) == 12
 
 
 @pytest.mark.parametrize(
