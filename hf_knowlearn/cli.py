@@ -191,9 +191,17 @@ def _add_publish(commands: Any) -> None:
     add("--output_dir", type=Path, metavar="DIR", help="a new folder, for --dry_run")
 
 
+class _Version(argparse.Action):
+    """As argparse's own, but looks for the commit only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(version())
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("knowlearn", description=hf_knowlearn.__doc__.splitlines()[0])
-    parser.add_argument("--version", action="version", version=version(), help="version, commit and place")
+    parser.add_argument("--version", action=_Version, nargs=0, help="version, commit and place")
     commands = parser.add_subparsers(dest="command", required=True)
     quick = commands.add_parser("quickstart", help="teach a tiny model 300 made-up people, in about five minutes")
     quick.add_argument("--output_dir", type=Path, default=Path("outputs/quickstart"), help="where the report goes")

@@ -153,6 +153,7 @@ def _typed(arguments: Sequence[str]) -> dict[str, Any]:
 def in_one(options: Mapping[str, Any]) -> Recipe:
     """The run that is all one stage."""
     recipe = recipe_of(options)
+    _refuse_adapter_of_none(recipe.teach.adapter)
     if problems := list(_problems_between([recipe])):
         raise ValueError("\n".join(problems))
     return recipe
@@ -218,6 +219,8 @@ def _stage(options: Mapping[str, Any], stage: Mapping[str, Any], number: int) ->
     recipe = recipe_of({**merged, "output_dir": str(folder)}, stage["name"])
     if number > 1:
         _refuse_adapter(recipe, own)
+    elif "adapter" in own:
+        _refuse_adapter_of_none(recipe.teach.adapter)
     return recipe
 
 
@@ -225,6 +228,11 @@ def _training_options() -> set[str]:
     from hf_knowlearn.training import SAMConfig
 
     return {option.name for option in fields(SAMConfig)} - OF_THE_RUN
+
+
+def _refuse_adapter_of_none(adapter: str) -> None:
+    if adapter != "continue":
+        raise ValueError(f"adapter={adapter!r}: no stage comes before, whose adapter that could be: leave it out.")
 
 
 def _refuse_adapter(recipe: Recipe, own: Mapping[str, Any]) -> None:

@@ -178,7 +178,14 @@ def test_a_new_adapter_may_have_another_shape(staged: Callable[..., Any]):
     run = staged([{"name": "a", "lora_r": 4}, {"name": "b", "adapter": "merge", "lora_r": 8}], lora_r=2)
     assert [stage.model.lora_r for stage in run.stages] == [4, 8]
     assert stages.merges(run)
-    assert not stages.merges(staged([{"name": "a", "adapter": "merge"}, {"name": "b"}]))
+    assert not stages.merges(staged([{"name": "a", "adapter": "continue"}, {"name": "b"}]))
+
+
+def test_the_adapter_of_a_stage_that_is_not_there_is_refused(staged: Callable[..., Any]):
+    with pytest.raises(ValueError, match=r"stage 'a': adapter='merge': no stage comes before, whose adapter"):
+        staged([{"name": "a", "adapter": "merge"}, {"name": "b"}])
+    with pytest.raises(ValueError, match=r"^adapter='new': no stage comes before"):
+        parse(["--model", "m", "--documents", "d", "--output_dir", "o", "--use_cpu", "true", "--adapter", "new"])
 
 
 # Curricula

@@ -13,6 +13,7 @@ TEXT = "Mira Tolen was born in Ormel in May and studied the law of the sea befor
 def test_a_tenth_of_the_words_is_touched_and_none_is_new(number, words):
     from noise import noisy
 
+    assert len({noisy(TEXT, number, random.Random(seed)) for seed in range(20)}) > 15
     for seed in range(20):
         copy = noisy(TEXT, number, random.Random(seed)).split()
         assert len(copy) == words
@@ -40,6 +41,8 @@ def test_other_wordings_tell_the_same_facts_in_the_same_order():
         ]
         ranks = [[sorted(found).index(place) for place in found] for found in places]
         assert ranks[0] == ranks[1], (text, other)
+        again = reworded(text, person.name, person.facts, random.Random(2))
+        assert again != other, "a wording is drawn, not the first one taken"
     assert changed == 20
 
 
