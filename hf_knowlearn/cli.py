@@ -201,7 +201,10 @@ class _Version(argparse.Action):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("knowlearn", description=hf_knowlearn.__doc__.splitlines()[0])
-    parser.add_argument("--version", action=_Version, nargs=0, help="version, commit and place")
+    # It leaves nothing among what was given: commands hand that on whole.
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="version, commit and place"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     quick = commands.add_parser("quickstart", help="teach a tiny model 300 made-up people, in about five minutes")
     quick.add_argument("--output_dir", type=Path, default=Path("outputs/quickstart"), help="where the report goes")
