@@ -6,7 +6,7 @@ and choices too (TRL's parser takes the values of a YAML as they come).
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -152,12 +152,14 @@ def _refuse(message: str) -> None:
 
 
 def _refuse_unknown(options: Mapping[str, Any], known: set[str]) -> None:
-    problems = []
-    for name in sorted(map(str, set(options) - known)):
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-        problems.append(f"  {name}" + (f" (did you mean {near[0]}?)" if near else ""))
-    if problems:
-        raise ValueError("Unknown options:\n" + "\n".join(problems))
+    if unknown := sorted(map(str, set(options) - known)):
+        raise ValueError("Unknown options:\n" + "\n".join(f"  {name}{meant(name, known)}" for name in unknown))
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The hint behind a name that is not known: the known one nearest to it, if any is near."""
+    near = difflib.get_close_matches(name, [*known], n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _refuse_missing(options: Mapping[str, Any], has_stages: bool = False) -> None:

@@ -4,7 +4,6 @@ The surprising decision: a stage is a recipe of its own, made of the run's optio
 can be said of a run is checked in the same words for each of its stages.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -14,7 +13,7 @@ from typing import Any
 import yaml
 
 from hf_knowlearn.arguments import READ
-from hf_knowlearn.options import Recipe, recipe_of, values_of
+from hf_knowlearn.options import Recipe, meant, recipe_of, values_of
 from hf_knowlearn.paths import CURRICULA, RECIPES
 
 # How the command line may also spell an option.
@@ -123,9 +122,8 @@ def _curriculum(name: Any) -> Path:
     """A curriculum that comes with the package, or a file."""
     path, shipped = _file(name, "curriculum"), {file.stem: file for file in sorted(CURRICULA.glob("*.yaml"))}
     if name not in shipped and not path.is_file():
-        near = difflib.get_close_matches(name, shipped, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise ValueError(f"--curriculum {name}: no such curriculum or file{hint}. There are {', '.join(shipped)}.")
+        there = ", ".join(shipped)
+        raise ValueError(f"--curriculum {name}: no such curriculum or file{meant(name, shipped)}. There are {there}.")
     return shipped.get(name, path)
 
 

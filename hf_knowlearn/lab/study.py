@@ -5,7 +5,6 @@ surprising decision: what would make a study unfair (over 40 screening runs, a s
 other bad option.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from hf_knowlearn.lab.comparing import T_95
-from hf_knowlearn.options import Recipe
+from hf_knowlearn.options import Recipe, meant
 from hf_knowlearn.recipe import NAME, parse
 
 MOST_SCREENED = 40
@@ -70,11 +69,31 @@ class Study:
             ValueError: an arm or seed that the study doesn't have, or options that can't be; all of them at once.
         """
         unknown = [name for name in arms or () if name not in self.arms]
-        problems = [f"--arms {name}: {self.name} has no such arm{_near(name, self.arms)}." for name in unknown]
+        problems = [f"--arms {name}: {self.name} has no such arm{meant(name, self.arms)}." for name in unknown]
         there = "; ".join(f"{phase}: seeds {list(self._phase(phase)[1])}" for phase in PHASES)
         absent = [seed for seed in seeds or () if not any(seed in self._phase(phase)[1] for phase in PHASES)]
         problems += [f"--seeds {seed}: {self.name} has no such seed ({there})." for seed in absent]
+        planned, wrong = self.planned(folder, phases, arms, seeds, given)
+        problems += wrong
+        if not planned and not problems:
+            problems.append(
+                f"Study {self.name!r} has no run of phase {', '.join(phases)} with these arms and seeds ({there})."
+            )
+        if problems:
+            raise ValueError("\n".join(dict.fromkeys(problems)))
+        return planned
+
+    def planned(
+        self,
+        folder: Path,
+        phases: Sequence[str] = PHASES,
+        arms: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> tuple[list[Planned], list[str]]:
+        """As `runs`, but those whose options can be, and beside them what is wrong with the others."""
         planned: list[Planned] = []
+        problems: list[str] = []
         for phase in phases:
             for seed in self._phase(phase)[1]:
                 for name in self._phase(phase)[0]:
@@ -83,13 +102,7 @@ class Study:
                             planned.append(Planned(phase, name, seed, self._recipe(name, seed, folder, given or {})))
                         except ValueError as error:
                             problems.append(f"arm {name!r}: {error}")
-        if not planned and not problems:
-            problems.append(
-                f"Study {self.name!r} has no run of phase {', '.join(phases)} with these arms and seeds ({there})."
-            )
-        if problems:
-            raise ValueError("\n".join(dict.fromkeys(problems)))
-        return planned
+        return planned, list(dict.fromkeys(problems))
 
     def _phase(self, phase: str) -> tuple[Sequence[str], Sequence[int]]:
         return self.final if phase == "final" else self.screening
@@ -159,12 +172,12 @@ def _problems_of_shape(written: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _problems_of_keys(written: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"{key}: not known{_near(str(key), KEYS)}." for key in written if key not in KEYS)
+    yield from (f"{key}: not known{meant(str(key), KEYS)}." for key in written if key not in KEYS)
     if own := [key for key in OF_THE_LAB if key in (written.get("options") or {})]:
         yield f"options: {', '.join(own)} can't be set here; the laboratory does."
     for phase in PHASES:
         unknown = [str(key) for key in written.get(phase) or {} if key not in OF_A_PHASE]
-        yield from (f"{phase}: {key}: not known{_near(key, OF_A_PHASE)}." for key in unknown)
+        yield from (f"{phase}: {key}: not known{meant(key, OF_A_PHASE)}." for key in unknown)
 
 
 def _problems_of_arms(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -178,7 +191,7 @@ def _problems_of_arms(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         except ValueError as error:
             yield str(error)
         if (twin := str(options.get("against", name))) not in arms:
-            yield f"arm {name!r}: against: there is no arm {twin!r}{_near(twin, arms)}."
+            yield f"arm {name!r}: against: there is no arm {twin!r}{meant(twin, arms)}."
     folded = [name.casefold() for name in arms]
     for twice in sorted({name for name in folded if folded.count(name) > 1}):
         yield f"arm {twice!r} is there in capital and small letters: on some disks both would be one folder."
@@ -191,7 +204,7 @@ def _problems_of_phases(
     final: tuple[Sequence[str], Any],
 ) -> Iterator[str]:
     for where, names in (("against", [against]), ("screening", screening[0]), ("final", final[0])):
-        yield from (f"{where}: there is no arm {name!r}{_near(name, arms)}." for name in names if name not in arms)
+        yield from (f"{where}: there is no arm {name!r}{meant(name, arms)}." for name in names if name not in arms)
     for where, (names, seeds) in (("screening", screening), ("final", final)):
         if len({*names}) < len(names):
             yield f"{where}: arms: {', '.join(names)}: name each once."
@@ -219,7 +232,7 @@ def _lineage(name: str, arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if current in seen:
             raise ValueError(f"arm {name!r}: like: {' -> '.join([*seen, current])} goes in a circle.")
         if current not in arms:
-            raise ValueError(f"arm {seen[-1]!r}: like: there is no arm {current!r}{_near(current, arms)}.")
+            raise ValueError(f"arm {seen[-1]!r}: like: there is no arm {current!r}{meant(current, arms)}.")
         seen.append(current)
         yield current
         parent = arms[current].get("like")
@@ -251,8 +264,3 @@ def _merged(name: str, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _of_seed(value: Any, seed: int) -> Any:
     """An option in which `{seed}` stands for the run's seed, such as the path of a model that another study made."""
     return value.replace("{seed}", str(seed)) if isinstance(value, str) else value
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, [*known], n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

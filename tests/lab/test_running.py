@@ -72,6 +72,16 @@ def test_a_study_runs_what_it_can_tells_what_failed_and_repeats_nothing(
     assert main([*words, "--list"]) == 0
     assert "done  screening  plain, seed 0\nto do screening  lost, seed 0" in capsys.readouterr().out
 
+    # An arm that can't be read here ends nothing of what was asked for, and is named.
+    written = yaml.safe_load(study.read_text(encoding="utf-8"))
+    written["arms"]["wrong"] = {"learning_rate": "fast"}
+    study.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
+    assert main([*words, "--arms", "plain"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("Not in the tables: arm 'wrong': Options with values that they can't") == 1
+    assert "Study small: 1 runs, 1 of them done" in shown
+    assert main([*words, "--arms", "plain", "wrong"]) == 2
+
     # A run is nothing but a recipe: the one beside its folder gives the same answers alone.
     again = tmp_path / "out" / "plain" / "seed_0.yaml"
     alone = tmp_path / "alone"
