@@ -108,7 +108,8 @@ class TeachArguments:
         default=0,
         metadata={
             "help": "Replay so many texts as well that the model itself writes before it is taught (at temperature 1;"
-            " once, into replay.self.jsonl): for who doesn't have what the model was trained on. 0: none."
+            " once, into replay.self.jsonl; none that the run would not read): for who doesn't have what the model was"
+            " trained on. 0: none."
         },
     )
     replay_self_prompts: list[str] | None = field(

@@ -72,6 +72,13 @@ class Recipe:
         return f"stage {self.name!r}: " if self.name else ""
 
     @property
+    def rows_of_a_step(self) -> int:
+        """Rows of an optimizer step, of all processes."""
+        training = self.training
+        rows: int = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
+        return rows
+
+    @property
     def selects(self) -> bool:
         """Whether what is read depends on how well the model knows it when the stage begins."""
         return bool(self.teach.train_categories or self.teach.train_improved or self.teach.replay_categories)

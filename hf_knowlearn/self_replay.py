@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn import outputs
 from hf_knowlearn.documents import Question
 from hf_knowlearn.material import Material
+from hf_knowlearn.plan import replayed_rows
 from hf_knowlearn.recall.free_text import FreeText, free_texts
 from hf_knowlearn.recall.knowledge_tokens import shortest
 from hf_knowlearn.recall.prompts import trained_as
@@ -44,9 +45,12 @@ def with_own_texts(
     Raises:
         ValueError: the file is of other options; an opening leaves no room for a text; the model writes nothing.
     """
-    number = max(wanted(stage) for stage in recipe.steps)
+    wanted = [_wanted(stage, read) for stage, read in zip(recipe.steps, material.steps, strict=True)]
+    number = max(wanted)
     if not number:
         return material
+    if number < (most := max(stage.teach.replay_self for stage in recipe.steps)):
+        logger.info("Replayed: %d texts are written, not %d (replay_self): no more are read.", number, most)
     path = recipe.output_dir / FILE
     openings = [_in_words(opening, recipe, trainer) for opening in material.openings]
     options = {
@@ -58,14 +62,21 @@ def with_own_texts(
         "temperature": 1.0,
     }
     texts = _read(path, options) if path.is_file() else _sample(recipe, trainer, options, path)
-    of_stages = zip(material.stages, recipe.stages, strict=True)
-    stages = tuple(replace(each, replay_self=texts[: wanted(stage)]) for each, stage in of_stages)
+    of_stages = zip(material.stages, wanted[: len(material.stages)], strict=True)
+    stages = tuple(replace(read, replay_self=texts[:n]) for read, n in of_stages)
     return replace(material, replay_self=texts, stages=stages)
 
 
-def wanted(stage: "Recipe") -> int:
-    """How many of its own texts a stage replays."""
-    return stage.teach.replay_self if stage.teach.replay_share else 0
+def _wanted(stage: "Recipe", read: Material) -> int:
+    """How many of its own texts a stage replays: as many as it is told to, but none that it would never read."""
+    arguments, steps = stage.teach, stage.training.max_steps
+    if not (arguments.replay_self and arguments.replay_share):
+        return 0
+    if steps <= 0:  # how long a stage is that chooses its questions is known when it has chosen
+        return arguments.replay_self
+    sources = 1 + bool(read.replay_documents) + bool(read.replay_questions)  # each has its turn
+    rows = steps * replayed_rows(arguments, stage.rows_of_a_step)
+    return min(arguments.replay_self, -(-rows // sources))
 
 
 def _in_words(opening: str | Question, recipe: "Recipe", trainer: "SAMSFTTrainer") -> str:

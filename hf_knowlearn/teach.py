@@ -144,7 +144,7 @@ def train_stages(
     from hf_knowlearn.progress import Progress
     from hf_knowlearn.results import figures_of, log_figures
 
-    steps = [len(of_stage) // rows_of_a_step(stage) for stage, of_stage in zip(recipe.steps, rows, strict=True)]
+    steps = [len(of_stage) // stage.rows_of_a_step for stage, of_stage in zip(recipe.steps, rows, strict=True)]
     progress = Progress([stage.name for stage in recipe.steps], steps)
     figures: list[dict[str, Any]] = []
     known, after = [before.mastery], before
@@ -251,7 +251,7 @@ def rows_of(
     from hf_knowlearn.recall.prompts import trained_as
 
     training = recipe.training
-    batch = rows_of_a_step(recipe)
+    batch = recipe.rows_of_a_step
     documents, questions = material.taught(recipe.teach.reads)
     talks = material.train_conversations
     told, turns = told_of(recipe, material, tokenizer, limit)
@@ -336,13 +336,6 @@ def rows_as_written(
         questions=questions,
         turns=turns,
     )
-
-
-def rows_of_a_step(recipe: Recipe) -> int:
-    """Rows of an optimizer step, of all processes."""
-    training = recipe.training
-    rows: int = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
-    return rows
 
 
 def new_trainer(

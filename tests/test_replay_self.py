@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_knowlearn import self_replay, teach
 from hf_knowlearn.documents import Document, Question, read_questions
+from hf_knowlearn.material import Material
 from hf_knowlearn.plan import openings_from, plan
 from hf_knowlearn.provenance import fingerprint
 from hf_knowlearn.recall import prompt_for
@@ -21,7 +23,13 @@ from hf_knowlearn.recall.sampling import Noise, choose, cumulative
 from hf_knowlearn.recipe import parse
 from hf_knowlearn.views import as_written
 
-OWN = {"replay_self": 6, "replay_self_prompts": ["Question:", "Bo"], "replay_self_tokens": 9, "replay_share": 0.5}
+OWN = {
+    "max_steps": 3,
+    "replay_self": 6,
+    "replay_self_prompts": ["Question:", "Bo"],
+    "replay_self_tokens": 9,
+    "replay_share": 0.5,
+}
 
 
 @pytest.fixture
@@ -61,6 +69,31 @@ def test_the_untaught_model_writes_them_once_before_it_is_taught(own: dict[str, 
         free_texts(taught, tokenizer, 6, OWN["replay_self_prompts"], max_new_tokens=9, seed=42, stream="replay")
         != texts
     )
+
+
+@pytest.mark.parametrize(("beside", "n"), [({}, 6), ({"replay_documents": "old.txt"}, 3)])
+def test_no_text_is_written_that_would_not_be_read(
+    own: dict[str, Any], beside: dict[str, str], n: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "old.txt").write_text("Old ones are read in turn with them.", encoding="utf-8")
+    given = {name: str(tmp_path / file) for name, file in beside.items()}
+    read: list[set[str]] = []
+    with caplog.at_level("INFO", "hf_knowlearn"):
+        report = run_reading({**own, **given, "replay_self": 6000}, read)
+    _, texts = sampled(own["output_dir"])
+    assert read == [{one.text for one in texts}]
+    assert len(texts) == report["data"]["replay_self"]["n"] == n
+    assert f"Replayed: {n} texts are written, not 6000 (replay_self): no more are read." in caplog.text
+
+
+def test_a_stage_that_chooses_its_questions_may_read_all(own: dict[str, Any]):
+    recipe = parse([], {"model_name_or_path" if name == "model" else name: value for name, value in own.items()})
+    epochs = replace(recipe, training=replace(recipe.training, max_steps=-1))
+    material = Material([], [], [], {})
+    assert self_replay._wanted(replace(recipe, teach=replace(recipe.teach, replay_self=60)), material) == 6
+    assert self_replay._wanted(epochs, material) == 6
+    none = replace(recipe, teach=replace(recipe.teach, replay_share=0.0))
+    assert self_replay._wanted(none, material) == 0
 
 
 def test_openings_take_turns_and_batches_change_nothing(base: Path):
@@ -136,7 +169,7 @@ def test_the_model_learns_its_own_words_but_no_end_that_it_did_not_write(own: di
 def test_the_share_counts_them(own: dict[str, Any], caplog: pytest.LogCaptureFixture):
     with caplog.at_level("INFO", "hf_knowlearn"):
         run({**own, "replay_self_prompts": None})
-    assert "2 steps of 4 rows, 2 of them replay" in caplog.text
+    assert "3 steps of 4 rows, 2 of them replay" in caplog.text
     assert "Nothing is replayed" not in caplog.text
     assert "Replayed: 6 texts that the model itself wrote" in caplog.text
 
