@@ -48,7 +48,7 @@ def run(
     shown = planned
     if phase or arms or seeds:  # the others that are done stand in the tables, too
         chosen = {one.key for one in planned}
-        every, wrong = read.planned(folder, given=given)
+        every, wrong = read.planned(folder, read.every(), given)
         shown = [one for one in every if one.key in chosen or _is_done(one)]
         yield from (f"Not in the tables: {problem}" for problem in wrong)  # nobody asked for it: it ends nothing
     found = _write(read, shown, failed, folder)

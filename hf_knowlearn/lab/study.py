@@ -71,37 +71,40 @@ class Study:
         unknown = [name for name in arms or () if name not in self.arms]
         problems = [f"--arms {name}: {self.name} has no such arm{meant(name, self.arms)}." for name in unknown]
         there = "; ".join(f"{phase}: seeds {list(self._phase(phase)[1])}" for phase in PHASES)
-        absent = [seed for seed in seeds or () if not any(seed in self._phase(phase)[1] for phase in PHASES)]
+        absent = [seed for seed in seeds or () if seed not in {seed for _, _, seed in self.every()}]
         problems += [f"--seeds {seed}: {self.name} has no such seed ({there})." for seed in absent]
-        planned, wrong = self.planned(folder, phases, arms, seeds, given)
+        chosen = [
+            (phase, name, seed)
+            for phase, name, seed in self.every()
+            if phase in phases and (arms is None or name in arms) and (seeds is None or seed in seeds)
+        ]
+        planned, wrong = self.planned(folder, chosen, given)
         problems += wrong
         if not planned and not problems:
             problems.append(
                 f"Study {self.name!r} has no run of phase {', '.join(phases)} with these arms and seeds ({there})."
             )
         if problems:
-            raise ValueError("\n".join(dict.fromkeys(problems)))
+            raise ValueError("\n".join(problems))
         return planned
 
+    def every(self) -> Iterator[tuple[str, str, int]]:
+        """Phase, arm and seed of all its runs, in their order."""
+        for phase in PHASES:
+            names, seeds = self._phase(phase)
+            yield from ((phase, name, seed) for seed in seeds for name in names)
+
     def planned(
-        self,
-        folder: Path,
-        phases: Sequence[str] = PHASES,
-        arms: Sequence[str] | None = None,
-        seeds: Sequence[int] | None = None,
-        given: Mapping[str, Any] | None = None,
+        self, folder: Path, chosen: Iterable[tuple[str, str, int]], given: Mapping[str, Any] | None = None
     ) -> tuple[list[Planned], list[str]]:
-        """As `runs`, but those whose options can be, and beside them what is wrong with the others."""
+        """Those of the chosen runs whose options can be, and what is wrong with the others."""
         planned: list[Planned] = []
         problems: list[str] = []
-        for phase in phases:
-            for seed in self._phase(phase)[1]:
-                for name in self._phase(phase)[0]:
-                    if (arms is None or name in arms) and (seeds is None or seed in seeds):
-                        try:
-                            planned.append(Planned(phase, name, seed, self._recipe(name, seed, folder, given or {})))
-                        except ValueError as error:
-                            problems.append(f"arm {name!r}: {error}")
+        for phase, name, seed in chosen:
+            try:
+                planned.append(Planned(phase, name, seed, self._recipe(name, seed, folder, given or {})))
+            except ValueError as error:
+                problems.append(f"arm {name!r}: {error}")
         return planned, list(dict.fromkeys(problems))
 
     def _phase(self, phase: str) -> tuple[Sequence[str], Sequence[int]]:
