@@ -99,5 +99,8 @@ def _run(run: Planned, environment: dict[str, str], start: Start) -> str | None:
         code = start(*words, stdout=log, stderr=log, env=environment).wait()
     if finished(run):
         return None
+    if not code:
+        return "stopped before its end"
     said = log_of(run).read_text(encoding="utf-8", errors="replace").split("knowlearn: ")[-1].strip().splitlines()
-    return f"exit code {code}: {said[-1] if said else 'it said nothing'}" if code else "stopped before its end"
+    what = said[0 if code == 2 else -1] if said else "it said nothing"  # a refusal begins with it, a traceback ends so
+    return f"exit code {code}: {what}"

@@ -44,6 +44,7 @@ def test_a_study_runs_what_it_can_tells_what_failed_and_repeats_nothing(
     shown = capsys.readouterr()
     assert "Study small: 2 runs, 0 of them done" in shown.out
     assert "lost, seed 0: exit code 2: " in shown.out
+    assert "gone.jsonl" in shown.out
     assert "gone.jsonl" in shown.err
     assert "the same command tries them again" in shown.err
     found = json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))
