@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import islice, repeat
-from math import comb, gcd
+from itertools import chain, islice, repeat
+from math import comb, factorial, gcd
 from random import Random
 
 from hf_knowlearn.documents import Document
@@ -109,7 +109,7 @@ def _told_in_orders(document: Document, seed: int, allowed: tuple[str, ...]) -> 
     orders = movable.orders(number) if not allowed else _without_end(movable, number)
     own = " ".join(movable.told.texts)
     for order, format in zip(orders, formats, strict=False):
-        if " ".join(order.texts) == own:
+        if own.startswith(order.texts[0]) and " ".join(order.texts) == own:
             continue  # the same words in other paragraphs, which some formats join
         text, spans = lay_out(format.frame, document.title, order)
         if text not in seen:
@@ -180,9 +180,9 @@ class _Movable:
     @cached_property
     def is_movable(self) -> bool:
         """Whether some order says other words than the document's own: not if all that moves repeats one thing."""
-        groups = [" ".join(self._words(chunk) for paragraph in group for chunk in paragraph) for group in self.groups]
-        chunks = (list(map(self._words, group[0])) for group in self.groups if len(group) == 1)
-        return any(f"{one} {first}" != f"{first} {one}" for first, *others in (groups, *chunks) for one in others)
+        groups = (" ".join(self._words(chunk) for paragraph in group for chunk in paragraph) for group in self.groups)
+        chunks = (map(self._words, group[0]) for group in self.groups if len(group) == 1)
+        return any(map(_says_another, chain(chunks, [groups])))  # as a rule the first two of the first say so
 
     def _telling(self, group: list[Paragraph]) -> Hashable:
         """What the group says in any of its orders."""
@@ -251,6 +251,12 @@ def _movable(text: str, language: str) -> _Movable:
     return _Movable(sentences(text, language), language)
 
 
+def _says_another(told: Iterator[str]) -> bool:
+    """Whether what is told can be told in an order that reads otherwise."""
+    first = next(told)
+    return any(f"{one} {first}" != f"{first} {one}" for one in told)
+
+
 def _numbered(things: Iterable[Hashable]) -> list[int]:
     """A number for each thing, alike ones the same, in the order in which they first come."""
     numbers: dict[Hashable, int] = {}
@@ -259,6 +265,8 @@ def _numbered(things: Iterable[Hashable]) -> list[int]:
 
 def _arrangements(kinds: Sequence[int]) -> int:
     """In how many orders things of these kinds can stand; some number above `_COUNTED` stands for any above it."""
+    if len({*kinds}) == len(kinds):
+        return factorial(min(len(kinds), 25))
     count, placed = 1, 0
     for alike in Counter(kinds).values():
         placed += alike
@@ -274,13 +282,20 @@ def _permutation(number: int, kinds: Sequence[int], count: int) -> list[int]:
 
     Of things of one kind the first stays the first: permutations that tell alike have one number.
     """
+    permutation = []
+    if len({*kinds}) == len(kinds):  # the same in less time
+        left = list(range(len(kinds)))
+        for remaining in range(len(kinds), 0, -1):
+            count //= remaining
+            place, number = divmod(number, count)
+            permutation.append(left.pop(place))
+        return permutation
     places: dict[int, list[int]] = {}
     for place in range(len(kinds) - 1, -1, -1):
         places.setdefault(kinds[place], []).append(place)
-    left = dict(sorted(places.items()))
-    permutation = []
+    of_kinds = [alike for _, alike in sorted(places.items())]
     for remaining in range(len(kinds), 0, -1):
-        for alike in left.values():
+        for alike in of_kinds:
             begin_so = count * len(alike) // remaining
             if number < begin_so:
                 break
