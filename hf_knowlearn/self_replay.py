@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn import outputs
 from hf_knowlearn.documents import Question
 from hf_knowlearn.material import Material
-from hf_knowlearn.plan import replayed_rows
+from hf_knowlearn.plan import GENERAL, replayed_rows
 from hf_knowlearn.recall.free_text import FreeText, free_texts
 from hf_knowlearn.recall.knowledge_tokens import shortest
 from hf_knowlearn.recall.prompts import trained_as
@@ -51,6 +51,13 @@ def with_own_texts(
         return material
     if number < (most := max(stage.teach.replay_self for stage in recipe.steps)):
         logger.info("Replayed: %d texts are written, not %d (replay_self): no more are read.", number, most)
+    answers = any(material.openings) or any(read.replay_questions or read.train_questions for read in material.steps)
+    if material.asked["questions"] and not answers:
+        logger.warning(
+            "Replayed: texts that begin with nothing, and no answer to any question. So a model forgets how to answer;"
+            " name questions in replay_self_prompts as well (%s are some).",
+            GENERAL,
+        )
     path = recipe.output_dir / FILE
     openings = [_in_words(opening, recipe, trainer) for opening in material.openings]
     options = {

@@ -174,6 +174,24 @@ def test_the_share_counts_them(own: dict[str, Any], caplog: pytest.LogCaptureFix
     assert "Replayed: 6 texts that the model itself wrote" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [
+        ({"replay_self_prompts": [""]}, True),
+        ({"replay_self_prompts": ["", "Bo"]}, False),
+        ({"replay_self_prompts": None}, False),
+        ({"replay_self_prompts": [""], "replay_questions": "questions"}, False),
+        ({"replay_self_prompts": [""], "questions": None}, False),
+    ],
+)
+def test_whoever_is_reminded_of_no_answer_is_warned(
+    own: dict[str, Any], questions: Path, given: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
+):
+    given = {name: str(questions) if value == "questions" else value for name, value in given.items()}
+    run({**own, "questions": str(questions), **given})
+    assert ("So a model forgets how to answer" in caplog.text) == warned
+
+
 def test_a_run_without_replay_says_so(options: dict[str, Any], caplog: pytest.LogCaptureFixture):
     with caplog.at_level("INFO", "hf_knowlearn"):
         report = run(options)
