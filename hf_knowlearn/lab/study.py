@@ -71,7 +71,8 @@ class Study:
         unknown = [name for name in arms or () if name not in self.arms]
         problems = [f"--arms {name}: {self.name} has no such arm{meant(name, self.arms)}." for name in unknown]
         there = "; ".join(f"{phase}: seeds {list(self._phase(phase)[1])}" for phase in PHASES)
-        absent = [seed for seed in seeds or () if seed not in {seed for _, _, seed in self.every()}]
+        known = {seed for _, _, seed in self.every()}
+        absent = [seed for seed in seeds or () if seed not in known]
         problems += [f"--seeds {seed}: {self.name} has no such seed ({there})." for seed in absent]
         chosen = [
             (phase, name, seed)

@@ -14,12 +14,13 @@ from hf_knowlearn.lab.running import processes
 
 @pytest.fixture
 def study(options: dict[str, Any], questions: Path, tmp_path: Path) -> Path:
-    """Of two arms, one of which can't be run: its documents are gone."""
+    """Of two arms, one of which can't be run: its documents and questions are gone."""
     given = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     base = {**given, "questions": str(questions), "use_peft": False, "num_views": 2, "report_to": "none"}
     base["model_name_or_path"] = base.pop("model")
     del base["output_dir"], base["disable_tqdm"]
-    arms = {"plain": {}, "lost": {"documents": str(tmp_path / "gone.jsonl")}}
+    gone = {name: str(tmp_path / f"gone.{name}.jsonl") for name in ("documents", "questions")}
+    arms = {"plain": {}, "lost": gone}
     path = tmp_path / "small.yaml"
     path.write_text(
         yaml.safe_dump({"question": "Does it run?", "options": base, "arms": arms}, sort_keys=False), encoding="utf-8"
@@ -43,9 +44,9 @@ def test_a_study_runs_what_it_can_tells_what_failed_and_repeats_nothing(
     assert main(words) == 2
     shown = capsys.readouterr()
     assert "Study small: 2 runs, 0 of them done" in shown.out
-    assert "lost, seed 0: exit code 2: " in shown.out
-    assert "gone.jsonl" in shown.out
-    assert "gone.jsonl" in shown.err
+    (lost,) = (line for line in shown.out.splitlines() if "lost, seed 0: exit code 2: " in line)
+    assert "gone.documents.jsonl" in lost  # of two lines the first
+    assert "gone.documents.jsonl" in shown.err
     assert "the same command tries them again" in shown.err
     found = json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))
     (kept,) = (tmp_path / "kept").glob("lab-small-*.json")
