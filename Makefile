@@ -50,7 +50,7 @@ sample: $(READY)  ## make the published sample of views again
 	$(BIN)/python tests/format_aug/sample.py
 
 docs: $(READY)  ## make docs/options.md again from the options' help
-	$(BIN)/python tests/options.py
+	$(BIN)/python tests/config/options_page.py
 
 # Not --quiet: with it, --strict no longer sees a warning.
 site: $(READY)  ## the pages of docs/ as a site, in outputs/site; fails on a broken link

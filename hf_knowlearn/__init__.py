@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hf_knowlearn.documents import Document, Question, read_documents, read_questions
+    from hf_knowlearn.evaluation.mastery import Mastery, classify_mastery
     from hf_knowlearn.format_aug import FormatAugmentedDataset, load_format_aug
     from hf_knowlearn.knowledge_recall import KnowledgeRecall
-    from hf_knowlearn.recall import Mastery, classify_mastery
     from hf_knowlearn.training import SAMConfig, SAMSFTTrainer
     from hf_knowlearn.views import View, format_views
 
@@ -41,12 +41,12 @@ _ROOM = {
     "Document": "documents",
     "FormatAugmentedDataset": "format_aug",
     "KnowledgeRecall": "knowledge_recall",
-    "Mastery": "recall",
+    "Mastery": "evaluation.mastery",
     "Question": "documents",
     "SAMConfig": "training",
     "SAMSFTTrainer": "training",
     "View": "views",
-    "classify_mastery": "recall",
+    "classify_mastery": "evaluation.mastery",
     "format_views": "views",
     "load_format_aug": "format_aug",
     "read_documents": "documents",

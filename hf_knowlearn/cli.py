@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import hf_knowlearn
+from hf_knowlearn.commands.model_arguments import add_commands
+from hf_knowlearn.console import TEACH_EXAMPLE, command_console
 from hf_knowlearn.paths import PACKAGE
-from hf_knowlearn.reporting import TEACH_EXAMPLE, reporting
-from hf_knowlearn.use.arguments import add_commands
 
 
 def version() -> str:
     """The version, the commit if this is a checkout, and where the package lies: which copy is running."""
-    from hf_knowlearn.provenance import commit
+    from hf_knowlearn.teach.provenance import commit
 
     of_it = f" (commit {short})" if (short := commit()) else ""
     return f"knowlearn {hf_knowlearn.__version__}{of_it} from {PACKAGE}"
@@ -24,8 +24,9 @@ def version() -> str:
 
 def quickstart(arguments: argparse.Namespace) -> int:
     """Teach the tiny base 300 new people three times, and show what each way of telling it achieved."""
-    with reporting() as outcome:
+    with command_console() as outcome:
         from hf_knowlearn.lab.quickstart import QUICKSTART, run_arms, run_seeds
+        from hf_knowlearn.reports.report import summary
 
         options: dict[str, Any] = {"overwrite": arguments.overwrite}
         options |= {} if arguments.steps is None else {"max_steps": arguments.steps}
@@ -34,13 +35,13 @@ def quickstart(arguments: argparse.Namespace) -> int:
             report = run_seeds(QUICKSTART, arguments.output_dir, options, arguments.seeds)
         else:
             report = run_arms(QUICKSTART, arguments.output_dir, options)
-        outcome.show(report, arguments.output_dir)
+        outcome.show(summary(report, arguments.output_dir))
     return outcome.code
 
 
 def lab(arguments: argparse.Namespace) -> int:
     """Run a study, and show its tables as they fill."""
-    with reporting() as outcome:
+    with command_console() as outcome:
         from hf_knowlearn.lab.command import run
 
         options = {name: value for name, value in vars(arguments).items() if name != "command"}
@@ -51,8 +52,8 @@ def lab(arguments: argparse.Namespace) -> int:
 
 def views(arguments: argparse.Namespace) -> int:
     """Show one document in its views, or count what the views of all of them hold."""
-    with reporting(resumes=False) as outcome:
-        from hf_knowlearn.tour import Request, said
+    with command_console(resumes=False) as outcome:
+        from hf_knowlearn.commands.views import Request, said
 
         options = {name: value for name, value in vars(arguments).items() if name not in ("command", "color")}
         if isinstance(sys.stdout, TextIOWrapper):  # a terminal that can't show a letter gets its number
@@ -68,20 +69,20 @@ def views(arguments: argparse.Namespace) -> int:
 
 def export_lm_eval(arguments: argparse.Namespace) -> int:
     """Write questions as tasks of EleutherAI's lm-evaluation-harness."""
-    with reporting(resumes=False) as outcome:
-        from hf_knowlearn.harness import export
-        from hf_knowlearn.plan import questions_from
+    with command_console(resumes=False) as outcome:
+        from hf_knowlearn.commands.export_lm_eval import export
+        from hf_knowlearn.teach.sources import load_questions
 
         options = dict(vars(arguments))
         del options["command"]
-        export(questions_from(options.pop("questions")), options.pop("output_dir"), **options)
+        export(load_questions(options.pop("questions")), options.pop("output_dir"), **options)
     return outcome.code
 
 
 def publish(arguments: argparse.Namespace) -> int:
     """Publish a taught model, views, questions or the metric on the Hub."""
-    with reporting(resumes=False) as outcome:
-        from hf_knowlearn.publishing import Request, publish
+    with command_console(resumes=False) as outcome:
+        from hf_knowlearn.teach.publishing import Request, publish
 
         publish(Request(**{name: value for name, value in vars(arguments).items() if name != "command"}))
     return outcome.code
@@ -89,10 +90,10 @@ def publish(arguments: argparse.Namespace) -> int:
 
 def use(arguments: argparse.Namespace) -> int:
     """Ask a taught model, measure it again, or merge it."""
-    with reporting(resumes=False) as outcome:
-        from hf_knowlearn.use import run
+    with command_console(resumes=False) as outcome:
+        from importlib import import_module
 
-        outcome.code = run(arguments, print)
+        outcome.code = import_module(f"hf_knowlearn.commands.{arguments.command}").run(arguments, print)
     return outcome.code
 
 
@@ -225,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The entry of the console script. Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["teach"]:  # its options are a recipe's; argparse would have to load TRL to know them
-        from hf_knowlearn.teach import main as teach
+        from hf_knowlearn.teach.pipeline import main as teach
 
         return teach(words[1:])
     given = _parser().parse_args(words)

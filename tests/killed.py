@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 import hf_knowlearn.cli
-import hf_knowlearn.measure
-import hf_knowlearn.results
+import hf_knowlearn.teach.measurements
+import hf_knowlearn.teach.report_builder
 import hf_knowlearn.training.sigterm
 
 WATCHED = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from hf_knowlearn import Document, __version__, format_views
-from hf_knowlearn.arguments import READ
-from hf_knowlearn.recipe import parse
+from hf_knowlearn.config.recipes import parse_recipe
+from hf_knowlearn.config.teach_arguments import READ
 from hf_knowlearn.views import MARKS
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +38,7 @@ def test_the_example_of_the_page_says_what_it_prints(capsys: pytest.CaptureFixtu
 
 def test_the_page_of_options_is_made_from_their_help():
     assert (ROOT / "docs" / "options.md").read_text(encoding="utf-8") == runpy.run_path(
-        str(ROOT / "tests" / "options.py")
+        str(ROOT / "tests" / "config" / "options_page.py")
     )["page"]()
 
 
@@ -49,7 +49,7 @@ def test_the_stages_of_the_page_can_be_run():
     options = yaml.safe_load(written)
     assert options.pop("extends") == "teach.yaml"
     needed = {"model_name_or_path": "m", "output_dir": "out", "use_cpu": True, **dict.fromkeys(READ, "here")}
-    assert [stage.name for stage in parse([], {**needed, **options}).stages] == ["prepare", "read", "refine"]
+    assert [stage.name for stage in parse_recipe([], {**needed, **options}).stages] == ["prepare", "read", "refine"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])

@@ -34,7 +34,7 @@ def test_the_notebook_teaches_and_shows_its_report(tmp_path: Path, monkeypatch: 
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
     report = json.loads((tmp_path / "taught" / "report.json").read_text(encoding="utf-8"))
-    (arm,) = report["arms"].values()
+    (arm,) = report["runs"].values()
     assert arm["steps"] == 2
     shown = [kind for cell in notebook.cells for out in cell.get("outputs", []) for kind in out.get("data", {})]
     assert {"text/markdown", "image/png"} <= set(shown)

@@ -154,9 +154,9 @@ def test_the_installed_console_script_tells_its_version(installed):
 def test_the_installed_quickstart_runs_without_the_network(installed):
     installed("knowlearn", "quickstart", "--steps", "2", "--output_dir", "quick")
     report = json.loads((installed.folder / "quick" / "report.json").read_text())
-    assert list(report["arms"]) == ["as_written", "formats", "order_self"]
-    assert [arm["steps"] for arm in report["arms"].values()] == [2, 2, 2]
-    assert [arm["gradient_evaluations"] for arm in report["arms"].values()] == [2, 2, 2]
+    assert list(report["runs"]) == ["raw", "formats", "order_self"]
+    assert [arm["steps"] for arm in report["runs"].values()] == [2, 2, 2]
+    assert [arm["gradient_evaluations"] for arm in report["runs"].values()] == [2, 2, 2]
     assert all((installed.folder / "quick" / name).is_file() for name in ("report.md", "recall.png"))
 
 

@@ -5,17 +5,17 @@ problems of a data set are told at once.
 """
 
 from hf_knowlearn.documents.conversation import Conversation
-from hf_knowlearn.documents.cutting import cut
 from hf_knowlearn.documents.document import Document, Question
 from hf_knowlearn.documents.reading import iter_documents, read_conversations, read_documents, read_questions
+from hf_knowlearn.documents.splitting import split_document
 
 __all__ = [
     "Conversation",
     "Document",
     "Question",
-    "cut",
     "iter_documents",
     "read_conversations",
     "read_documents",
     "read_questions",
+    "split_document",
 ]

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from hf_knowlearn.documents.digests import Digests
 from hf_knowlearn.documents.document import Document, show
-from hf_knowlearn.documents.texts import EXTRA
+from hf_knowlearn.documents.text_files import EXTRA
 
 SHINGLE = 5  # words, as FineWeb takes them (arXiv 2406.17557, §3.4)
 PERMUTATIONS = 128

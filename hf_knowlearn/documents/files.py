@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from hf_knowlearn.documents.problems import Problems
+from hf_knowlearn.documents.error_report import ErrorReport
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,9 @@ def folder_above(paths: Sequence[PathLike]) -> Path | None:
     return Path(os.path.commonpath(list(map(os.path.abspath, folders)))) if folders else None
 
 
-def files_at(path: PathLike, suffixes: Sequence[str], base: Path | None, problems: Problems) -> list[tuple[Path, str]]:
+def files_at(
+    path: PathLike, suffixes: Sequence[str], base: Path | None, problems: ErrorReport
+) -> list[tuple[Path, str]]:
     """(file, its name below `base`, or else below `path`) of the files to read."""
     root, read = Path(path), ", ".join(suffixes)
     if not os.fspath(path):
@@ -63,7 +65,9 @@ def _name_below(base: Path, file: Path) -> str:
     return Path(os.path.abspath(file)).relative_to(base).as_posix()
 
 
-def _files_in(folder: Path, suffixes: Sequence[str], base: Path | None, problems: Problems) -> list[tuple[Path, str]]:
+def _files_in(
+    folder: Path, suffixes: Sequence[str], base: Path | None, problems: ErrorReport
+) -> list[tuple[Path, str]]:
     above = set(map(str, Path(os.path.realpath(folder)).parents))  # a link to there would lead round
     before = len(problems.numbers)
     found = list(_walk(folder, above, problems))
@@ -78,7 +82,7 @@ def _files_in(folder: Path, suffixes: Sequence[str], base: Path | None, problems
     return [(file, _name_below(base, file) if base else file.relative_to(folder).as_posix()) for file in chosen]
 
 
-def _walk(folder: Path, seen: set[str], problems: Problems) -> Iterator[Path]:
+def _walk(folder: Path, seen: set[str], problems: ErrorReport) -> Iterator[Path]:
     """Files below `folder`, sorted, no hidden ones; a link back up, or a second way in, isn't followed."""
     if (real := os.path.realpath(folder)) in seen:
         return

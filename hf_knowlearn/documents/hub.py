@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_knowlearn.documents.document import show
-from hf_knowlearn.documents.tables import Check, Rows
+from hf_knowlearn.documents.tabular import Check, Rows
 
 
 def load_split(name: str, config: str | None, split: str | None, revision: str | None) -> tuple[str, Any]:

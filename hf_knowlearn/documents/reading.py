@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from hf_knowlearn.documents import duplicates as copies
-from hf_knowlearn.documents import rows, tables, texts
+from hf_knowlearn.documents import table_columns, tabular, text_files
 from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.digests import Digests
 from hf_knowlearn.documents.document import Document, Question, show
+from hf_knowlearn.documents.error_report import ErrorReport
 from hf_knowlearn.documents.files import PathLike, files_at, folder_above, hub_name
 from hf_knowlearn.documents.hub import hub_rows, load_split
-from hf_knowlearn.documents.problems import Problems
-from hf_knowlearn.documents.tables import Check, Row, Rows
+from hf_knowlearn.documents.tabular import Check, Row, Rows
 
 logger = logging.getLogger(__name__)
 
@@ -43,17 +43,17 @@ class Kind:
 
 
 TABLES = {
-    ".csv": Kind(tables.csv_rows, "line"),
-    ".json": Kind(tables.json_rows),
-    ".jsonl": Kind(tables.json_lines, "line", "holds no line; write one JSON object a line, or take the file away"),
-    ".parquet": Kind(tables.parquet_rows),
-    ".tsv": Kind(tables.tsv_rows, "line"),
+    ".csv": Kind(tabular.csv_rows, "line"),
+    ".json": Kind(tabular.json_rows),
+    ".jsonl": Kind(tabular.json_lines, "line", "holds no line; write one JSON object a line, or take the file away"),
+    ".parquet": Kind(tabular.parquet_rows),
+    ".tsv": Kind(tabular.tsv_rows, "line"),
 }
 TEXTS = {
-    ".md": Kind(texts.markdown, is_text=True),
-    ".txt": Kind(texts.plain_text, is_text=True),
-    **dict.fromkeys(texts.CONVERTED, Kind(texts.converted, is_text=True)),
-    ".pdf": Kind(texts.converted, if_blank=" (if its pages are pictures, run OCR on it first)", is_text=True),
+    ".md": Kind(text_files.markdown, is_text=True),
+    ".txt": Kind(text_files.plain_text, is_text=True),
+    **dict.fromkeys(text_files.CONVERTED, Kind(text_files.converted, is_text=True)),
+    ".pdf": Kind(text_files.converted, if_blank=" (if its pages are pictures, run OCR on it first)", is_text=True),
 }
 DOCUMENTS = dict(sorted({**TABLES, **TEXTS}.items()))
 
@@ -172,16 +172,18 @@ def iter_documents(
     text); of `.json` the whole file, of `.parquet` a page of each column, and with `near_duplicates` all texts and
     some 10 kB of each.
     """
-    columns = rows.Documents(text_column, id_column, title_column)
+    columns = table_columns.Documents(text_column, id_column, title_column)
     _check_options(columns, empty, duplicates, near_duplicates)
     subject = f"documents at {_named(path)}"
-    problems = Problems(f"The {subject}")
+    problems = ErrorReport(f"The {subject}")
     sources = _sources(path, DOCUMENTS, Hub(config, split, revision), problems)
-    if columns != rows.Documents() and sources and all(source.kind.is_text for source in sources):
+    if columns != table_columns.Documents() and sources and all(source.kind.is_text for source in sources):
         problems.add(_named(path), "a column is named, but only texts are here and no table; leave it out")
-    emptied = Problems(f"Dropped from the {subject}", "empty document") if empty == "drop" else None
+    emptied = ErrorReport(f"Dropped from the {subject}", "empty document") if empty == "drop" else None
     known = copies.Copies(near_duplicates)
-    items = _items(sources, lambda source: rows.Documents() if source.kind.is_text else columns, problems, emptied)
+    items = _items(
+        sources, lambda source: table_columns.Documents() if source.kind.is_text else columns, problems, emptied
+    )
     documents = _documents(items, known, duplicates, emptied, problems, subject)
     if problems:
         next(documents)  # raises, and tells what else is wrong
@@ -204,9 +206,9 @@ def read_questions(
     """
     if on_bad not in ("raise", "drop"):
         raise ValueError(f'on_bad must be "raise" or "drop", got {show(on_bad)}.')
-    problems = Problems(f"The questions at {_named(path)}")
+    problems = ErrorReport(f"The questions at {_named(path)}")
     sources = _sources(path, TABLES, Hub(config, split, revision), problems)
-    questions = [item for _, _, item in _items(sources, lambda source: rows.Questions(), problems, None)]
+    questions = [item for _, _, item in _items(sources, lambda source: table_columns.Questions(), problems, None)]
     droppable = bool(questions) and not problems.of_whole_files()
     if on_bad == "raise" or not droppable:
         if droppable:
@@ -224,9 +226,11 @@ def read_conversations(path: Paths) -> list[Conversation]:
     A row has `messages` in TRL's form; optional are `tools`, as a list or as JSON, and `id` (else `<file>:<line>`).
     Raises one ValueError with all problems.
     """
-    problems = Problems(f"The conversations at {_named(path)}")
+    problems = ErrorReport(f"The conversations at {_named(path)}")
     sources = _sources(path, TABLES, Hub(), problems)
-    conversations = [item for _, _, item in _items(sources, lambda source: rows.Conversations(), problems, None)]
+    conversations = [
+        item for _, _, item in _items(sources, lambda source: table_columns.Conversations(), problems, None)
+    ]
     problems.raise_if_any()
     logger.info("Read %d conversations from %s.", len(conversations), _named(path))
     return conversations
@@ -249,7 +253,9 @@ def _named(path: Paths) -> str:
 # What is read
 
 
-def _check_options(columns: rows.Documents, empty: str, duplicates: str, near_duplicates: float | None) -> None:
+def _check_options(
+    columns: table_columns.Documents, empty: str, duplicates: str, near_duplicates: float | None
+) -> None:
     wrong = [
         f"{name}_column must be a column's name, got {show(value)}"
         for name, value in vars(columns).items()
@@ -265,7 +271,7 @@ def _check_options(columns: rows.Documents, empty: str, duplicates: str, near_du
         raise ValueError(f"{'; '.join(wrong)}.")
 
 
-def _sources(path: Paths, kinds: Mapping[str, Kind], hub: Hub, problems: Problems) -> list[Source]:
+def _sources(path: Paths, kinds: Mapping[str, Kind], hub: Hub, problems: ErrorReport) -> list[Source]:
     suffixes = tuple(kinds)
     several = not isinstance(path, (str, os.PathLike))
     paths = _listed(path)
@@ -286,17 +292,17 @@ def _sources(path: Paths, kinds: Mapping[str, Kind], hub: Hub, problems: Problem
 
 
 def _sources_here(
-    files: Sequence[tuple[Path, str]], kinds: Mapping[str, Kind], problems: Problems
+    files: Sequence[tuple[Path, str]], kinds: Mapping[str, Kind], problems: ErrorReport
 ) -> Iterator[Source]:
-    if missing := texts.missing_library([str(file) for file, _ in files]):
+    if missing := text_files.missing_library([str(file) for file, _ in files]):
         problems.add(*missing)
-        files = [(file, name) for file, name in files if file.suffix.lower() not in texts.CONVERTED]
+        files = [(file, name) for file, name in files if file.suffix.lower() not in text_files.CONVERTED]
     for file, name in files:
         kind = kinds[file.suffix.lower()]
         yield Source(str(file), name, kind, partial(kind.rows, file))
 
 
-def _sources_on_hub(given: PathLike, name: str, hub: Hub, problems: Problems) -> Iterator[Source]:
+def _sources_on_hub(given: PathLike, name: str, hub: Hub, problems: ErrorReport) -> Iterator[Source]:
     try:
         split, dataset = load_split(name, hub.config, hub.split, hub.revision)
     except ValueError as error:
@@ -332,9 +338,9 @@ class _Places:
 
 def _items(
     sources: Iterable[Source],
-    maker_of: Callable[[Source], rows.Maker[Item]],
-    problems: Problems,
-    emptied: Problems | None,
+    maker_of: Callable[[Source], table_columns.Maker[Item]],
+    problems: ErrorReport,
+    emptied: ErrorReport | None,
 ) -> Iterator[tuple[Source, int, Item]]:
     """The items of all sources; what is wrong goes to `problems`, so that the rest is still looked at."""
     taken = Digests()  # of ids
@@ -351,7 +357,7 @@ def _items(
 
 
 def _items_of(
-    source: Source, maker: rows.Maker[Item], problems: Problems, emptied: Problems | None
+    source: Source, maker: table_columns.Maker[Item], problems: ErrorReport, emptied: ErrorReport | None
 ) -> Iterator[tuple[int, Item]]:
     nothing = True
     try:
@@ -380,7 +386,7 @@ def _items_of(
         problems.add(source.place, source.kind.if_nothing)
 
 
-def _made(row: Row | ValueError, maker: rows.Maker[Item], place: str) -> Item:
+def _made(row: Row | ValueError, maker: table_columns.Maker[Item], place: str) -> Item:
     if isinstance(row, ValueError):
         raise row
     return maker.make(row, place)
@@ -390,12 +396,12 @@ def _documents(
     items: Iterable[tuple[Source, int, Document]],
     known: copies.Copies,
     duplicates: str,
-    emptied: Problems | None,
-    problems: Problems,
+    emptied: ErrorReport | None,
+    problems: ErrorReport,
     subject: str,
 ) -> Iterator[Document]:
     done = "Dropped from" if duplicates == "drop" else "Kept among"
-    report = problems if duplicates == "raise" else Problems(f"{done} the {subject}", "duplicate")
+    report = problems if duplicates == "raise" else ErrorReport(f"{done} the {subject}", "duplicate")
     count = 0
     try:
         for source, number, document in items:
@@ -416,7 +422,7 @@ def _documents(
             _tell(report, most=20 if duplicates == "keep" else None)
 
 
-def _tell(report: Problems | None, most: int | None = None) -> None:
+def _tell(report: ErrorReport | None, most: int | None = None) -> None:
     """What is left out is named to the last; of what is kept, and so not lost, a beginning is enough."""
     if report:
         logger.warning("%s", report.listing(most))

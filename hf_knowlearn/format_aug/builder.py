@@ -22,13 +22,13 @@ from datasets.exceptions import DatasetGenerationError
 
 from hf_knowlearn.documents import Document
 from hf_knowlearn.format_aug.config import FAMILIES, FormatAugConfig, problems
-from hf_knowlearn.format_aug.shelf import Shelf, open_shelves
-from hf_knowlearn.format_aug.stream import Epochs
-from hf_knowlearn.format_aug.telling import Row, columns, rows
+from hf_knowlearn.format_aug.document_store import DocumentStore, open_document_stores
+from hf_knowlearn.format_aug.rows import Row, columns, rows
+from hf_knowlearn.format_aug.streaming import Epochs
 from hf_knowlearn.paths import PACKAGE
 
 # What decides which rows a document becomes.
-CODE = (PACKAGE / "documents", PACKAGE / "views", PACKAGE / "format_aug")
+CODE = (PACKAGE / "documents", PACKAGE / "views", PACKAGE / "prompts", PACKAGE / "format_aug")
 MOST_RANGES = 192  # of documents, to be shared out among processes
 TABLE_CHARS = 1 << 20  # of a table that is written at once
 SHOWN = 20  # problems told of, at most
@@ -71,7 +71,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
     ) -> None:
         if wrong := list(problems(config_name, options)):
             raise ValueError(f"format_aug, {config_name}: {'; '.join(wrong)}.")
-        self.documents = open_shelves(options, cache_dir)
+        self.documents = open_document_stores(options, cache_dir)
         super().__init__(
             str(cache_dir) if cache_dir else None,
             dataset_name,
@@ -99,7 +99,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
             for split, shelf in self.documents.items()
         ]
 
-    def _generate_tables(self, documents: Shelf, ranges: list[range]) -> Iterator[tuple[Key, pa.Table]]:
+    def _generate_tables(self, documents: DocumentStore, ranges: list[range]) -> Iterator[tuple[Key, pa.Table]]:
         """Tables of the rows of some documents, by ranges of their numbers."""
         schema = self.info.features.arrow_schema
         wrong: list[str] = []
@@ -133,7 +133,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
         )
 
 
-def _rows_of(config: FormatAugConfig, documents: Shelf, number: int, epoch: int) -> list[Row]:
+def _rows_of(config: FormatAugConfig, documents: DocumentStore, number: int, epoch: int) -> list[Row]:
     return rows(config, documents[number], epoch)
 
 
@@ -158,7 +158,7 @@ def _listing(wrong: Sequence[str]) -> str:
     return "\n".join([f"{documents} can't be told as asked.", *wrong[:SHOWN], *more])
 
 
-def _hash(documents: Mapping[str, Shelf]) -> str:
+def _hash(documents: Mapping[str, DocumentStore]) -> str:
     digest = hashlib.blake2b(code_hash().encode(), digest_size=16)
     for split, shelf in documents.items():
         digest.update(f"\n{split} {shelf.digest}".encode())

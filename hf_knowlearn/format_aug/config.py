@@ -12,7 +12,7 @@ from typing import Any
 
 import datasets
 
-from hf_knowlearn.format_aug.shelf import READING
+from hf_knowlearn.format_aug.document_store import READING
 from hf_knowlearn.views import GROUPS
 
 FAMILIES = ("formats", "order", "masked", "mixed")

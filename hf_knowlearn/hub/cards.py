@@ -11,16 +11,16 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from hf_knowlearn.hub.cleaning import shown, taught_from
 from hf_knowlearn.hub.escaping import cell, code, fenced, in_line
 from hf_knowlearn.hub.metadata import Published, Report, arm_of, known, metadata
+from hf_knowlearn.hub.redaction import shown, taught_from
 from hf_knowlearn.hub.templates import render, spread
 
 TINY_BASE = "tiny_base"  # the model that comes with this package
-COLUMNS = {"recall": "exact_match", "F1": "f1", "rehearsed": "rehearsed", "retention": "retention"}
+COLUMNS = {"recall": "exact_match", "F1": "f1", "replayed": "replayed", "retention": "retention"}
 WHAT = {
     "questions": "Recall and F1: {n} about what it was taught.",
-    "rehearsed_questions": "Rehearsed: {n} about what was replayed in every batch.",
+    "replayed_questions": "Rehearsed: {n} about what was replayed in every batch.",
     "retention_questions": "Retention: {n} about what appears nowhere in the run, so can be forgotten.",
 }
 
@@ -39,7 +39,7 @@ def model_card(
         ValueError: the report is of several arms or seeds.
     """
     name = arm_of(report)
-    arm, recipe = report["arms"][name], report["recipes"][name]
+    arm, recipe = report["runs"][name], report["recipes"][name]
     asked = [row for row in answers if row.get("role") == "questions"]
     return render(
         "model.md.jinja",
@@ -54,8 +54,8 @@ def model_card(
         has_chart=chart,
         mastery=_mastery(report["before"], arm),
         forgot=_forgot(report),
-        right=spread([row for row in asked if row["right"]]) or _learned(arm),
-        wrong=spread([row for row in asked if not row["right"]]),
+        right=spread([row for row in asked if row["exact_match"]]) or _learned(arm),
+        wrong=spread([row for row in asked if not row["exact_match"]]),
         snippet=_snippet(report, about, asked),
         made=_made(report, about),
         data=sorted((report.get("data") or {}).items()),
@@ -92,12 +92,12 @@ def _states(report: Report) -> Iterator[tuple[Any, Mapping[str, Any]]]:
         yield "open book", report["open_book"]
     for stage in (report.get("stages") or [])[:-1]:
         yield Markup("after {}").format(cell(stage["name"])), stage
-    yield "after", report["arms"][arm_of(report)]
+    yield "after", report["runs"][arm_of(report)]
 
 
 def _table(report: Report) -> Iterator[list[Any]]:
     """A header and a row for each state of the model; nothing where nothing was measured."""
-    arm = report["arms"][arm_of(report)]
+    arm = report["runs"][arm_of(report)]
     columns = {title: name for title, name in COLUMNS.items() if known(arm.get(name))}
     by_tokens = bool(arm.get("knowledge_tokens"))
     if columns or by_tokens:
@@ -126,16 +126,16 @@ def _mastery(before: Mapping[str, Any], arm: Mapping[str, Any]) -> list[list[Any
 
 
 def _forgot(report: Report) -> str:
-    arm, before = report["arms"][arm_of(report)], report["before"]
+    arm, before = report["runs"][arm_of(report)], report["before"]
     if not known(arm.get("retention")):
         return "What it forgot is not known: no question was asked about what appears nowhere in the run."
     then = f" Before, it answered {100 * before['retention']:.1f} %." if known(before.get("retention")) else ""
     asked = number_of(report["counts"]["retention_questions"], "questions")
     said = f"Of {asked} about what appears nowhere in the run it answers"
     said += f" {100 * arm['retention']:.1f} %.{then}"
-    changed = (arm.get("changes") or {}).get("retention_questions")
+    changed = (arm.get("transitions") or {}).get("retention_questions")
     if changed:
-        said += f" {changed['kept']:,} that it answered right it still does, {changed['forgotten']:,} no longer."
+        said += f" {changed['retained']:,} that it answered right it still does, {changed['forgotten']:,} no longer."
     if known((drift := arm.get("drift") or {}).get("kl")):
         said += (
             f" Its next-token probabilities on general text moved by {drift['kl']:.3f} nats a token (KL divergence)."
@@ -145,14 +145,14 @@ def _forgot(report: Report) -> str:
 
 def _learned(arm: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Where the answers are not at hand, those that the report has."""
-    changed = ((arm.get("changes") or {}).get("questions") or {}).get("examples") or {}
-    return [{**row, "said": row["after"]} for row in changed.get("learned") or ()]
+    changed = ((arm.get("transitions") or {}).get("questions") or {}).get("examples") or {}
+    return [{**row, "response": row["after"]} for row in changed.get("learned") or ()]
 
 
 def _snippet(report: Report, about: Published, asked: Sequence[Mapping[str, Any]]) -> Markup:
     recipe = report["recipes"][arm_of(report)]
     question = next(
-        (row["question"] for row in asked if row["right"]), asked[0]["question"] if asked else "Who is who?"
+        (row["question"] for row in asked if row["exact_match"]), asked[0]["question"] if asked else "Who is who?"
     )
     chat = recipe.get("ask_template") in ("chat", "auto")
     base = about.base_model or "BASE"
@@ -220,9 +220,9 @@ def _limits(report: Report) -> list[str]:
     recipe = report["recipes"][arm_of(report)]
     if bits := [bits for bits in (4, 8) if recipe.get(f"load_in_{bits}bit")]:
         found.append(f"It was taught and asked with its base in {bits[0]} bits: in more its answers may differ.")
-    if (leaks := report.get("leaks") or {}).get("n"):
+    if (leaks := report.get("contamination") or {}).get("n"):
         found.append(f"{leaks['n']:,} of {leaks['rows']:,} training rows held a question that is asked above.")
-    arm = report["arms"][arm_of(report)]
+    arm = report["runs"][arm_of(report)]
     if not known(arm.get("retention")):
         found.append("Nothing was asked about what it knew before, so what it lost is not known.")
     if len(report.get("seeds") or [0]) == 1:

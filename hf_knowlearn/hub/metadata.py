@@ -13,8 +13,8 @@ from typing import Any, TypeGuard
 import yaml
 from markupsafe import Markup
 
-from hf_knowlearn.hub.cleaning import hub_id, shown, taught_from
 from hf_knowlearn.hub.escaping import in_line
+from hf_knowlearn.hub.redaction import hub_id, shown, taught_from
 
 Report = Mapping[str, Any]
 
@@ -23,7 +23,7 @@ PLACES = 4  # decimals of a figure
 ROLES = {
     "questions": ("qa_eval", {"exact_match": "exact_match", "f1": "f1"}),
     "retention_questions": ("retention", {"exact_match": "retention"}),
-    "rehearsed_questions": ("rehearsed", {"exact_match": "rehearsed"}),
+    "replayed_questions": ("replayed", {"exact_match": "replayed"}),
 }
 TITLES = {"exact_match": "Exact match", "f1": "F1"}
 
@@ -63,7 +63,7 @@ def arm_of(report: Report) -> str:
     Raises:
         ValueError: it has several, or is of several seeds, so that no one model has its figures.
     """
-    arms = list(report["arms"])
+    arms = list(report["runs"])
     if len(arms) != 1 or "by_seed" in report:
         of = f"{len(report['by_seed'])} seeds" if "by_seed" in report else f"{len(arms)} arms ({', '.join(arms)})"
         raise ValueError(f"The report is of {of}, and a card is of one model: name the folder of one run below it.")
@@ -98,7 +98,7 @@ def _results(report: Report) -> Iterator[Any]:
     """What was measured after the run, as the Hub has it: each figure, then its standard error."""
     from huggingface_hub import EvalResult
 
-    arm = report["arms"][arm_of(report)]
+    arm = report["runs"][arm_of(report)]
     for role, (split, figures) in ROLES.items():
         if not report["counts"].get(role):
             continue

@@ -16,9 +16,9 @@ from typing import Any
 import yaml
 
 from hf_knowlearn.hub.cards import model_card
-from hf_knowlearn.hub.cleaning import base_name, cleaned
 from hf_knowlearn.hub.dataset_cards import UNLICENSED, UNNAMED, licensed, questions_card
 from hf_knowlearn.hub.metadata import Published, arm_of
+from hf_knowlearn.hub.redaction import base_name, cleaned
 
 WEIGHTS = ".safetensors"
 OF_A_MODEL = (WEIGHTS, ".json", ".jinja", ".txt", ".model")

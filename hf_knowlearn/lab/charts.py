@@ -10,8 +10,8 @@ from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.recall.charts import LINES, MARKERS, style
-from hf_knowlearn.recall.tables import known
+from hf_knowlearn.reports.charts import LINES, MARKERS, style
+from hf_knowlearn.reports.tables import known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from hf_knowlearn import outputs
-from hf_knowlearn.lab import figures, running
+from hf_knowlearn import atomic_files
+from hf_knowlearn.lab import processes, records
 from hf_knowlearn.lab.study import PHASES, Planned, Study, read_study
-from hf_knowlearn.recall.tables import columns, known
+from hf_knowlearn.reports.tables import columns, known
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
         for one in planned:
             yield f"{'to do' if one in left else 'done':6}{one.phase:10} {one.key}"
         return
-    jobs = jobs or running.cores()
+    jobs = jobs or processes.cores()
     failed: dict[str, str] = {}
     shown = planned
     if phase or arms or seeds:  # the others that are done stand in the tables, too
@@ -52,18 +52,18 @@ def run(
         shown = [one for one in every if one.key in chosen or _is_done(one)]
         yield from (f"Not in the tables: {problem}" for problem in wrong)  # nobody asked for it: it ends nothing
     found = _write(read, shown, failed, folder)
-    with closing(running.run_all(left, jobs)) as runs:
+    with closing(processes.run_all(left, jobs)) as runs:
         for number, (one, why) in enumerate(runs, 1):
             failed |= {one.key: why} if why else {}
             found = _write(read, shown, failed, folder)
             yield f"{number} of {len(left)}: {one.key}: {why or _said(one)}"
     if record:
         name = f"lab-{read.name}-{date.today().isoformat()}.json"
-        outputs.write(record / name, figures.as_json(found))
+        atomic_files.write_text(record / name, records.as_json(found))
     yield from _tables(found)
     yield f"Written to {', '.join(str(folder / name) for name in ('study.md', 'study.png', 'study.json'))}"
     if failed:
-        lines = [f"{one.key}: {failed[one.key]} (see {running.log_of(one)})" for one in left if one.key in failed]
+        lines = [f"{one.key}: {failed[one.key]} (see {processes.log_of(one)})" for one in left if one.key in failed]
         raise ValueError("These runs failed; the same command tries them again:\n" + "\n".join(lines))
 
 
@@ -72,7 +72,7 @@ def _left(planned: Sequence[Planned]) -> list[Planned]:
     left, problems = [], []
     for one in planned:
         try:
-            if not running.finished(one):
+            if not processes.finished(one):
                 left.append(one)
         except ValueError as error:
             problems.append(str(error))
@@ -84,20 +84,20 @@ def _left(planned: Sequence[Planned]) -> list[Planned]:
 def _is_done(one: Planned) -> bool:
     """Whether a run that wasn't asked for can stand in the tables; what else its folder may hold is not asked."""
     try:
-        return running.finished(one)
+        return processes.finished(one)
     except ValueError:
         return False
 
 
 def _write(study: Study, planned: Sequence[Planned], failed: dict[str, str], folder: Path) -> dict[str, Any]:
-    found = figures.record(study, planned, failed)
-    figures.write(folder, found)
+    found = records.record(study, planned, failed)
+    records.write(folder, found)
     return found
 
 
 def _said(one: Planned) -> str:
-    shares = {title: of(figures.read_run(one).figures) for title, of in figures.SHARES.items()}
-    return ", ".join(f"{title} {figures.number(value)}" for title, value in shares.items() if known(value))
+    shares = {title: of(records.read_run(one).figures) for title, of in records.SHARES.items()}
+    return ", ".join(f"{title} {records.number(value)}" for title, value in shares.items() if known(value))
 
 
 def _tables(found: dict[str, Any]) -> Iterator[str]:

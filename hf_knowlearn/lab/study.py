@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hf_knowlearn.lab.comparing import T_95
-from hf_knowlearn.options import Recipe, meant
-from hf_knowlearn.recipe import NAME, parse
+from hf_knowlearn.config.parsing import Recipe, did_you_mean
+from hf_knowlearn.config.recipes import NAME, parse_recipe
+from hf_knowlearn.lab.comparisons import T_95
 
 MOST_SCREENED = 40
 PHASES = ("screening", "final")
@@ -69,7 +69,7 @@ class Study:
             ValueError: an arm or seed that the study doesn't have, or options that can't be; all of them at once.
         """
         unknown = [name for name in arms or () if name not in self.arms]
-        problems = [f"--arms {name}: {self.name} has no such arm{meant(name, self.arms)}." for name in unknown]
+        problems = [f"--arms {name}: {self.name} has no such arm{did_you_mean(name, self.arms)}." for name in unknown]
         there = "; ".join(f"{phase}: seeds {list(self._phase(phase)[1])}" for phase in PHASES)
         known = {seed for _, _, seed in self.every()}
         absent = [seed for seed in seeds or () if seed not in known]
@@ -116,7 +116,7 @@ class Study:
         place = folder / name / f"seed_{seed}"
         options = {option: _of_seed(value, seed) for option, value in options.items()}
         of_the_lab = {"arm": name, "seed": seed, "output_dir": str(place), "disable_tqdm": True}
-        return parse(words, {**options, **given, **of_the_lab})
+        return parse_recipe(words, {**options, **given, **of_the_lab})
 
 
 def read_study(path: Path) -> Study:
@@ -176,12 +176,12 @@ def _problems_of_shape(written: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _problems_of_keys(written: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"{key}: not known{meant(str(key), KEYS)}." for key in written if key not in KEYS)
+    yield from (f"{key}: not known{did_you_mean(str(key), KEYS)}." for key in written if key not in KEYS)
     if own := [key for key in OF_THE_LAB if key in (written.get("options") or {})]:
         yield f"options: {', '.join(own)} can't be set here; the laboratory does."
     for phase in PHASES:
         unknown = [str(key) for key in written.get(phase) or {} if key not in OF_A_PHASE]
-        yield from (f"{phase}: {key}: not known{meant(key, OF_A_PHASE)}." for key in unknown)
+        yield from (f"{phase}: {key}: not known{did_you_mean(key, OF_A_PHASE)}." for key in unknown)
 
 
 def _problems_of_arms(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -195,7 +195,7 @@ def _problems_of_arms(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         except ValueError as error:
             yield str(error)
         if (twin := str(options.get("against", name))) not in arms:
-            yield f"arm {name!r}: against: there is no arm {twin!r}{meant(twin, arms)}."
+            yield f"arm {name!r}: against: there is no arm {twin!r}{did_you_mean(twin, arms)}."
     folded = [name.casefold() for name in arms]
     for twice in sorted({name for name in folded if folded.count(name) > 1}):
         yield f"arm {twice!r} is there in capital and small letters: on some disks both would be one folder."
@@ -208,7 +208,9 @@ def _problems_of_phases(
     final: tuple[Sequence[str], Any],
 ) -> Iterator[str]:
     for where, names in (("against", [against]), ("screening", screening[0]), ("final", final[0])):
-        yield from (f"{where}: there is no arm {name!r}{meant(name, arms)}." for name in names if name not in arms)
+        yield from (
+            f"{where}: there is no arm {name!r}{did_you_mean(name, arms)}." for name in names if name not in arms
+        )
     for where, (names, seeds) in (("screening", screening), ("final", final)):
         if len({*names}) < len(names):
             yield f"{where}: arms: {', '.join(names)}: name each once."
@@ -236,7 +238,7 @@ def _lineage(name: str, arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if current in seen:
             raise ValueError(f"arm {name!r}: like: {' -> '.join([*seen, current])} goes in a circle.")
         if current not in arms:
-            raise ValueError(f"arm {seen[-1]!r}: like: there is no arm {current!r}{meant(current, arms)}.")
+            raise ValueError(f"arm {seen[-1]!r}: like: there is no arm {current!r}{did_you_mean(current, arms)}.")
         seen.append(current)
         yield current
         parent = arms[current].get("like")

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from hf_knowlearn.training.config import SAMConfig, SAMOptions
     from hf_knowlearn.training.mixin import SAMMixin
     from hf_knowlearn.training.one_pass import MSAM, LoRABalancedness
-    from hf_knowlearn.training.sam import uphill
+    from hf_knowlearn.training.sam import sam_ascent
     from hf_knowlearn.training.trainer import SAMSFTTrainer
 
-__all__ = ["MSAM", "LoRABalancedness", "SAMConfig", "SAMMixin", "SAMOptions", "SAMSFTTrainer", "uphill"]
+__all__ = ["MSAM", "LoRABalancedness", "SAMConfig", "SAMMixin", "SAMOptions", "SAMSFTTrainer", "sam_ascent"]
 
 _FILE = {
     "LoRABalancedness": "one_pass",
@@ -22,7 +22,7 @@ _FILE = {
     "SAMMixin": "mixin",
     "SAMOptions": "config",
     "SAMSFTTrainer": "trainer",
-    "uphill": "sam",
+    "sam_ascent": "sam",
 }
 
 

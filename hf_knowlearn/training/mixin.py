@@ -17,10 +17,10 @@ from torch import nn
 from transformers import Trainer
 from transformers.integrations.fsdp import is_fsdp_managed_module
 
+from hf_knowlearn.training.checks import bring_adapter_back_to_fp32, refuse_other_args, refuse_what_sam_cannot_do
 from hf_knowlearn.training.one_pass import MSAM, LoRABalancedness, refuse_without_lora
-from hf_knowlearn.training.refusals import bring_adapter_back_to_fp32, refuse_other_args, refuse_what_sam_cannot_do
-from hf_knowlearn.training.replay import GradientEvaluations, MicroBatch, RandomState
-from hf_knowlearn.training.sam import Climb, uphill
+from hf_knowlearn.training.rng_state import GradientEvaluations, MicroBatch, RandomState
+from hf_knowlearn.training.sam import AscentStats, sam_ascent
 
 logger = logging.getLogger("hf_knowlearn.training")
 
@@ -100,7 +100,7 @@ class SAMMixin(Trainer):
         known, loss = self._first_pass(model, window)
         after = RandomState.now()
         with self._uphill():
-            model.zero_grad()  # `uphill` has cleared the optimizer's weights; there may be others
+            model.zero_grad()  # `sam_ascent` has cleared the optimizer's weights; there may be others
             before.restore()
             with self._muted():
                 self._run(model, window[:known], exchange=known == len(window))
@@ -153,7 +153,7 @@ class SAMMixin(Trainer):
         return self.accelerator.no_sync(model)
 
     @contextmanager
-    def _uphill(self) -> Iterator[Climb]:
+    def _uphill(self) -> Iterator[AscentStats]:
         # Gradients of an fp16 run are still multiplied by the loss scale here, and stay so: the direction is the same.
         assert self.optimizer is not None
         args, step = self.args, self.state.global_step
@@ -163,12 +163,14 @@ class SAMMixin(Trainer):
             stream = self.accelerator.process_index if args.sam_scope == "local" else 0
             noise = hash((args.seed, step, stream)) % 2**63
         measured = not self._sam_log or (step + 1) % max(int(self.state.logging_steps), 1) == 0
-        with uphill(weights, args.sam_rho, args.sam_adaptive, args.sam_eta, noise=noise, measured=measured) as climb:
+        with sam_ascent(
+            weights, args.sam_rho, args.sam_adaptive, args.sam_eta, noise=noise, measured=measured
+        ) as climb:
             if climb.slope is not None:
                 self._keep_for_the_log(climb)
             yield climb
 
-    def _keep_for_the_log(self, climb: Climb) -> None:
+    def _keep_for_the_log(self, climb: AscentStats) -> None:
         assert climb.slope is not None
         assert climb.realised is not None
         assert climb.cosine is not None

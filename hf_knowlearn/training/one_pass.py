@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hf_knowlearn.training.sam import global_norm, local, step_up
+from hf_knowlearn.training.sam import ascend_, global_norm, local
 
 
 class MSAM(TrainerCallback):
@@ -44,7 +44,7 @@ class MSAM(TrainerCallback):
             home = [torch.empty_like(w) for w in here]
             torch._foreach_copy_(home, here)
         self._away = here, home
-        step_up(here, local(momentum), -self.rho, global_norm(momentum))
+        ascend_(here, local(momentum), -self.rho, global_norm(momentum))
         torch.clear_autocast_cache()
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:

@@ -16,7 +16,7 @@ from datasets import Dataset
 from torch import nn
 from trl import pack_dataset
 
-from hf_knowlearn.training.replay import RandomState
+from hf_knowlearn.training.rng_state import RandomState
 
 logger = logging.getLogger("hf_knowlearn.training")
 
@@ -68,7 +68,7 @@ class Evidence(NamedTuple):
         )
 
 
-def refuse_leaks(trainer: Any, model: nn.Module) -> None:
+def check_packing(trainer: Any, model: nn.Module) -> None:
     """Raises ValueError if `trainer` lays out rows in which `model` lets a token attend to another document.
 
     The model is left as it was: modes, gradients, random generators. Where `trainer` packs nothing, nothing is run.

@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 @dataclass(frozen=True)
-class Climb:
+class AscentStats:
     """What a climb did, in tensors without dimensions: who asks for their values waits for the device."""
 
     norm: Tensor  # ||g||, or ||T g|| if adaptive: what made the step one of length rho
@@ -33,7 +33,7 @@ class Climb:
 
 
 @contextmanager
-def uphill(
+def sam_ascent(
     parameters: Iterable[Tensor],
     rho: float,
     adaptive: bool = False,
@@ -41,7 +41,7 @@ def uphill(
     *,
     noise: int | None = None,
     measured: bool = False,
-) -> Iterator[Climb]:
+) -> Iterator[AscentStats]:
     """Within the block the weights stand at w + rho * g / ||g||, and `.grad` is empty for the gradient up there.
 
     `adaptive` is ASAM (arXiv 2102.11600): w + rho * T^2 g / ||T g|| with T = |w| + eta. `noise`, a seed, puts Gaussian
@@ -50,7 +50,7 @@ def uphill(
     """
     weights = [w for w in parameters if (w.grad is not None if noise is None else w.requires_grad)]
     if not weights:
-        yield Climb(torch.tensor(nan))
+        yield AscentStats(torch.tensor(nan))
         return
     with torch.no_grad():
         gradient = [w.grad for w in weights if w.grad is not None] if noise is None else gaussian(weights, noise)
@@ -59,8 +59,8 @@ def uphill(
         home = [torch.empty_like(w) for w in here]
         torch._foreach_copy_(home, here)
     try:
-        step_up(here, local(direction), rho, norm)
-        climb = measure(weights, home, gradient, direction, rho, norm) if measured else Climb(norm)
+        ascend_(here, local(direction), rho, norm)
+        climb = measure(weights, home, gradient, direction, rho, norm) if measured else AscentStats(norm)
         del gradient, direction  # the second pass should not have to find memory beside them
         for weight in weights:
             weight.grad = None
@@ -86,7 +86,7 @@ def ascent(weights: list[Tensor], gradient: list[Tensor], adaptive: bool, eta: f
 
 
 @torch.no_grad()
-def step_up(weights: list[Tensor], direction: list[Tensor], rho: float, norm: Tensor) -> None:
+def ascend_(weights: list[Tensor], direction: list[Tensor], rho: float, norm: Tensor) -> None:
     """Moves `weights` by rho * direction / norm, or not at all if the norm isn't finite."""
     groups: dict[Any, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
     for w, d in zip(weights, direction, strict=True):
@@ -149,7 +149,7 @@ def measure(
     direction: list[Tensor],
     rho: float,
     norm: Tensor,
-) -> Climb:
+) -> AscentStats:
     """How much of the step the weights have made, one tensor at a time: it must not cost another copy of all."""
     made: list[Tensor] = []
     wanted: list[Tensor] = []
@@ -162,4 +162,4 @@ def measure(
             kept.append(torch.linalg.vector_norm(tensor))
     length, whole, apart = (global_norm(norms) for norms in (made, wanted, between))
     cosine = (length**2 + whole**2 - apart**2) / (2 * length * whole).clamp_min(1e-30)
-    return Climb(norm, global_norm(gradient), length / whole, cosine)
+    return AscentStats(norm, global_norm(gradient), length / whole, cosine)

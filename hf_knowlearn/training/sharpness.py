@@ -15,9 +15,9 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
+from hf_knowlearn.training.checks import narrow_weights
 from hf_knowlearn.training.packing import undisturbed
-from hf_knowlearn.training.refusals import narrow_weights
-from hf_knowlearn.training.sam import uphill
+from hf_knowlearn.training.sam import sam_ascent
 
 if TYPE_CHECKING:
     from hf_knowlearn.training.trainer import SAMSFTTrainer
@@ -76,7 +76,7 @@ def sharpness(
     def rise(direction: Sequence[Tensor]) -> float:
         for weight, along in zip(weights, direction, strict=True):
             weight.grad = along
-        with uphill(weights, radius) as climb:
+        with sam_ascent(weights, radius) as climb:
             return total() - here if climb else nan
 
     with undisturbed(model):

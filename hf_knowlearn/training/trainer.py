@@ -10,7 +10,7 @@ from trl import SFTTrainer
 
 from hf_knowlearn.training.config import SAMConfig
 from hf_knowlearn.training.mixin import SAMMixin
-from hf_knowlearn.training.packing import refuse_leaks
+from hf_knowlearn.training.packing import check_packing
 
 
 class SAMSFTTrainer(SAMMixin, SFTTrainer):
@@ -28,11 +28,11 @@ class SAMSFTTrainer(SAMMixin, SFTTrainer):
         # it is prepared: under FSDP the other processes may hold no weights yet.
         self._packing_is_unproven = not self.place_model_on_device
         if self.place_model_on_device:
-            refuse_leaks(self, self.model)
+            check_packing(self, self.model)
 
     def compute_loss(self, model: Any, inputs: Any, *others: Any, **named: Any) -> Any:
         if self._packing_is_unproven:
-            refuse_leaks(self, model)
+            check_packing(self, model)
             self._packing_is_unproven = False
         return super().compute_loss(model, inputs, *others, **named)
 

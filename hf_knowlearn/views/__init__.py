@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from hf_knowlearn.views.formats import Format, as_written, format_views
+from hf_knowlearn.views.formats import Format, format_views, raw_view
 from hf_knowlearn.views.groups import GROUPS, MARKS, Mark
 from hf_knowlearn.views.masked import masked_views
 from hf_knowlearn.views.mixed import mixed_views
@@ -26,10 +26,10 @@ __all__ = [
     "Mark",
     "Span",
     "View",
-    "as_written",
     "format_views",
     "masked_views",
     "mixed_views",
     "order_views",
     "prove",
+    "raw_view",
 ]

@@ -15,10 +15,10 @@ from itertools import combinations, islice, product
 from random import Random
 
 from hf_knowlearn.documents import Document
+from hf_knowlearn.documents.sentences import PARAGRAPH, SENTENCE, Sentences, sentences
 from hf_knowlearn.views import groups as g
 from hf_knowlearn.views.groups import GROUPS, MARKS, Mark
 from hf_knowlearn.views.layout import Frame, lay_out
-from hf_knowlearn.views.sentences import PARAGRAPH, SENTENCE, Sentences, sentences
 from hf_knowlearn.views.view import Span, View
 
 HAND = 12  # formats of which no two share a mark
@@ -57,10 +57,10 @@ def _composed(*marks: Mark) -> Format:
     return Format(marks)
 
 
-def as_written(document: Document) -> View:
+def raw_view(document: Document) -> View:
     """The document itself, as a view of no format."""
     text = document.text
-    return View(document.id, document.part, 0, "formats", "as_written", text, ((0, 0, len(text)),))
+    return View(document.id, document.part, 0, "formats", "raw", text, ((0, 0, len(text)),))
 
 
 def format_views(
@@ -101,7 +101,7 @@ def format_views(
 def told_in_formats(document: Document, told: Sentences, seed: int, allowed: tuple[str, ...]) -> Iterator[Told]:
     """`document` in one format after the other, until it has no other that looks different."""
     seen: set[str] = set()
-    for format in drawn_formats(document, draw(seed, document, "formats"), allowed):
+    for format in drawn_formats(document, seed_number(seed, document, "formats"), allowed):
         text, spans = lay_out(format.frame, document.title, told)
         if text not in seen:
             seen.add(text)
@@ -174,7 +174,7 @@ def _dealt(deck: "_Deck", number: int) -> Iterator[Format]:
     yield from deck.formats[:shift]
 
 
-def draw(seed: int, document: Document, what: str) -> int:
+def seed_number(seed: int, document: Document, what: str) -> int:
     """A number of 64 bits by the seed and the document alone, alike on every machine.
 
     ASCII, because what `repr` escapes of other scripts changes with the Unicode version of Python.

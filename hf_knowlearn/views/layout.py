@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import accumulate, chain
 from operator import add
 
-from hf_knowlearn.views.sentences import PARAGRAPH, SENTENCE, SOFT, Sentences
+from hf_knowlearn.documents.sentences import PARAGRAPH, SENTENCE, SOFT, Sentences
 from hf_knowlearn.views.view import Span
 
 KEPT_BREAK = "\n\n"  # beside a block kept as written, whatever the frame

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, count, islice
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views.formats import allowed_groups, draw, too_few
+from hf_knowlearn.views.formats import allowed_groups, seed_number, too_few
 from hf_knowlearn.views.view import View
 
 BLANKS = ("_", "[...]", "<blank>", "(?)")
@@ -66,7 +66,7 @@ def masked_views(
     return drawn[first:]
 
 
-def has_requests(document: Document) -> bool:
+def can_be_masked(document: Document) -> bool:
     """Whether it has words enough to be blanked in many ways."""
     return len(words_of(document.text[: 50 * FEWEST_WORDS])) >= FEWEST_WORDS
 
@@ -76,7 +76,7 @@ def _masked(document: Document, seed: int, low: float, high: float) -> Iterator[
     parted = _parted(text)  # white space and words in turn
     words = parted[1::2]
     blank = blank_for(text)
-    key = f"{draw(seed, document, 'masked')}/{low}/{high}/".encode()
+    key = f"{seed_number(seed, document, 'masked')}/{low}/{high}/".encode()
     seen: set[str] = set()
     # A few words can be blanked in a few ways only: when a hundred draws bring none that is new, there is none.
     misses = 0

@@ -11,9 +11,9 @@ from itertools import islice
 from math import inf
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views.formats import TooFewViews, allowed_groups, draw, format_views, too_few
-from hf_knowlearn.views.masked import has_requests, masked_views
-from hf_knowlearn.views.order import has_orders, order_views
+from hf_knowlearn.views.formats import TooFewViews, allowed_groups, format_views, seed_number, too_few
+from hf_knowlearn.views.masked import can_be_masked, masked_views
+from hf_knowlearn.views.order import has_other_order, order_views
 from hf_knowlearn.views.view import View
 
 WEIGHTS: Mapping[str, float] = {"formats": 1.0, "order": 3.0}
@@ -49,10 +49,10 @@ def mixed_views(
     """
     allowed_groups(num_views, groups, hold_out, first)
     weights = checked_weights(WEIGHTS if weights is None else weights)
-    for family, can_tell in (("order", has_orders), ("masked", has_requests)):
+    for family, can_tell in (("order", has_other_order), ("masked", can_be_masked)):
         if weights.get(family) and not can_tell(document):
             weights = {**weights, family: 0, "formats": weights.get("formats", 0) + weights[family]}
-    turns = list(islice(_turns(weights, draw(seed, document, "mixed")), first + num_views))
+    turns = list(islice(_turns(weights, seed_number(seed, document, "mixed")), first + num_views))
     views: dict[str, Iterator[View]] = {}
     has = len(turns)
     for family in dict.fromkeys(turns[first:]):

@@ -15,44 +15,13 @@ from math import comb, factorial, gcd
 from random import Random
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views.formats import PLAIN, allowed_groups, draw, drawn_formats, too_few
+from hf_knowlearn.documents.back_references import BACK_REFERENCES
+from hf_knowlearn.documents.sentences import PARAGRAPH, SENTENCE, SOFT, Sentences, sentences
+from hf_knowlearn.views.formats import PLAIN, allowed_groups, drawn_formats, seed_number, too_few
 from hf_knowlearn.views.layout import lay_out
-from hf_knowlearn.views.sentences import PARAGRAPH, SENTENCE, SOFT, Sentences, sentences
 from hf_knowlearn.views.view import View
 
-# The first words of sentences that lean on the one before: pronouns, and connectives that say so.
-LEANING = {
-    "en": (
-        "he she it they him her hers his its them their theirs this that these those such both neither either"
-        " another others however but and or so then thus therefore hence moreover furthermore also besides"
-        " instead meanwhile afterwards later finally next nevertheless nonetheless still yet otherwise"
-        " consequently similarly likewise accordingly additionally here there who which whose former latter"
-        " some"
-    ),
-    "de": (
-        "er sie es ihm ihn ihr ihre ihren ihrem ihrer sein seine seinen seinem seiner dieser diese dieses"
-        " diesem diesen das die der dies jene jener jenes aber doch und oder so dann daher deshalb deswegen"
-        " au\xdferdem zudem jedoch danach sp\xe4ter schlie\xdflich hier dort dabei dazu damit dadurch trotzdem"
-        " dennoch auch beide darin darauf"
-    ),
-    "fr": (
-        "il elle ils elles lui leur leurs son sa ses ce cet cette ces cela ceci celui celle ceux celles mais"
-        " et ou donc alors ainsi puis ensuite enfin cependant pourtant toutefois aussi en y ici l\xe0 c"
-    ),
-    "es": (
-        "\xe9l ella ello ellos ellas lo la le les su sus este esta esto estos estas ese esa eso aquel aquella"
-        " pero y e o as\xed entonces luego despu\xe9s adem\xe1s tambi\xe9n sin aqu\xed all\xed ambos"
-    ),
-    "it": (
-        "egli ella esso essa essi esse lui lei loro suo sua suoi sue questo questa questi queste quello"
-        " quella ci\xf2 ma e o cos\xec poi quindi dunque inoltre tuttavia anche qui l\xec entrambi"
-    ),
-    "pt": (
-        "ele ela eles elas lhe lhes seu sua seus suas este esta isto estes estas esse essa isso aquele aquela"
-        " mas e ou assim ent\xe3o depois al\xe9m tamb\xe9m por\xe9m contudo aqui ali ambos"
-    ),
-}
-_LEANING = {language: frozenset(words.split()) for language, words in LEANING.items()}
+_LEANING = {language: frozenset(words.split()) for language, words in BACK_REFERENCES.items()}
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
 _COUNTED = 1 << 62  # up to so many orders are numbered, and each is drawn once; beyond, drawing one twice won't happen
 
@@ -69,7 +38,8 @@ def order_views(
     """`num_views` tellings of `document` with its sentences permuted, never in the document's own order.
 
     Sentences are permuted within their paragraph, and paragraphs within the document. A sentence that opens with a
-    pronoun or a connective stays right behind the one before it (lists in `LEANING`: en, de, fr, es, it, pt; in other
+    pronoun or a connective stays right behind the one before it (lists in `BACK_REFERENCES`: en, de, fr, es, it, pt;
+    in other
     languages only whole paragraphs move). A block kept as written, a heading too, stays between its neighbours.
 
     Args:
@@ -94,14 +64,14 @@ def order_views(
     return drawn[first:]
 
 
-def has_orders(document: Document) -> bool:
+def has_other_order(document: Document) -> bool:
     """Whether there is another order than the document's own."""
     return _movable(document.text, document.language).count > 1
 
 
 def _told_in_orders(document: Document, seed: int, allowed: tuple[str, ...]) -> Iterator[View]:
     movable = _movable(document.text, document.language)
-    number = draw(seed, document, "order")
+    number = seed_number(seed, document, "order")
     if movable.count == 1:
         return
     seen: set[str] = set()

@@ -4,10 +4,11 @@
 without a test seeing it, and an answer can be found again inside every view.
 """
 
-import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import count, pairwise
+
+from hf_knowlearn.documents.answer_search import CharSpan, find_text, find_whole_words
 
 Span = tuple[int, int, int]  # (start in the view, start in the document, length), in characters
 
@@ -29,26 +30,26 @@ class View:
     spans: tuple[Span, ...]
     prompt: str = ""
 
-    def find(self, answer: str) -> list[tuple[int, int]]:
+    def find(self, answer: str) -> list[CharSpan]:
         """Where `answer` stands in `text`, as (start, end): from its first character to its last.
 
         It is looked for in the document's words alone, so it starts and ends there, never in layout. White space
         matches any white space, so an answer that runs over a line break or into the next sentence is found too (with
         the layout between the two). In another case only where it never stands as spelled: recall ignores case.
         """
-        if not (words := answer.split()):
-            raise ValueError(f"The answer {answer!r} is empty, so it can't be found: give an answer with words.")
-        pattern = r"\s+".join(map(re.escape, words))
-        # Stands where two spans are no neighbours in the document, so that no answer is found across.
+        # Why: a sign at each gap where two spans are not neighbours in the document, so no match crosses it.
         parted = next(sign for sign in map(chr, count()) if sign not in answer and not sign.isspace())
-        told, starts = self._words(parted)
+        words, starts = self._words(parted)
 
         def place(at: int) -> int:
             span = bisect_right(starts, at) - 1
             return self.spans[span][0] + at - starts[span]
 
-        found = list(re.finditer(pattern, told)) or re.finditer(pattern, told, re.IGNORECASE)
-        return [(place(match.start()), place(match.end() - 1) + 1) for match in found]
+        return [(place(start), place(end - 1) + 1) for start, end in find_text(words, answer)]
+
+    def find_whole_words(self, answer: str) -> list[CharSpan]:
+        """`find` without the places inside longer words."""
+        return find_whole_words(self.text, answer, self.find)
 
     def _words(self, parted: str) -> tuple[str, list[int]]:
         """The document's words without layout, and where in them each span starts."""

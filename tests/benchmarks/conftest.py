@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2] / "benchmarks"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
@@ -31,7 +31,7 @@ def run(tmp_path):
             pytest.skip(f"a process can't be held to {cores} cores here")
         places = ["--scratch", tmp_path, "--output", tmp_path / "results.json"]
         command = [sys.executable, HERE / script, *places, *words]
-        environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
         return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, env=environment)
 
     return running

@@ -167,4 +167,4 @@ def test_the_readme_quotes_the_newest_results():
     from tables import README, into_readme
 
     text = README.read_text(encoding="utf-8")
-    assert text == into_readme(text), "python tests/benchmarks/tables.py"
+    assert text == into_readme(text), "python benchmarks/tables.py"

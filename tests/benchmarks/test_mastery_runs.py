@@ -21,7 +21,7 @@ def test_kappa_is_cohens():
 def test_its_settings_are_the_presets():
     from mastery import FULL, QUICK
 
-    from hf_knowlearn.recall.mastery import PRESETS
+    from hf_knowlearn.evaluation.mastery import PRESETS
 
     assert {name: (counts["prompts"], counts["samples"]) for name, counts in PRESETS.items()} == {
         "quick": QUICK,

@@ -27,9 +27,9 @@ def test_other_wordings_tell_the_same_facts_in_the_same_order():
     from noise import reworded
 
     from hf_knowlearn.paths import RECIPES
-    from hf_knowlearn.worlds.frozen import read_world
+    from hf_knowlearn.worlds.splits import read_splits
 
-    split = read_world(RECIPES / "world.yaml")["new"]
+    split = read_splits(RECIPES / "world.yaml")["new"]
     changed = 0
     for person in split.world.people(split.first, split.first + 20):
         text = split.world.biography(person).text

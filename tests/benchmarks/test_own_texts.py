@@ -23,8 +23,8 @@ def test_people_are_counted_in_free_texts_and_set_beside_their_answers(tmp_path,
         ],
     )
     asked = [
-        ("rehearsed_questions", 300, [True, True]),
-        ("rehearsed_questions", 301, [True, False]),
+        ("replayed_questions", 300, [True, True]),
+        ("replayed_questions", 301, [True, False]),
         ("retention_questions", 402, [False, False]),
         ("questions", 501, [True]),
     ]

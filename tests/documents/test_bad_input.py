@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_knowlearn.documents import Document, cut, read_documents
+from hf_knowlearn.documents import Document, read_documents, split_document
 
 Write = Callable[[Path, str | bytes], Path]
 Refusal = Callable[..., str]
@@ -31,7 +31,7 @@ def test_50_mb_on_one_line_are_read_whole(tmp_path: Path, name: str, write: Writ
 
 def test_50_mb_without_a_sentence_end_are_cut_at_words():
     started = time.process_time()
-    parts = cut(Document("d", LONG), tokens, 8192)
+    parts = split_document(Document("d", LONG), tokens, 8192)
     assert time.process_time() - started < 60  # 4 s
     assert "".join(part.text for part in parts) == LONG
     assert all(tokens(part.text) <= 8192 and part.text.endswith(" ") for part in parts[:-1])
@@ -42,7 +42,7 @@ def test_50_mb_without_a_sentence_end_are_cut_at_words():
 def test_100_000_characters_without_a_sentence_end_stand_between_sentences_and_are_cut(unit: str):
     run = (unit * 100_000)[:100_000]
     text = f"A first sentence. {run}. And a last one."
-    parts = cut(Document("d", text, "Title"), tokens, 512)
+    parts = split_document(Document("d", text, "Title"), tokens, 512)
     assert "".join(part.text for part in parts) == text
     assert all(text.startswith(part.text, part.start) for part in parts)
     assert all(part.title == "Title" and tokens(part.text) <= 512 for part in parts)

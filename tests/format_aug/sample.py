@@ -6,14 +6,14 @@ It is made here and not there, because a room of the house doesn't import the on
 from hf_knowlearn.documents import Document
 from hf_knowlearn.format_aug import export
 from hf_knowlearn.paths import FORMAT_AUG, RECIPES
-from hf_knowlearn.worlds.frozen import read_world
+from hf_knowlearn.worlds.splits import read_splits
 
 NUM_VIEWS = 4
 
 
 def documents() -> list[Document]:
     """Of the first 50 people that the quickstart teaches."""
-    return read_world(RECIPES / "world.yaml")["new"].documents()[:50]
+    return read_splits(RECIPES / "world.yaml")["new"].documents()[:50]
 
 
 if __name__ == "__main__":

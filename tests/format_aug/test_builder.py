@@ -11,7 +11,7 @@ import pytest
 import hf_knowlearn
 from hf_knowlearn import views
 from hf_knowlearn.documents import Document, read_documents
-from hf_knowlearn.format_aug import FormatAugmentedDataset, builder, export, load_format_aug, shelf
+from hf_knowlearn.format_aug import FormatAugmentedDataset, builder, document_store, export, load_format_aug
 from hf_knowlearn.worlds import World
 
 FAMILIES = ("formats", "order", "masked", "mixed")
@@ -79,7 +79,7 @@ def test_the_original_stands_before_the_views_as_it_was_written(people):
     assert [row for row in rows if row["view"] >= 0] == without
     originals = [row for row in rows if row["view"] < 0]
     assert [row["text"] for row in originals] == [document.text for document in people]
-    assert {(row["view"], row["format"]) for row in originals} == {(-1, "as_written")}
+    assert {(row["view"], row["format"]) for row in originals} == {(-1, "raw")}
     assert [row["view"] for row in rows] == [-1, 0, 1] * len(people)
 
 
@@ -102,7 +102,7 @@ def test_a_long_document_is_told_in_parts_that_tile_it(people):
     rows = load_format_aug(
         [Document("all", text, title="People")], num_views=1, include_original=True, max_chars=400, split="train"
     ).to_list()
-    parts = [row for row in rows if row["format"] == "as_written"]
+    parts = [row for row in rows if row["format"] == "raw"]
     assert [row["part"] for row in parts] == list(range(len(parts)))
     assert "".join(row["text"] for row in parts) == text
     assert 1 < max(len(row["text"]) for row in parts) <= 400
@@ -277,7 +277,7 @@ def test_documents_are_copied_once_and_a_copy_is_not_touched_again(write, cache,
     path = write(3)
     load_format_aug(path, streaming=True)
     (copy,) = (cache / "format_aug" / "documents").glob("*.jsonl")
-    monkeypatch.setattr(shelf, "iter_documents", lambda *a, **o: iter(()))
+    monkeypatch.setattr(document_store, "iter_documents", lambda *a, **o: iter(()))
     assert len(list(load_format_aug(path, "order", streaming=True, num_views=1, split="train"))) == 3
     assert list((cache / "format_aug" / "documents").glob("*.jsonl")) == [copy]
 
@@ -288,7 +288,7 @@ def test_a_copy_that_is_interrupted_leaves_nothing(write, cache, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(shelf, "iter_documents", interrupted)
+        patch.setattr(document_store, "iter_documents", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load_format_aug(write(3), streaming=True)
     assert {file.suffix for file in cache.rglob("*") if file.is_file()} <= {".lock"}
@@ -387,7 +387,7 @@ def test_changed_code_tells_documents_anew(write, tmp_path, monkeypatch):
 def test_the_code_that_is_hashed_is_all_that_tells_documents():
     hashed = {file for path in builder.CODE for file in ([path] if path.is_file() else path.rglob("*.py"))}
     names = {file.relative_to(builder.PACKAGE).as_posix() for file in hashed}
-    assert {"documents/cutting.py", "views/formats.py", "format_aug/telling.py"} <= names
+    assert {"documents/splitting.py", "views/formats.py", "format_aug/rows.py"} <= names
     assert all(file.is_file() for file in hashed)
 
 

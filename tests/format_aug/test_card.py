@@ -15,7 +15,7 @@ import yaml
 
 from hf_knowlearn.format_aug import FormatAugmentedDataset, export
 from hf_knowlearn.format_aug.config import OPTIONS, FormatAugConfig
-from hf_knowlearn.format_aug.telling import columns
+from hf_knowlearn.format_aug.rows import columns
 from hf_knowlearn.paths import FORMAT_AUG
 
 REPO = Path(__file__).parents[2]

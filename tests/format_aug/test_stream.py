@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from hf_knowlearn import views
 from hf_knowlearn.documents import Document, read_documents
 from hf_knowlearn.format_aug import load_format_aug
-from hf_knowlearn.format_aug.stream import order_of
+from hf_knowlearn.format_aug.streaming import order_of
 
 EPOCHS, DOCUMENTS = 3, 5
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from hf_knowlearn.hub.cards import model_card
-from hf_knowlearn.hub.cleaning import cleaned
 from hf_knowlearn.hub.dataset_cards import questions_card, views_card
 from hf_knowlearn.hub.metadata import Published
+from hf_knowlearn.hub.redaction import cleaned
 from hf_knowlearn.paths import MODEL_CARDS
 
 HERE = Path(__file__).parent

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from hf_knowlearn.hub.cards import model_card
-from hf_knowlearn.hub.cleaning import cleaned, hub_id, shown, taught_from
 from hf_knowlearn.hub.dataset_cards import licensed, questions_card, views_card
 from hf_knowlearn.hub.escaping import cell, code, fenced
 from hf_knowlearn.hub.metadata import Published
+from hf_knowlearn.hub.redaction import cleaned, hub_id, shown, taught_from
 from hf_knowlearn.paths import MODEL_CARDS
 
 EXAMPLES = runpy.run_path(str(Path(__file__).with_name("examples.py")))
@@ -70,7 +70,7 @@ def test_every_template_has_an_example():
 def test_the_hub_reads_the_figures_of_the_report():
     card = ModelCard(model_card(cleaned(REPORT), ADAPTER, ANSWERS))
     results = {(r.dataset_split, r.metric_type): r for r in card.data.eval_results}
-    arm = REPORT["arms"]["taught"]
+    arm = REPORT["runs"]["taught"]
     assert {key: result.metric_value for key, result in results.items()} == {
         ("qa_eval", "exact_match"): round(arm["exact_match"], 4),
         ("qa_eval", "exact_match_se"): round(arm["exact_match_se"], 4),
@@ -78,14 +78,14 @@ def test_the_hub_reads_the_figures_of_the_report():
         ("qa_eval", "f1_se"): round(arm["f1_se"], 4),
         ("retention", "exact_match"): round(arm["retention"], 4),
         ("retention", "exact_match_se"): round(arm["retention_se"], 4),
-        ("rehearsed", "exact_match"): round(arm["rehearsed"], 4),
-        ("rehearsed", "exact_match_se"): round(arm["rehearsed_se"], 4),
+        ("replayed", "exact_match"): round(arm["replayed"], 4),
+        ("replayed", "exact_match_se"): round(arm["replayed_se"], 4),
     }
     asked = results["qa_eval", "f1"]
     assert (asked.dataset_type, asked.dataset_name) == ("questions.jsonl", "questions.jsonl, qa_eval")
     assert asked.dataset_revision == REPORT["data"]["questions"]["sha256"]
     assert asked.dataset_args == {"n": 1500}
-    assert results["rehearsed", "exact_match"].dataset_type == "owner/old-people"
+    assert results["replayed", "exact_match"].dataset_type == "owner/old-people"
     data = card.data.to_dict()
     assert (data["base_model"], data["base_model_relation"]) == ("owner/small-base", "adapter")
     assert (data["library_name"], data["license"], data["language"]) == ("peft", "cc-by-4.0", ["en"])
@@ -107,11 +107,11 @@ def test_only_what_is_on_the_hub_is_named_as_a_dataset():
 
 def test_a_card_without_measured_scores_says_so():
     report = copy.deepcopy(REPORT)
-    asked = ("exact_match", "f1", "rehearsed", "retention")
-    for scores in (report["before"], report["arms"]["taught"], *report.pop("stages")):
+    asked = ("exact_match", "f1", "replayed", "retention")
+    for scores in (report["before"], report["runs"]["taught"], *report.pop("stages")):
         for name in asked:
             scores.pop(name, None)
-    report["counts"] |= dict.fromkeys(("questions", "rehearsed_questions", "retention_questions"), 0)
+    report["counts"] |= dict.fromkeys(("questions", "replayed_questions", "retention_questions"), 0)
     card = model_card(cleaned(report), ADAPTER)
     assert "model-index" not in head(card)
     assert "## What it knows is not measured" in card
@@ -120,14 +120,14 @@ def test_a_card_without_measured_scores_says_so():
 
 def test_figures_that_are_no_numbers_are_left_out():
     report = cleaned(REPORT)
-    report["arms"]["taught"] |= {"f1": float("nan"), "exact_match_se": None}
+    report["runs"]["taught"] |= {"f1": float("nan"), "exact_match_se": None}
     (first, *_) = head(model_card(report, ADAPTER))["model-index"][0]["results"]
     assert [metric["type"] for metric in first["metrics"]] == ["exact_match", "f1_se"]
 
 
 def test_the_card_of_several_runs_is_refused():
     with pytest.raises(ValueError, match=r"of 2 arms \(a, b\), and a card is of one model"):
-        model_card({**REPORT, "arms": dict.fromkeys("ab", REPORT["arms"]["taught"])}, ADAPTER)
+        model_card({**REPORT, "runs": dict.fromkeys("ab", REPORT["runs"]["taught"])}, ADAPTER)
     with pytest.raises(ValueError, match="of 3 seeds"):
         model_card({**REPORT, "by_seed": {"0": {}, "1": {}, "2": {}}}, ADAPTER)
 
@@ -156,17 +156,17 @@ HOSTILE = [
 def told_by(text: str) -> str:
     """A card in which every text that comes from a user is this one."""
     report = copy.deepcopy(REPORT)
-    arm, recipe = report["arms"]["taught"], report["recipes"]["taught"]
+    arm, recipe = report["runs"]["taught"], report["recipes"]["taught"]
     name = text or "x"
-    recipe |= {"arm": name, "ask_instruction": text, "documents": name, "replay_self_prompts": [text]}
+    recipe |= {"run": name, "ask_instruction": text, "documents": name, "replay_self_prompts": [text]}
     recipe["stages"][0]["name"] = name
-    report |= {"arms": {name: arm}, "recipes": {name: recipe}, "seeds": {name: 0}, "machine": text}
-    report["stages"] = [{**stage, "arm": name, "name": text} for stage in report["stages"]]
+    report |= {"runs": {name: arm}, "recipes": {name: recipe}, "seeds": {name: 0}, "machine": text}
+    report["stages"] = [{**stage, "run": name, "name": text} for stage in report["stages"]]
     report["model"] = {"name": name, "revision": name}
     report["versions"]["torch"] = text
     report["data"]["questions"] |= {"source": name, "sha256": text}
     arm["cost"]["device"] = text
-    answers = [{**row, "question": text, "said": text, "answers": [text, text]} for row in ANSWERS]
+    answers = [{**row, "question": text, "response": text, "answers": [text, text]} for row in ANSWERS]
     return model_card(cleaned(report), ADAPTER, answers)
 
 
@@ -224,10 +224,10 @@ def test_text_is_shown_as_it_is():
 def test_paths_are_told_by_their_last_part_and_nothing_else_changes(tmp_path: Path):
     report = json.loads(json.dumps(REPORT))
     report["recipes"]["taught"]["chat_template_path"] = str(tmp_path / "template.jinja")
-    report["arms"]["taught"]["changes"]["questions"]["examples"]["learned"][0]["after"] = "/home/ann/notes/people"
+    report["runs"]["taught"]["transitions"]["questions"]["examples"]["learned"][0]["after"] = "/home/ann/notes/people"
     report["note"] = f"see {tmp_path}/deep/er.txt, there"
     clean = cleaned(report, [tmp_path])
-    learned = clean["arms"]["taught"]["changes"]["questions"]["examples"]["learned"]
+    learned = clean["runs"]["taught"]["transitions"]["questions"]["examples"]["learned"]
     assert learned[0]["after"] == "/home/ann/notes/people"  # what was said stays word for word
     assert clean["note"] == "see er.txt, there"
     assert clean["retention_source"] == "Retention is asked by others.jsonl, which the recipe names."
@@ -236,7 +236,7 @@ def test_paths_are_told_by_their_last_part_and_nothing_else_changes(tmp_path: Pa
     assert recipe["chat_template_path"] == "template.jinja"
     assert recipe["replay_self_prompts"] == ["", "openings.txt"]
     assert recipe["stages"][1]["train_questions"] == "train.jsonl"
-    assert recipe["rehearsed_questions"] == "owner/old-people"
+    assert recipe["replayed_questions"] == "owner/old-people"
     assert not {"logging_dir", "run_name"} & set(recipe)
     assert clean["before"] == report["before"]
     learned[0]["after"] = ""

@@ -116,7 +116,7 @@ def test_questions_read_back_have_the_hash_that_their_card_names(
     hub: HubServer, tmp_path: Path, publish: Publish, questions: Path
 ):
     from hf_knowlearn.documents import read_questions
-    from hf_knowlearn.provenance import fingerprint
+    from hf_knowlearn.teach.provenance import fingerprint
 
     more = {
         "id": "7",

@@ -245,8 +245,8 @@ def test_offline_it_says_so_and_an_unusable_cache_is_not_needed(hub: HubServer, 
 
 def test_a_gated_base_model_is_named_with_what_to_do(hub: HubServer, tmp_path: Path) -> None:
     """The one publish that reads from the Hub: an adapter is merged into its base."""
-    from hf_knowlearn.publishing import Request
-    from hf_knowlearn.publishing import publish as publish_run
+    from hf_knowlearn.teach.publishing import Request
+    from hf_knowlearn.teach.publishing import publish as publish_run
 
     hub.add_repo("bob/gated", {"config.json": b"{}"}, gated=True)
     run = tmp_path / "run"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hf_knowlearn import outputs
 from hf_knowlearn.lab import quickstart
-from hf_knowlearn.lab.comparing import paired
+from hf_knowlearn.lab.comparisons import paired
+from hf_knowlearn.teach import run_folder
 
 
 def report(recall: float, gain: float, loss: float) -> dict[str, Any]:
@@ -22,20 +22,20 @@ def report(recall: float, gain: float, loss: float) -> dict[str, Any]:
             "gradient_evaluations": 250,
             "seconds": 60.0,
         }
-        for name, value in (("as_written", recall), ("formats", recall + gain))
+        for name, value in (("raw", recall), ("formats", recall + gain))
     }
-    return {"before": before, "arms": arms, "recipes": {}, "counts": {"questions": 3}, "machine": "m"}
+    return {"before": before, "runs": arms, "recipes": {}, "counts": {"questions": 3}, "machine": "m"}
 
 
 def test_over_seeds_means_take_the_place_of_figures_and_their_errors_are_over_seeds():
     reports = [report(0.3, 0.1, 1.0), report(0.4, 0.2, 2.0), report(0.5, 0.3, 6.0)]
     found = quickstart.over_seeds(reports, [0, 1, 2])
-    assert found["arms"]["as_written"]["exact_match"] == pytest.approx(0.4)
-    assert found["arms"]["as_written"]["exact_match_se"] == pytest.approx(0.1 / sqrt(3))
-    assert found["arms"]["formats"]["train_loss"] == pytest.approx(3.0)
-    assert found["arms"]["formats"]["steps"] == 250
+    assert found["runs"]["raw"]["exact_match"] == pytest.approx(0.4)
+    assert found["runs"]["raw"]["exact_match_se"] == pytest.approx(0.1 / sqrt(3))
+    assert found["runs"]["formats"]["train_loss"] == pytest.approx(3.0)
+    assert found["runs"]["formats"]["steps"] == 250
     assert found["before"] == {"exact_match": pytest.approx(0.01), "exact_match_se": pytest.approx(0)}
-    assert found["by_seed"] == {str(seed): one["arms"] for seed, one in enumerate(reports)}
+    assert found["by_seed"] == {str(seed): one["runs"] for seed, one in enumerate(reports)}
     assert list(found["differences"]) == ["formats - as_written"]
     differences = found["differences"]["formats - as_written"]
     assert set(differences) == {"exact_match", "train_loss", "seconds"}  # what was measured in both, always
@@ -49,23 +49,27 @@ def test_over_seeds_figures_within_figures_have_means_and_what_is_no_figure_of_e
         {"by_relation": {"job": {"exact_match": 0.25, "exact_match_se": 0.9, "n": 4}, "old": {"n": 1}}, "f1": 0.5},
         {"by_relation": {"job": {"exact_match": 0.75, "exact_match_se": 0.9, "n": 4}}, "f1": None},
     ]
-    words = {"cost": {"device": "cpu", "tokens": 10}, "curve": [{"step": 1}], "changes": {"examples": {"learned": []}}}
+    words = {
+        "cost": {"device": "cpu", "tokens": 10},
+        "curve": [{"step": 1}],
+        "transitions": {"examples": {"learned": []}},
+    }
     for one, figures in zip(reports, more, strict=True):
-        one["arms"]["formats"].update(figures, **words)
-        one["open_book"] = {"exact_match": one["arms"]["formats"]["exact_match"]}
+        one["runs"]["formats"].update(figures, **words)
+        one["open_book"] = {"exact_match": one["runs"]["formats"]["exact_match"]}
     found = quickstart.over_seeds(reports, [0, 1])
     # Means 0.5, standard deviation 0.5 / sqrt(2), over two seeds.
     job = {"exact_match": 0.5, "exact_match_se": pytest.approx(0.25), "n": 4}
-    assert found["arms"]["formats"]["by_relation"] == {"job": job}
-    assert found["arms"]["formats"]["cost"] == {"tokens": 10}
-    assert not {"f1", "curve", "changes"} & set(found["arms"]["formats"])
+    assert found["runs"]["formats"]["by_relation"] == {"job": job}
+    assert found["runs"]["formats"]["cost"] == {"tokens": 10}
+    assert not {"f1", "curve", "transitions"} & set(found["runs"]["formats"])
     assert found["open_book"] == {"exact_match": pytest.approx(0.55)}
     assert "open_book" not in quickstart.over_seeds([report(0.1, 0, 1), report(0.2, 0, 1)], [0, 1])
 
 
 def test_a_loss_that_is_missing_in_one_seed_has_no_difference():
     reports = [report(0.3, 0.1, 1.0), report(0.5, 0.2, 2.0)]
-    reports[1]["arms"]["formats"]["train_loss"] = None
+    reports[1]["runs"]["formats"]["train_loss"] = None
     assert set(quickstart.over_seeds(reports, [0, 1])["differences"]["formats - as_written"]) == {
         "exact_match",
         "seconds",
@@ -80,7 +84,7 @@ def test_seeds_without_an_interval_are_refused_before_anything_runs(tmp_path: Pa
 
 
 def test_the_folder_of_a_later_arm_is_looked_at_before_the_first_one_runs(tmp_path: Path, base: Path):
-    outputs.claim(tmp_path / "formats", {"another": "recipe"}, {}, overwrite=False)
+    run_folder.claim(tmp_path / "formats", {"another": "recipe"}, {}, overwrite=False)
     with pytest.raises(ValueError, match="formats' holds the run of another recipe"):
         quickstart.run_arms(quickstart.QUICKSTART[:2], tmp_path, {"model_name_or_path": str(base), "use_cpu": True})
     assert [path.name for path in tmp_path.iterdir()] == ["formats"]

@@ -14,11 +14,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hf_knowlearn import Document, Question
-from hf_knowlearn.plan import plan
-from hf_knowlearn.recall import prompt_for
-from hf_knowlearn.recall.prompts import prompts_for, trained_as
+from hf_knowlearn.prompts.questions import question_prompts
+from hf_knowlearn.prompts.templates import plain_prompt, prompt_and_completion
+from hf_knowlearn.teach.schedule import make_schedule
 from hf_knowlearn.training import SAMConfig, SAMSFTTrainer
-from hf_knowlearn.views import as_written
+from hf_knowlearn.views import raw_view
 
 from .conftest import SENTENCES
 
@@ -91,14 +91,14 @@ def batches(tokenizer_of: Callable[[str], PreTrainedTokenizerFast], tmp_path: Pa
 
 
 def plainly(asked: str, said: str) -> tuple[str, str]:
-    return prompt_for(asked), f" {said}"
+    return plain_prompt(asked), f" {said}"
 
 
 def rows_of_a_run() -> list[dict[str, Any]]:
     """A step as `teach` lays it out: two documents and a question."""
-    told = [[as_written(Document("long", LONG))], [as_written(Document("short", SHORT))]]
+    told = [[raw_view(Document("long", LONG))], [raw_view(Document("short", SHORT))]]
     how: dict[str, Any] = {"steps": 1, "batch": 3, "replayed": 1, "trained_as": plainly, "seed": 0}
-    return plan(told, [], [QUESTION], **how)
+    return make_schedule(told, [], [QUESTION], **how)
 
 
 def trained(tokenizer: Any, batch: dict[str, Any], row: int) -> str:
@@ -138,10 +138,10 @@ def test_a_question_is_trained_in_the_very_tokens_it_is_asked_in(
     chat = (begin or "") + MARKED  # the template writes the beginning, as Llama's does
     tokenizer = tokenizer_of(family)
     tokenizer.chat_template = chat
-    prompt, completion = trained_as(tokenizer, template, QUESTION.text, "Mara Venn")
+    prompt, completion = prompt_and_completion(tokenizer, template, QUESTION.text, "Mara Venn")
     rows = [{"prompt": prompt, "completion": completion}, {"prompt": "", "completion": LONG}]
     _, (batch,) = batches(family, rows, chat, max_length=None)
-    (asked,) = prompts_for(tokenizer, [QUESTION], template)
+    (asked,) = question_prompts(tokenizer, [QUESTION], template)
     length = int((batch["labels"][0] == -100).cumprod(0).sum())
     assert batch["input_ids"][0][:length].tolist() == list(asked.ids)
     ends = end if template == "plain" or end == "<|im_end|>" else f"<|im_end|>{end}"
@@ -154,10 +154,13 @@ def test_what_a_template_puts_before_an_answer_is_trained_with_it(
     tokenizer = tokenizer_of("qwen")
     tokenizer.chat_template = MARKED.replace("{% generation %}", "{% generation %} ").replace("{{ '\n' }}", "")
     asked = "<|im_start|>user\nWho?<|im_end|><|im_start|>assistant\n"
-    assert trained_as(tokenizer, "chat", "Who?", "Mara") == (asked, " Mara<|im_end|>")
+    assert prompt_and_completion(tokenizer, "chat", "Who?", "Mara") == (asked, " Mara<|im_end|>")
     # One that begins a turn otherwise than it writes a whole one, as those of models that think aloud may.
     tokenizer.chat_template = tokenizer.chat_template.replace("<|im_start|>assistant\n{% endif", "> {% endif")
-    assert trained_as(tokenizer, "chat", "Who?", "Mara") == ("<|im_start|>user\nWho?<|im_end|>> ", "Mara<|im_end|>")
+    assert prompt_and_completion(tokenizer, "chat", "Who?", "Mara") == (
+        "<|im_start|>user\nWho?<|im_end|>> ",
+        "Mara<|im_end|>",
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)

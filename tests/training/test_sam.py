@@ -13,7 +13,7 @@ from torch.nn.functional import mse_loss
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from hf_knowlearn.training import SAMMixin, SAMOptions, uphill
+from hf_knowlearn.training import SAMMixin, SAMOptions, sam_ascent
 from hf_knowlearn.training.sam import global_norm
 
 exactly = partial(torch.testing.assert_close, rtol=0, atol=0, equal_nan=True)
@@ -42,7 +42,7 @@ def descend(h, weights, rho, steps=20, learning_rate=0.03, **options):
 
     for _ in range(steps):
         backward()
-        with uphill(weights, rho, **options) as climbed:
+        with sam_ascent(weights, rho, **options) as climbed:
             assert climbed
             backward()
         with torch.no_grad():
@@ -83,7 +83,7 @@ def test_asam_without_eta_is_indifferent_to_rescaled_weights():
     with torch.no_grad():
         slope = h @ start
         weights[0].grad, weights[1].grad, scaled.grad = slope[:2], slope[2:], slope / scale
-    with uphill(weights, 0.3, adaptive=True), uphill([scaled], 0.3, adaptive=True):
+    with sam_ascent(weights, 0.3, adaptive=True), sam_ascent([scaled], 0.3, adaptive=True):
         to_1e_12(scaled.detach() / scale, torch.cat(weights).detach())
 
 
@@ -91,33 +91,33 @@ def test_a_gradient_of_zero_moves_nothing():
     # LoRA before its first step: B is 0, so A has no gradient, and B no size.
     a, b = nn.Parameter(torch.ones(3)), nn.Parameter(torch.zeros(3))
     a.grad, b.grad = torch.zeros(3), torch.ones(3)
-    with uphill([a, b], 0.5, adaptive=True, eta=0.0) as climbed:
+    with sam_ascent([a, b], 0.5, adaptive=True, eta=0.0) as climbed:
         assert climbed
         exactly(a.detach(), torch.ones(3))
         exactly(b.detach(), torch.zeros(3))
     a.grad, b.grad = torch.zeros(3), torch.zeros(3)
-    with uphill([a, b], 0.5):
+    with sam_ascent([a, b], 0.5):
         exactly(a.detach(), torch.ones(3))
 
 
 def test_with_eta_weights_of_zero_climb_too():
     b = nn.Parameter(torch.zeros(4))
     b.grad = torch.ones(4)
-    with uphill([b], 0.5, adaptive=True, eta=0.01):
+    with sam_ascent([b], 0.5, adaptive=True, eta=0.01):
         torch.testing.assert_close(b.detach(), torch.full((4,), 0.5 * 0.01**2 / (0.01 * 2)))
 
 
 def test_weights_without_a_gradient_stay_and_do_not_count():
     moved, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     moved.grad = torch.tensor([3.0, 4.0])
-    with uphill([unused, moved], 5.0):
+    with sam_ascent([unused, moved], 5.0):
         exactly(moved.detach(), torch.tensor([4.0, 5.0]))
         exactly(unused.detach(), torch.ones(2))
         assert moved.grad is None
 
 
 def test_nothing_with_a_gradient_is_no_climb():
-    with uphill([nn.Parameter(torch.ones(2))], 5.0) as climbed:
+    with sam_ascent([nn.Parameter(torch.ones(2))], 5.0) as climbed:
         assert not climbed
 
 
@@ -126,7 +126,7 @@ def test_a_loss_scale_does_not_change_the_climb():
     scaled.data.copy_(plain.data)
     plain.grad = torch.randn(50)
     scaled.grad = plain.grad * 2.0**16
-    with uphill([plain], 0.1), uphill([scaled], 0.1):
+    with sam_ascent([plain], 0.1), sam_ascent([scaled], 0.1):
         exactly(scaled.detach(), plain.detach())
 
 
@@ -143,7 +143,7 @@ def test_with_a_gradient_that_is_not_finite_the_weights_stay(bad, adaptive):
     w, v = nn.Parameter(torch.randn(5)), nn.Parameter(torch.randn(5))
     w.grad, v.grad = torch.randn(5), torch.tensor([1.0, bad, 2.0, 3.0, 4.0])
     before = [t.detach().clone() for t in (w, v)]
-    with uphill([w, v], 0.1, adaptive=adaptive, eta=0.01) as climbed:
+    with sam_ascent([w, v], 0.1, adaptive=adaptive, eta=0.01) as climbed:
         assert not climbed
         exactly([w.detach(), v.detach()], before)
         assert w.grad is v.grad is None  # so that the second pass doesn't add to the first
@@ -156,7 +156,7 @@ def test_weights_return_bit_for_bit_to_the_same_memory(dtype, error):
     w = nn.Parameter(torch.randn(20_000).to(dtype))
     w.grad = torch.randn(20_000).to(dtype)
     before, address = w.detach().clone(), w.data_ptr()
-    with pytest.raises(error) if error else nullcontext(), uphill([w], 2.0):
+    with pytest.raises(error) if error else nullcontext(), sam_ascent([w], 2.0):
         assert not torch.equal(w, before)
         if error:
             raise error
@@ -169,7 +169,7 @@ def test_an_open_autocast_block_does_not_serve_casts_from_before_the_climb():
     with torch.autocast("cpu", torch.bfloat16):
         home = layer(x)
         home.float().pow(2).sum().backward()
-        with uphill(layer.parameters(), 3.0):
+        with sam_ascent(layer.parameters(), 3.0):
             there, fresh = layer(x), nn.Linear(16, 16)
             fresh.load_state_dict(layer.state_dict())
             exactly(there, fresh(x))
@@ -195,7 +195,7 @@ def test_the_host_never_waits_for_the_device(adaptive, noise, measured):
     for w in weights:
         w.grad = torch.randn(3)
     with HostReads() as reads:
-        with uphill(weights, 0.1, adaptive=adaptive, noise=noise, measured=measured) as climb:
+        with sam_ascent(weights, 0.1, adaptive=adaptive, noise=noise, measured=measured) as climb:
             pass
         assert reads.count == 0
         assert climb  # who asks, waits
@@ -427,7 +427,7 @@ def test_what_survives_rounding_is_measured(rho, survives):
     w = nn.Parameter(torch.randn(50_000).bfloat16())
     w.grad = torch.randn(50_000).bfloat16()
     home, gradient = w.detach().double(), w.grad.double()
-    with uphill([w], rho, measured=True) as climb:
+    with sam_ascent([w], rho, measured=True) as climb:
         step, wanted = w.detach().double() - home, rho * gradient / gradient.norm()
     torch.testing.assert_close(climb.realised.double(), step.norm() / wanted.norm(), rtol=1e-3, atol=0)
     torch.testing.assert_close(climb.cosine.double(), step @ wanted / (step.norm() * wanted.norm()), rtol=0, atol=2e-3)
@@ -440,7 +440,7 @@ def test_in_fp32_all_of_a_step_survives(adaptive):
     w = nn.Parameter(torch.randn(5_000))
     w.grad = torch.randn(5_000)
     slope = w.grad.norm()
-    with uphill([w], 0.05, adaptive=adaptive, eta=0.01, measured=True) as climb:
+    with sam_ascent([w], 0.05, adaptive=adaptive, eta=0.01, measured=True) as climb:
         pass
     torch.testing.assert_close([climb.realised, climb.cosine], [torch.tensor(1.0)] * 2, rtol=0, atol=1e-3)
     torch.testing.assert_close(climb.slope, slope)

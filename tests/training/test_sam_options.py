@@ -8,7 +8,7 @@ import torch
 from transformers import TrainerCallback
 from trl import SFTTrainer
 
-from hf_knowlearn.training import SAMSFTTrainer, refusals
+from hf_knowlearn.training import SAMSFTTrainer, checks
 
 IN_FOUR = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
 # A climb so short that it moves no fp32 weight: both passes are then at the same place, and must do the same.
@@ -226,23 +226,23 @@ def test_fp16_weights_are_refused_even_so(new_trainer, new_model):
 def test_a_trl_whose_counters_moved_is_refused_by_version_and_name(new_trainer, monkeypatch):
     trainer = new_trainer(sam_rho=0.1)
     del trainer._total_train_tokens
-    monkeypatch.setattr(refusals, "version", lambda package: "9.9")
+    monkeypatch.setattr(checks, "version", lambda package: "9.9")
     with pytest.raises(ValueError, match=r"trl 9.9: SAMSFTTrainer has no _total_train_tokens, .* Install trl 1.16"):
-        refusals.refuse_what_sam_cannot_do(trainer)
+        checks.refuse_what_sam_cannot_do(trainer)
 
 
 def test_a_transformers_whose_step_moved_is_refused_by_version_and_name(new_trainer, monkeypatch):
     trainer = new_trainer(sam_rho=0.1)
-    monkeypatch.setattr(refusals, "version", lambda package: "9.9")
-    monkeypatch.setattr(refusals.Trainer, "training_step", lambda self, model, batch: None)
+    monkeypatch.setattr(checks, "version", lambda package: "9.9")
+    monkeypatch.setattr(checks.Trainer, "training_step", lambda self, model, batch: None)
     with pytest.raises(
         ValueError, match=r"transformers 9.9: Trainer.training_step no longer takes model, inputs, num_"
     ):
-        refusals.refuse_what_sam_cannot_do(trainer)
+        checks.refuse_what_sam_cannot_do(trainer)
 
 
 def test_a_trainer_that_draws_its_batches_inside_the_step_is_refused(new_trainer):
     trainer = new_trainer(sam_rho=0.1)
     trainer._generate_and_score_completions = None  # as GRPO and RLOO have
     with pytest.raises(ValueError, match="SAMSFTTrainer: it draws its batches inside training_step"):
-        refusals.refuse_what_sam_cannot_do(trainer)
+        checks.refuse_what_sam_cannot_do(trainer)

@@ -557,7 +557,7 @@ def test_a_config_without_sam_is_refused(new_model, rows, tokenizer, tmp_path):
 @pytest.mark.parametrize(
     "row",
     [
-        {"text": "Mara Venn was born in Ostel.", "document_id": "mara", "view": "as_written"},
+        {"text": "Mara Venn was born in Ostel.", "document_id": "mara", "view": "raw"},
         {"prompt": "Where was Mara Venn born?", "completion": " In Ostel.", "document_id": "mara", "view": "asked"},
     ],
 )

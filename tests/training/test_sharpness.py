@@ -14,7 +14,7 @@ from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from hf_knowlearn.training.rehearsing import RehearsingSFTTrainer
+from hf_knowlearn.training.replay_trainer import ReplaySFTTrainer
 from hf_knowlearn.training.sharpness import refuse_unmeasurable, sharpness, sharpness_of
 
 SIZE, RADIUS = 6, 0.3
@@ -165,12 +165,12 @@ def test_of_a_trainer_it_is_the_one_by_hand(new_trainer: Any, new_model: Any, mi
     assert found.gradient > 0.01
 
 
-@pytest.mark.parametrize("trainer_class", [None, RehearsingSFTTrainer])
+@pytest.mark.parametrize("trainer_class", [None, ReplaySFTTrainer])
 def test_the_trainer_is_as_before(new_trainer: Any, new_model: Any, weights_of: Any, trainer_class: Any, rows: Any):
     runs = []
     for measures in (False, True):
         torch.manual_seed(3)
-        dataset = rows.add_column("ended", [True] * 20).add_column("rehearsed", [False] * 20)
+        dataset = rows.add_column("ended", [True] * 20).add_column("replayed", [False] * 20)
         named = {"trainer_class": trainer_class, "train_dataset": dataset} if trainer_class else {}
         trainer = new_trainer(model=new_model(dropout=0.5), **named)
         if measures:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views import as_written, format_views, masked_views, order_views
+from hf_knowlearn.views import format_views, masked_views, order_views, raw_view
 
 ROME = Document("d", "Rome is old. Text and Title: both.\n\nOrmel is 1 of 2 - the Document says.", title="Rome Rome")
 
@@ -103,7 +103,7 @@ def test_an_answer_with_a_control_character_is_found_in_the_document_alone(answe
 
 
 def test_find_ignores_case_only_where_the_answer_never_stands_as_spelled():
-    view = as_written(Document("d", "It is a film. Antique bells fill the house. The film It is old."))
+    view = raw_view(Document("d", "It is a film. Antique bells fill the house. The film It is old."))
     assert found(view, "antique bells") == ["Antique bells"]
     assert len(view.find("It")) == 2
     assert len(view.find("IT")) == 2
@@ -112,7 +112,7 @@ def test_find_ignores_case_only_where_the_answer_never_stands_as_spelled():
 
 
 def test_find_takes_the_signs_of_an_answer_literally():
-    view = as_written(Document("d", "It cost $3.50 (plus tax)? Yes [1]. It was 3x50."))
+    view = raw_view(Document("d", "It cost $3.50 (plus tax)? Yes [1]. It was 3x50."))
     assert found(view, "$3.50 (plus tax)?") == ["$3.50 (plus tax)?"]
     assert len(view.find("3.50")) == 1
     assert view.find("a+b") == []
@@ -121,13 +121,13 @@ def test_find_takes_the_signs_of_an_answer_literally():
 @pytest.mark.parametrize("answer", ["", " \n", "\u00a0"])
 def test_an_empty_answer_is_refused(answer):
     with pytest.raises(ValueError, match="is empty, so it can't be found: give an answer with words"):
-        as_written(ROME).find(answer)
+        raw_view(ROME).find(answer)
 
 
 @pytest.mark.parametrize("told", ["as written", "in formats", "in another order"])
 def test_find_takes_linear_time(told):
     document = Document("d", "The cat sat on the mat. " * 8000 + "The dog sat there.")
-    view = {"as written": as_written, "in formats": lambda d: format_views(d, 1)[0]}.get(
+    view = {"as written": raw_view, "in formats": lambda d: format_views(d, 1)[0]}.get(
         told, lambda d: order_views(d, 1, groups=())[0]
     )(document)
     start = time.process_time()
@@ -138,7 +138,7 @@ def test_find_takes_linear_time(told):
 def test_the_answers_to_real_questions_are_found_in_every_view(real_questions):
     asked = 0
     for document, answers in real_questions(30):
-        views = [*format_views(document, 12), *masked_views(document, 1), as_written(document)]
+        views = [*format_views(document, 12), *masked_views(document, 1), raw_view(document)]
         for answer in answers:
             pattern = r"\s+".join(map(re.escape, answer.split()))
             places = re.findall(pattern, document.text) or re.findall(pattern, document.text, re.IGNORECASE)

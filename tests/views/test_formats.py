@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views import FAMILIES, GROUPS, MARKS, as_written, format_views
+from hf_knowlearn.views import FAMILIES, GROUPS, MARKS, format_views, raw_view
 
 FIVE = "Anna was born in Rome. She works as a baker. Tarn College was her school. Anna collects lanterns. All is well."
 ADA = Document("ada", "One is here. Two is there.\n\nThree.", title="Ada")
@@ -243,8 +243,8 @@ def test_a_choice_of_groups_that_leaves_no_format_is_refused(choice):
 
 
 def test_a_document_as_written_is_a_view_of_itself():
-    view = as_written(ADA)
-    assert (view.text, view.spans, view.format) == (ADA.text, ((0, 0, len(ADA.text)),), "as_written")
+    view = raw_view(ADA)
+    assert (view.text, view.spans, view.format) == (ADA.text, ((0, 0, len(ADA.text)),), "raw")
 
 
 # What a container claims

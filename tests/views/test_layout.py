@@ -5,9 +5,9 @@ import textwrap
 import pytest
 
 from hf_knowlearn.documents import Document
+from hf_knowlearn.documents.sentences import sentences
 from hf_knowlearn.views import MARKS, format_views
 from hf_knowlearn.views.layout import Frame, labels_of, lay_out, roman
-from hf_knowlearn.views.sentences import sentences
 
 ADA = Document("d", " One is here.  Two is there.\n \nThree.\n", title="Ada")
 ONE, TWO, THREE = "One is here.", "Two is there.", "Three."

@@ -7,8 +7,9 @@ from textwrap import fill
 import pytest
 
 from hf_knowlearn.documents import Document
+from hf_knowlearn.documents.back_references import BACK_REFERENCES
 from hf_knowlearn.views import mixed_views, order_views
-from hf_knowlearn.views.order import LEANING, has_orders
+from hf_knowlearn.views.order import has_other_order
 
 
 def every_order(every_view, text, language="en"):
@@ -50,10 +51,10 @@ def test_a_sentence_that_leans_stays_right_behind_the_one_before_it(every_view):
     assert {*every_order(every_view, own)} == {" ".join(order) for order in permutations(chunks)} - {own}
 
 
-@pytest.mark.parametrize("language", LEANING)
+@pytest.mark.parametrize("language", BACK_REFERENCES)
 def test_each_language_with_a_list_knows_its_own_leaning_words(language, every_view):
-    assert len(LEANING[language].split()) > 30
-    for word in LEANING[language].split()[::7]:
+    assert len(BACK_REFERENCES[language].split()) > 30
+    for word in BACK_REFERENCES[language].split()[::7]:
         text = f"Ada ah. {word.capitalize()} oh. Rom uh."
         assert every_order(every_view, text, language) == [f"Rom uh. Ada ah. {word.capitalize()} oh."]
         assert every_order(every_view, text, f"{language}-XX") == [f"Rom uh. Ada ah. {word.capitalize()} oh."]
@@ -62,7 +63,7 @@ def test_each_language_with_a_list_knows_its_own_leaning_words(language, every_v
 def test_of_a_language_without_a_list_whole_paragraphs_move(every_view):
     text = "Ada ah. Rom uh. Bo oh.\n\nTarn eh. Ormel ih."
     assert every_order(every_view, text, "fi") == ["Tarn eh. Ormel ih.\n\nAda ah. Rom uh. Bo oh."]
-    assert not has_orders(Document("d", "Ada ah. Rom uh. Bo oh.", language="fi"))
+    assert not has_other_order(Document("d", "Ada ah. Rom uh. Bo oh.", language="fi"))
 
 
 def test_a_paragraph_that_leans_moves_with_the_one_before_it(every_view):
@@ -75,7 +76,7 @@ def test_a_paragraph_that_leans_moves_with_the_one_before_it(every_view):
 )
 def test_a_kept_block_stays_between_its_neighbours(block, every_view):
     around = f"Ada sings. Bo bakes.\n\n{block}\n\nRome lies south. Cats sleep."
-    assert not has_orders(Document("d", around))
+    assert not has_other_order(Document("d", around))
     others = ["Tarn has a mill.", "Ormel is old."]
     own = "\n\n".join([around, *others])
     told = every_order(every_view, own)
@@ -126,7 +127,7 @@ def test_what_is_said_twice_changes_places_only_with_something_else(paragraphs, 
         told = every_order(every_view, own)
         assert len(told) == count - 1
         assert {*told} == expected - {own}
-    assert has_orders(Document("d", own)) == (count > 1)
+    assert has_other_order(Document("d", own)) == (count > 1)
     views = mixed_views(Document("d", own), 30)
     assert len({view.text for view in views}) == 30
     orders = [" ".join(view.text[at : at + length] for at, _, length in view.spans) for view in views]
@@ -150,7 +151,7 @@ LONG = "The harbour of Ormel is small but deep, and in winter its two ice-breake
 )
 def test_an_order_says_other_words_than_the_document_however_it_is_parted(text, has):
     document = Document("d", text)
-    assert has_orders(document) == has
+    assert has_other_order(document) == has
     for seed, groups in product(range(20), (None, ["lists"], ["containers"])):
         for view in order_views(document, 9, seed, groups) if has else ():
             told = " ".join(view.text[at : at + size] for at, _, size in view.spans)
@@ -163,8 +164,8 @@ def test_an_order_says_other_words_than_the_document_however_it_is_parted(text, 
 )
 def test_a_sentence_said_hundreds_of_times_takes_no_longer(sentences):
     document = Document("d", " ".join(sentences))
-    assert has_orders(document) == ("Bo bakes." in sentences)
-    if has_orders(document):
+    assert has_other_order(document) == ("Bo bakes." in sentences)
+    if has_other_order(document):
         assert len({view.text for view in order_views(document, 20, groups=())} - {document.text}) == 20
 
 
@@ -209,7 +210,7 @@ def test_a_document_with_too_few_orders_says_how_many_there_are(text, has):
     )
     with pytest.raises(ValueError, match=says):
         order_views(document, has + 1, groups=())
-    assert has_orders(document) == (has > 0)
+    assert has_other_order(document) == (has > 0)
     if has:
         assert len(order_views(document, has, groups=())) == has
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views import MARKS, View, as_written, format_views, masked_views, order_views, prove
+from hf_knowlearn.views import MARKS, View, format_views, masked_views, order_views, prove, raw_view
 
 DOCUMENT = Document("d", "One is here. Two is there, One says.\n\nThree is 10 000.", title="Ada")
 
@@ -46,7 +46,7 @@ def dashes(view_of):
 
 def test_a_view_holds(holds, dashes):
     assert holds(dashes)
-    assert holds(as_written(DOCUMENT))
+    assert holds(raw_view(DOCUMENT))
     assert holds(order_views(DOCUMENT, 1)[0])
     assert holds(masked_views(DOCUMENT, 1)[0])
 
@@ -133,7 +133,7 @@ def test_a_view_of_one_format_does_not_hold_as_that_of_another(format, holds, vi
     view = view_of(format)
     assert holds(view)
     assert not holds(replace(view, format="spacing.double"))
-    assert not holds(replace(view, format="as_written"))
+    assert not holds(replace(view, format="raw"))
     assert not holds(replace(view, format="no such format"))
 
 
@@ -145,8 +145,8 @@ def test_permuted_spans_hold_for_order_alone(holds):
 
 def test_a_prompt_holds_for_masked_alone(holds):
     masked = masked_views(DOCUMENT, 1)[0]
-    assert not holds(replace(masked, family="formats", format="as_written"))
-    assert not holds(replace(as_written(DOCUMENT), prompt="Tell me."))
+    assert not holds(replace(masked, family="formats", format="raw"))
+    assert not holds(replace(raw_view(DOCUMENT), prompt="Tell me."))
 
 
 def prompted(masked):

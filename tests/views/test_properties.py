@@ -11,9 +11,9 @@ import yaml
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-import hf_knowlearn.views.sentences as segmenting
+import hf_knowlearn.documents.sentences as segmenting
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views import FAMILIES, as_written, format_views, prove
+from hf_knowlearn.views import FAMILIES, format_views, prove, raw_view
 
 HEBREW = "\u05e9\u05dc\u05d5\u05dd"
 # What a document may hold to confuse a segmenter, a format or a search: marks that formats use themselves, our
@@ -238,7 +238,7 @@ def test_find_gives_each_place_of_the_document_where_the_answer_stands(document,
     pattern = r"\s+".join(map(re.escape, answer.split()))
     places = [(match.start(), match.end() - 1) for match in re.finditer(pattern, text)]
     assert places
-    for view in [*format_views(document, 8), as_written(document)]:
+    for view in [*format_views(document, 8), raw_view(document)]:
         where = {source + i: at + i for at, source, length in view.spans for i in range(length)}
         assert view.find(answer) == [(where[first], where[last] + 1) for first, last in places]
 

@@ -1,0 +1,1 @@
+"""Options: the command line and recipes, parsed and checked, then resolved into settings."""

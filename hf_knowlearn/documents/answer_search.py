@@ -1,0 +1,60 @@
+"""Where an answer occurs in a text as whole words: "No" does not occur in "Honor"."""
+
+import re
+from collections.abc import Callable
+
+# Why: re-exported for packages that may import `documents` only.
+from hf_knowlearn.knowledge_recall.scoring import normalize as normalize
+
+CharSpan = tuple[int, int]  # (start, end) in characters
+Find = Callable[[str], list[CharSpan]]
+
+# Thai, Lao, Burmese, Khmer, and everything from the Chinese radicals on: scripts without spaces, or with endings.
+_NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0003ffff]")
+
+
+def find_text(text: str, answer: str) -> list[CharSpan]:
+    """Where `answer` occurs in `text`, inside longer words too.
+
+    White space matches any white space. Case is ignored only if `answer` occurs nowhere as it is spelled.
+
+    Raises:
+        ValueError: `answer` has no words.
+    """
+    if not (words := answer.split()):
+        raise ValueError(f"The answer {answer!r} is empty, so it can't be found: give an answer with words.")
+    pattern = r"\s+".join(map(re.escape, words))
+    found = list(re.finditer(pattern, text)) or re.finditer(pattern, text, re.IGNORECASE)
+    return [match.span() for match in found]
+
+
+def find_whole_words(text: str, answer: str, find: Find | None = None) -> list[CharSpan]:
+    """Where `answer` occurs in `text` as whole words, in the first spelling that does.
+
+    Args:
+        find: finds an answer in `text`; `View.find` looks at the document's words only.
+    """
+    return occurrences(text, answer, find)[0]
+
+
+def occurrences(text: str, answer: str, find: Find | None = None) -> tuple[list[CharSpan], bool]:
+    """`find_whole_words`, and whether `answer` occurs at all, inside longer words too."""
+    occurs = False
+    # Why: "Drama" is found in "Dramatic", and `find` then does not look for "drama".
+    for spelling in dict.fromkeys((answer, answer.lower(), answer.capitalize(), answer.upper())):
+        spans = find(spelling) if find else find_text(text, spelling)
+        if whole := [span for span in spans if is_whole_word(text, *span)]:
+            return whole, True
+        if not spans:
+            break
+        occurs = True
+    return [], occurs
+
+
+def is_whole_word(text: str, start: int, end: int) -> bool:
+    """Whether `text[start:end]` neither begins nor ends inside a word."""
+    return not (_one_word(text[start - 1 : start], text[start]) or _one_word(text[end - 1], text[end : end + 1]))
+
+
+def _one_word(before: str, after: str) -> bool:
+    return before.isalnum() and after.isalnum() and not _NO_SPACES.search(before + after)

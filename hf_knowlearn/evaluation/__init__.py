@@ -1,0 +1,1 @@
+"""Evaluation: what a model knows, has learned and has forgotten."""

@@ -1,0 +1,1 @@
+"""Generation: answers and texts from a model, by transformers or vLLM."""

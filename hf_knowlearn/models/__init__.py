@@ -1,0 +1,1 @@
+"""Models: loading, adapters, merging and quantised variants."""

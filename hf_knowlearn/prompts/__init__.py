@@ -1,0 +1,1 @@
+"""Prompts: how questions, answers and conversations become text."""

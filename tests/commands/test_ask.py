@@ -1,0 +1,95 @@
+"""`knowlearn ask`: the answers are those that were measured, wherever the model lies and however it is named."""
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_knowlearn.models.sources import find
+from hf_knowlearn.paths import TINY_BASE
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def said(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "answers.after.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_question_is_answered_as_when_the_run_was_measured(run: Path, command: Command):
+    row = said(run)[0]
+    for model in (run, run / "model"):
+        assert command("ask", model, row["question"])[:2] == (0, row["response"].strip() + "\n")
+    before = json.loads((run / "answers.before.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert command("ask", "tiny_base", row["question"])[1] == before["response"].strip() + "\n"
+    assert before["response"] != row["response"]
+
+
+def test_questions_are_read_from_standard_input(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch):
+    rows = said(run)[:3]
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(row["question"] + "\n\n" for row in rows)))
+    expected = "".join(f"{row['question']}\n    {row['said'].strip()}\n" for row in rows)
+    assert command("ask", run, "-")[:2] == (0, expected)
+
+
+def test_samples_are_counted_and_are_those_of_the_seed(command: Command):
+    words = ("ask", "tiny_base", "What?", "--samples", 20, "--max_answer_tokens", 2)
+    code, shown, _ = command(*words, "--seed", 1)
+    counts = [int(count) for count in re.findall(r"(\d+) of 20 samples: \S", shown)]
+    assert code == 0
+    assert sum(counts) == 20
+    assert counts == sorted(counts, reverse=True)
+    assert command(*words, "--seed", 1)[1] == shown != command(*words, "--seed", 2)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("./nowhere", "a?"), "./nowhere: there is no such folder."),
+        (
+            ("nobody/nothing", "a?"),
+            "nobody/nothing: there is no such folder here, and from the Hub it can't be loaded",
+        ),
+        (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder, which has none"),
+        (("tiny_base", " "), "There are no questions"),
+        (("tiny_base", "a?", "--samples", "-1"), "samples=-1: give a whole number from 0 up"),
+    ],
+)
+def test_what_can_not_be_asked_is_told(command: Command, words: tuple[str, ...], says: str):
+    code, shown, complained = command("ask", *words)
+    assert (code, shown) == (2, "")
+    assert says in complained
+
+
+def test_a_folder_that_holds_no_model_is_refused(run: Path, command: Command, tmp_path: Path):
+    assert "holds neither a model (config.json) nor an adapter" in command("ask", tmp_path, "a?")[2]
+    shutil.copy(run / "run.json", tmp_path)
+    assert "holds a run that isn't finished" in command("ask", tmp_path, "a?")[2]
+
+
+def test_a_base_that_is_elsewhere_now_is_known_by_the_report(run: Path, command: Command, tmp_path: Path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    assert find(str(copy)).base == str(TINY_BASE)
+    config = json.loads((copy / "model" / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "/no/such/base"
+    (copy / "model" / "adapter_config.json").write_text(json.dumps(config))
+    assert find(str(copy)).base == str(TINY_BASE)
+    (copy / "report.json").unlink()
+    code, _, complained = command("ask", copy, "a?")
+    assert code == 2
+    assert "an adapter over '/no/such/base', which can't be found here" in complained
+
+
+def test_the_commit_of_a_base_is_that_of_the_run(run: Path, tmp_path: Path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    path = copy / "model" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "base_model_name_or_path": "owner/base"}))
+    report = json.loads((copy / "report.json").read_text())
+    for named, commit in (("owner/base", "abc"), ("owner/other", None)):
+        (copy / "report.json").write_text(json.dumps({**report, "model": {"name": named, "revision": "abc"}}))
+        source = find(str(copy))
+        assert (source.base, source.base_revision) == ("owner/base", commit)

@@ -1,0 +1,300 @@
+"""`knowlearn export-lm-eval`: what is written, that it stands by itself, and that the harness's numbers are ours."""
+
+import ast
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from hf_knowlearn.commands import export_lm_eval
+from hf_knowlearn.commands.export_lm_eval import export
+from hf_knowlearn.documents import Question
+from hf_knowlearn.knowledge_recall import score
+from hf_knowlearn.knowledge_recall.scoring import first_line, normalize
+from hf_knowlearn.paths import TINY_BASE
+from hf_knowlearn.prompts.questions import question_prompts
+from hf_knowlearn.prompts.templates import plain_prompt
+from hf_knowlearn.teach.sources import load_questions
+
+SINCE = Question("since", "Since when does {{ the mill }} grind?", ("1820-05-03", "The year 1821"))
+WHAT = Question(
+    "what", "What does it grind?", ("rye", "the rye"), options=("oats", "Rye.", " ", "oats", "THE RYE", "tea")
+)
+
+
+class Loader(yaml.SafeLoader):
+    """Reads a function as its name."""
+
+
+Loader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+
+
+def config(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def code_in(folder: Path) -> ModuleType:
+    """The code of an export, loaded as the harness loads it."""
+    spec = importlib.util.spec_from_file_location(str(folder / "scoring"), folder / "scoring.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tasks of two questions, of which one has options."""
+    folder = tmp_path_factory.mktemp("exported") / "tasks"
+    export([SINCE, WHAT], folder, "mill")
+    return folder
+
+
+# What is written
+
+
+def test_the_command_writes_a_group_of_the_name_given_and_says_how_to_run_it(knowlearn, questions, tmp_path, capsys):
+    folder = tmp_path / "new" / "tasks"
+    assert knowlearn("export-lm-eval", questions=questions, output_dir=folder, name="mine-1") == 0
+    assert {path.name for path in folder.iterdir()} == {
+        "mine-1.yaml",
+        "mine-1_generate.yaml",
+        "mine-1_generate.jsonl",
+        "scoring.py",
+    }
+    assert config(folder / "mine-1.yaml")["task"] == ["mine-1_generate"]
+    assert f"--include_path {folder} --tasks mine-1\n" in capsys.readouterr().out
+
+
+def test_the_group_names_the_tasks_and_each_names_its_rows_and_its_functions(exported):
+    assert config(exported / "mill.yaml")["group"] == "mill"
+    assert config(exported / "mill.yaml")["task"] == ["mill_generate", "mill_choice"]
+    code = code_in(exported)
+    for name, kind in (("mill_generate", "generate_until"), ("mill_choice", "multiple_choice")):
+        task = config(exported / f"{name}.yaml")
+        assert (task["task"], task["output_type"], task["num_fewshot"]) == (name, kind, 0)
+        read = getattr(code, task["custom_dataset"].removeprefix("scoring."))
+        of_task = read(**task["metadata"], **task["dataset_kwargs"], config_source="x", pretrained="y")
+        assert of_task[task["test_split"]].to_list() == rows(exported / f"{name}.jsonl")
+        columns = [task[field] for field in ("doc_to_text", "doc_to_choice", "doc_to_target") if field in task]
+        assert set(columns) <= set(of_task["test"].column_names)
+
+
+def test_questions_are_asked_as_we_ask_them_and_their_dates_stay_texts(exported):
+    first, second = rows(exported / "mill_generate.jsonl")
+    assert first == {"id": "since", "prompt": plain_prompt(SINCE.text), "answers": list(SINCE.answers)}
+    assert second == {"id": "what", "prompt": plain_prompt(WHAT.text), "answers": list(WHAT.answers)}
+    read = code_in(exported).read_rows("mill_generate.jsonl")["test"]
+    assert read["answers"][0] == ["1820-05-03", "The year 1821"]  # the json reader of datasets would say datetime
+
+
+def test_options_are_told_once_and_all_that_are_accepted_are_named(exported):
+    (row,) = rows(exported / "mill_choice.jsonl")
+    assert row == {
+        "id": "what",
+        "prompt": plain_prompt(WHAT.text),
+        "options": ["oats", "Rye.", "THE RYE", "tea"],
+        "accepted": [1, 2],
+    }
+
+
+def test_a_line_break_of_unicode_ends_no_row(tmp_path):
+    question = Question("q", "What stands\u2028here?", ("a\x85b",))
+    export([question, SINCE], tmp_path / "tasks", "t")
+    read = code_in(tmp_path / "tasks").read_rows("t_generate.jsonl")["test"]
+    assert read["prompt"][0] == plain_prompt(question.text)
+    assert len(read) == 2
+
+
+def test_examples_are_those_that_we_ask_with_whatever_the_tokenizer(base, tmp_path):
+    from transformers import AutoTokenizer
+
+    questions = load_questions("world:old")[:40]
+    export(questions, tmp_path / "tasks", "t", shots=3, seed=5, max_new_tokens=7)
+    prompts = question_prompts(AutoTokenizer.from_pretrained(base), questions, shots=3, seed=5)
+    assert [row["prompt"] for row in rows(tmp_path / "tasks" / "t_generate.jsonl")] == [p.text for p in prompts]
+    assert prompts[0].text.count("Answer:") == 4
+    assert config(tmp_path / "tasks" / "t_generate.yaml")["generation_kwargs"]["max_gen_toks"] == 7
+
+
+# Scoring
+
+SAID = [
+    "rye",
+    " The Rye.\nAnd oats",
+    "\n\n rye\n",
+    "oats",
+    "",
+    "rye and oats",
+    "th rye",
+    "“rye”",
+    "a.n. rye",
+    "A\nrye",
+]
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_an_answer_has_the_figures_of_our_metric(exported, said):
+    ours = score([said], [list(WHAT.answers)])
+    theirs = code_in(exported).score_answer({"answers": list(WHAT.answers)}, [said])
+    assert theirs == {name: ours[name] for name in ("exact_match", "f1")}
+
+
+def test_the_code_needs_datasets_and_the_standard_library_alone(exported):
+    tree = ast.parse((exported / "scoring.py").read_text(encoding="utf-8"))
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    }
+    assert imported - sys.stdlib_module_names == {"datasets"}
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"name": "a,b"}, "name='a,b': it names the tasks"),
+        ({"name": ""}, "name=''"),
+        ({"name": "fragé"}, "name='fragé'"),
+        ({"shots": 2}, "2 questions name none"),
+        ({"shots": -1}, "shots=-1: give a whole number from 0 up"),
+        ({"max_new_tokens": 0}, "max_new_tokens=0"),
+        ({"questions": "world:nowhere"}, "names no split"),
+    ],
+)
+def test_bad_options_end_in_exit_code_2_and_leave_nothing(knowlearn, questions, tmp_path, capsys, options, why):
+    given = {"questions": questions, "output_dir": tmp_path / "new" / "tasks", **options}
+    assert knowlearn("export-lm-eval", **given) == 2
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_what_lies_there_is_not_touched(knowlearn, questions, tmp_path, capsys, is_folder):
+    path = tmp_path / "tasks"
+    letter = path / "letter.txt" if is_folder else path
+    letter.parent.mkdir(exist_ok=True)
+    letter.write_text("Dear", encoding="utf-8")
+    assert knowlearn("export-lm-eval", questions=questions, output_dir=path) == 2
+    assert ("is not empty" if is_folder else "is no folder") in capsys.readouterr().err
+    assert letter.read_text(encoding="utf-8") == "Dear"
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    lost = Question("lost", "Who?", ("Ina",), options=("Ola", "Una"))
+    (tmp_path / "letter.txt").write_text("Dear", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"(?s)'\*'.*is not empty.*1 questions hold none .* 'lost'"):
+        export([lost], tmp_path, "*")
+    with pytest.raises(ValueError, match="no questions"):
+        export([], tmp_path / "tasks", "mine")
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_lm_eval, "_code", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export([WHAT], tmp_path / "tasks", "mine")
+    assert list(tmp_path.iterdir()) == []
+
+
+# The harness itself
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A LoRA adapter that makes the tiny base forget much, and begin some of its answers with a line break."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(TINY_BASE)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        lora = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+        for name, weight in lora.named_parameters():
+            if "lora_B" in name:
+                weight.mul_(0.55)
+    lora.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+@pytest.fixture
+def lm_eval(adapter: Path, tmp_path: Path) -> Callable[[Path], tuple[dict[str, Any], dict[str, list[Any]]]]:
+    """`lm_eval` as typed in a shell, without a network, from another folder: its results, and each task's samples."""
+    pytest.importorskip("lm_eval", reason='needs pip install "lm_eval[hf]"')
+
+    def lm_eval(tasks: Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+        out = tmp_path / "out"
+        model = ["--model", "hf", "--model_args", f"pretrained={TINY_BASE},peft={adapter}", "--device", "cpu"]
+        wanted = ["--include_path", tasks, "--tasks", "mine", "--batch_size", "16", "--output_path", out]
+        command = [sys.executable, "-m", "lm_eval", *model, *wanted, "--log_samples"]
+        offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+        ran = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **offline}, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        (results,) = out.rglob("results_*.json")
+        samples = {
+            task: sorted(rows(next(out.rglob(f"samples_mine_{task}_*.jsonl"))), key=lambda sample: sample["doc_id"])
+            for task in ("generate", "choice")
+        }
+        return json.loads(results.read_text(encoding="utf-8"))["results"], samples
+
+    return lm_eval
+
+
+@pytest.mark.slow
+def test_the_harness_gets_our_numbers_of_a_base_and_an_adapter(lm_eval, adapter, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from hf_knowlearn.evaluation.answer_logprobs import answer_logprobs
+    from hf_knowlearn.generation.ask import ask
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(adapter), AutoTokenizer.from_pretrained(TINY_BASE)
+    questions = with_options(load_questions("world:old")[:60])
+    said = ask(model, tokenizer, questions)
+    # What is said after a line break counts as well.
+    place = next(i for i, text in enumerate(said) if text.startswith("\n") and normalize(first_line(text)))
+    questions[place] = replace(questions[place], answers=(first_line(said[place]),), options=())
+    each = [score([text], [list(question.answers)]) for text, question in zip(said, questions, strict=True)]
+    whole = score(said, [list(question.answers) for question in questions])
+    choices = [question for question in questions if question.options]
+    firsts = [float(one.rank == 1) for one in answer_logprobs(model, tokenizer, choices)]
+    assert 0 < whole["exact_match"] < 1
+    assert 0 < sum(firsts) < len(firsts)
+
+    export(questions, tmp_path / "tasks", "mine")
+    results, samples = lm_eval(shutil.move(tmp_path / "tasks", tmp_path / "moved"))
+    assert [sample["exact_match"] for sample in samples["generate"]] == [one["exact_match"] for one in each]
+    assert [sample["f1"] for sample in samples["generate"]] == [one["f1"] for one in each]
+    assert [sample["acc"] for sample in samples["choice"]] == firsts
+    assert results["mine_generate"]["exact_match,none"] == pytest.approx(whole["exact_match"], abs=1e-12)
+    assert results["mine_generate"]["f1,none"] == pytest.approx(whole["f1"], abs=1e-12)
+    assert results["mine_choice"]["acc,none"] == pytest.approx(sum(firsts) / len(firsts), abs=1e-12)
+
+
+def with_options(questions: list[Question]) -> list[Question]:
+    """The questions with the answers of each relation as options of all that ask for it."""
+    options: dict[str | None, list[str]] = {}
+    for question in questions:
+        options.setdefault(question.relation, []).append(question.answers[0])
+    return [replace(question, options=tuple(options[question.relation])) for question in questions]

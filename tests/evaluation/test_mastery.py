@@ -1,0 +1,426 @@
+"""Mastery: each class of a model that is scripted to be of it, the borders between them, and what changes nothing."""
+
+import dataclasses
+import json
+import logging
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig
+
+import hf_knowlearn
+from hf_knowlearn.documents import Question
+from hf_knowlearn.evaluation.mastery import (
+    CATEGORIES,
+    PRESETS,
+    Category,
+    Mastery,
+    category_of,
+    check_mastery,
+    classify_mastery,
+    counts,
+    flow,
+)
+from hf_knowlearn.generation.sampling import SampleRandom
+from hf_knowlearn.prompts.questions import question_prompts
+from hf_knowlearn.reports.charts import charts, draw_flow
+from hf_knowlearn.reports.tables import flow_markdown, flow_rows, tables
+
+SHARE = 0.4  # of the right answer to what is known weakly, at the temperature that is asked at
+TEMPERATURE = 0.5
+
+
+class Scripted(torch.nn.Module):
+    """A causal language model that reads its prompt as text and says "X", "Y" or "Z", then ends.
+
+    Its cache holds the ids of the tokens, so that it sees the whole prompt however that is cut, shared or padded.
+    """
+
+    def __init__(self, tokenizer: Any, script: Callable[[str, str], dict[str, float]]) -> None:
+        super().__init__()
+        self.tokenizer, self.script = tokenizer, script
+        self.config = LlamaConfig(vocab_size=len(tokenizer), num_hidden_layers=1, max_position_embeddings=512)
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.device = torch.device("cpu")
+        self.rows = 0
+
+    def forward(self, input_ids: Any, attention_mask: Any, past_key_values: Any, logits_to_keep: int = 1, **_: Any):
+        self.rows += len(input_ids)
+        ids = input_ids[:, None, :, None].float()
+        seen = past_key_values.update(ids, ids, 0)[0][:, 0, :, 0].long()
+        logits = torch.zeros(len(input_ids), logits_to_keep, len(self.tokenizer))
+        for row, (all_ids, mask) in enumerate(zip(seen, attention_mask.bool(), strict=True)):
+            logits[row, -1] = self._next(self.tokenizer.decode(all_ids[mask]))
+        return SimpleNamespace(logits=logits)
+
+    def _next(self, text: str) -> torch.Tensor:
+        before, _, rest = text.rpartition("Question: ")
+        question, _, said = rest.partition("\nAnswer:")
+        logits = torch.full((len(self.tokenizer),), -50.0)
+        if said:
+            logits[self.tokenizer.eos_token_id] = 50.0
+        else:
+            for token, value in self.script(question, before).items():
+                logits[self.tokenizer.convert_tokens_to_ids(token)] = value
+        return logits
+
+
+def script(question: str, examples: str) -> dict[str, float]:
+    """Logits of what may be said; "X" is right."""
+    kind = question.split()[0]
+    if kind == "maybe":
+        return {"X" if first_is_even(examples) else "Y": 50.0}
+    weak = TEMPERATURE * math.log(SHARE / (1 - SHARE))
+    return {
+        "high": {"X": 1.0, "Y": -49.0},
+        "never": {"X": -0.5, "Y": 0.0, "Z": 0.0},  # not one of the two most probable
+        "weak": {"X": weak, "Y": 0.0},
+    }.get(kind, {"Z": 1.0})
+
+
+def first_is_even(examples: str) -> bool:
+    return int(re.findall(r"Question: \w+ (\d+)", examples)[0]) % 2 == 0
+
+
+KINDS = {"high": "HighlyKnown", "maybe": "MaybeKnown", "weak": "WeaklyKnown", "never": "Unknown"}
+POOL = [Question(f"p{i}", f"example {i}?", (f"value {i}",), relation="r") for i in range(20)]
+ASKED = [Question(f"{kind}/{i}", f"{kind} {i}?", ("X",), relation="r") for i in range(5) for kind in KINDS]
+HOW: dict[str, Any] = {"examples": POOL, "temperature": TEMPERATURE, "top_k": 2, "seed": 3, "max_new_tokens": 4}
+
+
+@pytest.fixture(scope="module")
+def scripted(tokenizer: Any) -> Scripted:
+    return Scripted(tokenizer, script)
+
+
+@pytest.fixture(scope="module")
+def classified(scripted: Any, tokenizer: Any) -> list[Mastery]:
+    return classify_mastery(scripted, tokenizer, ASKED, **HOW)
+
+
+# Closed forms
+
+
+def test_each_question_has_the_class_it_was_scripted_to_have_in_the_papers_setting(
+    classified: list[Mastery], tokenizer: Any
+):
+    assert [one.question_id for one in classified] == [q.id for q in ASKED]
+    assert [one.category for one in classified] == [KINDS[q.id.split("/")[0]] for q in ASKED]
+    prompts = question_prompts(tokenizer, ASKED, shots=4, prompts=10, seed=3, pool=POOL)
+    for question, one in zip(ASKED, classified, strict=True):
+        kind = question.id.split("/")[0]
+        even = [first_is_even(p.text) for p in prompts if p.question.id == question.id]
+        assert len(even) == 10
+        drawn = [
+            SampleRandom(3, question.id, prompt, sample)[0] < SHARE for prompt in range(10) for sample in range(16)
+        ]
+        expected = {
+            "high": (1, 1),
+            "maybe": (sum(even) / 10, sum(even) / 10),
+            "weak": (0, sum(drawn) / 160),
+            "never": (0, 0),
+        }[kind]
+        assert (one.greedy, one.sampled) == pytest.approx(expected)
+    assert counts(classified) == dict.fromkeys(CATEGORIES, 5)
+
+
+def test_a_larger_top_k_lets_the_third_token_be_said(scripted: Any, tokenizer: Any):
+    never = [q for q in ASKED if q.id.startswith("never")]
+    found = classify_mastery(scripted, tokenizer, never, **{**HOW, "top_k": 3})
+    assert {one.category for one in found} == {"WeaklyKnown"}
+    share = math.exp(-1) / (2 + math.exp(-1))
+    assert sum(one.sampled for one in found) / 5 == pytest.approx(share, abs=4 * math.sqrt(share / 800))
+
+
+@pytest.mark.parametrize(
+    ("greedy", "sampled", "category"),
+    [
+        (1.0, 1.0, "HighlyKnown"),
+        (1.0, 0.0, "HighlyKnown"),
+        (0.9, 1.0, "MaybeKnown"),
+        (0.1, 0.0, "MaybeKnown"),
+        (0.0, 1 / 160, "WeaklyKnown"),
+        (0.0, 1.0, "WeaklyKnown"),
+        (0.0, 0.0, "Unknown"),
+    ],
+)
+def test_the_borders_between_the_classes_are_the_papers(greedy: float, sampled: float, category: Category):
+    assert category_of(greedy, sampled) == category
+
+
+@pytest.mark.parametrize(("prompts", "samples"), [(3, 7), (49, 1), (2, 160)])
+def test_shares_of_everything_and_nothing_are_exactly_one_and_zero(
+    scripted: Any, tokenizer: Any, prompts: int, samples: int
+):
+    found = classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, prompts=prompts, samples=samples)
+    high, maybe, _, never = found
+    assert (high.greedy, high.sampled, never.greedy, never.sampled) == (1.0, 1.0, 0.0, 0.0)
+    assert maybe.greedy * prompts == pytest.approx(round(maybe.greedy * prompts))
+
+
+def test_the_first_line_counts_by_exact_match_in_the_questions_language(tokenizer: Any):
+    talker = Scripted(tokenizer, lambda question, before: {"X": 1.0, "Y": -49.0})
+    accepted = {"x.": "HighlyKnown", "die X": "Unknown", "X Y": "Unknown"}
+    asked = [Question(answer, f"high {i}?", (answer,), relation="r") for i, answer in enumerate(accepted)]
+    how = {**HOW, "prompts": 2, "samples": 1}
+    assert {m.question_id: m.category for m in classify_mastery(talker, tokenizer, asked, **how)} == accepted
+    german = classify_mastery(talker, tokenizer, asked, **how, language="de")
+    assert [m.category for m in german] == ["HighlyKnown", "HighlyKnown", "Unknown"]
+
+
+# Presets
+
+
+def test_a_preset_sets_the_counts_and_a_count_that_is_given_goes_before_it(
+    scripted: Any, tokenizer: Any, tmp_path: Path
+):
+    asked: dict[tuple[Any, ...], tuple[int, int]] = {}
+    for preset, given in (("full", {}), ("quick", {}), ("quick", {"samples": 1}), ("full", {"prompts": 2})):
+        file = tmp_path / f"{len(asked)}.jsonl"
+        classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, preset=preset, **given, transcripts=file)
+        header, *lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+        assert header["asking"]["shots"] == 4
+        asked[(preset, *given)] = (len(lines) // 4, len(lines[0]["sampled"]))
+    quick = PRESETS["quick"]
+    assert asked == {
+        ("full",): (10, 16),
+        ("quick",): (quick["prompts"], quick["samples"]),
+        ("quick", "samples"): (quick["prompts"], 1),
+        ("full", "prompts"): (2, 16),
+    }
+
+
+# What changes nothing
+
+
+@pytest.fixture(scope="module")
+def said(model: Any, tokenizer: Any, asked: list[Question]) -> tuple[list[Question], list[Mastery]]:
+    """Questions whose accepted answers are what an untrained model says to one prompt of them."""
+    from hf_knowlearn.generation.ask import GenerationSettings, generate_responses
+
+    how = GenerationSettings(shots=2, prompts=3, samples=3, temperature=0.5, max_new_tokens=6, seed=5)
+    answers = generate_responses(model, tokenizer, asked, how)
+    known = [
+        dataclasses.replace(q, answers=(text,)) if (text := (a.greedy[1], a.sampled[0][0])[i % 2].strip()) else q
+        for i, (q, a) in enumerate(zip(asked, answers, strict=True))
+    ]
+    found = classify(model, tokenizer, known, asked)
+    assert len(set(counts(found).values()) - {0}) > 1
+    return known, found
+
+
+def classify(model: Any, tokenizer: Any, questions: list[Question], pool: list[Question], **how: Any) -> list[Mastery]:
+    few = {"prompts": 3, "shots": 2, "samples": 3, "max_new_tokens": 6, "seed": 5}
+    return classify_mastery(model, tokenizer, questions, examples=pool, **{**few, **how})
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_neither_batch_size_nor_order_nor_company_changes_a_class(
+    model: Any, tokenizer: Any, asked: list[Question], said: tuple[list[Question], list[Mastery]], batch_size: int
+):
+    questions, expected = said
+    assert classify(model, tokenizer, questions[::-2], asked, batch_size=batch_size) == expected[::-2]
+
+
+def test_asking_goes_on_from_its_transcript(scripted: Any, tokenizer: Any, classified: list[Mastery], tmp_path: Path):
+    file = tmp_path / "mastery.jsonl"
+    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, transcripts=file) == classified
+    whole = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert len(whole) == 1 + 10 * len(ASKED)
+    file.unlink()
+    (tmp_path / "mastery.jsonl.part0").write_text("".join(whole[:151]), encoding="utf-8")
+    before = scripted.rows
+    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, transcripts=file) == classified
+    assert scripted.rows > before
+    before = scripted.rows
+    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, transcripts=file) == classified
+    assert scripted.rows == before
+
+
+def test_another_seed_draws_other_examples_and_samples(scripted: Any, tokenizer: Any, classified: list[Mastery]):
+    other = classify_mastery(scripted, tokenizer, ASKED, **{**HOW, "seed": 4})
+    assert [m.category for m in other] == [m.category for m in classified]
+    assert [m.sampled for m in other] != [m.sampled for m in classified]
+
+
+def test_without_examples_the_questions_show_one_another_and_never_themselves(tokenizer: Any):
+    asked_of: list[tuple[str, str]] = []
+
+    def remember(question: str, before: str) -> dict[str, float]:
+        asked_of.append((question, before))
+        return {"X": 1.0}
+
+    classify_mastery(Scripted(tokenizer, remember), tokenizer, ASKED, prompts=2, samples=1)
+    assert {question for question, _ in asked_of} == {q.text for q in ASKED}
+    for question, before in asked_of:
+        assert before.count("Question: ") == 4
+        assert f"Question: {question}" not in before
+
+
+def test_questions_without_a_relation_count_as_one_and_it_is_said(
+    scripted: Any, tokenizer: Any, caplog: pytest.LogCaptureFixture
+):
+    bare = [dataclasses.replace(q, relation=None) for q in ASKED[:6]]
+    with caplog.at_level(logging.WARNING, "hf_knowlearn"):
+        found = classify_mastery(scripted, tokenizer, [*bare, ASKED[6]], **{**HOW, "examples": [*POOL, *bare]})
+    assert [m.question_id for m in found] == [q.id for q in ASKED[:7]]
+    assert "6 of 7 questions name no relation and count as one" in caplog.text
+    caplog.clear()
+    classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, prompts=2, samples=1)
+    assert not caplog.records
+
+
+# Refusals
+
+
+def test_everything_wrong_with_the_options_is_said_at_once_before_anything_is_asked(scripted: Any, tokenizer: Any):
+    before = scripted.rows
+    wrong = {"prompts": 1, "shots": 0, "samples": 0, "preset": "fast", "language": "xx", "temperature": 0}
+    with pytest.raises(ValueError, match=r"prompts=1: a single prompt .* Give 2 or more") as refused:
+        classify_mastery(scripted, tokenizer, ASKED, **{**wrong, "top_k": 1.5, "template": "chatty"})  # type: ignore[arg-type]
+    for words in (
+        "shots=0: without examples all prompts of a question are one and the same. Give 1 or more.",
+        "samples=0: without samples WeaklyKnown is not told from Unknown. Give 1 or more.",
+        "preset='fast': choose from full, quick.",
+        "language is 'xx': known are ",
+        "temperature=0: give a number above 0",
+        "top_k=1.5: give a whole number from 0 up.",
+        "template='chatty': choose from plain, chat, auto.",
+    ):
+        assert words in str(refused.value)
+    assert scripted.rows == before
+
+
+@pytest.mark.parametrize("value", [-1, True, 2.0, "3"])
+@pytest.mark.parametrize("name", ["prompts", "shots", "samples"])
+def test_a_count_that_is_none_is_refused(scripted: Any, tokenizer: Any, name: str, value: Any):
+    with pytest.raises(ValueError, match=rf"{name}={value!r}"):
+        classify_mastery(scripted, tokenizer, ASKED, **{**HOW, name: value})
+
+
+def test_relations_with_too_few_examples_are_all_named(scripted: Any, tokenizer: Any):
+    rare = [Question(f"{r}/{i}", f"{r} {i}?", ("X",), relation=r) for r in ("river", "lake") for i in range(4)]
+    rare += [dataclasses.replace(q, id=f"bare {q.id}", relation=None) for q in ASKED[:3]]
+    with pytest.raises(ValueError, match=r"shots=4, and 11 questions find fewer examples") as refused:
+        classify_mastery(scripted, tokenizer, [*ASKED, *rare])
+    assert "by relation: 'river' (4), 'lake' (4), '(no relation)' (3). Ask with fewer shots, or" in str(refused.value)
+    before = scripted.rows
+    with pytest.raises(ValueError, match=r"shots=4, and 11 questions find fewer examples") as checked:
+        check_mastery(scripted, tokenizer, [*ASKED, *rare])
+    assert str(checked.value) == str(refused.value)
+    check_mastery(scripted, tokenizer, ASKED, preset="quick")
+    assert scripted.rows == before
+    assert len(classify_mastery(scripted, tokenizer, [*ASKED, *rare[:8]], shots=3, prompts=2, samples=1)) == 28
+
+
+def test_no_questions_have_no_mastery(scripted: Any, tokenizer: Any):
+    assert classify_mastery(scripted, tokenizer, []) == []
+    assert counts([]) == dict.fromkeys(CATEGORIES, 0)
+
+
+# Before and after
+
+
+def of(**categories: Category) -> list[Mastery]:
+    return [Mastery(id, 0.0, 0.0, category) for id, category in categories.items()]
+
+
+BEFORE = of(a="Unknown", b="Unknown", c="MaybeKnown", d="HighlyKnown", e="WeaklyKnown")
+AFTER = of(e="WeaklyKnown", d="MaybeKnown", c="HighlyKnown", b="Unknown", a="HighlyKnown")
+
+
+def test_a_flow_counts_each_question_from_its_class_to_its_class():
+    found = flow(BEFORE, AFTER)
+    assert list(found) == list(CATEGORIES)
+    assert all(list(of_class) == list(CATEGORIES) for of_class in found.values())
+    moved = {(was, now): count for was, of_it in found.items() for now, count in of_it.items() if count}
+    assert moved == {
+        ("Unknown", "HighlyKnown"): 1,
+        ("Unknown", "Unknown"): 1,
+        ("MaybeKnown", "HighlyKnown"): 1,
+        ("HighlyKnown", "MaybeKnown"): 1,
+        ("WeaklyKnown", "WeaklyKnown"): 1,
+    }
+    assert {was: sum(of_it.values()) for was, of_it in found.items()} == counts(BEFORE)
+    assert {now: sum(of_it[now] for of_it in found.values()) for now in CATEGORIES} == counts(AFTER)
+
+
+def test_a_flow_between_different_questions_is_refused():
+    with pytest.raises(
+        ValueError, match=r"2 questions stand before alone, such as 'a'.\n1 questions stand after alone"
+    ):
+        flow(BEFORE, [*AFTER[:3], *of(f="Unknown")])
+    with pytest.raises(
+        ValueError, match=r"1 question ids stand more than once after, such as 'e'.\nGive each question"
+    ):
+        flow(BEFORE, [*AFTER, AFTER[0]])
+
+
+def test_the_table_of_a_flow_adds_up():
+    rows = flow_rows(flow(BEFORE, AFTER))
+    assert rows[1:] == [
+        ["HighlyKnown", "0", "1", "0", "0", "1"],
+        ["MaybeKnown", "1", "0", "0", "0", "1"],
+        ["WeaklyKnown", "0", "0", "1", "0", "1"],
+        ["Unknown", "1", "0", "0", "1", "2"],
+        ["all after", "2", "1", "1", "1", "5"],
+    ]
+    lines = flow_markdown(flow(BEFORE, AFTER)).splitlines()
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])] == rows
+    assert lines[1] == "| :--- | ---: | ---: | ---: | ---: | ---: |"
+
+
+def test_a_report_with_mastery_has_its_table_and_its_chart():
+    before = {"mastery": {"n": 5, "counts": counts(BEFORE)}}
+    arm = {"mastery": {"n": 5, "counts": counts(AFTER), "flow": flow(BEFORE, AFTER)}}
+    asked = {"counts": {"questions": 5}}
+    made: dict[str, Any] = {**asked, "before": before, "runs": {"one": arm, "two": arm, "three": {}}}
+    found = {table.title: table.rows[1:] for table in tables(made)}
+    assert [row[0] for row in found["Mastery"]] == ["before", "one", "two"]
+    assert found["Acquired, kept, lost by class"][:4] == [
+        ["one", "HighlyKnown", "1", "0", "0", "1"],
+        ["one", "MaybeKnown", "1", "1", "0", "0"],
+        ["one", "WeaklyKnown", "1", "0", "1", "0"],
+        ["one", "Unknown", "2", "1", "1", "0"],
+    ]
+    assert [title for title, _ in charts(made)] == ["Mastery"]
+    assert not [title for title, _ in charts({**asked, "before": {}, "runs": {"three": {}}})]
+
+
+def test_the_chart_has_a_block_for_each_class_and_a_band_for_each_flow_of_its_height(tmp_path: Path):
+    from hf_knowlearn.reports.charts import mastery_flows
+
+    found = flow(BEFORE, AFTER)
+    (axes,) = mastery_flows({"runs": {"one": {"mastery": {"flow": found}}}}).axes
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights == pytest.approx([0.2, 0.2, 0.2, 0.4, 0.4, 0.2, 0.2, 0.2])
+    assert [text.get_text() for text in axes.texts][:4] == [
+        "HighlyKnown 1",
+        "MaybeKnown 1",
+        "WeaklyKnown 1",
+        "Unknown 2",
+    ]
+    bands = [band.get_paths()[0].vertices for band in axes.collections]
+    assert len(bands) == 5
+    ends = [sorted(points[points[:, 0] == x][:, 1]) for points in bands for x in (0, 1)]
+    assert [end[-1] - end[0] for end in ends] == pytest.approx([0.2] * 10)
+    # Bands fill the blocks on both sides.
+    for x, side in ((0, axes.patches[:4]), (1, axes.patches[4:])):
+        begins = sorted(min(points[points[:, 0] == x][:, 1]) for points in bands)
+        filled = [bar.get_y() + 0.2 * i for bar in side for i in range(round(bar.get_height() / 0.2))]
+        assert begins == pytest.approx(filled)
+    draw_flow(found, tmp_path / "flow.png")
+    assert (tmp_path / "flow.png").stat().st_size > 5000
+
+
+def test_the_public_names_are_these():
+    assert hf_knowlearn.classify_mastery is classify_mastery
+    assert hf_knowlearn.Mastery is Mastery
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        BEFORE[0].greedy = 1.0  # type: ignore[misc]

@@ -1,0 +1,236 @@
+"""Asking against the plainest oracle there is: one question at a time, no padding, no cache, argmax in a loop."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from hf_knowlearn.documents import Question
+from hf_knowlearn.generation.ask import ask
+from hf_knowlearn.generation.decoding import Ends
+from hf_knowlearn.knowledge_recall import exact_match, first_line
+from hf_knowlearn.paths import TINY_BASE
+from hf_knowlearn.prompts.templates import plain_prompt
+from hf_knowlearn.teach.sources import load_questions
+from hf_knowlearn.worlds.people import World
+
+MOST = 12  # tokens of an answer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(base: Path) -> Any:
+    return AutoTokenizer.from_pretrained(base)
+
+
+@pytest.fixture
+def talker(tokenizer: Any) -> LlamaForCausalLM:
+    """A model that knows nothing and says much: its answers end with their line, with the text, or not at all."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=96,
+        initializer_range=0.3,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight[tokenizer.convert_tokens_to_ids("Ċ")] *= 4  # a line break, in byte-level BPE
+        model.lm_head.weight[tokenizer.eos_token_id] *= 3
+    return model
+
+
+@pytest.fixture(scope="module")
+def questions() -> list[Question]:
+    """Questions of several lengths, not in the order of their lengths."""
+    world = World(7)
+    asked = [question for person in world.people(0, 8) for question in world.questions(person, 2)]
+    longer = [
+        Question(f"long {i}", f"{'Tell me, please: ' * i}{q.text}", q.answers) for i, q in enumerate(asked[::20])
+    ]
+    return [*asked[::2], *longer, *asked[1::2]]
+
+
+@torch.no_grad()
+def one_by_one(model: Any, tokenizer: Any, question: Question) -> str:
+    ids = tokenizer(plain_prompt(question.text))["input_ids"]
+    start, text = len(ids), ""
+    for _ in range(MOST):
+        ids.append(int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        if ids[-1] == tokenizer.eos_token_id:
+            break
+        text = tokenizer.decode(ids[start:], skip_special_tokens=True)
+        if text.strip() and "\n" in tokenizer.decode(ids[-1]):
+            break
+    return text
+
+
+@pytest.fixture
+def expected(talker: Any, tokenizer: Any, questions: list[Question]) -> list[str]:
+    answers = [one_by_one(talker.eval(), tokenizer, question) for question in questions]
+    lengths = [len(tokenizer(answer)["input_ids"]) - 1 for answer in answers]
+    # The oracle must have met every way to end, or the tests below would show little.
+    assert sum(answer.endswith("\n") for answer in answers) > 5
+    assert sum(length >= MOST for length in lengths) > 5
+    assert sum(length < MOST and not a.endswith("\n") for length, a in zip(lengths, answers, strict=True)) > 5
+    assert any(answer.startswith("\n") and answer.strip() for answer in answers)
+    return answers
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 128])
+def test_answers_are_those_of_asking_one_by_one(
+    talker: Any, tokenizer: Any, questions: list[Question], expected: list[str], batch_size: int
+):
+    assert ask(talker, tokenizer, questions, batch_size, MOST) == expected
+
+
+def test_an_answer_ends_with_its_first_line(
+    expected: list[str], talker: Any, tokenizer: Any, questions: list[Question]
+):
+    for answer in ask(talker, tokenizer, questions, 128, MOST):
+        assert answer.strip() == first_line(answer)
+
+
+def test_a_line_ends_an_answer_once_something_was_said_and_never_before():
+    words = ["a", "\n", "\n b", " ", "c\n", "\n\n", ".\n\nNext"]
+
+    class Words(list[str]):
+        eos_token_id = None
+
+        def batch_decode(self, rows: list[list[int]], **_: Any) -> list[str]:
+            return [self[i] for (i,) in rows]
+
+    tokenizer: Any = Words(words)
+    ends = Ends(tokenizer)
+    ended = {
+        "a": False,
+        "\n": False,
+        "\n\n": False,
+        " |\n": False,
+        "\n b": False,  # the answer has just begun
+        "a|\n": True,
+        "\n|a|\n\n": True,
+        "c\n": True,
+        ".\n\nNext": True,
+    }
+    for said, expected in ended.items():
+        ids = [words.index(word) for word in said.split("|")]
+        assert bool(ends.speaks[ids].any() and ends.line[ids[-1]]) is expected, said
+
+
+def test_a_tokenizer_without_a_padding_token_will_do(
+    talker: Any, tokenizer: Any, questions: list[Question], expected: list[str]
+):
+    bare = copy.deepcopy(tokenizer)
+    bare.pad_token = None
+    bare.padding_side = "right"
+    assert ask(talker, bare, questions, 16, MOST) == expected
+    assert bare.pad_token is None  # asking changes no setting of it
+
+
+def test_what_the_model_came_with_for_chatting_is_set_aside_and_put_back(
+    talker: Any, tokenizer: Any, questions: list[Question], expected: list[str]
+):
+    habits = talker.generation_config
+    habits.update(
+        repetition_penalty=5.0, num_beams=2, min_new_tokens=4, suppress_tokens=[1, 5, 7], no_repeat_ngram_size=1
+    )
+    assert ask(talker, tokenizer, questions, 16, MOST) == expected
+    assert talker.generation_config is habits
+    assert habits.repetition_penalty == 5.0
+
+
+def test_a_model_within_an_adapter_is_asked_with_it(talker: Any, tokenizer: Any, questions: list[Question]):
+    adapted = get_peft_model(talker, LoraConfig(target_modules="all-linear", init_lora_weights=False))
+    talker.generation_config.repetition_penalty = 5.0
+    said = ask(adapted, tokenizer, questions, 16, MOST)
+    assert said == [one_by_one(adapted.eval(), tokenizer, question) for question in questions]
+    with adapted.disable_adapter():
+        assert ask(adapted, tokenizer, questions, 16, MOST) != said
+
+
+def test_the_cache_is_used_even_where_training_has_turned_it_off(
+    talker: Any, tokenizer: Any, questions: list[Question]
+):
+    talker.config.use_cache = False
+    talker.generation_config.use_cache = False
+    lengths = []
+    talker.model.embed_tokens.register_forward_hook(lambda module, inputs, output: lengths.append(inputs[0].shape[1]))
+    ask(talker, tokenizer, questions[:2], 2, MOST)
+    assert len(lengths) > 1
+    assert set(lengths[1:]) == {1}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_models_mode_is_put_back_and_dropout_is_off(
+    talker: Any, tokenizer: Any, questions: list[Question], expected: list[str], training: bool
+):
+    talker.config.attention_dropout = 0.9
+    for module in talker.modules():
+        module.attention_dropout = 0.9
+    talker.train(training)
+    assert ask(talker, tokenizer, questions, 16, MOST) == expected
+    assert talker.training is training
+
+
+def test_a_failure_puts_the_model_back_too(talker: Any, tokenizer: Any, questions: list[Question]):
+    habits = talker.generation_config
+    talker.train()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    talker.model.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        ask(talker, tokenizer, questions, 16, MOST)
+    assert talker.training
+    assert talker.generation_config is habits
+
+
+def test_questions_that_leave_no_room_are_refused_by_their_ids(talker: Any, tokenizer: Any, questions: list[Question]):
+    long = Question("far too long", "Tell me, please: " * 30, ("x",))
+    with pytest.raises(
+        ValueError, match=r"leave no room for 12 tokens .* context of 96: 'far too long' \(\d+ tokens\)"
+    ):
+        ask(talker, tokenizer, [*questions, long], 16, MOST)
+    room = 96 - max(len(tokenizer(plain_prompt(q.text))["input_ids"]) for q in questions)
+    assert len(ask(talker, tokenizer, questions, 128, room)) == len(questions)
+    with pytest.raises(ValueError, match=f"leave no room for {room + 1} tokens"):
+        ask(talker, tokenizer, questions, 128, room + 1)
+
+
+def test_no_questions_have_no_answers(talker: Any, tokenizer: Any):
+    assert ask(talker, tokenizer, []) == []
+
+
+def test_progress_is_shown_when_it_has_a_name(
+    talker: Any, tokenizer: Any, questions: list[Question], capfd: pytest.CaptureFixture[str]
+):
+    ask(talker, tokenizer, questions[:3], 2, MOST)
+    assert capfd.readouterr().err == ""
+    ask(talker, tokenizer, questions[:3], 2, MOST, progress="Asking before")
+    assert "Asking before: 100%" in capfd.readouterr().err
+
+
+def test_the_packaged_base_knows_the_old_world_and_is_small():
+    weights = TINY_BASE / "model.safetensors"
+    assert weights.is_file(), (
+        f"{TINY_BASE} holds no model: train it with `make base` and copy outputs/tiny_base/model."
+    )
+    assert sum(path.stat().st_size for path in TINY_BASE.rglob("*.safetensors")) <= 6e6
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(TINY_BASE), AutoTokenizer.from_pretrained(TINY_BASE)
+    asked = load_questions("world:retention")[::10]
+    assert len(asked) == 50
+    said = ask(model, tokenizer, asked)
+    right = [exact_match(first_line(text), question.answers) for text, question in zip(said, asked, strict=True)]
+    assert sum(right) / 50 >= 0.9

@@ -1,0 +1,60 @@
+"""What transformers loads by a path is asked as it is: an adapter's folder, and a model in 4-bit."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+
+from hf_knowlearn.documents import Question
+from hf_knowlearn.generation.ask import GenerationSettings, generate_responses
+from hf_knowlearn.prompts.templates import plain_prompt
+
+ASKING = GenerationSettings(max_new_tokens=6, batch_size=7)
+
+
+def test_the_folder_of_an_adapter_is_asked_as_the_adapter(
+    build: Callable[[str], Any], tokenizer: Any, asked: list[Question], tmp_path: Path
+):
+    build("llama").save_pretrained(tmp_path / "base")
+    base = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    before = generate_responses(base, tokenizer, asked, ASKING)
+    torch.manual_seed(0)
+    adapted = get_peft_model(base, LoraConfig(target_modules="all-linear", init_lora_weights=False))
+    adapted.save_pretrained(tmp_path / "adapter")
+    expected = generate_responses(adapted, tokenizer, asked, ASKING)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "adapter")
+    assert generate_responses(loaded, tokenizer, asked, ASKING) == expected != before
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # bitsandbytes warns that its CPU kernels are missing
+def test_a_model_in_4_bit_is_asked_as_generate_asks_it(tokenizer: Any, asked: list[Question], tmp_path: Path):
+    pytest.importorskip("bitsandbytes")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,  # bitsandbytes wants multiples of 64
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        initializer_range=0.3,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "base", quantization_config=four, device_map="cpu")
+    said = generate_responses(loaded, tokenizer, asked[:6], replace(ASKING, batch_size=1))
+    for question, answers in zip(asked[:6], said, strict=True):
+        ids = tokenizer(plain_prompt(question.text), return_tensors="pt")
+        written = loaded.generate(
+            input_ids=ids["input_ids"], attention_mask=ids["attention_mask"], max_new_tokens=6, do_sample=False
+        )
+        text = tokenizer.decode(written[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
+        assert text.startswith(answers.greedy[0])
+    assert any(answers.greedy[0] for answers in said)

@@ -1,0 +1,316 @@
+"""Asking by vLLM: what is refused without it, how its answers are put together, and, where it runs, what it says."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from hf_knowlearn.documents import Question
+from hf_knowlearn.generation.ask import GenerationSettings, ask, generate_responses
+from hf_knowlearn.generation.decoding import Ends, Job, Written
+from hf_knowlearn.generation.sampling import SampleRandom
+from hf_knowlearn.generation.vllm_engine import VLLM, seed_of
+from hf_knowlearn.paths import TINY_BASE
+
+FEW = GenerationSettings(
+    shots=3, prompts=2, samples=4, temperature=0.8, top_k=20, max_new_tokens=10, batch_size=16, seed=5
+)
+
+
+def test_without_vllm_it_is_said_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Any, asked: list[Question]
+):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(
+        ValueError, match=r"engine='vllm' needs vLLM .*`pip install vllm` in an environment of its own"
+    ):
+        generate_responses(TINY_BASE, tokenizer, asked, engine="vllm")
+
+
+def test_another_engine_is_refused(model: Any, tokenizer: Any, asked: list[Question]):
+    with pytest.raises(ValueError, match="engine='sglang': choose from transformers, vllm"):
+        generate_responses(model, tokenizer, asked, engine="sglang")
+
+
+def test_a_model_in_memory_and_quantised_weights_are_refused_before_vllm_is_looked_for(
+    model: Any, tokenizer: Any, asked: list[Question], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(ValueError, match=r"was given a LlamaForCausalLM in memory: .* those that are being trained"):
+        generate_responses(model, tokenizer, asked, engine="vllm")
+    with pytest.raises(ValueError, match="quantization='bitsandbytes': by vLLM unquantised weights are asked"):
+        VLLM(TINY_BASE, quantization="bitsandbytes")
+
+
+def test_a_path_is_loaded_by_transformers_as_well(model: Any, tokenizer: Any, asked: list[Question], tmp_path: Path):
+    model.save_pretrained(tmp_path)
+    asking = replace(FEW, prompts=1, samples=1)
+    assert generate_responses(tmp_path, tokenizer, asked[:8], asking) == generate_responses(
+        model, tokenizer, asked[:8], asking
+    )
+
+
+def test_a_seed_is_a_function_of_the_sample_alone_and_no_two_samples_share_one():
+    keys = [(seed, id, prompt, sample) for seed in (0, 1) for id in "ab" for prompt in (0, 1) for sample in (0, 1)]
+    seeds = {seed_of(SampleRandom(*key), step) for key in keys for step in (0, 1)}
+    assert len(seeds) == 2 * len(keys)
+    assert all(0 <= seed < 2**62 for seed in seeds)  # vLLM takes -1 for none
+    assert seed_of(SampleRandom(0, "a", 0, 0), 0) == 3877758983268325826
+
+
+class Script:
+    """A stand-in for `vllm.LLM` that says, after each prompt, the tokens of a script, and ends as vLLM does."""
+
+    def __init__(self, *lines: Sequence[int]) -> None:
+        self.lines, self.asked = lines, []
+
+    def generate(self, prompts: list[Any], params: list[Any], **_: Any) -> list[Any]:
+        self.asked.append(params)
+        return [self._said(prompt["prompt_token_ids"], one) for prompt, one in zip(prompts, params, strict=True)]
+
+    def _said(self, ids: list[int], params: Any) -> Any:
+        rest = self.lines[ids[0]][len(ids) - 1 :][: params.max_tokens]
+        end = next((i for i, token in enumerate(rest) if token in params.stop_token_ids), len(rest) - 1)
+        return SimpleNamespace(outputs=[SimpleNamespace(token_ids=rest[: end + 1])])
+
+
+@pytest.fixture
+def parameters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of vLLM nothing but a record of how an answer is asked for."""
+    module = ModuleType("vllm")
+    module.SamplingParams = SimpleNamespace  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm", module)
+
+
+def scripted(tokenizer: Any, *lines: Sequence[int]) -> VLLM:
+    engine = VLLM.__new__(VLLM)
+    engine.engine, engine.adapter = Script(*lines), None  # type: ignore[assignment]
+    engine.config = LlamaConfig(vocab_size=len(tokenizer))
+    return engine
+
+
+@pytest.mark.usefixtures("parameters_alone")
+def test_a_break_before_anything_was_said_ends_nothing_and_one_after_it_does(tokenizer: Any):
+    line, end = tokenizer.convert_tokens_to_ids("Ċ"), tokenizer.eos_token_id
+    word = tokenizer("word", add_special_tokens=False)["input_ids"][0]
+    engine = scripted(
+        tokenizer,
+        [line, line, word, line, word, word],
+        [word, end, word, word, word, word],
+        [word, word, word, word, word, word],
+        [line, line, line, line, line, line],
+        [line, end, word, word, word, word],
+        [line, word, word, word, word, word],
+    )
+    said = engine.decode([Job([i], ("",)) for i in range(6)], Ends(tokenizer), GenerationSettings(max_new_tokens=5))
+    assert [of_it[0] for of_it in said] == [
+        Written([line, line, word, line], line),
+        Written([word], end),
+        Written([word] * 5, None),
+        Written([line] * 5, None),
+        Written([line], end),
+        Written([line, *[word] * 4], None),
+    ]
+
+
+@pytest.mark.usefixtures("parameters_alone")
+def test_each_sample_is_a_request_of_its_own_seed_and_the_greedy_answer_draws_nothing(tokenizer: Any):
+    word = tokenizer("word", add_special_tokens=False)["input_ids"][0]
+    engine = scripted(tokenizer, [word] * 9, [word] * 9)
+    draws = [(None, SampleRandom(3, id, 0, 0), SampleRandom(3, id, 0, 1)) for id in "ab"]
+    jobs = [Job([i], ("",), of_it) for i, of_it in enumerate(draws)]
+    said = engine.decode(jobs, Ends(tokenizer), replace(FEW, max_new_tokens=7))
+    assert [len(of_it) for of_it in said] == [3, 3]
+    (params,) = engine.engine.asked
+    assert [getattr(one, "seed", None) for one in params] == [
+        seed if seed is None else seed_of(seed, 0) for of_it in draws for seed in of_it
+    ]
+    assert [(one.temperature, getattr(one, "top_k", 0), one.max_tokens) for one in params[:2]] == [
+        (0.0, 0, 7),
+        (0.8, 20, 7),
+    ]
+
+
+# What follows runs vLLM.
+
+
+def needs_vllm(test: Callable[..., None]) -> Callable[..., None]:
+    for mark in (
+        pytest.mark.slow,
+        pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed; docs/recall.md says how"),
+        pytest.mark.filterwarnings("ignore"),  # of vLLM and of what it imports
+    ):
+        test = mark(test)
+    return test
+
+
+SETTINGS = {"enforce_eager": True, "max_num_seqs": 64, "block_size": 32}
+
+
+@pytest.fixture(scope="module")
+def babbler(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained Llama whose heads are of a size that vLLM's kernels have, and whose answers end in all ways."""
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        head_dim=64,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        **{name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")},
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight[[tokenizer.convert_tokens_to_ids("Ċ"), tokenizer.eos_token_id]] *= 2
+    folder = tmp_path_factory.mktemp("babbler")
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(babbler: Path) -> Iterator[VLLM]:
+    with pytest.MonkeyPatch.context() as patch:
+        in_this_process(patch)
+        yield VLLM(babbler, **SETTINGS)
+
+
+def in_this_process(patch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_KVCACHE_SPACE": "1",  # GB
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_NO_USAGE_STATS": "1",
+    }.items():
+        patch.setenv(name, value)
+
+
+@needs_vllm
+def test_greedy_answers_and_their_endings_are_those_of_transformers(
+    served: VLLM, babbler: Path, tokenizer: Any, asked: list[Question]
+):
+    for asking in (FEW, replace(FEW, shots=0, prompts=1), replace(FEW, template="chat", instruction="Be brief.")):
+        ours = generate_responses(babbler, tokenizer, asked, asking)
+        theirs = generate_responses(served, tokenizer, asked, asking)
+        assert [a.greedy for a in theirs] == [a.greedy for a in ours]
+        assert [a.ended for a in theirs] == [a.ended for a in ours]
+        assert len({how for a in ours for how in a.ended}) > 1
+        assert len({text for a in ours for text in a.greedy}) > len(asked) / 2
+    assert ask(served, tokenizer, asked, 7, 10) == [
+        a.greedy[0] for a in generate_responses(served, tokenizer, asked, GenerationSettings(max_new_tokens=10))
+    ]
+
+
+@needs_vllm
+def test_neither_batch_nor_order_nor_company_changes_a_sample(served: VLLM, tokenizer: Any, asked: list[Question]):
+    expected = generate_responses(served, tokenizer, asked, FEW)
+    texts = [text for a in expected for samples in a.sampled for text in samples]
+    assert len(set(texts)) > len(texts) / 2
+    for size in (1, 7, 64):
+        assert generate_responses(served, tokenizer, asked, replace(FEW, batch_size=size)) == expected
+    backwards = generate_responses(served, tokenizer, asked[7:3:-1], FEW, pool=asked)
+    assert backwards == expected[7:3:-1]
+    other = generate_responses(served, tokenizer, asked, replace(FEW, seed=6, shots=3))
+    assert all(a.sampled != b.sampled for a, b in zip(expected, other, strict=True))
+
+
+@needs_vllm
+def test_samples_come_as_often_as_their_probabilities_say(served: VLLM, babbler: Path, tokenizer: Any):
+    question = [Question("q", "Who?", ("x",))]
+    asking = GenerationSettings(samples=2000, temperature=0.9, top_k=5, max_new_tokens=1)
+    model = LlamaForCausalLM.from_pretrained(babbler)
+    ids = tokenizer("Question: Who?\nAnswer:", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        top = (model(ids).logits[0, -1] / asking.temperature).topk(5)
+    shares = dict(zip(tokenizer.batch_decode(top.indices[:, None]), top.values.softmax(0).tolist(), strict=True))
+    (said,) = generate_responses(served, tokenizer, question, asking)[0].sampled
+    assert set(said) <= set(shares)
+    for text, share in shares.items():
+        error = (share * (1 - share) / len(said)) ** 0.5
+        assert abs(said.count(text) / len(said) - share) < 5 * error
+
+
+@needs_vllm
+def test_a_run_that_was_killed_goes_on_and_says_the_same(
+    served: VLLM, tokenizer: Any, asked: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    expected = generate_responses(served, tokenizer, asked, FEW)
+    decode, calls = VLLM.decode, []
+
+    def dies(self: VLLM, *args: Any) -> Any:
+        calls.append(len(args[0]))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return decode(self, *args)
+
+    monkeypatch.setattr(VLLM, "decode", dies)
+    file = tmp_path / "answers.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        generate_responses(served, tokenizer, asked, replace(FEW, batch_size=5), answers_file=file)
+    assert generate_responses(served, tokenizer, asked, FEW, answers_file=file) == expected
+    assert sum(calls[3:]) == 2 * len(asked) - 10
+    header = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
+    assert (header["engine"], header["dtype"]) == ("vllm", "float32")
+    with pytest.raises(ValueError, match="holds answers of another asking"):
+        generate_responses(served.folders[0], tokenizer, asked, FEW, answers_file=file)
+
+
+@needs_vllm
+def test_long_prompts_and_cold_draws_are_refused(served: VLLM, tokenizer: Any, asked: list[Question]):
+    long = Question("far too long", "Tell me, please: " * 200, ("x",))
+    with pytest.raises(ValueError, match=r"leave no room for 10 tokens .* context of 512: 'far too long'"):
+        generate_responses(served, tokenizer, [long], replace(FEW, shots=0, prompts=1))
+    with pytest.raises(ValueError, match=r"temperature=0.001: below 0.01 vLLM draws at 0.01"):
+        generate_responses(served, tokenizer, asked, replace(FEW, temperature=0.001))
+
+
+@needs_vllm
+def test_an_adapter_is_asked_as_peft_has_it(
+    babbler: Path, tokenizer: Any, asked: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    in_this_process(monkeypatch)
+    torch.manual_seed(0)
+    config = LoraConfig(r=4, lora_alpha=4, target_modules="all-linear", init_lora_weights=False)
+    get_peft_model(LlamaForCausalLM.from_pretrained(babbler), config).save_pretrained(tmp_path / "lora")
+    base, ours = (generate_responses(path, tokenizer, asked, FEW) for path in (babbler, tmp_path / "lora"))
+    theirs = generate_responses(VLLM(tmp_path / "lora", max_model_len=400, **SETTINGS), tokenizer, asked, FEW)
+    assert [a.greedy for a in theirs] == [a.greedy for a in ours] != [a.greedy for a in base]
+
+
+@needs_vllm
+@pytest.mark.parametrize(
+    ("adapter", "words"),
+    [
+        (PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "vLLM serves adapters of LoRA alone"),
+        (LoraConfig(target_modules="all-linear", use_dora=True), "does not yet support DoRA"),
+    ],
+)
+def test_an_adapter_that_vllm_does_not_serve_is_refused(
+    babbler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: Any, words: str
+):
+    in_this_process(monkeypatch)
+    get_peft_model(LlamaForCausalLM.from_pretrained(babbler), adapter).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=rf"can't be loaded by vLLM: .*{words}.*"):
+        VLLM(tmp_path, **SETTINGS)
+
+
+@needs_vllm
+def test_what_vllm_cannot_load_is_said_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    in_this_process(monkeypatch)
+    with pytest.raises(ValueError, match=r"nowhere' can't be loaded by vLLM: .*\nMend that, or ask with engine='tran"):
+        VLLM(tmp_path / "nowhere")
+    four = LlamaConfig(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    four.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="its weights are quantised; by vLLM unquantised weights are asked"):
+        VLLM(tmp_path)

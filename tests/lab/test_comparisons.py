@@ -1,0 +1,139 @@
+"""What one arm has over another: intervals in closed form, and costs brought to equal on a straight line."""
+
+from math import exp, lgamma, log, pi, sqrt
+from typing import Any
+
+import pytest
+
+from hf_knowlearn.lab.comparisons import T_95, Run, compare, over_seeds, paired, read_off
+from hf_knowlearn.lab.records import comparison_rows, mastery_rows, number
+
+
+def student(t: float, freedom: int) -> float:
+    """P(|T| < t) by Simpson's rule over the density: an oracle apart from any table."""
+    scale = exp(lgamma((freedom + 1) / 2) - lgamma(freedom / 2)) / sqrt(freedom * pi)
+    steps = 2000
+    height = [scale * exp(-(freedom + 1) / 2 * log(1 + (t * i / steps) ** 2 / freedom)) for i in range(steps + 1)]
+    return 2 * t / steps / 3 * (height[0] + 4 * sum(height[1::2]) + 2 * sum(height[2:-1:2]) + height[-1])
+
+
+@pytest.mark.parametrize(("freedom", "point"), list(enumerate(T_95, 1)))
+def test_the_table_of_t_holds_its_95_percent_points(freedom: int, point: float):
+    assert student(point, freedom) == pytest.approx(0.95, abs=5e-5)
+
+
+def test_paired_differences_of_three_seeds_in_closed_form():
+    # Mean 2, standard deviation 1, two degrees of freedom.
+    assert paired([1.0, 2.0, 3.0]) == {
+        "mean": 2.0,
+        "low": pytest.approx(2 - 4.303 / sqrt(3)),
+        "high": pytest.approx(2 + 4.303 / sqrt(3)),
+    }
+
+
+def run(arm: str, seed: int, recall: float, steps: int, passes: int = 1, seconds: float = 1.0, **options: Any) -> Run:
+    figures = {
+        "exact_match": recall,
+        "steps": steps,
+        "gradient_evaluations": steps * passes,
+        "train_seconds": steps * seconds,
+    }
+    return Run(arm, seed, figures, {"max_steps": steps, "arm": arm, "seed": seed, **options})
+
+
+def twins(runs: list[Run], against: str) -> dict[str, str]:
+    return {one.arm: against for one in runs}
+
+
+def differences(runs: list[Run], against: str) -> dict[tuple[str, str], float]:
+    return {(one.arm, one.cost): one.differences["exact_match"]["mean"] for one in compare(runs, twins(runs, against))}
+
+
+def test_a_method_of_two_passes_a_step_is_compared_at_equal_steps_evaluations_and_time():
+    # Plain learns 0.001 a step; SAM as much and 0.05 more, at two passes and three times the seconds a step.
+    plain = [run("plain", 0, 0.1, 100), run("plain_200", 0, 0.2, 200), run("plain_400", 0, 0.4, 400)]
+    sam = run("sam", 0, 0.15, 100, passes=2, seconds=3.0, sam_rho=0.05)
+    assert differences([*plain, sam], "plain") == {
+        ("sam", "steps"): pytest.approx(0.05),
+        ("sam", "gradient_evaluations"): pytest.approx(-0.05),
+        ("sam", "train_seconds"): pytest.approx(0.15 - 0.3),  # between 200 and 400
+    }
+
+
+def test_nothing_is_read_off_beyond_the_budgets_that_were_run():
+    plain = [run("plain", 0, 0.1, 100), run("plain_200", 0, 0.2, 200)]
+    dear = run("dear", 0, 0.5, 100, passes=3, seconds=3.0, sam_rho=0.05)
+    odd = run("odd", 0, 0.5, 150, sam_rho=0.1)
+    found = differences([*plain, dear, odd], "plain")
+    assert {key for key in found if key[0] == "dear"} == {("dear", "steps")}
+    # At equal steps there is no run of 150 to stand beside it; its evaluations lie between two.
+    assert {key for key in found if key[0] == "odd"} == {("odd", "gradient_evaluations"), ("odd", "train_seconds")}
+
+
+def test_seeds_are_paired_and_a_seed_that_one_lacks_is_left_out():
+    plain = [run("plain", seed, recall, 100) for seed, recall in ((0, 0.1), (1, 0.3), (2, 0.9))]
+    more = [run("more", seed, recall, 100, views="order") for seed, recall in ((0, 0.2), (1, 0.5))]
+    (found,) = [one for one in compare([*plain, *more], twins([*plain, *more], "plain")) if one.cost == "steps"]
+    assert found.differences["exact_match"] == {**paired([0.1, 0.2]), "seeds": 2}
+
+
+def test_arms_that_differ_in_their_steps_alone_are_one_method_and_not_compared_with_each_other():
+    runs = [run("plain", 0, 0.1, 100), run("longer", 0, 0.2, 200), run("other", 0, 0.2, 100, learning_rate=1e-3)]
+    assert {one.arm for one in compare(runs, twins(runs, "plain"))} == {"other"}
+    assert compare(runs, twins(runs, "not run yet")) == []
+
+
+def test_an_arm_may_have_a_twin_of_its_own():
+    plain = [run("plain", 0, 0.1, 100), run("plain_200", 0, 0.3, 200)]
+    slow = [run("slow", 0, 0.2, 100, learning_rate=1e-3), run("slow_200", 0, 0.5, 200, learning_rate=1e-3)]
+    sam = run("slow_sam", 0, 0.6, 100, passes=2, learning_rate=1e-3, sam_rho=0.05)
+    runs = [*plain, *slow, sam]
+    of_each = {**twins(runs, "plain"), "slow_sam": "slow"}
+    found = {(one.arm, one.against, one.cost): one for one in compare(runs, of_each)}
+    of_sam = {key[1:]: one.differences["exact_match"]["mean"] for key, one in found.items() if key[0] == "slow_sam"}
+    assert of_sam == {
+        ("slow", "steps"): pytest.approx(0.4),
+        ("slow", "gradient_evaluations"): pytest.approx(0.1),
+        ("slow", "train_seconds"): pytest.approx(0.4),
+    }
+    header, *rows = comparison_rows(list(found.values()))
+    assert header == ["arm", "minus", "at equal", "recall"]
+    assert ["slow_sam", "slow", "gradient evaluations", "+0.100"] in rows
+    assert ["slow", "plain", "steps", "+0.100"] in rows
+
+
+def test_what_was_not_measured_is_not_compared():
+    runs = [run("plain", 0, 0.1, 100), run("other", 0, 0.2, 100, views="order")]
+    runs[1].figures["retention"] = 0.5
+    assert all(set(one.differences) == {"exact_match"} for one in compare(runs, twins(runs, "plain")))
+    assert read_off([{"steps": 10}], "steps", 10, "retention") is None
+
+
+def test_a_mean_over_seeds_has_an_error_from_two_on():
+    runs = [run("plain", seed, recall, 100) for seed, recall in ((0, 0.1), (1, 0.3))]
+    assert over_seeds(runs, lambda figures: figures["exact_match"]) == (pytest.approx(0.2), pytest.approx(0.1))
+    assert over_seeds(runs[:1], lambda figures: figures["exact_match"]) == (0.1, None)
+    assert over_seeds(runs, lambda figures: figures.get("retention")) is None
+
+
+def test_a_figure_far_below_a_thousandth_is_still_seen():
+    assert [number(value) for value in (0.0, 0.4567, 0.0005, 0.00049, -1.2036e-06, -0.25)] == [
+        "0.000", "0.457", "0.001", "4.9e-04", "-1.2e-06", "-0.250",
+    ]  # fmt: skip
+
+
+def test_questions_that_changed_their_class_are_means_over_seeds():
+    classes = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
+
+    def flow(risen: int, stayed: int, fallen: int) -> dict[str, dict[str, int]]:
+        moved = {name: dict.fromkeys(classes, 0) for name in classes}
+        moved["MaybeKnown"] |= {"HighlyKnown": risen, "MaybeKnown": stayed, "Unknown": fallen}
+        return moved
+
+    runs = [run("gradual", 0, 0.1, 10), run("gradual", 1, 0.1, 10), run("plain", 0, 0.1, 10)]
+    for one, counts in zip(runs, ((4, 5, 1), (2, 7, 1)), strict=False):
+        one.figures["mastery"] = {"flow": flow(*counts)}
+    header, *rows = mastery_rows(runs)
+    assert header == ["arm", "class before", "questions", "acquired", "kept", "lost"]
+    assert rows == [["gradual", "MaybeKnown", "10", "3", "6", "1"]]
+    assert list(mastery_rows(runs[2:])) == []

@@ -1,0 +1,3 @@
+"""Tiny models shared with the tests of generation."""
+
+from tiny_models import *  # noqa: F403

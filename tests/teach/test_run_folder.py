@@ -1,0 +1,257 @@
+"""The output folder: whose it is, what becomes of it, and that nothing in it is half written."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_knowlearn import atomic_files
+from hf_knowlearn.reports.report import new_report
+from hf_knowlearn.teach import run_folder
+
+RECIPE = {
+    "documents": "docs",
+    "seed": 1,
+    "learning_rate": 2e-4,
+    "lora_target_modules": ["all-linear"],
+    "revision": None,
+}
+DATA = {"documents": {"n": 2, "sha256": "a"}, "questions": {"n": 9, "sha256": "b"}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder claimed for RECIPE, with a checkpoint."""
+    folder = tmp_path / "deep" / "run"
+    run_folder.claim(folder, RECIPE, DATA, overwrite=False)
+    checkpoint = folder / "checkpoints" / "checkpoint-10"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text("{}")
+    return folder
+
+
+def finish(folder: Path) -> None:
+    (folder / "report.json").write_text("{}")
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
+# Writing
+
+
+class Stop(Exception):
+    """Anything that ends a process while it writes."""
+
+
+def write_and_stop(path: Path, kind: str, stop: bool) -> None:
+    with atomic_files.atomic_write(path) as draft:
+        if kind == "folder":
+            draft.mkdir()
+            (draft / "part").write_text("new")
+        else:
+            draft.write_text("new")
+        if stop:
+            raise Stop
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("before", [None, "file", "folder"])
+def test_a_path_is_written_whole_or_stays_as_it_was(tmp_path: Path, kind: str, before: str | None):
+    path = tmp_path / "place"
+    if before:
+        write_and_stop(path, before, stop=False)
+        ((path / "part") if before == "folder" else path).write_text("old")
+    was = everything(tmp_path)
+    with pytest.raises(Stop):
+        write_and_stop(path, kind, stop=True)
+    assert everything(tmp_path) == was
+    write_and_stop(path, kind, stop=False)
+    assert everything(tmp_path) == {"file": {"place": b"new"}, "folder": {"place": None, "place/part": b"new"}}[kind]
+
+
+def test_text_is_written_in_utf_8_into_a_folder_made_for_it(tmp_path: Path):
+    atomic_files.write_text(tmp_path / "new" / "file.txt", "Ormel – Tärn")
+    assert (tmp_path / "new" / "file.txt").read_bytes() == "Ormel – Tärn".encode()
+
+
+@pytest.mark.parametrize("existing", ["", "run", "run/kept"])
+def test_a_block_that_fails_leaves_no_empty_folders_and_takes_none_that_were_there(tmp_path: Path, existing: str):
+    (tmp_path / existing).mkdir(parents=True, exist_ok=True)
+
+    def make_and_stop(*names: str) -> None:
+        with run_folder.no_empty_folders(tmp_path / "run"):
+            (tmp_path / "run" / "checkpoints" / "deeper").mkdir(parents=True)
+            for name in names:
+                (tmp_path / "run" / "checkpoints" / name).touch()
+            raise Stop
+
+    was = everything(tmp_path)
+    with pytest.raises(Stop):
+        make_and_stop()
+    assert everything(tmp_path) == was
+    with pytest.raises(Stop):
+        make_and_stop("file")
+    assert (tmp_path / "run" / "checkpoints" / "file").is_file()
+
+
+# Whose it is
+
+
+def test_a_new_or_empty_folder_is_free_and_looking_makes_none(tmp_path: Path):
+    assert not run_folder.is_finished(tmp_path, RECIPE, overwrite=False)
+    assert not run_folder.is_finished(tmp_path / "a" / "b", RECIPE, overwrite=False)
+    assert everything(tmp_path) == {}
+
+
+def test_the_same_recipe_goes_on_until_it_is_finished(run: Path):
+    assert not run_folder.is_finished(run, RECIPE, overwrite=False)
+    finish(run)
+    assert run_folder.is_finished(run, RECIPE, overwrite=False)
+    assert not run_folder.is_finished(run, RECIPE, overwrite=True)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_another_recipe_is_refused_with_the_keys_that_differ(run: Path, finished: bool):
+    if finished:
+        finish(run)
+    was = everything(run)
+    other = {**RECIPE, "seed": 2, "views": "formats"}
+    del other["documents"]
+    with pytest.raises(ValueError, match="holds the run of another recipe") as refusal:
+        run_folder.is_finished(run, other, overwrite=False)
+    assert str(refusal.value).splitlines()[1:] == [
+        "  documents: 'docs' there, '(not set)' now",
+        "  seed: 1 there, 2 now",
+        "  views: '(not set)' there, 'formats' now",
+        "Choose another folder, or pass --overwrite to delete that run.",
+    ]
+    assert everything(run) == was
+
+
+def test_to_set_an_option_to_null_is_not_the_same_as_to_leave_it_out(run: Path):
+    with pytest.raises(ValueError, match="max_length: '\\(not set\\)' there, None now"):
+        run_folder.is_finished(run, {**RECIPE, "max_length": None}, overwrite=False)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("file", ["notes.txt", "report.json", "recipe.yaml"])
+def test_a_folder_that_holds_something_else_is_refused_even_to_overwrite(tmp_path: Path, file: str, overwrite: bool):
+    (tmp_path / file).write_text("documents: docs")  # a recipe that the user wrote is not the mark of a run
+    with pytest.raises(ValueError, match="is not empty and no run of knowlearn"):
+        run_folder.is_finished(tmp_path, RECIPE, overwrite)
+    assert list(everything(tmp_path)) == [file]
+
+
+def test_a_folder_that_cannot_be_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ValueError, match=r"run'|file' can't be made: '\S+/file' is no folder"):
+            run_folder.is_finished(folder, RECIPE, overwrite=False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match=f"can't be made: '{tmp_path}' can't be written"):
+        run_folder.is_finished(tmp_path / "run", RECIPE, overwrite=False)
+
+
+def test_to_overwrite_deletes_the_run_and_nothing_else(run: Path):
+    finish(run)
+    (run / "my_notes.txt").touch()
+    (run / "model").mkdir()
+    (run / "model" / "weights").touch()
+    run_folder.claim(run, {"seed": 2}, DATA, overwrite=True)
+    assert set(everything(run)) == {"recipe.yaml", "run.json", "my_notes.txt"}
+    assert not run_folder.is_finished(run, {"seed": 2}, overwrite=False)
+
+
+def test_to_claim_without_overwriting_keeps_the_checkpoints(run: Path):
+    was = everything(run)
+    run_folder.claim(run, RECIPE, DATA, overwrite=False)
+    assert everything(run) == was
+
+
+def test_a_place_that_a_killed_process_could_not_make_its_own_is_free(tmp_path: Path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / ".recipe.yaml.123.draft").touch()
+    assert not run_folder.is_finished(tmp_path, RECIPE, overwrite=False)
+    run_folder.claim(tmp_path, RECIPE, DATA, overwrite=False)
+    assert set(everything(tmp_path)) == {"checkpoints", "recipe.yaml", "run.json"}
+
+
+def test_to_claim_deletes_the_drafts_of_a_killed_process(run: Path):
+    draft = run / "stages" / "1-a" / ".model.123.draft"
+    draft.mkdir(parents=True)
+    (draft / "model.safetensors").touch()
+    run_folder.claim(run, RECIPE, DATA, overwrite=False)
+    assert not draft.exists()
+
+
+def test_a_run_keeps_its_id_until_it_is_overwritten(run: Path):
+    was = run_folder.run_id(run)
+    run_folder.claim(run, RECIPE, DATA, overwrite=False)
+    assert run_folder.run_id(run) == was
+    run_folder.claim(run, RECIPE, DATA, overwrite=True)
+    assert run_folder.run_id(run) != was
+
+
+def test_other_data_than_a_run_began_with_are_refused_with_the_options_that_name_them(run: Path):
+    run_folder.refuse_other_data(run, DATA)
+    now = {"questions": {"n": 9, "sha256": "c"}, "train_questions": {"n": 1, "sha256": "d"}}
+    with pytest.raises(ValueError, match="its data have changed since it began") as refusal:
+        run_folder.refuse_other_data(run, now)
+    assert str(refusal.value).splitlines()[1:] == [
+        "  --documents: 2 then, 0 now",
+        "  --questions: 9 then, 9 now, not the same ones",
+        "  --train_questions: 0 then, 1 now",
+        "Put them back as they were to go on with it, choose another folder, or pass --overwrite to delete that run.",
+    ]
+
+
+def test_a_run_that_was_killed_before_it_knew_its_data_takes_those_it_finds(run: Path):
+    (run / "run.json").unlink()
+    run_folder.refuse_other_data(run, {})
+    run_folder.claim(run, RECIPE, DATA, overwrite=False)
+    run_folder.refuse_other_data(run, DATA)
+
+
+# Reports
+
+
+def report() -> dict[str, Any]:
+    arm = {"train_loss": 1.0, "steps": 1, "gradient_evaluations": 1, "seconds": 1.0}
+    counts = dict.fromkeys(("documents", "questions", "replayed_questions", "retention_questions"), 0)
+    return new_report({}, {"taught": arm}, RECIPE, counts)
+
+
+def test_all_that_a_report_writes_is_ours_to_delete(run: Path):
+    run_folder.write_report(run, report())
+    written = {path.name for path in run.iterdir()} - {"checkpoints", "recipe.yaml", "run.json"}
+    assert written == {"report.md", "report.html", "recall.png", "report.json"}
+    assert written <= set(run_folder.OURS)
+    assert run_folder.read_report(run) == json.loads((run / "report.json").read_text())
+
+
+def test_a_figure_that_is_no_number_is_null_in_the_file(run: Path):
+    broken = report()
+    broken["runs"]["taught"] |= {"train_loss": math.nan, "curve": [{"step": 1, "loss": math.inf}], "steps": 3}
+    run_folder.write_report(run, broken)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    arm = json.loads((run / "report.json").read_text(), parse_constant=refuse)["runs"]["taught"]
+    assert (arm["train_loss"], arm["curve"], arm["steps"]) == (None, [{"step": 1, "loss": None}], 3)
+
+
+def test_the_run_is_finished_by_the_last_file_that_is_written(run: Path, monkeypatch: pytest.MonkeyPatch):
+    def stop(*_: object) -> None:
+        raise Stop
+
+    for name in ("to_markdown", "to_html", "draw"):
+        with monkeypatch.context() as patch:
+            patch.setattr(run_folder, name, stop)
+            with pytest.raises(Stop):
+                run_folder.write_report(run, report())
+        assert not run_folder.is_finished(run, RECIPE, overwrite=False)
