@@ -157,7 +157,7 @@ def test_the_installed_quickstart_runs_without_the_network(installed):
     assert list(report["runs"]) == ["raw", "formats", "order_self"]
     assert [arm["steps"] for arm in report["runs"].values()] == [2, 2, 2]
     assert [arm["gradient_evaluations"] for arm in report["runs"].values()] == [2, 2, 2]
-    assert all((installed.folder / "quick" / name).is_file() for name in ("report.md", "recall.png"))
+    assert all((installed.folder / "quick" / name).is_file() for name in ("report.md", "scores.png"))
 
 
 def test_the_installed_teach_takes_two_files_of_the_users_own(installed):

@@ -33,7 +33,7 @@ def model_card(
     Args:
         report: of one run, cleaned.
         answers: rows of `answers.after.jsonl`; none where there is no such file.
-        chart: whether recall.png lies beside the card.
+        chart: whether scores.png lies beside the card.
 
     Raises:
         ValueError: the report is of several arms or seeds.

@@ -95,12 +95,12 @@ def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: s
     for path in files:
         _copy_file(path, folder / path.name, base)
     report = cleaned(run.report, [run.folder.absolute(), Path.cwd(), Path.home()])
-    if (run.folder / "recall.png").is_file():
-        shutil.copyfile(run.folder / "recall.png", folder / "recall.png")
+    if (run.folder / "scores.png").is_file():
+        shutil.copyfile(run.folder / "scores.png", folder / "scores.png")
     recipe = yaml.safe_dump(report["recipes"][arm_of(report)], sort_keys=True, allow_unicode=True)
     _write(folder / "recipe.yaml", RECIPE_HEAD + recipe)
     _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    _write(folder / "README.md", model_card(report, about, run.answers, (folder / "recall.png").is_file()))
+    _write(folder / "README.md", model_card(report, about, run.answers, (folder / "scores.png").is_file()))
 
 
 def _copy_file(path: Path, to: Path, base: str) -> None:

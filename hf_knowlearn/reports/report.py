@@ -252,7 +252,7 @@ def number_of(number: float, thing: str) -> str:
 
 def summary(report: Report, folder: Path) -> str:
     """The tables, what their columns mean, and where the files of the report are; for a terminal."""
-    files = ", ".join(str(folder / name) for name in ("report.html", "report.md", "recall.png", "report.json"))
+    files = ", ".join(str(folder / name) for name in ("report.html", "report.md", "scores.png", "report.json"))
     return f"\n{to_text(report)}\n\n{legend(report)}\n\nWritten to {files}"
 
 
@@ -266,7 +266,7 @@ def to_markdown(report: Report) -> str:
     lines = ["# What was learned, and what it cost", "", *(f"{_cell(said)}\n" for said in findings(report))]
     first, *others = all_tables(report)
     lines += [*markdown_table(first.rows), *(f"- {line}" for line in legend(report).splitlines()), ""]
-    lines += ["![Recall by arm](recall.png)", ""]
+    lines += ["![Recall by arm](scores.png)", ""]
     for table in others:
         lines += [f"## {table.title}", "", *markdown_table(table.rows), *([table.note, ""] if table.note else [])]
         if table.title == "Learned, kept, forgotten":

@@ -42,7 +42,7 @@ OURS = (
     "model",
     "report.md",
     "report.html",
-    "recall.png",
+    "scores.png",
     REPORT,
 )
 
@@ -183,10 +183,10 @@ def no_empty_folders(folder: Path) -> Iterator[None]:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """report.md, report.html and recall.png, then report.json: a folder that holds the last holds a finished run."""
+    """report.md, report.html and scores.png, then report.json: a folder that holds the last holds a finished run."""
     write_text(folder / "report.md", to_markdown(report))
     write_text(folder / "report.html", to_html(report))
-    with atomic_write(folder / "recall.png") as draft:
+    with atomic_write(folder / "scores.png") as draft:
         draw(report, draft)
     write_text(folder / REPORT, json.dumps(json_values(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 

@@ -205,7 +205,7 @@ def test_quickstart_runs_its_three_arms_and_writes_one_report(
     assert [recipe.teach.replay_self > 0 for recipe in taught] == [False, False, True]
     report = json.loads((folder / "report.json").read_text())
     assert list(report["runs"]) == ["raw", "formats", "order_self"]
-    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "report.html", "recall.png"}
+    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "report.html", "scores.png"}
     shown = capsys.readouterr().out
     assert "Arm 3 of 3: order_self" in shown
     assert "Written to " + ", ".join(f"{folder / f'report.{kind}'}" for kind in ("html", "md")) in shown

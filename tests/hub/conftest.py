@@ -29,7 +29,7 @@ def run(base: Path, tmp_path: Path) -> Path:
     report["recipes"]["taught"] |= {"model_name_or_path": "ada/base", "documents": str(tmp_path / "documents")}
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
     shutil.copy(HERE / "answers.after.jsonl", folder)
-    (folder / "recall.png").write_bytes(b"\x89PNG\r\n")
+    (folder / "scores.png").write_bytes(b"\x89PNG\r\n")
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "optimizer.pt").write_bytes(b"pickle")
     (folder / "model" / "training_args.bin").write_bytes(b"pickle")

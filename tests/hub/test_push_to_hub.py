@@ -24,7 +24,7 @@ def test_a_finished_run_is_published_once_with_its_figures(
     assert hub.repos["model", "ada/ferries"].private
     assert set(hub.repos) == {("model", "ada/base"), ("model", "ada/ferries")}
     files = hub.files("ada/ferries")
-    assert {"README.md", "adapter_model.safetensors", "report.json", "recipe.yaml", "recall.png"} <= set(files)
+    assert {"README.md", "adapter_model.safetensors", "report.json", "recipe.yaml", "scores.png"} <= set(files)
     assert "training_args.bin" not in files
     assert str(tmp_path).encode() not in b"".join(files[name] for name in ("README.md", "report.json", "recipe.yaml"))
     card = ModelCard(files["README.md"].decode())

@@ -139,7 +139,7 @@ def test_the_page_is_markdown_whatever_an_arm_is_called():
     rows = [line for line in page.split("\n- ")[0].splitlines() if line.startswith("|")]
     assert len(rows) == 4
     assert {row.replace("\\|", "").count("|") for row in rows} == {9}
-    assert "![Recall by arm](recall.png)" in page
+    assert "![Recall by arm](scores.png)" in page
     assert f"| hf_knowlearn | {__version__} |" in page
 
 

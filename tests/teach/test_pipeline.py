@@ -84,7 +84,7 @@ def test_a_run_writes_a_model_and_a_report(
     weights = "adapter_model.safetensors" if use_peft else "model.safetensors"
     assert (folder / "model" / weights).is_file()
     assert (folder / "model" / "tokenizer.json").is_file()
-    assert (folder / "recall.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "scores.png").read_bytes().startswith(b"\x89PNG")
     assert not list(folder.glob("**/*.draft"))
 
     report = report_of(folder)

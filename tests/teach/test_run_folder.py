@@ -228,7 +228,7 @@ def report() -> dict[str, Any]:
 def test_all_that_a_report_writes_is_ours_to_delete(run: Path):
     run_folder.write_report(run, report())
     written = {path.name for path in run.iterdir()} - {"checkpoints", "recipe.yaml", "run.json"}
-    assert written == {"report.md", "report.html", "recall.png", "report.json"}
+    assert written == {"report.md", "report.html", "scores.png", "report.json"}
     assert written <= set(run_folder.OURS)
     assert run_folder.read_report(run) == json.loads((run / "report.json").read_text())
 
