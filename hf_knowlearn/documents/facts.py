@@ -181,7 +181,7 @@ def _opening(document: Document, words: list[CharSpan]) -> set[CharSpan]:
     """The words that open a sentence, a quotation, a line of a block kept as written, or what follows a colon."""
     text, told = document.text, sentences(document.text, document.language)
     starts = []
-    for piece, start, before, kept in zip(told.texts, told.starts, told.breaks, told.kept, strict=True):
+    for piece, start, before, kept in zip(told.texts, told.starts, told.breaks, told.verbatim, strict=True):
         starts += [start] if before != SOFT else []
         starts += [start + match.end() for match in re.finditer("\n", piece)] if kept else []
     found, end, next_start = set(), 0, 0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from hf_knowlearn.documents.verbatim_blocks import kept_stretches
+from hf_knowlearn.documents.verbatim_blocks import verbatim_spans
 
 # What stands before a piece in the document. SOFT: a line break inside a sentence.
 SOFT, SENTENCE, PARAGRAPH = range(3)
@@ -33,14 +33,14 @@ class Sentences(NamedTuple):
     """Pieces of a text in order, as parallel lists; together they hold each of its non-white-space characters once.
 
     A piece is a sentence, a line of one that the document breaks over lines, or a block that is kept as written
-    (`kept`). `breaks` says what stands before each piece: SOFT, SENTENCE or PARAGRAPH.
+    (`verbatim`). `breaks` says what stands before each piece: SOFT, SENTENCE or PARAGRAPH.
     """
 
     texts: list[str]
     starts: list[int]
     lengths: list[int]
     breaks: list[int]
-    kept: list[bool]
+    verbatim: list[bool]
 
 
 @lru_cache(maxsize=1)  # families that take turns on a document ask for its sentences in a row
@@ -48,15 +48,15 @@ def sentences(text: str, language: str = "en") -> Sentences:
     """The pieces of `text` between which a format may put its layout; to be read, not changed."""
     places = list(_places(text, language))
     texts = [text[start:end] for start, end, _, _ in places]
-    starts, _, breaks, kept = map(list, zip(*places, strict=True))
-    return Sentences(texts, starts, list(map(len, texts)), breaks, kept)
+    starts, _, breaks, verbatim = map(list, zip(*places, strict=True))
+    return Sentences(texts, starts, list(map(len, texts)), breaks, verbatim)
 
 
 def _places(text: str, language: str) -> Iterator[tuple[int, int, int, bool]]:
     """(start, end, break before it, kept) of each piece."""
     ends = list(_ends(text, language))
     position = 0
-    for start, stop in [*kept_stretches(text), (len(text), len(text))]:
+    for start, stop in [*verbatim_spans(text), (len(text), len(text))]:
         yield from _prose(text, position, start, ends[bisect_right(ends, position) : bisect_left(ends, start)])
         if start < stop:
             yield start, stop, PARAGRAPH, True

@@ -44,7 +44,7 @@ _CODE_SHARE = 0.6  # of the lines
 _NARROWEST_WRAP = 45  # characters; nobody wraps prose at less, so lines this short are short on purpose
 
 
-def kept_stretches(text: str) -> list[tuple[int, int]]:
+def verbatim_spans(text: str) -> list[tuple[int, int]]:
     """Where white space is content, as ascending (start, end) of whole lines; neighbours are joined to one."""
     if _is_code(text):
         return [(len(text) - len(text.lstrip("\n")), len(text.rstrip()))]

@@ -18,7 +18,7 @@ def test_pieces_are_places_in_the_text_and_their_breaks():
     assert told.starts == [1, 42, 78, 88, 97]
     assert told.lengths == [39, 35, 8, 7, 5]
     assert told.breaks == [PARAGRAPH, SENTENCE, SOFT, PARAGRAPH, PARAGRAPH]
-    assert told.kept == [False, False, False, True, False]
+    assert told.verbatim == [False, False, False, True, False]
 
 
 def test_an_abbreviation_ends_no_sentence_and_a_full_width_stop_does():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.documents.verbatim_blocks import kept_stretches
+from hf_knowlearn.documents.verbatim_blocks import verbatim_spans
 from hf_knowlearn.views import FAMILIES, format_views
 
 BEFORE = "Ada lives in the old house by the sea. Rome is far away from it."
@@ -111,28 +111,28 @@ PROSE = {
 
 @pytest.mark.parametrize("kind", PROSE)
 def test_prose_is_laid_out(kind):
-    assert kept_stretches(PROSE[kind]) == []
+    assert verbatim_spans(PROSE[kind]) == []
 
 
 def test_blocks_are_kept_from_line_to_line_and_neighbours_as_one():
     text = "One is.\n```\na\n\nb\n```\n\n- c\n\n\n# d  \nTwo is.\n\n\n  > e\n\n"
-    assert [text[start:end] for start, end in kept_stretches(text)] == [
+    assert [text[start:end] for start, end in verbatim_spans(text)] == [
         "```\na\n\nb\n```\n\n- c\n\n\n# d  \nTwo is.\n\n\n  > e"
     ]
     text = "One is.\n\n# a\n\nTwo is.\n\n# b"
-    assert [text[start:end] for start, end in kept_stretches(text)] == ["# a", "# b"]
+    assert [text[start:end] for start, end in verbatim_spans(text)] == ["# a", "# b"]
 
 
 def test_front_matter_is_kept_whole():
     for line in ("\n", "\r\n"):
         front = line.join(["---", "title: Ada", "", "tags: b", "---"])
         text = f"{front}{line}One is. Two is."
-        assert [text[start:end].rstrip("\r") for start, end in kept_stretches(text)] == [front]
+        assert [text[start:end].rstrip("\r") for start, end in verbatim_spans(text)] == [front]
 
 
 def test_a_fence_that_is_never_closed_is_kept_to_the_end():
     text = "One is. Two is.\n\n```\na  b\n\nc. d."
-    assert [text[start:end] for start, end in kept_stretches(text)] == ["```\na  b\n\nc. d."]
+    assert [text[start:end] for start, end in verbatim_spans(text)] == ["```\na  b\n\nc. d."]
 
 
 def test_a_table_keeps_its_cells():
@@ -166,7 +166,7 @@ def check_python(files, views):
     for path, source in files:
         count += 1
         document = Document(path.name, source, title=path.name)
-        assert len(kept_stretches(source)) == 1, path
+        assert len(verbatim_spans(source)) == 1, path
         for view in format_views(document, views, count):
             (start, _, _), (last, _, length) = view.spans[0], view.spans[-1]
             code = view.text[start : last + length]
@@ -190,4 +190,4 @@ def test_every_python_file_of_the_standard_library_still_parses_from_inside_a_vi
     "source", ['"""A module of a docstring alone.\n\nIt says. Much."""\n', "import a.b\n\na.b\n", "x = 1\n"]
 )
 def test_a_small_python_file_is_kept_whole(source):
-    assert kept_stretches(source) == [(0, len(source.rstrip()))]
+    assert verbatim_spans(source) == [(0, len(source.rstrip()))]
