@@ -9,8 +9,8 @@ from hf_knowlearn.commands.model_arguments import given
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.ask import GenerationSettings, Responses, generate_responses
 from hf_knowlearn.knowledge_recall import first_line
-from hf_knowlearn.models.sources import find
-from hf_knowlearn.models.variants import load
+from hf_knowlearn.models.sources import resolve_model
+from hf_knowlearn.models.variants import load_variant
 
 NOTHING = "(nothing)"
 
@@ -19,8 +19,8 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Print the answer to each question: alone, if it is the only one; else below it."""
     asking = GenerationSettings(**given(arguments))
     texts = _questions(arguments.questions)
-    source = find(arguments.model, arguments.revision)
-    model, tokenizer = load(source, bits=4 if arguments.load_in_4bit else None, dtype=arguments.dtype)
+    source = resolve_model(arguments.model, arguments.revision)
+    model, tokenizer = load_variant(source, bits=4 if arguments.load_in_4bit else None, dtype=arguments.dtype)
     # A question that isn't to be judged has an accepted answer all the same.
     questions = [Question(str(number), text, answers=("unknown",)) for number, text in enumerate(texts, 1)]
     for question, answers in zip(questions, generate_responses(model, tokenizer, questions, asking), strict=True):

@@ -22,7 +22,7 @@ from hf_knowlearn.evaluation.standard_errors import paired
 from hf_knowlearn.generation.ask import GenerationSettings
 from hf_knowlearn.hub.metadata import PLACES, ROLES
 from hf_knowlearn.models.sources import CARD, Source
-from hf_knowlearn.models.variants import load, told
+from hf_knowlearn.models.variants import describe_variant, load_variant
 from hf_knowlearn.reports.report import made_with, run_scores
 from hf_knowlearn.reports.tables import COLUMNS, columns, known
 from hf_knowlearn.teach.measurements import asking_by
@@ -132,7 +132,7 @@ def check(source: Source, files: Mapping[str, str], examples: str | None = None)
     if len(report["runs"]) != 1 or "by_seed" in report:
         raise ValueError(f"{source.name}: its report is of several runs: name the folder of one of them.")
     ((arm, figures),) = report["runs"].items()
-    claims = list(_of_card(source.home / CARD)) or list(_of_report(figures))
+    claims = list(_of_card(source.report_folder / CARD)) or list(_of_report(figures))
     if not claims:
         raise ValueError(f"{source.name}: makes no claim of recall: no questions were asked after it was taught.")
     recipe = report["recipes"][arm]
@@ -141,14 +141,14 @@ def check(source: Source, files: Mapping[str, str], examples: str | None = None)
     asked, pool = _questions(
         source, report, recipe, {claim.role for claim in claims}, {**files, "ask_examples": examples}
     )
-    model, tokenizer = load(source, **_as_taught(source, recipe))
+    model, tokenizer = load_variant(source, **_as_taught(source, recipe))
     progress, language = f"Asking {source.name}", arguments.answer_language
     said = evaluate(model, tokenizer, asked, asking, pool=pool, language=language, progress=progress)
     others = list(_other_surroundings(report, figures))
     before = _answers(source, asked)
     measured = run_scores(said.scores())
     verdicts = [_verdict(claim, said, measured, before.get(claim.role), not others) for claim in claims]
-    how = "\n".join(_how(source, report, asking, told(source, model, False), asked, others, bool(before)))
+    how = "\n".join(_how(source, report, asking, describe_variant(source, model, False), asked, others, bool(before)))
     return Checked(source.name, verdicts, how)
 
 
@@ -238,7 +238,7 @@ def _those_asked(source: Source, role: str, questions: list[Question], sha256: s
     """Of the questions those that were asked in the role, where its run chose: its answers say which."""
     if fingerprint(questions) == sha256:
         return questions
-    ids = _said(source.home / ANSWERS, role)
+    ids = _said(source.report_folder / ANSWERS, role)
     return [question for question in questions if question.id in ids] if ids else questions
 
 
@@ -252,7 +252,7 @@ def _said(path: Path, role: str) -> dict[str, str]:
 
 def _answers(source: Source, asked: Mapping[str, Sequence[Question]]) -> dict[str, list[str]]:
     """The answers of then by role, in the questions' order, where all of them are there."""
-    said = {role: _said(source.home / ANSWERS, role) for role in asked}
+    said = {role: _said(source.report_folder / ANSWERS, role) for role in asked}
     return {
         role: [said[role][question.id] for question in questions]
         for role, questions in asked.items()

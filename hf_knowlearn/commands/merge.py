@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from hf_knowlearn import atomic_files
-from hf_knowlearn.models.sources import CARD, Source, find
-from hf_knowlearn.models.variants import load
+from hf_knowlearn.models.sources import CARD, Source, resolve_model
+from hf_knowlearn.models.variants import load_variant
 from hf_knowlearn.teach import run_folder
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     folder: Path = arguments.output_dir
     if wrong := list(atomic_files.new_folder_problems(folder)):
         raise ValueError("\n".join(wrong))
-    source = find(arguments.model, arguments.revision)
-    model, tokenizer = load(source, merged=True, dtype=arguments.dtype or "auto")
+    source = resolve_model(arguments.model, arguments.revision)
+    model, tokenizer = load_variant(source, merged=True, dtype=arguments.dtype or "auto")
     with run_folder.room_for(folder), atomic_files.atomic_write(folder) as draft:
         model.save_pretrained(draft)
         tokenizer.save_pretrained(draft)

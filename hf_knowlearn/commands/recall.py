@@ -18,8 +18,8 @@ from hf_knowlearn.commands.model_arguments import given
 from hf_knowlearn.evaluation.evaluate import Evaluation, evaluate
 from hf_knowlearn.generation.ask import GenerationSettings
 from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
-from hf_knowlearn.models.sources import Source, find
-from hf_knowlearn.models.variants import load, told
+from hf_knowlearn.models.sources import Source, resolve_model
+from hf_knowlearn.models.variants import describe_variant, load_variant
 from hf_knowlearn.reports.report import made_with, run_scores
 from hf_knowlearn.reports.tables import COLUMNS, ROLES, columns, known, share
 from hf_knowlearn.teach.provenance import fingerprint
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Print the table of all models, or of each whether its card holds; returns the exit code."""
     if wrong := list(_wrong(arguments)):
         raise ValueError("\n".join(wrong))
-    sources = [find(name, arguments.revision) for name in arguments.models]
+    sources = [resolve_model(name, arguments.revision) for name in arguments.models]
     files = {role: getattr(arguments, role) for role in ROLES}
     files = {role: file for role, file in files.items() if file is not None}
     found: Any
@@ -93,8 +93,8 @@ def compare(arguments: argparse.Namespace, sources: Sequence[Source], files: Map
     first: Evaluation | None = None
     for source in sources:
         for options in _forms(source, arguments):
-            model, tokenizer = load(source, **options)
-            form = told(source, model, options.get("merged", False))
+            model, tokenizer = load_variant(source, **options)
+            form = describe_variant(source, model, options.get("merged", False))
             progress = f"Asking {source.name}, {form}"
             said = evaluate(model, tokenizer, asked, asking, pool=pool, language=language, progress=progress)
             del model

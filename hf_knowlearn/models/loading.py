@@ -1,61 +1,198 @@
-"""Loading: the model and the tokenizer that a run, or a stage of it, begins with.
+"""Loading of models, tokenizers and adapters, and merging.
 
-Of a run with adapters every stage loads the model that the run began with, and lays over it what the stages before
-left: an adapter to be merged is merged again, which takes no disk and gives the same weights each time.
+All packages load through this module. An error of transformers, PEFT or the Hub becomes a `ValueError` that names the
+model as the user wrote it.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.paths import TINY_BASE
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+# The fields of `ModelSettings` that TRL's `get_quantization_config` reads.
+QUANTIZATION = (
+    "dtype", "load_in_4bit", "load_in_8bit", "bnb_4bit_quant_type", "use_bnb_nested_quant", "bnb_4bit_quant_storage"
+)  # fmt: skip
 
 
-def refuse_odd_widths(model: "PreTrainedModel", what: str) -> None:
-    """Refuse a model in 4 bits on a CPU with AVX-512 whose widths are no multiples of the 64 weights of a scale.
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which model to load, and how. Fields that `trl.ModelConfig` also has mean the same as there.
 
-    bitsandbytes (0.50) loads it, and fails when it first answers there, with a shape for an explanation.
+    Args:
+        name_or_path: A folder, a name on the Hub, or `tiny_base`, the model that this package contains.
+        revision: A branch, tag or commit of a model on the Hub.
+        dtype: Of the weights: "float32", "bfloat16", "float16", or "auto" for the dtype they are stored in. With
+            quantised weights, the dtype of the computation.
+        attn_implementation: The attention kernel; None lets transformers choose.
+        load_in_4bit, load_in_8bit: Quantise the weights with bitsandbytes.
+        bnb_4bit_quant_type, use_bnb_nested_quant, bnb_4bit_quant_storage: How 4-bit weights are quantised.
+        trust_remote_code: Run the Python code of the model's repository.
+        device: Where to put the weights; None means the device of this process, as accelerate assigns it.
+        label: The model's name in error messages, such as "--model qwen"; by default `name_or_path`.
+
+    Example:
+        >>> settings = ModelSettings("tiny_base", dtype="float32")
+        >>> model, tokenizer = load_model(settings), load_tokenizer(settings)
+    """
+
+    name_or_path: str
+    revision: str | None = None
+    dtype: str = "auto"
+    attn_implementation: str | None = None
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
+    bnb_4bit_quant_type: str = "nf4"
+    use_bnb_nested_quant: bool = False
+    bnb_4bit_quant_storage: str | None = None
+    trust_remote_code: bool = False
+    device: Any = None
+    label: str = ""
+
+    @property
+    def shown_name(self) -> str:
+        """The model's name in error messages."""
+        return self.label or self.name_or_path
+
+    @property
+    def quantization(self) -> "BitsAndBytesConfig | None":
+        """The quantization that transformers applies while it loads; None for unquantised weights."""
+        from trl import ModelConfig, get_quantization_config
+
+        return get_quantization_config(ModelConfig(**{name: getattr(self, name) for name in QUANTIZATION}))
+
+
+def load_model(settings: ModelSettings) -> "PreTrainedModel":
+    """Load a causal language model onto its device.
+
+    A folder with a LoRA adapter loads its base with the adapter attached, as transformers does.
+
+    Raises:
+        ValueError: The model can't be loaded, or bitsandbytes can't compute with its 4-bit weights on this CPU.
+    """
+    from accelerate import PartialState
+    from transformers import AutoModelForCausalLM
+
+    name, quantization = model_path(settings.name_or_path, settings.shown_name), settings.quantization
+    with load_errors(name, settings.shown_name):
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            name,
+            revision=settings.revision,
+            dtype=settings.dtype,
+            attn_implementation=settings.attn_implementation,
+            quantization_config=quantization,
+            trust_remote_code=settings.trust_remote_code,
+        )
+    if not getattr(model, "is_quantized", False):  # bitsandbytes places quantised weights itself; they can't be moved
+        model.to(PartialState().device if settings.device is None else settings.device)
+    check_4bit_widths(model, settings.shown_name)
+    return model
+
+
+def load_tokenizer(settings: ModelSettings) -> "PreTrainedTokenizerBase":
+    """Load the tokenizer of a model.
+
+    Raises:
+        ValueError: It can't be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    name = model_path(settings.name_or_path, settings.shown_name)
+    with load_errors(name, settings.shown_name):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            name, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    return tokenizer
+
+
+def load_adapter(
+    model: "PreTrainedModel", name: str, *, revision: str | None = None, trainable: bool = False, label: str = ""
+) -> Any:
+    """Attach a saved PEFT adapter to its base model.
+
+    Args:
+        name: The adapter's folder or its name on the Hub.
+        revision: A branch, tag or commit of an adapter on the Hub.
+        trainable: Whether the adapter's weights require gradients.
+        label: The adapter's name in error messages; by default `name`.
+
+    Raises:
+        ValueError: The adapter can't be loaded, or its weights have other shapes than the model's.
+    """
+    from peft import PeftModel
+
+    label = label or name
+    try:
+        with load_errors(name, label):
+            return PeftModel.from_pretrained(model, name, is_trainable=trainable, revision=revision)
+    except RuntimeError as error:  # torch raises it for weights of another shape
+        raise ValueError(
+            f"{label}: the adapter doesn't fit its base {model.config.name_or_path}: {error}. Use the base that it was"
+            " trained on."
+        ) from error
+
+
+def merge_adapter(model: Any) -> "PreTrainedModel":
+    """Add an adapter's weights to those of its base, and return the base without the adapter.
+
+    Raises:
+        ValueError: The base is quantised, or a merged weight is not finite.
+    """
+    if getattr(model, "is_quantized", False):
+        raise ValueError(
+            "An adapter can't be merged into a quantised model: rounding would remove what it learned. Load the base"
+            " without load_in_4bit and load_in_8bit."
+        )
+    merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+    return merged
+
+
+def model_path(name: str, label: str = "") -> str:
+    """The folder or the Hub name that libraries load for `name`; `tiny_base` becomes the packaged folder.
+
+    Args:
+        label: The model's name in the error message; by default `name`.
+
+    Raises:
+        ValueError: `name` is a path to a folder that doesn't exist.
+    """
+    if name == "tiny_base":
+        return str(TINY_BASE)
+    if not Path(name).exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise ValueError(f"{label or name}: there is no such folder.")
+    return name
+
+
+@contextmanager
+def load_errors(name: str, label: str) -> Iterator[None]:
+    """Within the block, an error of loading `name` becomes a `ValueError` that starts with `label`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ImportError, ValueError, SafetensorError) as error:
+        missing = "" if Path(name).exists() else "there is no such folder here, and from the Hub "
+        raise ValueError(f"{label}: {missing}it can't be loaded: {error}") from error
+
+
+def check_4bit_widths(model: "PreTrainedModel", label: str) -> None:
+    """Raise ValueError if bitsandbytes can't compute with the model's 4-bit weights on this CPU.
+
+    Why: on a CPU with AVX-512, bitsandbytes 0.50 needs widths that are multiples of its block size. It loads other
+    models too, and fails in the first forward pass with an error about shapes.
     """
     if model.device.type != "cpu" or not getattr(model, "is_loaded_in_4bit", False):
         return
     packed = [layer for layer in model.modules() if getattr(layer, "support_avx512bf16_for_cpu", False)]
-    odd = {int(layer.in_features) for layer in packed if layer.in_features % layer.weight.quant_state.blocksize}
-    if odd:
+    bad = {int(layer.in_features) for layer in packed if layer.in_features % layer.weight.quant_state.blocksize}
+    if bad:
         raise ValueError(
-            f"{what}: in 4 bits on this CPU, bitsandbytes answers with widths that are multiples of 64 alone, and this"
-            f" model has one of {', '.join(map(str, sorted(odd)))}: leave load_in_4bit out, or use a GPU."
+            f"{label}: this model has a width of {', '.join(map(str, sorted(bad)))}. In 4 bits on this CPU,"
+            " bitsandbytes computes only with multiples of 64. Leave load_in_4bit out, or use a GPU."
         )
-
-
-def pretrained(load_from: Callable[..., Any], name: str, what: str, **options: Any) -> Any:
-    """`load_from(name, **options)`, where what can't be loaded is told of as what the user can mend.
-
-    Args:
-        what: is to be loaded, as the user has named it.
-    """
-    from safetensors import SafetensorError
-
-    try:
-        return load_from(name, **options)
-    except (OSError, ImportError, ValueError, SafetensorError) as error:
-        where = "" if Path(name).exists() else "there is no such folder here, and from the Hub "
-        raise ValueError(f"{what}: {where}it can't be loaded: {error}") from error
-
-
-def model_name(name: str | None, option: str = "") -> str:
-    """A folder, or the name of a repository on the Hub. `tiny_base` is the model that comes with this package.
-
-    Args:
-        option: stands before the name where it is refused.
-    """
-    assert name is not None, "a recipe that names no model is not parsed"
-    if name == "tiny_base":
-        return str(TINY_BASE)
-    if Path(name).exists():
-        return name
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ValueError(f"{option}{name}: there is no such folder.")
-    return name

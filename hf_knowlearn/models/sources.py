@@ -1,8 +1,7 @@
-"""Source: what the name of a model stands for: where its weights are, over which base, and what is said of it.
+"""Find the weights, the base model and the report that belong to a model's name.
 
-The surprising decision: a repository is first brought down to one commit, and everything is read from that, so that
-the weights are those which its card speaks of. An adapter knows its base by the path where that lay when it was
-trained; where it isn't there, the run's report says what it was.
+A repository on the Hub is first resolved to one commit. Its card, its report and its weights then come from the same
+commit.
 """
 
 import json
@@ -12,106 +11,115 @@ from pathlib import Path
 from typing import Any
 
 from hf_knowlearn import run_files
-from hf_knowlearn.models.loading import model_name, pretrained
+from hf_knowlearn.models.loading import load_errors, model_path
 
 CARD, ADAPTER = "README.md", "adapter_config.json"
-# What is brought down of a repository before its weights are.
-SMALL = (CARD, ADAPTER, run_files.REPORT, run_files.RECIPE, "config.json", "tokenizer_config.json")
+# Files that are downloaded before the weights.
+SMALL_FILES = (CARD, ADAPTER, run_files.REPORT, run_files.RECIPE, "config.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the name of a model stands for.
+    """Where a model's weights, report and base are.
 
     Args:
-        name: as it was given.
-        weights: the folder, or the name on the Hub, that transformers or PEFT loads.
-        revision: the commit on the Hub; None of a folder.
-        home: the folder with the report and the card.
-        here: the folder with the files beside the weights.
-        base, base_revision: of an adapter; None where the model is whole.
+        name: The name that the user gave.
+        weights: The folder or the Hub name that transformers or PEFT loads.
+        revision: The commit on the Hub; None for a folder.
+        report_folder: The folder with the report and the card.
+        weights_folder: The folder with the files beside the weights: configuration and tokenizer.
+        base: The base model of an adapter, a folder or a Hub name; None for a whole model.
+        base_revision: The base's commit on the Hub, if it is known.
+
+    Example:
+        >>> source = resolve_model("outputs/run")  # a finished run that trained an adapter
+        >>> source.weights, source.base
+        ('outputs/run/model', 'Qwen/Qwen3-0.6B')
     """
 
     name: str
     weights: str
     revision: str | None
-    home: Path
-    here: Path
+    report_folder: Path
+    weights_folder: Path
     base: str | None = None
     base_revision: str | None = None
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether a tokenizer lies beside the weights; an adapter may have none but its base's."""
-        return (self.here / "tokenizer_config.json").is_file()
+        """Whether a tokenizer is saved beside the weights. An adapter may use its base's."""
+        return (self.weights_folder / "tokenizer_config.json").is_file()
 
     @property
     def report(self) -> dict[str, Any] | None:
-        """The report of the run that taught the model, if it is there."""
-        return _report(self.home)
+        """The report of the run that trained the model, if there is one."""
+        return _read_report(self.report_folder)
 
 
-def find(name: str, revision: str | None = None) -> Source:
-    """What `name` stands for.
+def resolve_model(name: str, revision: str | None = None) -> Source:
+    """Find the weights, the base and the report of a model.
 
     Args:
-        name: the output folder of a run, a folder with a model or an adapter, a name on the Hub, or tiny_base.
-        revision: of a name on the Hub.
+        name: The output folder of a run, a folder with a model or an adapter, a name on the Hub, or `tiny_base`.
+        revision: A branch, tag or commit of a model on the Hub.
 
     Raises:
-        ValueError: nothing is there, it isn't a model, or the base of an adapter can't be told.
+        ValueError: `name` is not a model, or the base of an adapter is unknown.
     """
-    place = model_name(name)
-    if Path(place).is_dir():
+    weights = model_path(name)
+    if Path(weights).is_dir():
         if revision is not None:
-            raise ValueError(f"--revision {revision}: {name} is a folder, which has none; leave it out.")
-        home, here = _in_folder(name, Path(place))
-        weights = str(here)
+            raise ValueError(f"--revision {revision}: {name} is a folder and has no revisions. Leave it out.")
+        report_folder, weights_folder = _folders(name, Path(weights))
+        weights = str(weights_folder)
     else:
         from huggingface_hub import snapshot_download
 
-        home = here = Path(pretrained(snapshot_download, place, name, revision=revision, allow_patterns=list(SMALL)))
-        weights, revision = place, here.name
-    if not (here / ADAPTER).is_file():
-        if not (here / "config.json").is_file():
-            raise ValueError(f"{name}: holds neither a model (config.json) nor an adapter ({ADAPTER}).")
-        return Source(name, weights, revision, home, here)
-    return Source(name, weights, revision, home, here, *_base(name, home, here))
+        with load_errors(weights, name):
+            snapshot = snapshot_download(weights, revision=revision, allow_patterns=list(SMALL_FILES))
+        report_folder = weights_folder = Path(snapshot)
+        revision = weights_folder.name
+    base: tuple[str | None, str | None] = None, None
+    if (weights_folder / ADAPTER).is_file():
+        base = _base(name, report_folder, weights_folder)
+    elif not (weights_folder / "config.json").is_file():
+        raise ValueError(f"{name}: contains neither a model (config.json) nor an adapter ({ADAPTER}).")
+    return Source(name, weights, revision, report_folder, weights_folder, *base)
 
 
-def _in_folder(name: str, folder: Path) -> tuple[Path, Path]:
-    """Where the report is, and where the weights are: of a run in `model/`."""
+def _folders(name: str, folder: Path) -> tuple[Path, Path]:
+    """The folder of the report and that of the weights, which is `model/` in a run."""
     if (folder / "model").is_dir():
         return folder, folder / "model"
     if (folder / run_files.RUN).is_file():
-        raise ValueError(f"{name}: holds a run that isn't finished; give its command again to go on with it.")
+        raise ValueError(f"{name}: this run isn't finished. Repeat its command to continue it.")
     is_of_run = folder.name == "model" and (folder.parent / run_files.REPORT).is_file()
     return folder.parent if is_of_run else folder, folder
 
 
-def _report(home: Path) -> dict[str, Any] | None:
-    return (
-        dict(json.loads((home / run_files.REPORT).read_text(encoding="utf-8")))
-        if (home / run_files.REPORT).is_file()
-        else None
-    )
+def _read_report(folder: Path) -> dict[str, Any] | None:
+    path = folder / run_files.REPORT
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
-def _base(name: str, home: Path, here: Path) -> tuple[str, str | None]:
-    """The base of the adapter, a folder or a name on the Hub, and its commit there."""
-    config = json.loads((here / ADAPTER).read_text(encoding="utf-8"))
-    origin: Mapping[str, Any] = (_report(home) or {}).get("model") or {}
+def _base(name: str, report_folder: Path, weights_folder: Path) -> tuple[str, str | None]:
+    """The base of an adapter, a folder or a Hub name, and its commit on the Hub.
+
+    Why the report is read too: the adapter names its base by a path that may not exist on this machine.
+    """
+    config = json.loads((weights_folder / ADAPTER).read_text(encoding="utf-8"))
+    trained_on: Mapping[str, Any] = (_read_report(report_folder) or {}).get("model") or {}
     named = config.get("base_model_name_or_path")
     problems = []
-    for candidate in dict.fromkeys([named, origin.get("name")]):
+    for candidate in dict.fromkeys([named, trained_on.get("name")]):
         try:
             if candidate:
-                base = model_name(candidate)
-                known = origin.get("revision") if origin.get("name") == candidate else None
-                return base, None if Path(base).exists() else config.get("revision") or known
+                base = model_path(candidate)
+                commit = trained_on.get("revision") if trained_on.get("name") == candidate else None
+                return base, None if Path(base).exists() else config.get("revision") or commit
         except ValueError as error:
             problems.append(str(error))
     raise ValueError(
-        f"{name}: an adapter over {named!r}, which can't be found here. {' '.join(problems)} Put it there, or write"
-        f" its folder or its name on the Hub into base_model_name_or_path of {here / ADAPTER}."
+        f"{name}: this adapter's base {named!r} isn't here. {' '.join(problems)} Put the base there, or write its"
+        f" folder or its name on the Hub into base_model_name_or_path of {weights_folder / ADAPTER}."
     )

@@ -1,100 +1,98 @@
-"""Forms: a taught model as it can be used: an adapter over its base, merged into it, or quantised.
+"""Variants of a fine-tuned model: an adapter on its base, the adapter merged into the base, and quantised weights."""
 
-The surprising decision: what is merged is never quantised before. `merge_and_unload` would merge into 4-bit weights
-without a word, and round most of what was learned away; so a base that only exists quantised is refused.
-"""
-
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.models.loading import pretrained, refuse_odd_widths
+from hf_knowlearn.models.loading import (
+    ModelSettings,
+    load_adapter,
+    load_errors,
+    load_model,
+    load_tokenizer,
+    merge_adapter,
+)
 from hf_knowlearn.models.sources import Source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def load(
-    source: Source, *, merged: bool = False, bits: int | None = None, dtype: str | None = None, **quantised: Any
+def load_variant(
+    source: Source, *, merged: bool = False, bits: int | None = None, dtype: str | None = None
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """The model, ready to be asked, and its tokenizer.
+    """Load a model and its tokenizer for generation.
 
     Args:
-        merged: an adapter becomes a part of its base.
-        bits: 4 or 8, of the weights (under an adapter, of the base's); None: as they are stored.
-        dtype: of the weights. None: as stored; under an adapter and in bits that of the computation, as in training.
-        quantised: more of how, by the names of TRL's ModelConfig.
+        merged: Merge the adapter into its base.
+        bits: 4 or 8 to quantise the weights, with an adapter those of its base; None to leave them as stored.
+        dtype: Of the weights. None means as stored; with an adapter or `bits`, the dtype that training computes in.
 
     Raises:
-        ValueError: it can't be loaded; or it is to be merged, and is no adapter or its base is quantised.
+        ValueError: The model can't be loaded, or can't be merged (see `check_mergeable`).
     """
-    from accelerate import PartialState
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import ModelConfig, get_quantization_config
-
     if merged:
-        refuse_merging(source, bits)
-    device = PartialState().device
-    dtype = dtype or (_computing(device.type) if source.base or bits else "auto")
-    quantization = None
-    if bits is not None:
-        quantization = get_quantization_config(ModelConfig(dtype=dtype, **{f"load_in_{bits}bit": True}, **quantised))
-    name, revision = (source.base, source.base_revision) if source.base else (source.weights, source.revision)
-    what = f"{source.name}: its base {name}" if source.base else source.name
-    at = (source.weights, source.revision) if source.has_tokenizer else (name, revision)
-    tokenizer = pretrained(AutoTokenizer.from_pretrained, at[0], source.name, revision=at[1])
-    from_pretrained = AutoModelForCausalLM.from_pretrained
-    model = pretrained(from_pretrained, name, what, revision=revision, dtype=dtype, quantization_config=quantization)
-    refuse_odd_widths(model, what)
+        check_mergeable(source, bits)
+    settings = ModelSettings(
+        source.base or source.weights,
+        source.base_revision if source.base else source.revision,
+        dtype=dtype or (compute_dtype() if source.base or bits else "auto"),
+        load_in_4bit=bits == 4,
+        load_in_8bit=bits == 8,
+        label=_label(source),
+    )
+    of_tokenizer = settings
+    if source.has_tokenizer:
+        of_tokenizer = replace(settings, name_or_path=source.weights, revision=source.revision, label=source.name)
+    tokenizer, model = load_tokenizer(of_tokenizer), load_model(settings)
     if source.base:
-        model = _adapted(model, source)
+        model = load_adapter(model, source.weights, revision=source.revision, label=source.name)
     if merged:
-        model = model.merge_and_unload(safe_merge=True)
-    if not getattr(model, "is_quantized", False):  # bitsandbytes has put it where it belongs
-        model.to(device)
+        model = merge_adapter(model)
     return model.eval(), tokenizer
 
 
-def _adapted(model: "PreTrainedModel", source: Source) -> Any:
-    from peft import PeftModel
+def check_mergeable(source: Source, bits: int | None = None) -> None:
+    """Raise ValueError if a model can't be merged, or only with a loss.
 
-    try:
-        over = partial(PeftModel.from_pretrained, model)
-        return pretrained(over, source.weights, source.name, revision=source.revision)
-    except RuntimeError as error:  # torch's, of weights of another shape
-        raise ValueError(f"{source.name}: doesn't fit its base {source.base}: {error}") from error
-
-
-def refuse_merging(source: Source, bits: int | None = None) -> None:
-    """Refuse what can't be merged, or not without loss."""
+    Why: `merge_and_unload` merges into 4-bit weights without an error, and rounding then removes most of what the
+    adapter learned.
+    """
     from transformers import AutoConfig
 
     if source.base is None:
-        raise ValueError(f"{source.name}: a whole model, so there is nothing to merge.")
+        raise ValueError(f"{source.name}: this is a whole model. Only an adapter can be merged.")
     if bits is not None:
-        raise ValueError(f"{source.name}: merging into {bits} bits rounds away what was learned: merge unquantised.")
-    what = f"{source.name}: its base {source.base}"
-    config = pretrained(AutoConfig.from_pretrained, source.base, what, revision=source.base_revision)
+        raise ValueError(f"{source.name}: merging into {bits}-bit weights loses what was learned. Merge unquantised.")
+    with load_errors(source.base, _label(source)):
+        config = AutoConfig.from_pretrained(source.base, revision=source.base_revision)
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError(
-            f"{source.name}: its base {source.base} is there in quantised weights only, and merging into these rounds"
-            " away what was learned. Use the adapter over it as it is; or write the name of the same model unquantised"
-            " into base_model_name_or_path of its adapter_config.json."
+            f"{_label(source)} has quantised weights, and merging into them loses what was learned. Use the adapter"
+            " without merging it, or write the name of the same model with unquantised weights into"
+            " base_model_name_or_path of its adapter_config.json."
         )
 
 
-def told(source: Source, model: "PreTrainedModel", merged: bool) -> str:
-    """The form in words: of what parts, and in which precision."""
-    bits = [f"{bits} bits" for bits in (4, 8) if getattr(model, f"is_loaded_in_{bits}bit", False)]
-    precision = bits[0] if bits else str(model.dtype).removeprefix("torch.")
-    parts = "whole" if source.base is None else "merged" if merged else "adapter over base"
-    return f"{parts}, {precision}"
+def describe_variant(source: Source, model: Any, merged: bool) -> str:
+    """The variant in words: its parts and its precision, such as "adapter on base, 4 bits"."""
+    precision = str(model.dtype).removeprefix("torch.")
+    for bits in (4, 8):
+        if getattr(model, f"is_loaded_in_{bits}bit", False):
+            precision = f"{bits} bits"
+    if source.base is None:
+        return f"whole, {precision}"
+    return f"merged, {precision}" if merged else f"adapter on base, {precision}"
 
 
-def _computing(device: str) -> str:
-    """The dtype that a run with an adapter computes in where nothing else is asked for, as `recipe` chooses it."""
+def compute_dtype() -> str:
+    """The dtype that training with an adapter computes in on this device, unless a recipe sets another."""
     import torch
+    from accelerate import PartialState
 
-    if device != "cuda":
+    if PartialState().device.type != "cuda":
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+def _label(source: Source) -> str:
+    return f"{source.name}: its base {source.base}" if source.base else source.name

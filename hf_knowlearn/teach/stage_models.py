@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_knowlearn.config.parsing import Recipe
-from hf_knowlearn.models.loading import model_name, pretrained, refuse_odd_widths
+from hf_knowlearn.models.loading import ModelSettings, load_adapter, load_model, load_tokenizer, merge_adapter
 from hf_knowlearn.teach.data import RunData
 
 if TYPE_CHECKING:
@@ -15,31 +15,29 @@ def load(
     recipe: Recipe, material: RunData, folder: Path | None = None
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     """The model and the tokenizer that the recipe names; or those in `folder`, which a stage of it left there."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-    from trl import get_quantization_config
+    from transformers import set_seed
 
     set_seed(recipe.training.seed)
     if recipe.teach.from_scratch and not folder:
         return _new_tiny(recipe, material)
     arguments = recipe.model
-    name = str(folder) if folder else model_name(arguments.model_name_or_path, "--model ")
-    what = str(folder or f"--model {arguments.model_name_or_path}")
-    shared = {"revision": arguments.model_revision, "trust_remote_code": recipe.training.trust_remote_code}
-    quantization = get_quantization_config(arguments)
-    tokenizer = pretrained(AutoTokenizer.from_pretrained, name, what, **shared)
-    model = pretrained(
-        AutoModelForCausalLM.from_pretrained,
+    name = str(folder or arguments.model_name_or_path)
+    settings = ModelSettings(
         name,
-        what,
+        arguments.model_revision,
         dtype=_dtype(recipe),
         attn_implementation=arguments.attn_implementation,
-        quantization_config=quantization,
-        **shared,
+        load_in_4bit=arguments.load_in_4bit,
+        load_in_8bit=arguments.load_in_8bit,
+        bnb_4bit_quant_type=arguments.bnb_4bit_quant_type,
+        use_bnb_nested_quant=arguments.use_bnb_nested_quant,
+        bnb_4bit_quant_storage=arguments.bnb_4bit_quant_storage,
+        trust_remote_code=recipe.training.trust_remote_code,
+        device=recipe.training.device,
+        label=name if folder else f"--model {name}",
     )
-    if quantization is None:  # bitsandbytes has put a quantised model where it belongs, and it can't be moved
-        model.to(recipe.training.device)
-    refuse_odd_widths(model, what)
-    return model, tokenizer
+    tokenizer = load_tokenizer(settings)
+    return load_model(settings), tokenizer
 
 
 def _dtype(recipe: Recipe) -> str:
@@ -70,15 +68,13 @@ def load_stage(recipe: Recipe, material: RunData, number: int) -> tuple["PreTrai
 
     The model has its adapter already where the stage trains on that of the one before.
     """
-    from peft import PeftModel
-
     left = [stage.output_dir / "model" for stage in recipe.steps[:number]]
     if left and not recipe.model.use_peft:
         return load(recipe, material, left[-1])
     model, tokenizer = load(recipe, material)
     for stage, adapter in zip(recipe.steps[1:], left, strict=False):
         if stage.teach.adapter == "merge":
-            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+            model = merge_adapter(load_adapter(model, str(adapter)))
     if left and recipe.steps[number].teach.adapter == "continue":
-        model = PeftModel.from_pretrained(model, str(left[-1]), is_trainable=True)
+        model = load_adapter(model, str(left[-1]), trainable=True)
     return model, tokenizer

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hf_knowlearn.models.sources import find
+from hf_knowlearn.models.sources import resolve_model
 from hf_knowlearn.paths import TINY_BASE
 
 Command = Callable[..., tuple[int, str, str]]
@@ -54,7 +54,7 @@ def test_samples_are_counted_and_are_those_of_the_seed(command: Command):
             ("nobody/nothing", "a?"),
             "nobody/nothing: there is no such folder here, and from the Hub it can't be loaded",
         ),
-        (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder, which has none"),
+        (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder and has no revisions"),
         (("tiny_base", " "), "There are no questions"),
         (("tiny_base", "a?", "--samples", "-1"), "samples=-1: give a whole number from 0 up"),
     ],
@@ -66,22 +66,22 @@ def test_what_can_not_be_asked_is_told(command: Command, words: tuple[str, ...],
 
 
 def test_a_folder_that_holds_no_model_is_refused(run: Path, command: Command, tmp_path: Path):
-    assert "holds neither a model (config.json) nor an adapter" in command("ask", tmp_path, "a?")[2]
+    assert "contains neither a model (config.json) nor an adapter" in command("ask", tmp_path, "a?")[2]
     shutil.copy(run / "run.json", tmp_path)
-    assert "holds a run that isn't finished" in command("ask", tmp_path, "a?")[2]
+    assert "this run isn't finished" in command("ask", tmp_path, "a?")[2]
 
 
 def test_a_base_that_is_elsewhere_now_is_known_by_the_report(run: Path, command: Command, tmp_path: Path):
     copy = shutil.copytree(run, tmp_path / "run")
-    assert find(str(copy)).base == str(TINY_BASE)
+    assert resolve_model(str(copy)).base == str(TINY_BASE)
     config = json.loads((copy / "model" / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "/no/such/base"
     (copy / "model" / "adapter_config.json").write_text(json.dumps(config))
-    assert find(str(copy)).base == str(TINY_BASE)
+    assert resolve_model(str(copy)).base == str(TINY_BASE)
     (copy / "report.json").unlink()
     code, _, complained = command("ask", copy, "a?")
     assert code == 2
-    assert "an adapter over '/no/such/base', which can't be found here" in complained
+    assert "this adapter's base '/no/such/base' isn't here" in complained
 
 
 def test_the_commit_of_a_base_is_that_of_the_run(run: Path, tmp_path: Path):
@@ -91,5 +91,5 @@ def test_the_commit_of_a_base_is_that_of_the_run(run: Path, tmp_path: Path):
     report = json.loads((copy / "report.json").read_text())
     for named, commit in (("owner/base", "abc"), ("owner/other", None)):
         (copy / "report.json").write_text(json.dumps({**report, "model": {"name": named, "revision": "abc"}}))
-        source = find(str(copy))
+        source = resolve_model(str(copy))
         assert (source.base, source.base_revision) == ("owner/base", commit)

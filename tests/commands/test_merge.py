@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hf_knowlearn.models.sources import find
-from hf_knowlearn.models.variants import load
+from hf_knowlearn.models.sources import resolve_model
+from hf_knowlearn.models.variants import load_variant
 from hf_knowlearn.paths import TINY_BASE
 
 Command = Callable[..., tuple[int, str, str]]
@@ -22,7 +22,7 @@ def test_the_merged_model_says_what_the_adapter_says(run: Path, command: Command
     assert (code, shown) == (0, f"Merged {run} into {TINY_BASE}, in float32: {folder}\n")
     assert {path.suffix for path in folder.iterdir()} <= {".safetensors", ".json", ".jinja", ".md"}
     assert not (folder / "adapter_config.json").exists()
-    adapter, tokenizer = load(find(str(run)))
+    adapter, tokenizer = load_variant(resolve_model(str(run)))
     whole, base = (AutoModelForCausalLM.from_pretrained(place) for place in (folder, TINY_BASE))
     assert len(AutoTokenizer.from_pretrained(folder)) == len(tokenizer)
     ids = tokenizer("Question: Where was Mesmal Fesdrul born?\nAnswer:", return_tensors="pt").input_ids
@@ -44,7 +44,7 @@ def test_the_note_names_no_folder_of_this_machine(run: Path, command: Command, t
 
 def test_a_whole_model_and_a_folder_with_something_in_it_are_refused(run: Path, command: Command, tmp_path: Path):
     assert (
-        "tiny_base: a whole model, so there is nothing to merge"
+        "tiny_base: this is a whole model. Only an adapter can be merged"
         in command("merge", "tiny_base", "--output_dir", tmp_path / "merged")[2]
     )
     (tmp_path / "notes.txt").write_text("mine")
@@ -61,7 +61,7 @@ def test_nothing_is_merged_into_a_base_that_is_quantised(run: Path, command: Com
     (base / "config.json").write_text(json.dumps({**config, "quantization_config": quantised}))
     code, _, complained = command("merge", copy, "--output_dir", tmp_path / "merged")
     assert code == 2
-    assert f"its base {base} is there in quantised weights only" in complained
+    assert f"its base {base} has quantised weights" in complained
     assert not (tmp_path / "merged").exists()
-    with pytest.raises(ValueError, match="merging into 4 bits rounds away what was learned"):
-        load(find(str(run)), merged=True, bits=4)
+    with pytest.raises(ValueError, match="merging into 4-bit weights loses what was learned"):
+        load_variant(resolve_model(str(run)), merged=True, bits=4)
