@@ -11,8 +11,8 @@ from pathlib import Path
 from hf_knowlearn.lab.comparisons import Run
 from hf_knowlearn.lab.correlations import FORETELLS, link_rows, links
 from hf_knowlearn.reports.charts import LINES, MARKERS, style
-from hf_knowlearn.reports.report import markdown_table
-from hf_knowlearn.reports.tables import known
+from hf_knowlearn.reports.formatting import known
+from hf_knowlearn.reports.markdown import markdown_table
 
 PANELS = ("knowledge tokens", "training loss")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.reports.charts import LINES, MARKERS, style
-from hf_knowlearn.reports.tables import known
+from hf_knowlearn.reports.formatting import known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,8 @@ from typing import Any
 from hf_knowlearn import atomic_files
 from hf_knowlearn.lab import processes, records
 from hf_knowlearn.lab.study import PHASES, Planned, Study, read_study
-from hf_knowlearn.reports.tables import columns, known
+from hf_knowlearn.reports.formatting import known
+from hf_knowlearn.reports.tables import columns
 
 
 def run(

@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import sqrt
 from typing import Any, NamedTuple
 
-from hf_knowlearn.reports.tables import known
+from hf_knowlearn.reports.formatting import known
 
 # Two-sided 95 % points of Student's t by degrees of freedom, for up to ten seeds.
 T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hf_knowlearn.lab.comparisons import Figures, Run
-from hf_knowlearn.reports.tables import known
+from hf_knowlearn.reports.formatting import known
 
 FEWEST = 4  # runs, from which on Fisher's interval exists
 FORETELLS: dict[str, Callable[[Figures], Any]] = {

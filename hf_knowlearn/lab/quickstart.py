@@ -14,8 +14,8 @@ from typing import Any
 from hf_knowlearn.config.recipes import parse_recipe
 from hf_knowlearn.lab.comparisons import T_95, paired
 from hf_knowlearn.paths import RECIPES
-from hf_knowlearn.reports.report import Report, merge
-from hf_knowlearn.reports.tables import known
+from hf_knowlearn.reports.formatting import known
+from hf_knowlearn.reports.schema import Report, merge
 from hf_knowlearn.teach import run_folder
 from hf_knowlearn.teach.pipeline import teach
 

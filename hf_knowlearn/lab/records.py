@@ -17,8 +17,10 @@ from hf_knowlearn import __version__, atomic_files, run_files
 from hf_knowlearn.lab.comparisons import COSTS, Comparison, Figures, Run, compare, over_seeds
 from hf_knowlearn.lab.correlations import link_rows, links
 from hf_knowlearn.lab.study import PHASES, Planned, Study
-from hf_knowlearn.reports.report import PACKAGES, markdown_table
-from hf_knowlearn.reports.tables import duration, known, moves, size
+from hf_knowlearn.reports.formatting import duration, known, size
+from hf_knowlearn.reports.markdown import markdown_table
+from hf_knowlearn.reports.schema import PACKAGES
+from hf_knowlearn.reports.tables import moves
 from hf_knowlearn.teach import run_folder
 from hf_knowlearn.teach.provenance import commit
 

@@ -1,9 +1,7 @@
-"""Charts of a report by matplotlib: recall by arm, loss beside recall over steps, what became of each question and
-of its class of mastery.
+"""Charts of a report by matplotlib: scores by run, loss and exact match over steps, transitions, mastery.
 
-Colours are Okabe and Ito's, told apart by the colour-blind (https://jfly.uni-koeln.de/color/); hatches and line styles
-tell them apart in grey. The surprising decision: a chart on the page is drawn in the colour of the page's text, which
-turns light where the page turns dark.
+The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind readers can distinguish;
+hatches and line styles distinguish them in grey.
 """
 
 import re
@@ -12,64 +10,74 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.evaluation.mastery import CATEGORIES
-from hf_knowlearn.reports.tables import COLUMNS, ROLES, Report, known, states
+from hf_knowlearn.reports.formatting import known
+from hf_knowlearn.reports.schema import COLUMNS, ROLES, states
+from hf_knowlearn.reports.tables import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 5.0  # inches: what a phone scales down and can still be read
-INK = "#1b1f23"  # text and axes; on the page, the colour of its text
-# Measure, its name, colour, hatch.
+WIDTH = 5.0  # inches: still legible when a phone scales it down
+INK = "#1b1f23"  # text and axes; on the page it becomes the colour of the page's text
+# Figure, name, colour, hatch.
 BARS = (
-    ("exact_match", "recall: the new documents", "#0072B2", ""),
-    ("replayed", "rehearsed: documents that are replayed", "#E69F00", "//"),
+    ("exact_match", "exact match: training documents", "#0072B2", ""),
+    ("replayed", "replayed: replayed documents", "#E69F00", "//"),
     ("retention", "retention: nowhere in the run", "#999999", ".."),
 )
-FATES = (
+TRANSITIONS = (
     ("learned", "#0072B2", ""),
     ("retained", "#56B4E9", "//"),
     ("never", "#DDDDDD", ""),
     ("forgotten", "#D55E00", "xx"),
 )
-# The better known, the darker: their order is seen in grey too.
+# Why: darker means better known, so that the order of the classes is visible in grey too.
 SHADES = ("#0072B2", "#56B4E9", "#F0C36D", "#E4E4E4")
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "osD^vP"
 CURVES = {"loss": "training loss", **COLUMNS}
 
+_ERROR_BAR = {"ecolor": INK, "capsize": 2, "elinewidth": 1}
+_OUTLINE: dict[str, Any] = {"hatchcolor": INK, "edgecolor": INK, "linewidth": 0.4}
+# Why: a count has a white background, so that it is legible on any colour and hatch.
+_BACKGROUND = {"boxstyle": "round,pad=0.15", "facecolor": "#FFFFFF", "edgecolor": "none"}
+_COUNT: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "#000000", "bbox": _BACKGROUND}
+_LEGEND: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "fontsize": 9}
+
+Flow = Mapping[str, Mapping[str, int]]  # class before -> class after -> number of questions, best class first
+
 
 def draw(report: Report, path: Path) -> None:
-    """Recall, rehearsed and retention, before and by arm, with error bars of one standard error; as a PNG."""
+    """Write scores.png: exact match, replayed and retention for each state of the model, with standard errors."""
     with style():
-        by_arm(report).savefig(path, dpi=150, format="png")
+        scores_by_run(report).savefig(path, dpi=150, format="png")
 
 
 def charts(report: Report) -> Iterator[tuple[str, str]]:
-    """The title of each chart that has something to show, and its SVG, to be put into a page."""
-    drawn: list[tuple[str, Callable[[Report], Figure], bool]] = [
-        ("Recall by arm", by_arm, any(known(s.get(name)) for _, s in states(report) for name in COLUMNS)),
-        ("Loss beside recall over steps", over_steps, bool(_curves(report))),
-        ("Learned, kept, forgotten", fates, any(arm.get("transitions") for arm in report["runs"].values())),
+    """The title and the SVG of each chart that has something to show."""
+    has_scores = any(known(scores.get(name)) for _, scores in states(report) for name in COLUMNS)
+    available: list[tuple[str, Callable[[Report], Figure], bool]] = [
+        ("Scores by run", scores_by_run, has_scores),
+        ("Loss and exact match over steps", curves, bool(_curves(report))),
+        ("Learned, retained, forgotten", transitions, any(run.get("transitions") for run in report["runs"].values())),
         ("Mastery", mastery_flows, any(_mastery_flows(report))),
     ]
-    for title, make, has_content in drawn:
+    for title, make, has_content in available:
         if has_content:
             with style():
                 yield title, _svg(make(report), title)
 
 
 def style() -> Any:
-    """Within it, figures are drawn as all of ours are."""
+    """A context in which figures get the style of a report."""
     from matplotlib import rc_context
 
-    style: dict[Any, Any] = dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
-    )
+    inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    style: dict[Any, Any] = dict.fromkeys(inked, INK)
     style |= {"axes.spines.top": False, "axes.spines.right": False, "hatch.linewidth": 0.6}
-    # Text stays text: it is found by a search, read aloud, and set in the page's type.
+    # Why: text stays text in the SVG, so that it can be searched and read aloud, and has the page's font.
     style |= {"svg.fonttype": "none", "svg.hashsalt": "hf_knowlearn"}
     return rc_context(style)
 
@@ -80,56 +88,59 @@ def _svg(figure: "Figure", title: str) -> str:
     figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    # Several charts share a page, and an id is one thing's.
+    # Why: all charts are in one page, where an id must be unique.
     prefix = re.sub(r"\W+", "-", title.lower())
     return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
 
 
-def by_arm(report: Report) -> "Figure":
-    """A bar for each measure that was asked, before, open book and by arm."""
+def scores_by_run(report: Report) -> "Figure":
+    """A group of bars for each state of the model, one bar for each headline figure that is known."""
     rows = states(report)
-    asked = [[bar[0] for bar in BARS if known(scores.get(bar[0]))] for _, scores in rows]
-    # Bars of a row lie side by side, a bar's height apart from the next row's.
-    starts = [sum(max(1, len(names)) + 1 for names in asked[:i]) for i in range(len(rows))]
-    height = sum(max(1, len(names)) + 1 for names in asked)
-    figure, (axes,) = _panels([0.5 + 0.2 * height])
+    names_of_rows = [[bar[0] for bar in BARS if known(scores.get(bar[0]))] for _, scores in rows]
+    # The bars of a state are adjacent; a gap as high as a bar separates them from the next state's.
+    heights = [max(1, len(names)) + 1 for names in names_of_rows]
+    starts = [sum(heights[:i]) for i in range(len(rows))]
+    figure, (axes,) = _panels([0.5 + 0.2 * sum(heights)])
     for name, label, colour, hatch in BARS:
-        of_rows = [
+        shown = [
             (start + names.index(name), scores)
-            for start, names, (_, scores) in zip(starts, asked, rows, strict=True)
+            for start, names, (_, scores) in zip(starts, names_of_rows, rows, strict=True)
             if name in names
         ]
-        if not of_rows:
-            continue
-        shares = [scores[name] for _, scores in of_rows]
-        errors = [scores[f"{name}_se"] if known(scores.get(f"{name}_se")) else 0 for _, scores in of_rows]
-        look: dict[str, Any] = {"color": colour, "hatch": hatch, "hatchcolor": INK, "error_kw": _ERROR}
-        drawn = axes.barh([place for place, _ in of_rows], shares, 0.9, xerr=errors, label=label, **look)
-        axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8)
-    centres = [start + (max(1, len(names)) - 1) / 2 for start, names in zip(starts, asked, strict=True)]
+        if shown:
+            places, of_rows = zip(*shown, strict=True)
+            values = [scores[name] for scores in of_rows]
+            errors = [_error(scores, name) for scores in of_rows]
+            look: dict[str, Any] = {"color": colour, "hatch": hatch, "hatchcolor": INK, "error_kw": _ERROR_BAR}
+            bars = axes.barh(places, values, 0.9, xerr=errors, label=label, **look)
+            axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+    centres = [start + (height - 2) / 2 for start, height in zip(starts, heights, strict=True)]
     _name_rows(axes, centres, [name for name, _ in rows])
-    axes.set(xlim=(0, 1.1), ylim=(height - 1, -1), xlabel="share of questions answered")
-    if any(asked):
-        figure.legend(loc="outside lower center", frameon=False, fontsize=9)
+    axes.set(xlim=(0, 1.1), ylim=(sum(heights) - 1, -1), xlabel="share of questions")
+    if any(names_of_rows):
+        figure.legend(**_LEGEND)
     return figure
 
 
-_ERROR = {"ecolor": INK, "capsize": 2, "elinewidth": 1}
+def _error(figures: Mapping[str, Any], name: str) -> float:
+    """The standard error of a figure; 0 if it is not known."""
+    error = figures.get(f"{name}_se")
+    return error if known(error) else 0
 
 
-def over_steps(report: Report) -> "Figure":
-    """A panel for each measure that was followed, over the same steps; a line for each arm."""
+def curves(report: Report) -> "Figure":
+    """A panel for each figure that was logged during training, over the same steps, with a line for each run."""
     from matplotlib.lines import Line2D
 
-    curves = _curves(report)
+    of_runs = _curves(report)
     looks: list[dict[str, Any]] = [
         {"color": LINES[i % len(LINES)], "linestyle": STYLES[i % len(STYLES)], "marker": MARKERS[i % len(MARKERS)]}
-        for i in range(len(curves))
+        for i in range(len(of_runs))
     ]
-    names = [name for name in CURVES if any(_points(curve, name) for curve in curves.values())]
+    names = [name for name in CURVES if any(_points(curve, name) for curve in of_runs.values())]
     figure, panels = _panels([1.7] * len(names), sharex=True)
     for axes, name in zip(panels, names, strict=True):
-        for look, curve in zip(looks, curves.values(), strict=True):
+        for look, curve in zip(looks, of_runs.values(), strict=True):
             if points := _points(curve, name):
                 steps, values, errors = zip(*points, strict=True)
                 axes.errorbar(steps, values, errors, **look, markersize=3.5, linewidth=1.4, elinewidth=0.8, capsize=2)
@@ -137,90 +148,70 @@ def over_steps(report: Report) -> "Figure":
         axes.margins(y=0.15)
         axes.set_ylim(bottom=0)
     panels[-1].set_xlabel("optimizer steps")
-    if len(curves) > 1:
-        lines = [Line2D([], [], **look, markersize=3.5) for look in looks]
-        _legend(figure, lines, list(curves))
+    if len(of_runs) > 1:
+        _legend(figure, [Line2D([], [], **look, markersize=3.5) for look in looks], list(of_runs))
     return figure
 
 
 def _curves(report: Report) -> dict[str, list[Mapping[str, Any]]]:
-    curves = {name: arm.get("curve") or [] for name, arm in report["runs"].items()}
-    return {name: curve for name, curve in curves.items() if any(_points(curve, measure) for measure in CURVES)}
+    found = {name: figures.get("curve") or [] for name, figures in report["runs"].items()}
+    return {name: curve for name, curve in found.items() if any(_points(curve, figure) for figure in CURVES)}
 
 
 def _points(curve: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float, float]]:
-    """Steps, values and their errors (0 where not known), of the steps at which it was measured."""
-    errors = [at.get(f"{name}_se") for at in curve]
-    return [
-        (at["step"], at[name], error if known(error) else 0)
-        for at, error in zip(curve, errors, strict=True)
-        if known(at.get(name))
-    ]
+    """Step, value and standard error of each point at which the figure was measured."""
+    return [(point["step"], point[name], _error(point, name)) for point in curve if known(point.get(name))]
 
 
-def fates(report: Report) -> "Figure":
-    """A panel for each role that was asked, and in it a bar for each arm: what became of the questions."""
+def transitions(report: Report) -> "Figure":
+    """A panel for each role, with a bar for each run: how many questions were learned, retained, forgotten, never."""
     from matplotlib.patches import Patch
 
-    by_role = {
-        role: [(name, of) for name, arm in report["runs"].items() if (of := (arm.get("transitions") or {}).get(role))]
-        for role in ROLES
-    }
+    of_runs = [(name, figures.get("transitions") or {}) for name, figures in report["runs"].items()]
+    by_role = {role: [(name, of[role]) for name, of in of_runs if of.get(role)] for role in ROLES}
     by_role = {role: rows for role, rows in by_role.items() if rows}
     figure, panels = _panels([0.5 + 0.32 * len(rows) for rows in by_role.values()], sharex=True)
     for axes, (role, rows) in zip(panels, by_role.items(), strict=True):
         for place, (_, counts) in enumerate(rows):
-            total = sum(counts[kind] for kind, *_ in FATES) or 1
-            start = 0.0
-            for kind, colour, hatch in FATES:
-                part = counts[kind] / total
-                axes.barh(place, part, 0.62, start, color=colour, hatch=hatch, **_OUTLINE)
-                if part >= 0.06:
-                    axes.text(start + part / 2, place, f"{counts[kind]:.0f}", **_ON_BAR)
-                start += part
+            _stacked_bar(axes, place, counts)
         _name_rows(axes, range(len(rows)), [name for name, _ in rows])
         axes.set_title(COLUMNS[ROLES[role]], loc="left", fontsize=10)
         axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
     panels[-1].set_xlabel("share of questions")
-    looks = [Patch(facecolor=colour, hatch=hatch, **_OUTLINE) for _, colour, hatch in FATES]
-    _legend(figure, looks, [kind for kind, *_ in FATES])
+    looks = [Patch(facecolor=colour, hatch=hatch, **_OUTLINE) for _, colour, hatch in TRANSITIONS]
+    _legend(figure, looks, [kind for kind, *_ in TRANSITIONS])
     return figure
 
 
-Flow = Mapping[str, Mapping[str, int]]  # class before -> class after -> questions
+def _stacked_bar(axes: "Axes", place: float, counts: Mapping[str, float]) -> None:
+    total = sum(counts[kind] for kind, *_ in TRANSITIONS) or 1
+    start = 0.0
+    for kind, colour, hatch in TRANSITIONS:
+        part = counts[kind] / total
+        axes.barh(place, part, 0.62, start, color=colour, hatch=hatch, **_OUTLINE)
+        if part >= 0.06:
+            axes.text(start + part / 2, place, f"{counts[kind]:.0f}", **_COUNT)
+        start += part
 
 
-def draw_flow(flow: Flow, path: Path) -> None:
-    """How many questions went from each class of mastery to each (`mastery.flow`); as a PNG."""
-    with style():
-        _flows({"": flow}).savefig(path, dpi=150, format="png")
+# Units of the mastery chart: the bars are at x = 0 and x = 1, and all questions are 1 high.
+BAR, GAP, LINE = 0.16, 0.025, 0.06  # width of a bar, gap between blocks, height of a line of text
 
 
 def mastery_flows(report: Report) -> "Figure":
-    """A panel for each arm whose questions were classified before and after."""
-    return _flows(_mastery_flows(report))
-
-
-def _mastery_flows(report: Report) -> dict[str, Flow]:
-    flows = {name: (arm.get("mastery") or {}).get("flow") for name, arm in report["runs"].items()}
-    return {name: flow for name, flow in flows.items() if flow}
-
-
-BAR, GAP = 0.16, 0.025  # width of a bar, where 1 lies between the two; room between blocks, where 1 is all questions
-LINE = 0.06  # height of a line of text, in the same unit
-
-
-def _flows(flows: Mapping[str, Flow]) -> "Figure":
+    """A panel for each run whose questions were classified before and after: how many moved between which classes."""
+    flows = _mastery_flows(report)
     figure, panels = _panels([2.6] * len(flows))
     for axes, (name, flow) in zip(panels, flows.items(), strict=True):
-        after: Flow = {now: {was: flow[was][now] for was in CATEGORIES} for now in CATEGORIES}
-        here, there = _blocks(axes, -BAR, flow, "right"), _blocks(axes, 1.0, after, "left")
-        for was, shade in zip(CATEGORIES, SHADES, strict=True):
-            for now in CATEGORIES:
+        classes = list(flow)
+        after: Flow = {now: {was: flow[was][now] for was in classes} for now in classes}
+        left, right = _blocks(axes, -BAR, flow, "right"), _blocks(axes, 1.0, after, "left")
+        for was, shade in zip(classes, SHADES, strict=True):
+            for now in classes:
                 if height := flow[was][now] / _total(flow):
-                    _band(axes, here[was], there[now], height, shade)
-                    here[was] += height
-                    there[now] += height
+                    _band(axes, left[was], right[now], height, shade)
+                    left[was] += height
+                    right[now] += height
         axes.set(xlim=(-0.8, 1.8), ylim=(1 + 3 * GAP + 0.01, -0.1))
         axes.axis("off")
         for place, when in ((-BAR / 2, "before"), (1 + BAR / 2, "after")):
@@ -229,44 +220,43 @@ def _flows(flows: Mapping[str, Flow]) -> "Figure":
     return figure
 
 
+def _mastery_flows(report: Report) -> dict[str, Flow]:
+    flows = {name: (figures.get("mastery") or {}).get("flow") for name, figures in report["runs"].items()}
+    return {name: flow for name, flow in flows.items() if flow}
+
+
 def _total(flow: Flow) -> int:
-    return sum(count for of_class in flow.values() for count in of_class.values()) or 1
+    return sum(count for counts in flow.values() for count in counts.values()) or 1
 
 
 def _blocks(axes: "Axes", left: float, flow: Flow, side: str) -> dict[str, float]:
-    """Draw a bar of a block for each class, its name and count on the outer side; return where each block begins."""
+    """Draw a bar with a block for each class, its name and count beside it. Returns the top of each block."""
     total, start, line = _total(flow), 0.0, -1.0
     outside = left - 0.04 if side == "right" else left + BAR + 0.04
     starts: dict[str, float] = {}
-    for category, shade in zip(CATEGORIES, SHADES, strict=True):
-        number = sum(flow[category].values())
-        height = number / total
+    for (category, counts), shade in zip(flow.items(), SHADES, strict=True):
+        count = sum(counts.values())
+        height = count / total
         axes.bar(left, height, BAR, start, align="edge", color=shade, edgecolor=INK, linewidth=0.4)
-        # Classes of few questions lie close, and their names below one another.
+        # Why: the blocks of small classes are close together, and their names must not overlap.
         line = max(start + height / 2, line + LINE)
-        axes.text(outside, line, f"{category} {number:,}", ha=side, va="center", fontsize=8)
+        axes.text(outside, line, f"{category} {count:,}", ha=side, va="center", fontsize=8)
         starts[category] = start
         start += height + GAP
     return starts
 
 
-def _band(axes: "Axes", here: float, there: float, height: float, shade: str) -> None:
-    """A band from one bar to the other, as high as its share of the questions."""
+def _band(axes: "Axes", start: float, end: float, height: float, shade: str) -> None:
+    """A band from the left bar to the right one, as high as its share of the questions."""
     from numpy import linspace
 
-    across = linspace(0, 1)
-    upper = here + (there - here) * across**2 * (3 - 2 * across)
-    axes.fill_between(across, upper, upper + height, facecolor=(shade, 0.6), edgecolor=INK, linewidth=0.2)
-
-
-_OUTLINE: dict[str, Any] = {"hatchcolor": INK, "edgecolor": INK, "linewidth": 0.4}
-# A count stands on a plate of its own, so that it can be read on any colour and hatch.
-_PLATE = {"boxstyle": "round,pad=0.15", "facecolor": "#FFFFFF", "edgecolor": "none"}
-_ON_BAR: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "#000000", "bbox": _PLATE}
+    x = linspace(0, 1)
+    upper = start + (end - start) * x**2 * (3 - 2 * x)
+    axes.fill_between(x, upper, upper + height, facecolor=(shade, 0.6), edgecolor=INK, linewidth=0.2)
 
 
 def _panels(heights: Sequence[float], sharex: bool = False) -> "tuple[Figure, list[Axes]]":
-    """A figure of one column of panels, of so many inches each."""
+    """A figure with one column of panels, with these heights in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.9), layout="constrained")
@@ -275,7 +265,7 @@ def _panels(heights: Sequence[float], sharex: bool = False) -> "tuple[Figure, li
 
 
 def _name_rows(axes: "Axes", places: Sequence[float], names: Sequence[str]) -> None:
-    """The names beside the rows; as they are, not as formulas."""
+    """Put the names beside the rows, as plain text and not as formulas."""
     axes.set_yticks(places, _short(names), parse_math=False)
     axes.tick_params(axis="y", length=0)
 
@@ -285,9 +275,8 @@ def _short(names: Sequence[str]) -> list[str]:
 
 
 def _legend(figure: "Figure", looks: Sequence[Any], names: Sequence[str]) -> None:
-    look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "fontsize": 9}
     short = _short(names)
-    in_a_line = max(1, 50 // max(map(len, short)))
-    legend = figure.legend(looks, short, ncols=min(len(short), in_a_line), **look)
+    per_line = max(1, 50 // max(map(len, short)))
+    legend = figure.legend(looks, short, ncols=min(len(short), per_line), **_LEGEND)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -22,7 +22,7 @@ from hf_knowlearn.evaluation.evaluate import Evaluation, evaluate
 from hf_knowlearn.evaluation.knowledge_tokens import KnowledgeTokens, knowledge_tokens
 from hf_knowlearn.generation.ask import GenerationSettings, build_prompts
 from hf_knowlearn.generation.free_text import sample_texts
-from hf_knowlearn.reports.report import run_scores
+from hf_knowlearn.reports.schema import run_scores
 from hf_knowlearn.teach import stages
 from hf_knowlearn.teach.data import RunData
 from hf_knowlearn.teach.schedule import views_of

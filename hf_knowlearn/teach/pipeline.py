@@ -438,7 +438,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _help()
         return 0
     with command_console() as outcome:
-        from hf_knowlearn.reports.report import summary
+        from hf_knowlearn.reports.markdown import summary
 
         recipe = parse_recipe(words)
         outcome.show(summary(teach(recipe), recipe.output_dir))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from hf_knowlearn.reports.tables import duration
+from hf_knowlearn.reports.formatting import duration
 
 if TYPE_CHECKING:
     from transformers import TrainerState

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn.config.parsing import Recipe
 from hf_knowlearn.evaluation.editing import editing_scores
 from hf_knowlearn.evaluation.transitions import transitions
-from hf_knowlearn.reports.report import new_report, run_scores
-from hf_knowlearn.reports.tables import known
+from hf_knowlearn.reports.formatting import known
+from hf_knowlearn.reports.schema import new_report, run_scores
 from hf_knowlearn.teach import run_folder
 from hf_knowlearn.teach.data import RunData
 from hf_knowlearn.teach.measurements import Measurement, list_leaks

@@ -16,7 +16,8 @@ import yaml
 from hf_knowlearn.atomic_files import DRAFTS, atomic_write, delete, json_values, write_text
 from hf_knowlearn.reports.charts import draw
 from hf_knowlearn.reports.html import to_html
-from hf_knowlearn.reports.report import Report, to_markdown
+from hf_knowlearn.reports.markdown import to_markdown
+from hf_knowlearn.reports.schema import Report
 from hf_knowlearn.run_files import RECIPE, REPORT, RUN
 
 MARK = "# The options of a run of knowlearn, which lies in this folder.\n"

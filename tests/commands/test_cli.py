@@ -18,7 +18,7 @@ import hf_knowlearn
 from hf_knowlearn import cli
 from hf_knowlearn.console import TEACH_EXAMPLE, command_console
 from hf_knowlearn.paths import PACKAGE
-from hf_knowlearn.reports.report import new_report
+from hf_knowlearn.reports.schema import new_report
 from hf_knowlearn.teach import run_folder
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

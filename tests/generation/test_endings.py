@@ -15,7 +15,8 @@ from hf_knowlearn.evaluation.evaluate import evaluate, figures_of
 from hf_knowlearn.generation.ask import GenerationSettings, Responses, generate_responses, turn_ends
 from hf_knowlearn.prompts.questions import question_prompts
 from hf_knowlearn.prompts.templates import end_of_turn
-from hf_knowlearn.reports.report import new_report, run_scores, to_markdown
+from hf_knowlearn.reports.markdown import to_markdown
+from hf_knowlearn.reports.schema import new_report, run_scores
 
 TURN = "<|turn|>"
 CHAT = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}" + TURN + "{{ '\n' }}{% endfor %}"
@@ -144,7 +145,7 @@ def test_the_shares_stand_in_the_report_before_and_after(
     assert evaluation.lines()[0]["ended"] == "turn"
     page = to_markdown(new_report(states[0], {"taught": states[1]}, {}, {"documents": 1, "questions": 1} | ROLES))
     assert "| stopped by itself | 1.000 ± 0.000 | 1.000 ± 0.000 |" in page
-    assert "| ended as its template does | 0.000 ± 0.000 | 1.000 ± 0.000 |" in page
+    assert "| ended its turn | 0.000 ± 0.000 | 1.000 ± 0.000 |" in page
 
 
 ROLES = {"replayed_questions": 0, "retention_questions": 0}

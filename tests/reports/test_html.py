@@ -1,4 +1,4 @@
-"""The page: what it says, that nobody's text is markup in it, and that a browser shows it, on a screen and a phone."""
+"""Tests of the HTML page: content, escaping, and rendering in a browser on a screen and on a phone."""
 
 import copy
 import re
@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from hf_knowlearn.reports.html import element, to_html
-from hf_knowlearn.reports.report import new_report
+from hf_knowlearn.reports.charts import charts
+from hf_knowlearn.reports.html import to_html
+from hf_knowlearn.reports.schema import new_report
 from hf_knowlearn.reports.tables import tables
 
-SLY = "<script>document.title='taken'</script> & \"quoted\" <b onclick='x'>"
+MARKUP = "<script>document.title='taken'</script> & \"quoted\" <b onclick='x'>"
 LONG = "a_recipe_of_a_name_that_goes_on_and_on_without_a_single_space_to_break_it_at_" * 2
 COUNTS = {"documents": 300, "questions": 1500, "replayed_questions": 500, "retention_questions": 500}
 
@@ -26,23 +27,30 @@ def shares(**figures: float) -> dict[str, float]:
     return {key: figure for name, value in figures.items() for key, figure in ((name, value), (f"{name}_se", 0.01))}
 
 
-def arm(recall: float, retention: float) -> dict[str, Any]:
+def figures(recall: float, retention: float) -> dict[str, Any]:
     examples = [
-        {"id": str(i), "question": question, "answers": ["six", "at six"], "before": "", "after": said}
-        for i, (question, said) in enumerate([(SLY, SLY), ("When does it leave?", " six\n" + LONG)])
+        {"id": str(i), "question": question, "answers": ["six", "at six"], "before": "", "after": response}
+        for i, (question, response) in enumerate([(MARKUP, MARKUP), ("When does it leave?", " six\n" + LONG)])
     ]
     learned = round(1500 * recall)
     counts = {"learned": learned, "retained": 0, "forgotten": 0, "never": 1500 - learned}
     return {
-        **shares(exact_match=recall, f1=recall, retention=retention, rehearsed=0.9, consistency_all=recall / 2),
+        **shares(exact_match=recall, f1=recall, retention=retention, replayed=0.9, consistency_all=recall / 2),
         "contains": recall,
         "mean_answer_words": 2.5,
         "train_loss": 0.2,
-        "steps": 250,
-        "gradient_evaluations": 250,
-        "seconds": 61.0,
-        "by_relation": {SLY: {**shares(exact_match=recall), "n": 300}, LONG: {**shares(exact_match=recall), "n": 300}},
-        "cost": {"train_seconds": 61.0, "tokens": 511500, "peak_memory_bytes": 1.2e9, "device": SLY},
+        "by_relation": {
+            MARKUP: {**shares(exact_match=recall), "n": 300},
+            LONG: {**shares(exact_match=recall), "n": 300},
+        },
+        "cost": {
+            "train_seconds": 61.0,
+            "steps": 250,
+            "gradient_evaluations": 250,
+            "tokens": 511500,
+            "peak_memory_bytes": 1.2e9,
+            "device": MARKUP,
+        },
         "transitions": {"questions": {**counts, "examples": {"learned": examples, "forgotten": examples[1:]}}},
         "curve": [
             {"step": step, "loss": 4 / (1 + step), "exact_match": recall * step / 250} for step in range(0, 251, 50)
@@ -52,10 +60,10 @@ def arm(recall: float, retention: float) -> dict[str, Any]:
 
 
 def full() -> dict[str, Any]:
-    """A report with all that a page shows, and users' text wherever there may be some."""
-    arms = {SLY: arm(0.45, 0.5), "formats": arm(0.4, 0.6), LONG: arm(0.3, 0.7)}
+    """A report with everything that a page shows, and markup wherever a user's text can occur."""
+    runs = {MARKUP: figures(0.45, 0.5), "formats": figures(0.4, 0.6), LONG: figures(0.3, 0.7)}
     made = new_report(
-        shares(exact_match=0.01, retention=1.0, rehearsed=1.0), arms, {"note": SLY, "path": LONG}, COUNTS
+        shares(exact_match=0.01, retention=1.0, replayed=1.0), runs, {"note": MARKUP, "path": LONG}, COUNTS
     )
     return made | {
         "created": "2026-01-01",
@@ -63,19 +71,19 @@ def full() -> dict[str, Any]:
         "contamination": {
             "n": 1,
             "rows": 7000,
-            "examples": [{"row": 5, "question": SLY, "overlap": 0.8, "text": LONG}],
+            "examples": [{"row": 5, "question": MARKUP, "overlap": 0.8, "text": LONG}],
         },
-        "data": {"documents": {"source": SLY, "sha256": "9f86d081884c7d65" * 4, "n": 300}},
-        "model": {"name": SLY, "revision": "abc123"},
-        "seeds": {name: i for i, name in enumerate(arms)},
-        "retention_source": f"Retention: {SLY}",
-        "differences": {f"formats - {SLY}": {"exact_match": {"mean": 0.1, "low": 0.05, "high": 0.15}}},
+        "data": {"documents": {"source": MARKUP, "sha256": "9f86d081884c7d65" * 4, "n": 300}},
+        "model": {"name": MARKUP, "revision": "abc123"},
+        "seeds": {name: i for i, name in enumerate(runs)},
+        "retention_source": f"Retention: {MARKUP}",
+        "differences": {f"formats - {MARKUP}": {"exact_match": {"mean": 0.1, "low": 0.05, "high": 0.15}}},
     }
 
 
-def silent() -> dict[str, Any]:
-    """The smallest report: nothing was asked."""
-    figures = {"train_loss": None, "steps": 1, "gradient_evaluations": 1, "seconds": 1.0}
+def smallest() -> dict[str, Any]:
+    """The smallest report: no questions were evaluated."""
+    figures = {"train_loss": None, "cost": {"train_seconds": 1.0, "steps": 1, "gradient_evaluations": 1}}
     made = new_report({}, {"taught": figures}, {}, dict.fromkeys(COUNTS, 0) | {"documents": 1})
     return made | {"created": "2026-01-01"}
 
@@ -93,6 +101,7 @@ class Reader(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self.feed(page)
+        self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
@@ -101,24 +110,16 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def test_text_is_escaped_and_an_element_is_not_escaped_twice():
-    inner = element("em", "a < b & c")
-    assert (
-        element("p", inner, ' "d"', class_='"x"')
-        == '<p class="&quot;x&quot;"><em>a &lt; b &amp; c</em> &quot;d&quot;</p>'
-    )
-
-
-def test_nobodys_text_is_markup():
+def test_no_users_text_becomes_markup():
     page = Reader(page_of(full))
     names = {name for name, _ in page.elements}
     assert not {"script", "b", "img", "iframe", "link", "object"} & names
     assert not [key for _, attributes in page.elements for key in attributes if key.startswith("on")]
-    # The arm's name, the questions, the answers, the relation, the model, the recipe: all there, as text.
-    assert page.text.count(SLY) >= 12
+    # The run name, the questions, the answers, the relation, the model, the recipe: all are there, as text.
+    assert page.text.count(MARKUP) >= 12
 
 
-def test_a_page_needs_nothing_beside_it():
+def test_a_page_needs_no_other_file():
     page = Reader(page_of(full))
     links = [value for _, of in page.elements for key, value in of.items() if key in ("src", "href", "xlink:href")]
     assert links
@@ -128,14 +129,14 @@ def test_a_page_needs_nothing_beside_it():
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def test_an_id_is_one_things_and_every_reference_has_its_thing():
+def test_ids_are_unique_and_every_reference_has_its_target():
     page = page_of(full)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', page)) <= set(ids)
 
 
-@pytest.mark.parametrize("make", [full, silent])
+@pytest.mark.parametrize("make", [full, smallest])
 def test_every_cell_of_every_table_is_on_the_page(make: Any):
     page = Reader(page_of(make))
     for table in tables(make()):
@@ -143,35 +144,40 @@ def test_every_cell_of_every_table_is_on_the_page(make: Any):
             assert not [cell for cell in row if cell not in page.text], table.title
 
 
-def test_the_page_begins_in_words_with_what_was_learned():
+def test_the_page_starts_with_the_findings():
     text = Reader(page_of(full)).text.replace("\u00a0", " ")
-    places = [
-        text.index(part) for part in ("The model learned", "It forgot", "It took", "Before1.0 %", "Open book95.0 %")
-    ]
+    starts = ("The model learned", "The model forgot", "The run took", "Before1.0 %", "Open book95.0 %")
+    places = [text.index(start) for start in starts]
     assert places == sorted(places)
     assert "After45.0 %" in text
-    assert "The model was taught 1 document and asked nothing: what" in Reader(page_of(silent)).text
-    assert "not asked" in Reader(page_of(silent)).text
+    assert "The model was trained on 1 document. No questions were evaluated" in Reader(page_of(smallest)).text
+    assert "not evaluated" in Reader(page_of(smallest)).text
 
 
-def test_charts_take_the_colour_of_the_text_around_them():
-    charts = re.findall(r"<svg.*?</svg>", page_of(full), re.DOTALL)
-    assert len(charts) == 3
-    assert all("currentColor" in chart and "#1b1f23" not in chart for chart in charts)
-    assert "<svg" not in page_of(silent)
+def test_charts_have_the_colour_of_the_surrounding_text():
+    svgs = re.findall(r"<svg.*?</svg>", page_of(full), re.DOTALL)
+    assert len(svgs) == 3
+    assert all("currentColor" in svg and "#1b1f23" not in svg for svg in svgs)
+    assert "<svg" not in page_of(smallest)
 
 
-def test_the_same_report_is_the_same_page():
+def test_every_chart_has_its_title_as_a_label_for_screen_readers():
+    figures = [attributes for name, attributes in Reader(page_of(full)).elements if name == "figure"]
+    assert [figure["aria-label"] for figure in figures] == [title for title, _ in charts(full())]
+    assert {figure["role"] for figure in figures} == {"img"}
+
+
+def test_the_page_depends_only_on_the_report_and_does_not_change_it():
     made = full()
-    kept = copy.deepcopy(made)
+    copied = copy.deepcopy(made)
     assert to_html(made) == to_html(made)
-    assert made == kept
+    assert made == copied
 
 
 # In a browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# The page stands in a frame of a given width; what is measured is written where --dump-dom shows it.
+# The page is in a frame of a given width. The measured values are written where --dump-dom shows them.
 PROBE = """<!doctype html><meta charset="utf-8"><style>body {{ margin: 0 }} iframe {{ border: 0 }}</style>
 <iframe width="{width}" height="900" srcdoc="{page}" onload="
   const inside = this.contentDocument, root = inside.documentElement, wide = [];
@@ -179,15 +185,15 @@ PROBE = """<!doctype html><meta charset="utf-8"><style>body {{ margin: 0 }} ifra
     const right = part.getBoundingClientRect().right;
     if (right > {width} + 0.5 && !part.closest('.wide, pre, svg')) wide.push(part.tagName);
   }}
-  const said = [root.scrollWidth, inside.title, inside.querySelectorAll('svg').length, wide.join(' ')];
-  document.body.dataset.said = said.join('|');"></iframe>"""
+  const measured = [root.scrollWidth, inside.title, inside.querySelectorAll('svg').length, wide.join(' ')];
+  document.body.dataset.measured = measured.join('|');"></iframe>"""
 
 
 @pytest.fixture(scope="module")
 def browser() -> str:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.skip(f"there is no browser here: none of {', '.join(BROWSERS)}")
+        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)}")
     return found
 
 
@@ -197,23 +203,23 @@ def run(browser: str, folder: Path, file: Path, *options: str) -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
 
 
-@pytest.mark.parametrize("make", [full, silent])
+@pytest.mark.parametrize("make", [full, smallest])
 @pytest.mark.parametrize("width", [1200, 360])
-def test_a_browser_shows_the_page_without_a_complaint_and_nothing_is_wider_than_the_screen(
+def test_a_browser_reports_no_error_and_nothing_is_wider_than_the_screen(
     browser: str, tmp_path: Path, width: int, make: Any
 ):
     page = page_of(make)
     (tmp_path / "probe.html").write_text(PROBE.format(width=width, page=escape(page)), encoding="utf-8")
     shown = run(browser, tmp_path, tmp_path / "probe.html", "--dump-dom", f"--window-size={max(width, 600)},900")
     assert "CONSOLE" not in shown.stderr
-    (said,) = re.findall(r'data-said="([^"]*)"', shown.stdout)
-    scroll_width, title, charts, wide = said.split("|")
+    (measured,) = re.findall(r'data-measured="([^"]*)"', shown.stdout)
+    scroll_width, title, charts, wide = measured.split("|")
     assert (int(scroll_width), wide) == (width, "")
     assert title == "What was learned, and what it cost"
     assert int(charts) == page.count("<svg")
 
 
-def test_a_screenshot_of_the_file_shows_its_colours(browser: str, tmp_path: Path):
+def test_a_screenshot_shows_the_colours_of_the_page(browser: str, tmp_path: Path):
     from matplotlib.image import imread
 
     (tmp_path / "report.html").write_text(page_of(full), encoding="utf-8")
@@ -221,6 +227,6 @@ def test_a_screenshot_of_the_file_shows_its_colours(browser: str, tmp_path: Path
     shown = run(browser, tmp_path, tmp_path / "report.html", f"--screenshot={picture}", "--window-size=1000,1600")
     assert "CONSOLE" not in shown.stderr
     pixels = imread(picture)[..., :3].reshape(-1, 3)
-    for colour in ("#fcfbf8", "#0072b2", "#e69f00", "#999999"):  # the paper, and a bar of each measure
+    for colour in ("#fcfbf8", "#0072b2", "#e69f00", "#999999"):  # the background, and a bar of each measure
         wanted = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         assert (abs(pixels - wanted).max(axis=1) < 0.01).sum() > 2000, colour

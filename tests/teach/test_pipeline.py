@@ -162,7 +162,7 @@ def test_a_run_without_questions_still_has_a_report(
     assert measured == "knowledge_tokens"  # the measure that needs no questions
     assert set(arm_of(options["output_dir"])) == {*OF_TRAINING, measured}
     assert arm_of(options["output_dir"])["train_loss"] > 0
-    assert "not asked" in capsys.readouterr().out
+    assert "not evaluated" in capsys.readouterr().out
 
 
 def test_epochs_count_documents(knowlearn: Callable[..., int], options: dict[str, Any]):
@@ -371,7 +371,7 @@ def test_a_finished_run_is_told_of_and_not_repeated(
         ({"model": "./no/such/model"}, "--model ./no/such/model: there is no such folder."),
         ({"model": "nobody/nothing"}, "--model nobody/nothing: there is no such folder here, and from the Hub it"),
         ({"model": "{documents}"}, "/documents: it can't be loaded: "),
-        ({"max_length": 6}, "Document 'ferry.txt' can't be told within 6 tokens: raise max_length."),
+        ({"max_length": 6}, "Document 'ferry.txt' has no views within 6 tokens: raise max_length."),
         ({"questions": "{questions}", "max_answer_tokens": 600}, "2 questions leave no room for 600 tokens of answer"),
         ({"replay_documents": "{documents}", "replay_share": 0.01}, "of a batch of 4 rows is 0 rows"),
         # What TRL and PEFT refuse when the trainer is made.

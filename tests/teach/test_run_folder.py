@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hf_knowlearn import atomic_files
-from hf_knowlearn.reports.report import new_report
+from hf_knowlearn.reports.schema import new_report
 from hf_knowlearn.teach import run_folder
 
 RECIPE = {

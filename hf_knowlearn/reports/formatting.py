@@ -1,0 +1,52 @@
+"""Numbers as text: shares with standard errors, counts, durations and sizes."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, TypeGuard
+
+NOT_EVALUATED = "not evaluated"
+
+
+def known(value: object) -> TypeGuard[float]:
+    """Whether the value is a finite number. A diverged run has a loss of nan; a single document has no error."""
+    return isinstance(value, int | float) and isfinite(value)
+
+
+def share(scores: Mapping[str, Any], name: str, absent: str = NOT_EVALUATED) -> str:
+    """The figure `name` with its standard error, such as `0.500 ± 0.100`; `absent` if it is not known."""
+    value, error = scores.get(name), scores.get(f"{name}_se")
+    if not known(value):
+        return absent
+    return f"{value:.3f} ± {error:.3f}" if known(error) else f"{value:.3f}"
+
+
+def knowledge_share(scores: Mapping[str, Any]) -> str:
+    """The mean probability of knowledge tokens, with its standard error over documents."""
+    return share(scores.get("knowledge_tokens") or {}, "probability", "")
+
+
+def number(figures: Mapping[str, Any], name: str, form: str = ",.0f") -> str:
+    """The figure `name` in the given format; empty if it is not known."""
+    return format(figures[name], form) if known(figures.get(name)) else ""
+
+
+def number_of(count: float, thing: str) -> str:
+    """A count with its noun: `1 step`, `1,500 questions`."""
+    return f"{count:,.0f} {thing if count == 1 else thing + 's'}"
+
+
+def percent(value: float) -> str:
+    """A share in per cent, with a space that does not break."""
+    return f"{100 * value:.1f}\u00a0%"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the largest unit that gives at least two of it: `119 s`, `2.0 min`, `2.0 h`."""
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 2 * 60 else f"{seconds:.0f} s"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units: `5 MB`, `1.00 GB`."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,62 @@
+"""A report as text: columns for a terminal, and a page of Markdown."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from hf_knowlearn.reports.findings import examples, findings, legend
+from hf_knowlearn.reports.schema import Report
+from hf_knowlearn.reports.tables import columns, difference_rows, headline_rows, tables
+
+
+def summary(report: Report, folder: Path) -> str:
+    """What `knowlearn` prints after a run: the headline tables, the legend and the files in `folder`."""
+    files = ", ".join(str(folder / name) for name in ("report.html", "report.md", "scores.png", "report.json"))
+    legend_text = "\n".join(legend(report))
+    return f"\n{to_text(report)}\n\n{legend_text}\n\nWritten to {files}"
+
+
+def to_text(report: Report) -> str:
+    """The headline tables in columns, for a terminal."""
+    return "\n\n".join(columns(rows) for rows in (headline_rows(report), difference_rows(report)) if rows)
+
+
+def to_markdown(report: Report) -> str:
+    """The content of report.md: findings, tables, chart and recipes."""
+    lines = ["# What was learned, and what it cost", "", *(f"{_cell(finding)}\n" for finding in findings(report))]
+    first, *others = tables(report)
+    lines += [*markdown_table(first.rows), *(f"- {line}" for line in legend(report)), ""]
+    lines += ["![Scores by run](scores.png)", ""]
+    for table in others:
+        lines += [f"## {table.title}", "", *markdown_table(table.rows), *([table.note, ""] if table.note else [])]
+        if table.title == "Learned, retained, forgotten":
+            lines += _examples(report)
+    for name, recipe in report["recipes"].items():
+        lines += [f"## Recipe of `{name}`", "", "```yaml", yaml.safe_dump(recipe, allow_unicode=True) + "```", ""]
+    return "\n".join(lines)
+
+
+def _examples(report: Report) -> list[str]:
+    lines = []
+    for title, rows in examples(report):
+        cells = [[row["question"], " / ".join(row["answers"]), row["before"], row["after"]] for row in rows]
+        lines += [f"### {_cell(title)}", "", *markdown_table([["question", "accepted", "before", "after"], *cells])]
+    return lines
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, of a header and rows, and an empty line. Cells are escaped."""
+    header, *body = rows
+    return [_line(header), _line(["---"] * len(header)), *map(_line, body), ""]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _cell(text: str) -> str:
+    """The text on one line with Markdown's special characters escaped, so that it is shown as it is."""
+    one_line = re.sub(r"[^\S\u00a0]+", " ", text).strip(" ")
+    return re.sub(r"[\\|`*<&]|\](?=[(\[])", r"\\\g<0>", one_line)
