@@ -1,7 +1,6 @@
-"""Documents and questions: read from files and the Hub, checked, and cut into parts that tile.
+"""Documents, questions and conversations: data classes, readers for files and the Hub, and splitting into parts.
 
-The surprising decision: nothing is repaired or skipped in silence. A document is taken whole or refused, and all
-problems of a data set are told at once.
+Nothing is repaired or skipped without a message. Reading either succeeds or raises one error with all problems.
 """
 
 from hf_knowlearn.documents.conversation import Conversation

@@ -1,4 +1,4 @@
-"""Where an answer occurs in a text as whole words: "No" does not occur in "Honor"."""
+"""Search for an answer in a text as whole words. The answer "No" does not occur in "Honor"."""
 
 import re
 from collections.abc import Callable
@@ -9,36 +9,42 @@ from hf_knowlearn.knowledge_recall.scoring import normalize as normalize
 CharSpan = tuple[int, int]  # (start, end) in characters
 Find = Callable[[str], list[CharSpan]]
 
-# Thai, Lao, Burmese, Khmer, and everything from the Chinese radicals on: scripts without spaces, or with endings.
+# Thai, Lao, Burmese, Khmer, and everything from the CJK radicals on: scripts without spaces, or with word endings.
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0003ffff]")
 
 
 def find_text(text: str, answer: str) -> list[CharSpan]:
-    """Where `answer` occurs in `text`, inside longer words too.
+    """All places of `answer` in `text`, including those inside longer words.
 
-    White space matches any white space. Case is ignored only if `answer` occurs nowhere as it is spelled.
+    White space matches any white space. Case is ignored only if `answer` does not occur with its own case.
 
     Raises:
         ValueError: `answer` has no words.
+
+    Example:
+        >>> find_text("Rye and more rye.", "rye")
+        [(13, 16)]
     """
     if not (words := answer.split()):
-        raise ValueError(f"The answer {answer!r} is empty, so it can't be found: give an answer with words.")
+        raise ValueError(f"The answer {answer!r} is empty. Give an answer with at least one word.")
     pattern = r"\s+".join(map(re.escape, words))
     found = list(re.finditer(pattern, text)) or re.finditer(pattern, text, re.IGNORECASE)
     return [match.span() for match in found]
 
 
 def find_whole_words(text: str, answer: str, find: Find | None = None) -> list[CharSpan]:
-    """Where `answer` occurs in `text` as whole words, in the first spelling that does.
+    """All places of `answer` in `text` as whole words, in the first spelling that occurs.
+
+    The spellings are `answer` unchanged, in lower case, capitalized, and in upper case.
 
     Args:
-        find: finds an answer in `text`; `View.find` looks at the document's words only.
+        find: finds a spelling in `text`, instead of `find_text`. `View.find` searches the document's words only.
     """
     return occurrences(text, answer, find)[0]
 
 
 def occurrences(text: str, answer: str, find: Find | None = None) -> tuple[list[CharSpan], bool]:
-    """`find_whole_words`, and whether `answer` occurs at all, inside longer words too."""
+    """The result of `find_whole_words`, and whether `answer` occurs at all, including inside longer words."""
     occurs = False
     # Why: "Drama" is found in "Dramatic", and `find` then does not look for "drama".
     for spelling in dict.fromkeys((answer, answer.lower(), answer.capitalize(), answer.upper())):

@@ -1,6 +1,6 @@
-"""Words that refer back to the sentence before, by language: pronouns and connectives."""
+"""Words that refer to the previous sentence: pronouns and connectives, by language code."""
 
-# The first words of sentences that lean on the one before: pronouns, and connectives that say so.
+# A sentence that begins with one of these words is hard to understand without the sentence before it.
 BACK_REFERENCES = {
     "en": (
         "he she it they him her hers his its them their theirs this that these those such both neither either"

@@ -1,22 +1,52 @@
-"""The two nouns: a document to be learned, and a question about one; neither can be made wrong.
-
-The surprising decision: an answer of which SQuAD's normalisation leaves nothing ("The") is refused, because an empty
-reply would be counted as knowing it.
-"""
+"""`Document` and `Question`. Both check their fields when they are created, so an invalid one cannot exist."""
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hf_knowlearn.knowledge_recall.scoring import normalize
 
 
+class InvalidItemError(ValueError):
+    """A document, question or conversation with invalid fields.
+
+    Attributes:
+        id: the id of the item.
+        problems: one message for each problem.
+    """
+
+    def __init__(self, kind: str, id: object, problems: tuple[str, ...]) -> None:
+        super().__init__(kind, id, problems)
+        self.kind, self.id, self.problems = kind, id, problems
+
+    def __str__(self) -> str:
+        return f"{self.kind} {show(self.id)}: {'; '.join(self.problems)}."
+
+
 @dataclass(frozen=True)
 class Document:
-    """A text to be learned, or one part of it: `start` is the part's character offset in the whole document's text."""
+    """A text to learn, or one part of such a text.
+
+    Args:
+        id: name of the document, unique in its dataset. All parts of a document have the same id.
+        text: the text, with at least one character that is not white space.
+        title: the title, or an empty string.
+        language: language code such as "en" or "zh". It selects the rules for sentences, names and scoring.
+        part: number of the part, from 0. A whole document is part 0.
+        start: position of `text` in the whole document's text, in characters.
+        metadata: other columns of the row that the document comes from. They are ignored by `hash`.
+
+    Raises:
+        InvalidItemError: a field is invalid. The error lists the problems of all fields.
+
+    Example:
+        >>> document = Document("ferry", "The ferry leaves at six.", title="The ferry")
+        >>> document.language, document.part, document.start
+        ('en', 0, 0)
+    """
 
     id: str
     text: str
@@ -24,15 +54,34 @@ class Document:
     language: str = "en"
     part: int = 0
     start: int = 0
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)  # a dict has no hash; documents go into sets
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        refuse(f"Document {show(self.id)}", _wrong_document(self))
+        raise_if_invalid(self, _document_problems(self))
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question with its accepted answers; `fact_id` joins the wordings of one fact."""
+    """A question and its accepted answers.
+
+    Args:
+        id: name of the question, unique in its dataset.
+        text: the question.
+        answers: the accepted answers, at least one. A response is correct if it matches any of them.
+        document_id: id of the document that the question is about.
+        relation: the relation that the question is about, such as "birthplace". Reports group questions by it.
+        fact_id: name of the fact that the question is about. Questions with different wordings of one fact share it.
+        options: the choices of a multiple-choice question.
+        kind: type of the question, such as "choice".
+
+    Raises:
+        InvalidItemError: a field is invalid, or no answer is left after normalization. The error lists all problems.
+
+    Example:
+        >>> question = Question("q1", "When does the ferry leave?", ("six", "6 o'clock"), document_id="ferry")
+        >>> question.answers
+        ('six', "6 o'clock")
+    """
 
     id: str
     text: str
@@ -44,70 +93,72 @@ class Question:
     kind: str | None = None
 
     def __post_init__(self) -> None:
-        refuse(f"Question {show(self.id)}", _wrong_question(self))
+        raise_if_invalid(self, _question_problems(self))
 
 
-def refuse(who: str, wrong: Iterator[str]) -> None:
-    if problems := list(wrong):
-        raise ValueError(f"{who}: {'; '.join(problems)}.")
+def raise_if_invalid(item: Any, problems: Iterable[str]) -> None:
+    """Raise `InvalidItemError` if `item`, which has an `id`, has problems."""
+    if found := tuple(problems):
+        raise InvalidItemError(type(item).__name__, item.id, found)
 
 
-def _wrong_document(document: Document) -> Iterator[str]:
-    yield from wrong_text("id", document.id)
-    yield from wrong_text("text", document.text)
-    yield from wrong_text("title", document.title, may_be_blank=True)
-    yield from wrong_text("language", document.language)
+def _document_problems(document: Document) -> Iterator[str]:
+    yield from text_problems("id", document.id)
+    yield from text_problems("text", document.text)
+    yield from text_problems("title", document.title, may_be_blank=True)
+    yield from text_problems("language", document.language)
     for name in ("part", "start"):
         value = getattr(document, name)
-        if type(value) is not int or value < 0:  # a bool is an int to isinstance
-            yield f"{name} must be a whole number from 0 up, got {show(value)}"
+        if type(value) is not int or value < 0:  # Why: `isinstance(True, int)` is true.
+            yield f"{name} must be an integer of at least 0, got {show(value)}"
     if not isinstance(document.metadata, Mapping):
         yield f"metadata must be a mapping, got {show(document.metadata)}"
 
 
-def _wrong_question(question: Question) -> Iterator[str]:
-    yield from wrong_text("id", question.id)
-    yield from wrong_text("text", question.text)
+def _question_problems(question: Question) -> Iterator[str]:
+    yield from text_problems("id", question.id)
+    yield from text_problems("text", question.text)
     for name in ("document_id", "relation", "fact_id", "kind"):
         if (value := getattr(question, name)) is not None:
-            yield from wrong_text(name, value)
-    yield from _wrong_texts("options", question.options)
-    wrong_answers = list(_wrong_texts("answers", question.answers))
-    yield from wrong_answers or _unanswerable(question.answers)
+            yield from text_problems(name, value)
+    yield from _tuple_problems("options", question.options)
+    answer_problems = list(_tuple_problems("answers", question.answers))
+    yield from answer_problems or _missing_answer(question.answers)
 
 
-def _wrong_texts(name: str, values: object) -> Iterator[str]:
+def _tuple_problems(name: str, values: object) -> Iterator[str]:
     if not isinstance(values, tuple):
         yield f"{name} must be a tuple of strings, such as ('Paris',), got {show(values)}"
         return
     for index, value in enumerate(values):
-        yield from wrong_text(f"{name}[{index}]", value, may_be_blank=True)
+        yield from text_problems(f"{name}[{index}]", value, may_be_blank=True)
 
 
-def _unanswerable(answers: tuple[str, ...]) -> Iterator[str]:
-    """An answer is compared after normalisation: one that is nothing then would be recalled by an empty reply."""
+def _missing_answer(answers: tuple[str, ...]) -> Iterator[str]:
     if not answers:
-        yield "there is no answer; a question needs at least one"
-    elif not any(map(normalize, answers)):
+        yield "answers is empty; a question needs at least one answer"
+    elif not any(map(normalize, answers)):  # Why: an empty response would match such an answer.
         yield (
-            f"of the answers {show(list(answers))} nothing is left once case, punctuation and a/an/the are dropped; "
-            "give an answer with a word in it"
+            f"no word of the answers {show(list(answers))} is left after normalization, which removes punctuation and "
+            "a/an/the; give an answer with another word"
         )
 
 
-def wrong_text(name: str, value: object, may_be_blank: bool = False) -> Iterator[str]:
+def text_problems(name: str, value: object, may_be_blank: bool = False) -> Iterator[str]:
+    """The problems of a field that must be a string which UTF-8 can encode."""
     if not isinstance(value, str):
         yield f"{name} must be a string, got {show(value)}"
     elif not may_be_blank and not value.strip():
-        yield f"{name} is {'only white space' if value else 'empty'}; give it a word"
-    elif (place := lone_surrogate(value)) is not None:
+        yield f"{name} {'contains only white space' if value else 'is empty'}; it needs at least one word"
+    elif (place := unpaired_surrogate(value)) is not None:
         yield (
-            f"{name} holds half a surrogate pair ({value[place]!a} at character {place}), which can't be encoded; "
-            "replace or remove it"
+            f"{name} contains an unpaired surrogate ({value[place]!a} at character {place}), which UTF-8 cannot "
+            "encode; replace or remove it"
         )
 
 
-def lone_surrogate(text: str) -> int | None:
+def unpaired_surrogate(text: str) -> int | None:
+    """Position of the first surrogate in `text`, or None."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -115,12 +166,13 @@ def lone_surrogate(text: str) -> int | None:
     return None
 
 
-_short = reprlib.Repr()  # a wrong value can be 50 MB long or nested without end
+# Why: an invalid value can be 50 MB long or deeply nested, and messages show it on one line.
+_short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 _short.maxlist = _short.maxtuple = 20
 
 
 def show(value: object) -> str:
-    """The value as Python writes it, with its type where that is the news, short enough for one line."""
+    """A short `repr` for messages. The type comes first, except for strings and lists."""
     shown = _short.repr(value)
     return shown if isinstance(value, str | list) else f"{type(value).__name__} {shown}"

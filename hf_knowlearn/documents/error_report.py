@@ -1,7 +1,4 @@
-"""A list of what is wrong with a data set, gathered while it is read, so that all of it is told at once.
-
-The surprising decision: lines of one file with the same trouble share an entry, or a missing column would fill pages.
-"""
+"""`ErrorReport`: collects the problems of a dataset during reading, so that one error reports all of them."""
 
 from __future__ import annotations
 
@@ -11,40 +8,61 @@ from itertools import islice
 
 
 class ErrorReport:
-    """Places and what is the matter there; `noun` is what one of them is called."""
+    """Problems with their places. Rows of one file with the same problem share an entry.
+
+    Args:
+        subject: what the problems belong to, at the beginning of the report.
+        noun: what one entry is called.
+
+    Attributes:
+        entries: (file, message, unit) -> the numbers of the lines or rows; 0 is the whole file.
+        fixes: sentences that say how to continue despite the problems, printed at the end.
+
+    Example:
+        >>> problems = ErrorReport("The documents at rows.csv")
+        >>> problems.add("rows.csv", "text is empty", 2)
+        >>> problems.add("rows.csv", "text is empty", 7)
+        >>> print(problems.listing())
+        The documents at rows.csv: 2 problems.
+          rows.csv:2: text is empty. (Also at line 7.)
+    """
 
     def __init__(self, subject: str, noun: str = "problem") -> None:
         self.subject = subject
         self.noun = noun
-        self.ways_out: set[str] = set()
-        self.numbers: dict[tuple[str, str, str], list[int]] = {}  # (file, what, unit) -> lines or rows
+        self.fixes: set[str] = set()
+        self.entries: dict[tuple[str, str, str], list[int]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.numbers)
+        return bool(self.entries)
 
-    def add(self, file: str | os.PathLike[str], what: str, number: int = 0, unit: str = "line") -> None:
-        """`number` is the line, or whatever `unit` is, counted from 1; 0 stands for the file as a whole."""
-        self.numbers.setdefault((os.fspath(file), what, unit), []).append(number)
+    def add(self, file: str | os.PathLike[str], message: str, number: int = 0, unit: str = "line") -> None:
+        """Add a problem at line or row `number`, counted from 1. The number 0 means the file as a whole."""
+        self.entries.setdefault((os.fspath(file), message.rstrip("."), unit), []).append(number)
 
-    def of_whole_files(self) -> bool:
-        return any(0 in numbers for numbers in self.numbers.values())
+    def has_whole_files(self) -> bool:
+        """Whether a problem concerns a whole file, so that no row can be skipped to avoid it."""
+        return any(0 in numbers for numbers in self.entries.values())
 
-    def listing(self, most: int | None = None, most_numbers: int | None = None) -> str:
-        count = sum(map(len, self.numbers.values()))
-        lines = [f"{self.subject}: {count} {self.noun}{'s' * (count > 1)}.", *self._entries(most, most_numbers)]
-        return "\n".join(lines).encode(errors="backslashreplace").decode()  # a file's name may hold unprintable bytes
+    def listing(self, max_entries: int | None = None, max_numbers: int | None = None) -> str:
+        """The report as text, with at most `max_entries` entries and `max_numbers` numbers in each."""
+        count = sum(map(len, self.entries.values()))
+        heading = f"{self.subject}: {count} {self.noun}{'' if count == 1 else 's'}."
+        lines = "\n".join([heading, *self._lines(max_entries, max_numbers)])
+        return lines.encode(errors="backslashreplace").decode()  # Why: file names may contain unprintable bytes.
 
-    def _entries(self, most: int | None, most_numbers: int | None) -> Iterator[str]:
-        for (file, what, unit), numbers in islice(self.numbers.items(), most):
+    def _lines(self, max_entries: int | None, max_numbers: int | None) -> Iterator[str]:
+        for (file, message, unit), numbers in islice(self.entries.items(), max_entries):
             place = f"{file}:{numbers[0]}" if numbers[0] else file
-            others = ", ".join(map(str, numbers[1:most_numbers]))
-            unsaid = len(numbers) - most_numbers if most_numbers else 0
-            same = f"{others} and {unsaid} more" if unsaid > 0 else others
-            yield f"  {place}: {what}." + f" (The same at {unit} {same}.)" * bool(others)
-        if most and len(self.numbers) > most:
-            kinds = f" kinds of {self.noun}" * (self.noun == "problem")
-            yield f"  ... and {len(self.numbers) - most} more{kinds}."
+            others = ", ".join(map(str, numbers[1:max_numbers]))
+            if max_numbers and len(numbers) > max_numbers:
+                others += f" and {len(numbers) - max_numbers} more"
+            yield f"  {place}: {message}." + (f" (Also at {unit} {others}.)" if others else "")
+        if max_entries and len(self.entries) > max_entries:
+            kinds = " kinds of problem" if self.noun == "problem" else ""
+            yield f"  ... and {len(self.entries) - max_entries} more{kinds}."
 
     def raise_if_any(self) -> None:
+        """Raise ValueError with the report if there are problems."""
         if self:
-            raise ValueError("\n".join([self.listing(most=20, most_numbers=3), *sorted(self.ways_out)]))
+            raise ValueError("\n".join([self.listing(max_entries=20, max_numbers=3), *sorted(self.fixes)]))

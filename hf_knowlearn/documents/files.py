@@ -1,6 +1,6 @@
-"""Which files a path stands for, and which names are data sets on the Hub.
+"""Resolution of paths: the files that a path names, or the dataset on the Hub.
 
-The surprising decision: what exists here is a path; only a name that does not exist here is asked for on the Hub.
+A path that exists locally always names files. Only a name that does not exist locally is looked up on the Hub.
 """
 
 from __future__ import annotations
@@ -17,45 +17,48 @@ from hf_knowlearn.documents.error_report import ErrorReport
 logger = logging.getLogger(__name__)
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
+NamedFile: TypeAlias = "tuple[Path, str]"  # a file, and its path below a base folder, for ids
 
 _HUB = "hf://datasets/"
 _OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 
 
 def hub_name(path: PathLike, suffixes: Sequence[str]) -> str | None:
-    """`owner/name` if that is what `path` is, or None if it stands for files here."""
-    if not isinstance(path, str):
-        return None
-    name = path.removeprefix(_HUB)
+    """`owner/name` if `path` names a dataset on the Hub, or None if it names local files."""
+    name = path.removeprefix(_HUB) if isinstance(path, str) else ""
     if not _OWNER_AND_NAME.fullmatch(name):
         return None
-    if path.startswith(_HUB):
-        return name
-    is_file = os.path.exists(path) or Path(path).suffix.lower() in suffixes
-    return None if is_file else name
+    is_local = path == name and (os.path.exists(name) or Path(name).suffix.lower() in suffixes)
+    return None if is_local else name
 
 
-def folder_above(paths: Sequence[PathLike]) -> Path | None:
-    """The deepest folder that holds all of several paths: below it their files have names that differ."""
+def common_folder(paths: Sequence[PathLike]) -> Path | None:
+    """The deepest folder that contains all paths, or None if there are no paths."""
     folders = [path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)) for path in paths if str(path)]
     return Path(os.path.commonpath(list(map(os.path.abspath, folders)))) if folders else None
 
 
-def files_at(
-    path: PathLike, suffixes: Sequence[str], base: Path | None, problems: ErrorReport
-) -> list[tuple[Path, str]]:
-    """(file, its name below `base`, or else below `path`) of the files to read."""
-    root, read = Path(path), ", ".join(suffixes)
+def find_files(path: PathLike, suffixes: Sequence[str], base: Path | None, problems: ErrorReport) -> list[NamedFile]:
+    """The files of `path` that have one of `suffixes`.
+
+    Args:
+        path: a file or a folder.
+        suffixes: the supported suffixes, in lower case.
+        base: folder to which the names of the files are relative, or None for `path` itself.
+        problems: receives the problem if there are no files.
+    """
+    root, supported = Path(path), ", ".join(suffixes)
     if not os.fspath(path):
-        problems.add("''", "an empty path would mean the current folder; write '.' for that")
-    elif not os.path.exists(path):  # unlike Path.exists, never raises
-        at = f" (from {os.getcwd()})" * (not root.is_absolute())
-        a_folder = "a folder of them, or a data set's owner/name on the Hub"
-        problems.add(str(root)[:300], f"nothing is there{at}; give a {read} file, {a_folder}")
+        problems.add("''", "the path is empty; write '.' for the current folder")
+    elif not os.path.exists(path):  # Why: unlike `Path.exists`, it never raises an error.
+        place = "" if root.is_absolute() else f" (searched from {os.getcwd()})"
+        fix = f"give a {supported} file, a folder of them, or the owner/name of a dataset on the Hub"
+        problems.add(str(root)[:300], f"no such file or folder{place}; {fix}")
     elif root.is_dir():
-        return _files_in(root, suffixes, base, problems)
+        return _folder_files(root, suffixes, base, problems)
     elif root.suffix.lower() not in suffixes:
-        problems.add(root, f"a file with suffix {root.suffix!r} is not read; give a {read} file or a folder of them")
+        fix = f"give a {supported} file or a folder of them"
+        problems.add(root, f"files with the suffix {root.suffix!r} are not supported; {fix}")
     else:
         return [(root, _name_below(base, root) if base else root.name)]
     return []
@@ -65,35 +68,33 @@ def _name_below(base: Path, file: Path) -> str:
     return Path(os.path.abspath(file)).relative_to(base).as_posix()
 
 
-def _files_in(
-    folder: Path, suffixes: Sequence[str], base: Path | None, problems: ErrorReport
-) -> list[tuple[Path, str]]:
-    above = set(map(str, Path(os.path.realpath(folder)).parents))  # a link to there would lead round
-    before = len(problems.numbers)
-    found = list(_walk(folder, above, problems))
+def _folder_files(folder: Path, suffixes: Sequence[str], base: Path | None, problems: ErrorReport) -> list[NamedFile]:
+    parents = set(map(str, Path(os.path.realpath(folder)).parents))  # Why: a link to one of them would be a cycle.
+    entries_before = len(problems.entries)
+    found = list(_walk(folder, parents, problems))
     chosen = [file for file in found if file.suffix.lower() in suffixes]
     others = [file.relative_to(folder).as_posix() for file in found if file.suffix.lower() not in suffixes]
-    named = ", ".join(others[:5]) + f" and {len(others) - 5} more" * (len(others) > 5)
-    if not chosen and len(problems.numbers) == before:
-        there = f"only {named}" if others else "no file"
-        problems.add(folder, f"holds {there}; read are {', '.join(suffixes)} files, and no hidden ones")
+    named = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+    if not chosen and len(problems.entries) == entries_before:
+        content = f"contains only {named}" if others else "contains no files"
+        problems.add(folder, f"{content}; supported are {', '.join(suffixes)} files, and hidden files are ignored")
     elif others:
-        logger.warning("Left unread in %s, by their suffix: %s.", folder, named)
+        logger.warning("Skipped in %s, because their suffix is not supported: %s.", folder, named)
     return [(file, _name_below(base, file) if base else file.relative_to(folder).as_posix()) for file in chosen]
 
 
-def _walk(folder: Path, seen: set[str], problems: ErrorReport) -> Iterator[Path]:
-    """Files below `folder`, sorted, no hidden ones; a link back up, or a second way in, isn't followed."""
-    if (real := os.path.realpath(folder)) in seen:
+def _walk(folder: Path, visited: set[str], problems: ErrorReport) -> Iterator[Path]:
+    """All files below `folder` except hidden ones, sorted by name. Each real folder is visited once."""
+    if (real := os.path.realpath(folder)) in visited:
         return
-    seen.add(real)
+    visited.add(real)
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError as error:
-        problems.add(folder, f"can't be opened ({error.strerror}); see who may read it")
+        problems.add(folder, f"cannot be opened ({error.strerror}); check its permissions")
         return
     for name in names:
         if os.path.isdir(folder / name):
-            yield from _walk(folder / name, seen, problems)
+            yield from _walk(folder / name, visited, problems)
         else:
             yield folder / name

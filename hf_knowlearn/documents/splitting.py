@@ -1,7 +1,4 @@
-"""Cutting: a long document in parts that tile it, each as long as a model can take (greedy, sentence by sentence).
-
-The surprising decision: a part keeps its white space, so the parts joined are the document, character for character.
-"""
+"""Splitting of long documents into parts that fit a model. The joined parts equal the document."""
 
 import re
 from bisect import bisect_right
@@ -10,40 +7,60 @@ from copy import copy
 
 from hf_knowlearn.documents.document import Document, show
 
-# A paragraph's end, or sentence-final punctuation with its closing quotes. The full-width kind (the ideographic stop,
-# \uff01 and \uff1f) needs no white space after it.
+TokenLengths = Callable[[list[str]], list[int]]  # texts -> number of tokens of each
+
+# The end of a paragraph, or sentence-final punctuation with its closing quotes. Full-width punctuation (the
+# ideographic full stop, \uff01 and \uff1f) needs no white space after it.
 _SENTENCE_END = re.compile(r"""\n\s*\n\s*|[.!?]["'”’»)\]*_]*\s+|[。\uff01\uff1f]["'”’」』\uff09]*\s*""")
 _WORD = re.compile(r"\S+\s*")
 
 
 def split_document(document: Document, length: Callable[[str], int], limit: int) -> list[Document]:
-    """The document in parts of at most `limit` by `length` (tokens of a text), which joined are the document again.
+    """Split a document into parts of at most `limit`, greedily from the beginning.
 
-    Parts end where a sentence does; within a sentence that is too long, at white space; within such a word, anywhere.
-    White space stays with the part before it; only a run of it that is over `limit` can make a part without a word.
-    `length` is called a handful of times a part, on texts of about a part's size, however long the document.
+    A part ends at the end of a sentence if one fits, else at white space, else anywhere. White space belongs to the
+    part before it. `length` is called a few times per part, on texts of about the size of a part.
+
+    Args:
+        document: the document. If it fits, it is returned unchanged.
+        length: the length of a text, usually its number of tokens.
+        limit: the largest length of a part, at least 1.
+
+    Returns:
+        The parts in order, with `part` and `start` set. Only white space that is longer than `limit` makes a part
+        without a word.
+
+    Raises:
+        ValueError: `limit` is not a positive integer, or it is too small for a single character.
+
+    Example:
+        >>> document = Document("mill", "The mill grinds rye. It is old.")
+        >>> parts = split_document(document, lambda text: len(text.split()), limit=4)
+        >>> [(part.text, part.part, part.start) for part in parts]
+        [('The mill grinds rye. ', 0, 0), ('It is old.', 1, 21)]
     """
     if type(limit) is not int or limit < 1:
-        raise ValueError(f"limit must be a whole number of at least 1, got {show(limit)}.")
+        raise ValueError(f"limit must be an integer of at least 1, got {show(limit)}.")
     text = document.text
     if _fits(text, 0, len(text), length, limit):
         return [document]
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    ends += [len(text)] * (ends[-1:] != [len(text)])
+    if ends[-1:] != [len(text)]:
+        ends.append(len(text))
     parts: list[Document] = []
-    start, reach = 0, 4 * limit  # in characters; an English token has about 4
+    start, reach = 0, 4 * limit  # Why: an English token has about 4 characters.
     while start < len(text):
         end = _part_end(text, start, ends, reach, length, limit)
         if end is None:
-            where = f"character {start} ({text[start]!r}) of document {show(document.id)}"
-            raise ValueError(f"A limit of {limit} is too small: {where} measures {length(text[start])}. Raise it.")
+            place = f"character {start} ({text[start]!r}) of document {show(document.id)}"
+            raise ValueError(f"limit={limit} is too small: {place} has length {length(text[start])}. Increase it.")
         parts.append(_part(document, len(parts), start, end))
         start, reach = end, end - start
     return parts
 
 
 def _part(document: Document, number: int, start: int, end: int) -> Document:
-    part = copy(document)  # not `replace`: a part may be a mere run of white space, which is no document of its own
+    part = copy(document)  # Why: `replace` would raise an error for a part that contains only white space.
     changes = {"text": document.text[start:end], "part": document.part + number, "start": document.start + start}
     vars(part).update(changes)
     return part
@@ -52,12 +69,12 @@ def _part(document: Document, number: int, start: int, end: int) -> Document:
 def _part_end(
     text: str, start: int, ends: Sequence[int], reach: int, length: Callable[[str], int], limit: int
 ) -> int | None:
-    """The farthest end of the part from `start`: of a sentence, else of a word, else anywhere; None if none fits."""
+    """The farthest end of the part from `start`, or None if not even one character fits."""
 
     def farthest(places: Sequence[int], first: int = 0) -> int | None:
         return _last_fitting(lambda end: _fits(text, start, end, length, limit), places, first, start + reach)
 
-    # Words are looked for near by only, or a line of 50 MB would be searched to its end for each of its parts.
+    # Why: only the next characters are searched for words, or a line of 50 MB would be searched once for each part.
     near = text[start : start + 8 * limit]
     word = start + len(near) - len(near.lstrip())
     sentence = bisect_right(ends, word)  # the first end with a word before it
@@ -66,16 +83,16 @@ def _part_end(
     stop = min(ends[sentence] if sentence < len(ends) else len(text), start + 8 * limit)
     words = [match.end() for match in _WORD.finditer(text, word, stop)]
     if stop not in (len(text), *ends[sentence : sentence + 1]):
-        words = words[:-1]  # it goes on beyond `stop`
+        words = words[:-1]  # Why: the last word may continue beyond `stop`.
     end = farthest(words)
     return farthest(range(start + 1, stop + 1)) if end is None else end
 
 
 def _fits(text: str, start: int, end: int, length: Callable[[str], int], limit: int) -> bool:
-    """Whether `length` of the slice is within `limit`; of a very long slice only its beginning is measured."""
+    """Whether the slice has at most length `limit`. Only the beginning of a very long slice is measured."""
     probe = start + 8 * limit
     while probe < end:
-        if length(text[start:probe]) > 1.5 * limit + 1:  # a longer text may have a few tokens less, but not a third
+        if length(text[start:probe]) > 1.5 * limit + 1:  # Why: a longer text may have a few tokens less, but not 1/3.
             return False
         probe = start + 4 * (probe - start)
     return length(text[start:end]) <= limit
@@ -94,6 +111,3 @@ def _last_fitting(fits: Callable[[int], bool], places: Sequence[int], first: int
         index = min(middle, low + step) if low >= first else max(middle, high - step)
         step *= 2
     return places[low] if low >= first else None
-
-
-TokenLengths = Callable[[list[str]], list[int]]

@@ -72,9 +72,9 @@ def test_documents_of_only_white_space_are_left_out_by_name(
     assert record.getMessage() == "\n".join(
         [
             f"Dropped from the documents at {tmp_path}: 3 empty documents.",
-            f"  {tmp_path / 'a.txt'}: text is empty; give it a word.",
-            f"  {tmp_path / 'b.md'}: text is only white space; give it a word.",
-            f"  {tmp_path / 'd.jsonl'}:1: text is empty; give it a word.",
+            f"  {tmp_path / 'a.txt'}: text is empty; it needs at least one word.",
+            f"  {tmp_path / 'b.md'}: text contains only white space; it needs at least one word.",
+            f"  {tmp_path / 'd.jsonl'}:1: text is empty; it needs at least one word.",
         ]
     )
 
@@ -82,7 +82,7 @@ def test_documents_of_only_white_space_are_left_out_by_name(
 def test_nothing_but_empty_documents_is_refused_even_so(tmp_path: Path, write: Write):
     write(tmp_path / "a.txt", "")
     write(tmp_path / "b.txt", " ")
-    with pytest.raises(ValueError, match=r"Nothing is left of the documents at .*\n.*2 empty documents\.\n.*a\.txt: "):
+    with pytest.raises(ValueError, match=r"No documents at .* are left\.\n.*2 empty documents\.\n.*a\.txt: "):
         read_documents(tmp_path, empty="drop")
 
 
@@ -98,8 +98,8 @@ def test_only_what_is_empty_is_left_out(tmp_path: Path, write: Write, refusal: R
     [
         ("a.txt", b"caf\xed\xa0\x80", "a.txt: not UTF-8 at byte 3 (the byte is 0xed)"),  # a surrogate in bytes
         ("a.csv", b"text\ncaf\xed\xa0\x80\n", "a.csv: not UTF-8 at byte 8 (the byte is 0xed)"),
-        ("a.jsonl", rb'{"text": "a\udc00b"}', r"a.jsonl:1: half a surrogate pair (\ud8.. to \udf.. alone) in "),
-        ("a.json", rb'[{"text": "x"}, {"text": "a\udc00b"}]', "a.json:2: half a surrogate pair ("),
+        ("a.jsonl", rb'{"text": "a\udc00b"}', r"a.jsonl:1: an unpaired surrogate (\ud800 to \udfff) in "),
+        ("a.json", rb'[{"text": "x"}, {"text": "a\udc00b"}]', "a.json:2: an unpaired surrogate ("),
         ("a.txt", b"a\0b", "a.txt: a NUL at character 1; is it a binary or a UTF-16 file? Save it as UTF-8 text."),
         ("a.md", b"# T\0\n", "a.md: a NUL at character 3;"),
         ("a.jsonl", rb'{"text": "a\u0000b"}', "a.jsonl:1: a NUL at character 1;"),
@@ -121,6 +121,6 @@ def test_ids_given_twice_are_refused_whatever_they_were_written_in(tmp_path: Pat
     write(tmp_path / "c.jsonl", '{"id": "\u00e9", "text": "z"}\n{"id": 2, "text": "z"}\n')
     message = refusal(read_documents, tmp_path)
     assert "3 problems." in message
-    assert f"b.json:1: the id '1' is taken by {tmp_path / 'a.csv'}:3; give each its own." in message
-    assert f"c.jsonl:1: the id '\u00e9' is taken by {tmp_path / 'b.json'}:2;" in message
-    assert f"c.jsonl:2: the id '2' is taken by {tmp_path / 'a.csv'}:6;" in message
+    assert f"b.json:1: the id '1' is already used at {tmp_path / 'a.csv'}:3; give each row its own id." in message
+    assert f"c.jsonl:1: the id '\u00e9' is already used at {tmp_path / 'b.json'}:2;" in message
+    assert f"c.jsonl:2: the id '2' is already used at {tmp_path / 'a.csv'}:6;" in message

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_knowlearn.documents import Document, read_documents
-from hf_knowlearn.documents.duplicates import PERMUTATIONS, Copies, _bands, shingles, similarity
+from hf_knowlearn.documents.duplicates import PERMUTATIONS, DuplicateIndex, _bands, shingles, similarity
 
 Write = Callable[[Path, str | bytes], Path]
 WriteRows = Callable[..., Path]
@@ -37,9 +37,9 @@ def test_duplicates_are_kept_and_named_in_the_log(path: Path, caplog: pytest.Log
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (
         logging.WARNING,
-        f"Kept among the documents at {path}: 2 duplicates.\n"
-        f"  {path / 'b.jsonl'}:1: 'b' has the text of 'a.txt'.\n"
-        f"  {path / 'c.md'}: 'c.md' has the text of 'a.txt'.",
+        f"Kept in the documents at {path}: 2 duplicates.\n"
+        f"  {path / 'b.jsonl'}:1: 'b' has the same text as 'a.txt'.\n"
+        f"  {path / 'c.md'}: 'c.md' has the same text as 'a.txt'.",
     )
 
 
@@ -47,15 +47,15 @@ def test_duplicates_are_left_out_on_request_and_named_in_the_log(path: Path, cap
     assert [d.id for d in read_documents(path, duplicates="drop")] == ["a.txt", "b.jsonl:2"]
     (record,) = caplog.records
     assert record.getMessage().startswith(f"Dropped from the documents at {path}: 2 duplicates.\n")
-    assert "'b' has the text of 'a.txt'." in record.getMessage()
-    assert "'c.md' has the text of 'a.txt'." in record.getMessage()
+    assert "'b' has the same text as 'a.txt'." in record.getMessage()
+    assert "'c.md' has the same text as 'a.txt'." in record.getMessage()
 
 
 def test_duplicates_are_refused_on_request(path: Path, refusal: Refusal, caplog: pytest.LogCaptureFixture):
     message = refusal(read_documents, path, duplicates="raise")
-    assert f"{path / 'b.jsonl'}:1: 'b' has the text of 'a.txt'." in message
-    assert f"{path / 'c.md'}: 'c.md' has the text of 'a.txt'." in message
-    assert message.endswith('To go on with them: duplicates="keep"; without: duplicates="drop".')
+    assert f"{path / 'b.jsonl'}:1: 'b' has the same text as 'a.txt'." in message
+    assert f"{path / 'c.md'}: 'c.md' has the same text as 'a.txt'." in message
+    assert message.endswith('To keep duplicates, use duplicates="keep"; to remove them, duplicates="drop".')
     assert not caplog.records
 
 
@@ -69,7 +69,7 @@ def test_all_that_is_dropped_is_named_and_of_what_is_kept_the_first_twenty(
     assert "'d20' has" in kept
     assert "'d21' has" not in kept
     assert kept.endswith("... and 10 more.")
-    assert all(f"'d{n}' has the text of 'd0'." in dropped for n in range(1, 31))
+    assert all(f"'d{n}' has the same text as 'd0'." in dropped for n in range(1, 31))
 
 
 # Near duplicates
@@ -110,7 +110,7 @@ def test_near_duplicates_are_treated_as_duplicates_are(
     assert not caplog.records  # not looked for unless asked
     assert [d.id for d in read_documents(path, duplicates=action, near_duplicates=0.8)] == ids
     (record,) = caplog.records
-    assert f"{path}:2: 'b' is {17 / 19:.2f} like 'a'." in record.getMessage()
+    assert f"{path}:2: 'b' has a similarity of {17 / 19:.2f} to 'a'." in record.getMessage()
     caplog.clear()
     assert len(read_documents(path, duplicates=action, near_duplicates=0.9)) == 3
     assert not caplog.records
@@ -131,21 +131,23 @@ def test_near_duplicates_are_those_of_comparing_every_pair():
     expected = {}
     for text, id in texts.items():
         alike = [other for other, known in kept.items() if similarity(text, known) >= 0.8]
-        expected[id] = f"{id!r} is {similarity(text, kept[alike[0]]):.2f} like {alike[0]!r}" if alike else None
+        expected[id] = (
+            f"{id!r} has a similarity of {similarity(text, kept[alike[0]]):.2f} to {alike[0]!r}" if alike else None
+        )
         if not alike:
             kept[id] = text
-    known = Copies(0.8)
-    assert {id: known.original(Document(id, text)) for text, id in texts.items()} == expected
+    known = DuplicateIndex(0.8)
+    assert {id: known.add(Document(id, text)) for text, id in texts.items()} == expected
     assert 20 < sum(map(bool, expected.values())) < 100
 
 
 @pytest.mark.usefixtures("datasketch")
 def test_of_several_near_duplicates_the_first_is_named():
-    common, known = " ".join(f"w{number}" for number in range(80)), Copies(0.8)
+    common, known = " ".join(f"w{number}" for number in range(80)), DuplicateIndex(0.8)
     for first in range(4):  # 76 shingles are common and 12 are not: 76 of 100, taken two by two
         own = " ".join(f"own{first}x{number}" for number in range(12))
-        assert known.original(Document(str(first), f"{common} {own}")) is None
-    assert known.original(Document("common", common)) == f"'common' is {76 / 88:.2f} like '0'"
+        assert known.add(Document(str(first), f"{common} {own}")) is None
+    assert known.add(Document("common", common)) == f"'common' has a similarity of {76 / 88:.2f} to '0'"
 
 
 @given(st.floats(0.5, 1))
@@ -166,5 +168,5 @@ def test_without_datasketch_near_duplicates_are_refused_with_the_line_that_insta
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "datasketch", None)
-    with pytest.raises(ValueError, match=r'needs datasketch.*: pip install "hf_knowlearn\[documents\]"\.'):
+    with pytest.raises(ValueError, match=r'requires datasketch.*: pip install "hf_knowlearn\[documents\]"\.'):
         read_documents(tmp_path, near_duplicates=0.8)

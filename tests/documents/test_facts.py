@@ -111,12 +111,12 @@ def test_clues_are_answers_and_what_is_a_fact_by_rule():
 
 
 def test_whole_words_are_the_surveys():
-    from hf_knowlearn.views.coverage import stands
+    from hf_knowlearn.views.coverage import contains_answer
 
     texts = ("Honor is Dramatic", "no, drama!", "\u732b\u304c\u597d\u304d", "XNo NO")
     for text in texts:
         view = raw_view(Document("d", text))
         for answer in ("No", "Drama", "\u732b", "dramatic is"):
-            assert bool(view.find_whole_words(answer)) == stands(view, (answer,))
+            assert bool(view.find_whole_words(answer)) == contains_answer(view, (answer,))
     assert is_whole_word("no.", 0, 2)
     assert not is_whole_word("nor", 0, 2)

@@ -64,7 +64,7 @@ def test_columns_config_split_and_revision_are_passed_on(hub: list[dict[str, Any
 
 
 def test_several_splits_are_refused_by_name_and_nothing_is_loaded(refusal: Refusal, hub: list[dict[str, Any]]):
-    assert "there are the splits ['train', 'test']; choose one with split=" in refusal(
+    assert "the dataset has the splits ['train', 'test']; choose one with split=" in refusal(
         read_documents, "owner/name", config="two"
     )
     assert [sorted(asked) for asked in hub] == [["config", "path", "revision"]]  # no split: only names were asked for
@@ -88,7 +88,7 @@ def test_a_config_or_split_that_is_not_there_is_refused_with_those_there_are(
 
 def test_a_null_text_is_refused_by_split_and_row(refusal: Refusal):
     message = refusal(read_documents, "owner/name", config="two", split="test")
-    assert "  owner/name[test]:1: text is empty; give it a word." in message
+    assert "  owner/name[test]:1: text is empty; it needs at least one word." in message
 
 
 def test_a_missing_column_is_refused_once(refusal: Refusal):
@@ -118,17 +118,17 @@ def test_what_exists_here_is_a_path_and_the_hub_is_not_asked(tmp_path: Path, hub
 
 @pytest.mark.parametrize("path", ["owner/name.jsonl", "owner/name/", "./owner", "a/b/c", "name", Path("owner/name")])
 def test_other_names_of_nothing_are_paths_and_the_hub_is_not_asked(path: Any, hub: list[Any], refusal: Refusal):
-    assert "nothing is there (from " in refusal(read_documents, path)
+    assert "no such file or folder (searched from " in refusal(read_documents, path)
     assert hub == []
 
 
 def test_a_data_set_that_cannot_be_reached_is_refused_with_both_readings_of_its_name(refusal: Refusal, tmp_path: Path):
-    says = f"no/where: no such path (from {tmp_path}); as a data set on the Hub: Dataset 'no/where' doesn't exist"
+    says = f"no/where: no such path (searched from {tmp_path}), and no such dataset can be loaded from the Hub: Dataset 'no/where' doesn't exist"
     assert says in refusal(read_documents, "no/where")
 
 
 @pytest.mark.parametrize("option", ["config", "split", "revision"])
 def test_options_of_the_hub_are_refused_for_files(tmp_path: Path, option: str, refusal: Refusal):
     (tmp_path / "a.txt").write_text("File.")
-    says = f"{tmp_path}: config, split and revision are for a data set on the Hub, and this is a path."
+    says = f"{tmp_path}: config, split and revision apply to datasets on the Hub, and this is a local path."
     assert says in refusal(read_documents, tmp_path, **{option: "x"})

@@ -42,25 +42,28 @@ def test_questions_are_read_in_every_spelling(tmp_path: Path, write_rows: WriteR
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"answer": "x"}, "no column 'question' or 'text', only ['answer']; name the question's column so."),
+        ({"answer": "x"}, "no column 'question' or 'text', only ['answer']; rename the question's column."),
         ({"question": "Who?"}, "no column 'answers' or 'answer', only ['question']; a question needs an answer."),
         ({"question": "Who?", "answer": None}, "no column 'answers' or 'answer', only"),
-        ({"question": " ", "answer": "x"}, "text is only white space"),
+        ({"question": " ", "answer": "x"}, "text contains only white space"),
         ({"question": 5, "answer": "x"}, "text must be a string, got int 5."),
-        ({"question": "Who?", "answers": []}, "q.jsonl:1: there is no answer; a question needs at least one."),
-        ({"question": "Who?", "answers": {"text": []}}, "there is no answer; a question needs at least one."),
-        ({"question": "Who?", "answers": ["The"]}, "of the answers ['The'] nothing is left once case"),
-        ({"question": "Who?", "answer": ""}, "of the answers [''] nothing is left once case"),
-        ({"question": "Who?", "answers": {"t": 1}}, 'answers must be a list of texts, such as ["Paris"], got dict {'),
-        ({"question": "Who?", "answer": 1815}, 'answer must be a list of texts, such as ["Paris"], got int 1815.'),
+        ({"question": "Who?", "answers": []}, "q.jsonl:1: answers is empty; a question needs at least one answer."),
+        ({"question": "Who?", "answers": {"text": []}}, "answers is empty; a question needs at least one answer."),
+        ({"question": "Who?", "answers": ["The"]}, "no word of the answers ['The'] is left after normalization"),
+        ({"question": "Who?", "answer": ""}, "no word of the answers [''] is left after normalization"),
+        (
+            {"question": "Who?", "answers": {"t": 1}},
+            'answers must be a list of strings, such as ["Paris"], got dict {',
+        ),
+        ({"question": "Who?", "answer": 1815}, 'answer must be a list of strings, such as ["Paris"], got int 1815.'),
         ({"question": "Who?", "answers": [1815]}, "answers[0] must be a string, got int 1815."),
         (
             {"question": "Who?", "answer": 1, "options": ["x", "y"]},
-            "answer 1 looks like the place of an option; write",
+            "answer 1 looks like the index of an option; write",
         ),
-        ({"question": "Who?", "answer": "x", "options": "xy"}, "options must be a list of texts, such as"),
+        ({"question": "Who?", "answer": "x", "options": "xy"}, "options must be a list of strings, such as"),
         ({"question": "Who?", "answer": "x", "wiki_id": 1.5}, "document_id must be a string, got float 1.5."),
-        ({"id": "Q: 1", "question": "Who?", "answers": []}, "q.jsonl:1: Question 'Q: 1': there is no answer;"),
+        ({"id": "Q: 1", "question": "Who?", "answers": []}, "q.jsonl:1: Question 'Q: 1': answers is empty;"),
     ],
 )
 def test_bad_questions_are_refused_by_file_and_line(
@@ -73,8 +76,9 @@ def test_bad_questions_are_refused_by_file_and_line(
 
 def test_questions_are_not_read_from_text(tmp_path: Path, write: Write, refusal: Refusal):
     path = write(tmp_path / "q.txt", "Who?")
-    assert "q.txt: a file with suffix '.txt' is not read; give a .csv, .json, .jsonl, .parquet, .tsv file" in refusal(
-        read_questions, path
+    assert (
+        "q.txt: files with the suffix '.txt' are not supported; give a .csv, .json, .jsonl, .parquet, .tsv file"
+        in refusal(read_questions, path)
     )
 
 
@@ -85,14 +89,14 @@ def test_bad_questions_are_dropped_on_request_and_named_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, write_rows: WriteRows, refusal: Refusal
 ):
     path = write_rows(tmp_path / "q.jsonl", BAD, GOOD, *[BAD] * 7, {**GOOD, "id": 1}, {**GOOD, "id": 1}, [])
-    assert 'To go on without the bad lines: on_bad="drop".' in refusal(read_questions, path)
+    assert 'To skip the invalid rows, use on_bad="drop".' in refusal(read_questions, path)
     assert not caplog.records
     assert [q.id for q in read_questions(path, on_bad="drop")] == ["q.jsonl:2", "1"]
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("hf_knowlearn.documents.reading", logging.WARNING)
-    assert f"{path}:1: of the answers ['The'] nothing" in record.getMessage()
-    assert "(The same at line 3, 4, 5, 6, 7, 8, 9.)" in record.getMessage()
-    assert f"{path}:11: the id '1' is taken by {path}:10" in record.getMessage()
+    assert f"{path}:1: no word of the answers ['The'] is left" in record.getMessage()
+    assert "(Also at line 3, 4, 5, 6, 7, 8, 9.)" in record.getMessage()
+    assert f"{path}:11: the id '1' is already used at {path}:10" in record.getMessage()
     assert f"{path}:12: a line must be a JSON object" in record.getMessage()
 
 
@@ -105,14 +109,14 @@ def test_nothing_is_dropped_in_silence_when_all_is_well(
 
 
 def test_what_cannot_be_dropped_is_refused_even_so(tmp_path: Path, write: Write, write_rows: WriteRows):
-    with pytest.raises(ValueError, match="of the answers") as caught:
+    with pytest.raises(ValueError, match="no word of the answers") as caught:
         read_questions(write_rows(tmp_path / "all.jsonl", BAD), on_bad="drop")
     assert "on_bad" not in str(caught.value)
-    with pytest.raises(ValueError, match="nothing is there"):
+    with pytest.raises(ValueError, match="no such file or folder"):
         read_questions(tmp_path / "no.jsonl", on_bad="drop")
     write_rows(tmp_path / "folder" / "a.jsonl", GOOD)
     write(tmp_path / "folder" / "b.jsonl", "")
-    with pytest.raises(ValueError, match="holds no line"):
+    with pytest.raises(ValueError, match="contains no lines"):
         read_questions(tmp_path / "folder", on_bad="drop")
     with pytest.raises(ValueError, match=r"on_bad must be \"raise\" or \"drop\", got 'ignore'\."):
         read_questions(tmp_path / "folder", on_bad="ignore")

@@ -99,9 +99,9 @@ def test_a_row_names_its_id_and_keeps_its_other_columns(tmp_path: Path, write_ro
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.txt", "", "a.txt: text is empty; give it a word."),
+        ("a.txt", "", "a.txt: text is empty; it needs at least one word."),
         ("a.txt", b"\xef\xbb\xbf", "a.txt: text is empty"),
-        ("a.md", " \r\n\t", "a.md: text is only white space; give it a word."),
+        ("a.md", " \r\n\t", "a.md: text contains only white space; it needs at least one word."),
         ("a.txt", b"caf\xe9", "a.txt: not UTF-8 at byte 3 (the byte is 0xe9); save the file as UTF-8."),
         ("a.txt", b"\xef\xbb\xbf\xe9", "a.txt: not UTF-8 at byte 3 (the byte is 0xe9)"),
         ("a.txt", "Text".encode("utf-16"), "a.txt: not UTF-8 at byte 0 (it looks like UTF-16)"),
@@ -111,25 +111,29 @@ def test_a_row_names_its_id_and_keeps_its_other_columns(tmp_path: Path, write_ro
         ("a.jsonl", '{"text": ' + "1" * 5000 + "}", "a.jsonl:1: not JSON (Exceeds the limit"),
         ("a.jsonl", '{"text": ' + "[" * 200_000, "a.jsonl:1: not JSON (maximum recursion depth"),
         ("a.jsonl", '["text"]', """a.jsonl:1: a line must be a JSON object such as {"text": "..."}, got ['text']."""),
-        ("a.jsonl", '{"body": "x", "n": 1}', "a.jsonl:1: no column 'text', only ['body', 'n']; name the document's"),
+        (
+            "a.jsonl",
+            '{"body": "x", "n": 1}',
+            "a.jsonl:1: no column 'text', only ['body', 'n']; rename the column of the text to",
+        ),
         ("a.jsonl", '{"question": "x"}', "no column 'text', only ['question'] (is it a file of questions?"),
         ("a.jsonl", '{"text": 5}', "a.jsonl:1: text must be a string, got int 5."),
-        ("a.jsonl", '{"text": null}', "a.jsonl:1: text is empty; give it a word."),
+        ("a.jsonl", '{"text": null}', "a.jsonl:1: text is empty; it needs at least one word."),
         ("a.jsonl", '{"text": "x", "id": 1.5}', "a.jsonl:1: Document float 1.5: id must be a string, got float 1.5."),
         ("a.jsonl", '{"text": "x", "title": 5}', "a.jsonl:1: title must be a string, got int 5."),
-        ("a.jsonl", '{"text": " ", "id": "x"}', "a.jsonl:1: Document 'x': text is only white space"),
+        ("a.jsonl", '{"text": " ", "id": "x"}', "a.jsonl:1: Document 'x': text contains only white space"),
         ("a.jsonl", r'{"text": "a\u0000b"}', "a.jsonl:1: a NUL at character 1;"),
-        ("a.jsonl", r'{"text": "a\ud800"}', "a.jsonl:1: half a surrogate pair ("),
-        ("a.jsonl", r'{"text": "a", "m": {"\uDfff": 1}}', "a.jsonl:1: half a surrogate pair ("),
-        ("a.jsonl", "", "a.jsonl: holds no line; write one JSON object a line, or take the file away."),
-        ("a.jsonl", "\ufeff\n\n", "a.jsonl: holds no line"),
+        ("a.jsonl", r'{"text": "a\ud800"}', "a.jsonl:1: an unpaired surrogate ("),
+        ("a.jsonl", r'{"text": "a", "m": {"\uDfff": 1}}', "a.jsonl:1: an unpaired surrogate ("),
+        ("a.jsonl", "", "a.jsonl: contains no lines; write one JSON object per line, or remove the file."),
+        ("a.jsonl", "\ufeff\n\n", "a.jsonl: contains no lines"),
         (
             "a.png",
             "x",
-            "a.png: a file with suffix '.png' is not read; give a .csv, .docx, .epub, .htm, .html, .json, .jsonl, "
+            "a.png: files with the suffix '.png' are not supported; give a .csv, .docx, .epub, .htm, .html, .json, .jsonl, "
             ".md, .parquet, .pdf, .pptx, .tsv, .txt file or a folder of them.",
         ),
-        ("txt", "x", "txt: a file with suffix '' is not read"),
+        ("txt", "x", "txt: files with the suffix '' are not supported"),
     ],
 )
 def test_bad_documents_are_refused_by_file_and_line(
@@ -147,21 +151,25 @@ def test_a_surrogate_pair_in_json_escapes_is_one_character(tmp_path: Path, write
 
 
 def test_a_path_to_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Refusal):
-    assert f"{tmp_path / 'no'}: nothing is there; give a" in refusal(read_documents, tmp_path / "no")
+    assert f"{tmp_path / 'no'}: no such file or folder; give a" in refusal(read_documents, tmp_path / "no")
     monkeypatch.chdir(tmp_path)
-    assert f"no.txt: nothing is there (from {tmp_path}); give a" in refusal(read_documents, Path("no.txt"))
+    assert f"no.txt: no such file or folder (searched from {tmp_path}); give a" in refusal(
+        read_documents, Path("no.txt")
+    )
     assert len(refusal(read_documents, Path("x" * 10_000))) < 1500  # the text instead of the path
-    with pytest.raises(ValueError, match=r"an empty path would mean the current folder; write '\.' for that"):
+    with pytest.raises(ValueError, match=r"the path is empty; write '\.' for the current folder"):
         read_documents("")
 
 
 def test_a_folder_with_nothing_to_read_says_what_is_read(tmp_path: Path, write: Write, refusal: Refusal):
-    assert f"{tmp_path}: holds no file; read are .csv, .docx, .epub, " in refusal(read_documents, tmp_path)
+    assert f"{tmp_path}: contains no files; supported are .csv, .docx, .epub, " in refusal(read_documents, tmp_path)
     write(tmp_path / ".hidden.txt", "x")
-    assert "holds no file" in refusal(read_documents, tmp_path)
+    assert "contains no files" in refusal(read_documents, tmp_path)
     for number in range(7):
         write(tmp_path / f"{number}.png", "x")
-    assert "holds only 0.png, 1.png, 2.png, 3.png, 4.png and 2 more; read are" in refusal(read_documents, tmp_path)
+    assert "contains only 0.png, 1.png, 2.png, 3.png, 4.png and 2 more; supported are" in refusal(
+        read_documents, tmp_path
+    )
 
 
 def test_files_left_unread_are_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture, write: Write):
@@ -170,7 +178,7 @@ def test_files_left_unread_are_named_in_the_log(tmp_path: Path, caplog: pytest.L
     write(tmp_path / "b" / "c.png", "x")
     read_documents(tmp_path)
     assert [record.getMessage() for record in caplog.records] == [
-        f"Left unread in {tmp_path}, by their suffix: b/c.png."
+        f"Skipped in {tmp_path}, because their suffix is not supported: b/c.png."
     ]
     assert caplog.records[0].name.startswith("hf_knowlearn.documents.")
 
@@ -182,9 +190,12 @@ def test_duplicate_ids_are_refused_with_both_lines(
     write_rows(tmp_path / "b.jsonl", {"wiki_id": 1, "text": "x"}, {"id": "c.txt", "text": "z"})
     write(tmp_path / "c.txt", "x")
     message = refusal(read_documents, tmp_path)
-    assert f"{tmp_path / 'a.jsonl'}:2: the id '1' is taken by {tmp_path / 'a.jsonl'}:1; give each its own." in message
-    assert f"{tmp_path / 'b.jsonl'}:1: the id '1' is taken by {tmp_path / 'a.jsonl'}:1; give" in message
-    assert f"{tmp_path / 'c.txt'}: the id 'c.txt' is taken by {tmp_path / 'b.jsonl'}:2; give" in message
+    assert (
+        f"{tmp_path / 'a.jsonl'}:2: the id '1' is already used at {tmp_path / 'a.jsonl'}:1; give each row its own id."
+        in message
+    )
+    assert f"{tmp_path / 'b.jsonl'}:1: the id '1' is already used at {tmp_path / 'a.jsonl'}:1; give" in message
+    assert f"{tmp_path / 'c.txt'}: the id 'c.txt' is already used at {tmp_path / 'b.jsonl'}:2; give" in message
 
 
 def test_all_problems_come_at_once_and_like_ones_together(
@@ -195,10 +206,10 @@ def test_all_problems_come_at_once_and_like_ones_together(
     assert refusal(read_documents, tmp_path) == "\n".join(
         [
             f"The documents at {tmp_path}: 8 problems.",
-            f"  {tmp_path / 'a.txt'}: text is empty; give it a word.",
-            f"  {tmp_path / 'b.jsonl'}:1: text is empty; give it a word. (The same at line 3, 4 and 2 more.)",
-            f"  {tmp_path / 'b.jsonl'}:7: text must be a string, got int 1. (The same at line 8.)",
-            'To go on without the empty ones: empty="drop".',
+            f"  {tmp_path / 'a.txt'}: text is empty; it needs at least one word.",
+            f"  {tmp_path / 'b.jsonl'}:1: text is empty; it needs at least one word. (Also at line 3, 4 and 2 more.)",
+            f"  {tmp_path / 'b.jsonl'}:7: text must be a string, got int 1. (Also at line 8.)",
+            'To skip empty documents, use empty="drop".',
         ]
     )
 
@@ -224,14 +235,14 @@ def test_links_that_lead_round_are_walked_once_and_broken_ones_refused(tmp_path:
     (root / "broken.txt").symlink_to("nowhere")
     (root / "round.txt").symlink_to("round.txt")
     message = refusal(read_documents, root)
-    assert f"{root / 'broken.txt'}: can't be read (No such file or directory); see what it is" in message
-    assert f"{root / 'round.txt'}: can't be read (" in message
+    assert f"{root / 'broken.txt'}: cannot be read (No such file or directory); check the file" in message
+    assert f"{root / 'round.txt'}: cannot be read (" in message
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path, refusal: Refusal):
     os.mkfifo(tmp_path / "a.txt")
-    assert "a.txt: can't be read (a pipe or a device, not a file)" in refusal(read_documents, tmp_path)
+    assert "a.txt: cannot be read (a pipe or a device, not a file)" in refusal(read_documents, tmp_path)
 
 
 def test_a_folder_that_may_not_be_opened_is_refused(
@@ -246,7 +257,9 @@ def test_a_folder_that_may_not_be_opened_is_refused(
         return listdir(folder)
 
     monkeypatch.setattr(os, "listdir", listdir_of_a_stranger)
-    assert f"{locked}: can't be opened (Permission denied); see who may read it." in refusal(read_documents, tmp_path)
+    assert f"{locked}: cannot be opened (Permission denied); check its permissions." in refusal(
+        read_documents, tmp_path
+    )
 
 
 def test_a_file_name_that_is_not_unicode_is_refused_in_words_that_can_be_printed(
@@ -257,7 +270,7 @@ def test_a_file_name_that_is_not_unicode_is_refused_in_words_that_can_be_printed
     except OSError:
         pytest.skip("this file system wants Unicode names")
     message = refusal(read_documents, tmp_path)
-    assert r"f\udcff.txt: id holds half a surrogate pair" in message
+    assert r"f\udcff.txt: id contains an unpaired surrogate" in message
     message.encode()
 
 

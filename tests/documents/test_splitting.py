@@ -115,12 +115,12 @@ def test_only_white_space_longer_than_the_limit_makes_a_part_without_a_word():
 
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, None])
 def test_a_limit_that_is_no_count_is_refused(limit: Any):
-    with pytest.raises(ValueError, match=r"^limit must be a whole number of at least 1, got \w+ "):
+    with pytest.raises(ValueError, match=r"^limit must be an integer of at least 1, got \w+ "):
         split_document(DOCUMENT, count_words, limit)
 
 
 def test_a_limit_that_no_character_fits_is_refused():
-    says = r"A limit of 2 is too small: character 3 \('字'\) of document 'd' measures 3\. Raise it\."
+    says = r"limit=2 is too small: character 3 \('字'\) of document 'd' has length 3\. Increase it\."
     with pytest.raises(ValueError, match=says):
         split_document(Document("d", "abc字"), lambda text: len(text.encode()), 2)
 

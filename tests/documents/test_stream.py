@@ -33,7 +33,7 @@ def test_no_document_comes_after_the_first_problem_and_the_error_tells_of_all(
 
 def test_what_is_wrong_with_a_path_or_an_option_is_said_at_once(tmp_path: Path, write: Write):
     write(tmp_path / "a.txt", "")
-    with pytest.raises(ValueError, match="nothing is there") as caught:
+    with pytest.raises(ValueError, match="no such file or folder") as caught:
         iter_documents([tmp_path / "a.txt", tmp_path / "none.txt"])
     assert "a.txt: text is empty" in str(caught.value)
     with pytest.raises(ValueError, match=r'^text_column must be .* got int 1; empty must be "raise" or "drop", got'):
@@ -42,12 +42,14 @@ def test_what_is_wrong_with_a_path_or_an_option_is_said_at_once(tmp_path: Path, 
 
 @pytest.mark.parametrize("path", [None, 5, b"a", [None], ["a", 3], {"a": 1}])
 def test_what_is_no_path_is_refused(path: Any):
-    with pytest.raises(ValueError, match="path must be a path, a data set's name on the Hub, or a list of those, "):
+    with pytest.raises(
+        ValueError, match="path must be a path, the owner/name of a dataset on the Hub, or a list of these, "
+    ):
         iter_documents(path)
 
 
 def test_an_empty_list_of_paths_is_refused():
-    with pytest.raises(ValueError, match="no path is given; give at least one"):
+    with pytest.raises(ValueError, match="the list of paths is empty; give at least one path"):
         iter_documents([])
 
 
@@ -66,7 +68,7 @@ def test_a_list_of_files_has_the_ids_of_the_folder_they_are_in(
 
 def test_a_file_given_twice_is_refused(tmp_path: Path, write: Write):
     path = write(tmp_path / "a.txt", "Text.")
-    with pytest.raises(ValueError, match=r"the id 'a\.txt' is taken by "):
+    with pytest.raises(ValueError, match=r"the id 'a\.txt' is already used at "):
         list(iter_documents([path, path]))
 
 

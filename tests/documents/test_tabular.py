@@ -83,15 +83,15 @@ def test_an_empty_or_null_text_is_refused_by_file_and_row_or_left_out_by_name(
     WRITERS[suffix](path, [{"id": "a", "text": None}, {"id": "b", "text": "Good."}, {"id": "c", "text": " \n"}])
     first, last = (2, 4) if suffix in (".csv", ".tsv") else (1, 3)
     message = refusal(read_documents, path)
-    assert f"{path}:{first}: Document 'a': text is empty; give it a word." in message
-    assert f"{path}:{last}: Document 'c': text is only white space; give it a word." in message
-    assert message.endswith('To go on without the empty ones: empty="drop".')
+    assert f"{path}:{first}: Document 'a': text is empty; it needs at least one word." in message
+    assert f"{path}:{last}: Document 'c': text contains only white space; it needs at least one word." in message
+    assert message.endswith('To skip empty documents, use empty="drop".')
     assert not caplog.records
     assert [d.id for d in read_documents(path, empty="drop")] == ["b"]
     (record,) = caplog.records
     assert record.getMessage().startswith(f"Dropped from the documents at {path}: 2 empty documents.\n")
     assert f"{path}:{first}: Document 'a': text is empty" in record.getMessage()
-    assert f"{path}:{last}: Document 'c': text is only white space" in record.getMessage()
+    assert f"{path}:{last}: Document 'c': text contains only white space" in record.getMessage()
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -113,14 +113,14 @@ def test_columns_are_chosen_by_name_and_the_rest_is_kept(tmp_path: Path, suffix:
     [
         (
             {},
-            "no column 'text', only ['body', 'n']; name the document's column 'text', or say which it is with text_co",
+            "no column 'text', only ['body', 'n']; rename the column of the text to 'text', or give its name with text_co",
         ),
-        ({"text_column": "words"}, "no column 'words' for the text, only ['body', 'n']; name one of these"),
+        ({"text_column": "words"}, "no column 'words' for the text, only ['body', 'n']; give one of these"),
         ({"text_column": "body", "id_column": "key"}, "no column 'key' for the id, only ['body', 'n']"),
         ({"text_column": "body", "title_column": "head"}, "no column 'head' for the title, only ['body', 'n']"),
         (
             {"text_column": "body", "id_column": "n"},
-            "the column 'n' holds no id here; give one, or leave id_col",
+            "the column 'n' contains no id in this row; add one, or remove id_col",
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_missing_column_is_refused_with_those_there_are(
 
 def test_a_column_named_where_no_table_is_read_is_refused(tmp_path: Path, write: Write, refusal: Refusal):
     write(tmp_path / "a.txt", "Text.")
-    says = "a column is named, but only texts are here and no table; leave it out"
+    says = "a column is given, but there are only text files and no tables; remove the option"
     assert says in refusal(read_documents, tmp_path, text_column="body")
     write(tmp_path / "b.csv", "body\nTable.\n")
     assert [d.text for d in read_documents(tmp_path, text_column="body")] == ["Text.", "Table."]
@@ -145,43 +145,63 @@ def test_a_column_named_where_no_table_is_read_is_refused(tmp_path: Path, write:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.csv", "", "a.csv: holds no row; leave it out."),
-        ("a.csv", "\n", "a.csv: holds no row"),
-        ("a.csv", "text\n", "a.csv: holds no row"),
-        ("a.csv", "id,text\n1,x\n2\n3,y,z\n", "a.csv:3: 1 fields under a header of 2; put a field that holds ',' or"),
-        ("a.csv", "id,text\n1,x\n2\n3,y,z\n", "a.csv:4: 3 fields under a header of 2"),
-        ("a.csv", 'text\nx\n"y" z\n', "a.csv: line 3: not csv (',' expected after '\"'); a field that begins with"),
-        ("a.csv", 'text\n"x\ny\n', "a.csv: line 2: not csv (unexpected end of data)"),
+        ("a.csv", "", "a.csv: contains no rows; remove it."),
+        ("a.csv", "\n", "a.csv: contains no rows"),
+        ("a.csv", "text\n", "a.csv: contains no rows"),
+        (
+            "a.csv",
+            "id,text\n1,x\n2\n3,y,z\n",
+            "a.csv:3: the row has 1 fields, but the header has 2; put a field that contains ',' or",
+        ),
+        ("a.csv", "id,text\n1,x\n2\n3,y,z\n", "a.csv:4: the row has 3 fields, but the header has 2"),
+        ("a.csv", 'text\nx\n"y" z\n', "a.csv: line 3: not CSV (',' expected after '\"'); a field that begins with"),
+        ("a.csv", 'text\n"x\ny\n', "a.csv: line 2: not CSV (unexpected end of data)"),
         ("a.csv", b"text\nx\ncaf\xe9\n", "a.csv: not UTF-8 at byte 10 (the byte is 0xe9); save the file as UTF-8."),
         ("a.csv", "text\nx\n".encode("utf-16"), "a.csv: not UTF-8 at byte 0 (it looks like UTF-16)"),
-        ("a.csv", "text,id,text\nx,1,y\n", "a.csv: more than one column is named ['text']; give each a name of its"),
-        ("a.csv", "id;text\n1;x\n", "only ['id;text']; name the document's column 'text', or say which it is with"),
-        ("a.csv", "id;text\n1;x\n", "(is it separated by ';'? Read are .csv by ',' and .tsv by tabs)."),
-        ("a.tsv", "id,text\n1,x\n", "(is it separated by ','? Read are"),
+        ("a.csv", "text,id,text\nx,1,y\n", "a.csv: more than one column is named ['text']; give each column its own"),
+        (
+            "a.csv",
+            "id;text\n1;x\n",
+            "only ['id;text']; rename the column of the text to 'text', or give its name with",
+        ),
+        ("a.csv", "id;text\n1;x\n", "(is the delimiter ';'? A .csv file uses ',' and a .tsv file uses tabs)."),
+        ("a.tsv", "id,text\n1,x\n", "(is the delimiter ','? A .csv file uses"),
         (
             "a.json",
             "",
-            "a.json: not JSON (Expecting value at column 1): ''; write a list of objects, or name a file of",
+            "a.json: not JSON (Expecting value at column 1): ''; write a list of objects, or rename a file",
         ),
         ("a.json", '{"text": "x"}\n{"text": "y"}\n', "a.json: not JSON (Extra data at line 2, column 1): "),
         ("a.json", "[" * 200_000, "a.json: not JSON (maximum recursion depth"),
-        ("a.json", "[]", "a.json: holds no row"),
+        ("a.json", "[]", "a.json: contains no rows"),
         (
             "a.json",
             '"text"',
-            'a.json: a .json file must hold a list of objects, such as [{"text": "..."}], got \'text\'',
+            'a.json: a .json file must contain a list of objects, such as [{"text": "..."}], got \'text\'',
         ),
-        ("a.json", '["x"]', 'a.json:1: a row must be an object such as {"text": "..."}, got \'x\'.'),
-        ("a.json", '[{"text": "x", "text": "y"}]', "a.json: not JSON (an object names ['text'] more than once)"),
-        ("a.json", '{"n": 1, "data": [{}]}', "a.json: an object with the keys ['n', 'data']; a .json file must be a"),
-        ("a.json", '{"n": 1, "data": [{}]}', "such as that under 'data' may be: write it alone."),
+        ("a.json", '["x"]', 'a.json:1: a row must be a JSON object such as {"text": "..."}, got \'x\'.'),
+        (
+            "a.json",
+            '[{"text": "x", "text": "y"}]',
+            "a.json: not JSON (an object has the keys ['text'] more than once)",
+        ),
+        (
+            "a.json",
+            '{"n": 1, "data": [{}]}',
+            "a.json: the file is an object with the keys ['n', 'data']; a .json file must be a",
+        ),
+        ("a.json", '{"n": 1, "data": [{}]}', "save the list under 'data' as its own file."),
         ("a.json", '{"n": 1}', "a.json: no column 'text', only ['n']"),
-        ("a.json", r'[{"text": "x"}, {"text": "\ud800"}]', "a.json:2: half a surrogate pair ("),
+        ("a.json", r'[{"text": "x"}, {"text": "\ud800"}]', "a.json:2: an unpaired surrogate ("),
         ("a.json", b'[{"text": "\xe9"}]', "a.json: not UTF-8 at byte 11"),
-        ("a.json", '[{"text": "x", "id": 1}, {"text": "y", "id": 1}]', "a.json:2: the id '1' is taken by "),
-        ("a.jsonl", '{"text": "x", "text": "y"}', "a.jsonl:1: not JSON (an object names ['text'] more than once)"),
-        ("a.parquet", "PAR1", "a.parquet: can't be read"),
-        ("a.parquet", "", "a.parquet: can't be read as parquet ("),
+        ("a.json", '[{"text": "x", "id": 1}, {"text": "y", "id": 1}]', "a.json:2: the id '1' is already used at "),
+        (
+            "a.jsonl",
+            '{"text": "x", "text": "y"}',
+            "a.jsonl:1: not JSON (an object has the keys ['text'] more than once)",
+        ),
+        ("a.parquet", "PAR1", "a.parquet: cannot be read"),
+        ("a.parquet", "", "a.parquet: cannot be read as Parquet ("),
     ],
 )
 def test_bad_tables_are_refused_by_file_and_place(
@@ -212,7 +232,7 @@ def test_a_parquet_file_that_ends_too_soon_is_refused(tmp_path: Path, refusal: R
     whole = write_parquet(tmp_path / "a.parquet", [{"text": "Text."}] * 100).read_bytes()
     for size in (5, len(whole) // 2, len(whole) - 1):
         (tmp_path / "a.parquet").write_bytes(whole[:size])
-        assert "a.parquet: can't be read" in refusal(read_documents, tmp_path / "a.parquet")
+        assert "a.parquet: cannot be read" in refusal(read_documents, tmp_path / "a.parquet")
 
 
 def test_parquet_with_two_columns_of_one_name_or_no_row_is_refused(tmp_path: Path, refusal: Refusal):
@@ -220,7 +240,7 @@ def test_parquet_with_two_columns_of_one_name_or_no_row_is_refused(tmp_path: Pat
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
     assert "more than one column is named ['text']" in refusal(read_documents, tmp_path)
     pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), tmp_path / "a.parquet")
-    assert "a.parquet: holds no row" in refusal(read_documents, tmp_path)
+    assert "a.parquet: contains no rows" in refusal(read_documents, tmp_path)
 
 
 def test_a_parquet_text_that_is_not_utf8_is_refused_by_its_row(tmp_path: Path, refusal: Refusal):
@@ -240,7 +260,7 @@ def test_numbers_that_are_ids_become_text_and_other_values_stay(tmp_path: Path):
 
 def test_the_lines_of_a_broken_csv_cannot_be_dropped(tmp_path: Path, write: Write):
     path = write(tmp_path / "q.csv", 'question,answer\nWho?,Ada\n"x" y,z\nWhich?,Bob\n')
-    with pytest.raises(ValueError, match="line 3: not csv"):  # the fourth line is unread: nobody could name it
+    with pytest.raises(ValueError, match="line 3: not CSV"):  # the fourth line is unread: nobody could name it
         read_questions(path, on_bad="drop")
 
 
@@ -248,7 +268,7 @@ def test_the_lines_of_a_broken_csv_cannot_be_dropped(tmp_path: Path, write: Writ
 def test_a_list_of_answers_written_into_a_field_is_refused(tmp_path: Path, cell: str, refusal: Refusal):
     WRITERS[".csv"](tmp_path / "q.csv", [{"question": "Who?", "answers": cell}])
     message = refusal(read_questions, tmp_path / "q.csv")
-    assert f"q.csv:2: answers {cell!r} is a list written as a text; write one answer, or a list in .jsonl" in message
+    assert f"q.csv:2: answers {cell!r} is a list in a string; write one answer, or use a .jsonl file" in message
 
 
 def test_an_answer_may_begin_with_a_bracket(tmp_path: Path):

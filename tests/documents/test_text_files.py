@@ -143,17 +143,25 @@ def test_a_page_is_read_in_utf8_or_in_what_it_declares(tmp_path: Path, content: 
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.pdf", b"no pdf at all", "can't be converted (PDFSyntaxError: No /Root object! - Is this really a PDF?)"),
-        ("a.pdf", b"", "can't be converted (PDF"),
-        ("a.docx", b"no zip", "can't be converted (BadZipFile: File is not a zip file); see that it opens elsewhere."),
-        ("a.pptx", b"PK\x03\x04", "can't be converted (BadZipFile: File is not a zip file)"),
-        ("a.epub", b"no zip", "can't be converted (BadZipFile: File is not a zip file)"),
+        ("a.pdf", b"no pdf at all", "cannot be converted (PDFSyntaxError: No /Root object! - Is this really a PDF?)"),
+        ("a.pdf", b"", "cannot be converted (PDF"),
+        (
+            "a.docx",
+            b"no zip",
+            "cannot be converted (BadZipFile: File is not a zip file); check that another program can open it.",
+        ),
+        ("a.pptx", b"PK\x03\x04", "cannot be converted (BadZipFile: File is not a zip file)"),
+        ("a.epub", b"no zip", "cannot be converted (BadZipFile: File is not a zip file)"),
         ("a.html", "<p>café</p>".encode("latin-1"), "not UTF-8 at byte 6 (the byte is 0xe9)"),
-        ("a.html", b'<meta charset="ascii"><p>caf\xe9', "the page declares ascii, which it is not in."),
-        ("a.html", b'<meta charset="none"><p>caf\xe9', "the page declares none, which it is not in."),
-        ("a.html", b"<script>no()</script>", "text is empty; give it a word."),
-        ("a.html", "<b>" * 5000 + "deep", "can't be converted (RecursionError"),
-        ("a.pdf", pdf(""), "text is empty; give it a word (if its pages are pictures, run OCR on it first)."),
+        ("a.html", b'<meta charset="ascii"><p>caf\xe9', "the page declares the encoding ascii, which does not fit."),
+        ("a.html", b'<meta charset="none"><p>caf\xe9', "the page declares the encoding none, which does not fit."),
+        ("a.html", b"<script>no()</script>", "text is empty; it needs at least one word."),
+        ("a.html", "<b>" * 5000 + "deep", "cannot be converted (RecursionError"),
+        (
+            "a.pdf",
+            pdf(""),
+            "text is empty; it needs at least one word (if its pages are images, run OCR on the file first).",
+        ),
     ],
 )
 def test_a_file_that_is_broken_or_empty_is_refused_by_name(
@@ -180,12 +188,12 @@ def test_without_markitdown_the_files_that_need_it_are_refused_with_the_line_tha
     write(tmp_path / "a.txt", "Text.")
     assert len(read_documents(tmp_path)) == 1
     write(tmp_path / "b" / "c.pdf", "x")
-    assert f"{tmp_path / 'b' / 'c.pdf'}: needs markitdown to be read: {LINE}." in refusal(read_documents, tmp_path)
+    assert f"{tmp_path / 'b' / 'c.pdf'}: requires markitdown: {LINE}." in refusal(read_documents, tmp_path)
     for suffix in ("docx", "pptx", "html", "htm", "epub"):
         write(tmp_path / f"z.{suffix}", "x")
     write(tmp_path / "e.txt", "")
     message = refusal(read_documents, tmp_path)
-    assert f"needs markitdown to be read, as do 5 more files here: {LINE}." in message
+    assert f"requires markitdown (as do 5 more files): {LINE}." in message
     assert f"{tmp_path / 'e.txt'}: text is empty" in message  # the rest is checked all the same
 
 
@@ -198,4 +206,4 @@ def test_a_markitdown_without_the_part_for_a_format_is_refused_with_the_same_lin
     error: Any = (ImportError, ImportError("No module named 'mammoth'"), None)
     monkeypatch.setattr(_docx_converter, "_dependency_exc_info", error)
     path = write_zip(tmp_path / "a.docx", DOCX)
-    assert f"a.docx: can't be read without all of markitdown: {LINE}." in refusal(read_documents, path)
+    assert f"a.docx: requires all dependencies of markitdown: {LINE}." in refusal(read_documents, path)
