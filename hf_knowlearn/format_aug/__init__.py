@@ -1,6 +1,6 @@
-"""Format-augmented documents: the builder, and the folder that is published as its dataset.
+"""Training rows of documents: `rows` builds them, and `load_format_aug` serves them as a dataset.
 
-The builder brings `datasets`, seconds of import, and is loaded when it is first used.
+This folder is also published on the Hub as the dataset `format_aug`.
 """
 
 from importlib import import_module
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["FormatAugmentedDataset", "export", "load_format_aug"]
 
 
+# Why: the builder imports `datasets`, which takes seconds.
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

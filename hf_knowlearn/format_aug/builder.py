@@ -1,8 +1,7 @@
-"""`FormatAugmentedDataset`: documents told in many forms, as a dataset (format augmentation, arXiv 2503.03705).
+"""`FormatAugmentedDataset`: views of documents as a dataset (format-based augmentation, arXiv 2503.03705).
 
-`load_dataset` runs no code of a dataset's since datasets 4, so it can hand out the sample in this folder and no more:
-what depends on arguments, above all on the user's own documents, needs this class. Its surprising decision: a cache is
-named after what the documents say and what the code that tells them says, never after where either lies.
+Since datasets 4, `load_dataset` runs no code of a dataset, so it can load only the published sample. Views of other
+documents need this builder.
 """
 
 import hashlib
@@ -10,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,41 +20,42 @@ from datasets.exceptions import DatasetGenerationError
 
 from hf_knowlearn.documents import Document
 from hf_knowlearn.format_aug.config import FAMILIES, FormatAugConfig, problems
-from hf_knowlearn.format_aug.document_store import DocumentStore, open_document_stores
-from hf_knowlearn.format_aug.rows import Row, columns, rows
+from hf_knowlearn.format_aug.dataset_rows import columns, dataset_rows
+from hf_knowlearn.format_aug.document_store import DocumentStore, code_hash, open_document_stores
+from hf_knowlearn.format_aug.rows import Row, listing
 from hf_knowlearn.format_aug.streaming import Epochs
 from hf_knowlearn.paths import PACKAGE
 
-# What decides which rows a document becomes.
+# Folders whose code decides which rows a document becomes.
 CODE = (PACKAGE / "documents", PACKAGE / "views", PACKAGE / "prompts", PACKAGE / "format_aug")
-MOST_RANGES = 192  # of documents, to be shared out among processes
-TABLE_CHARS = 1 << 20  # of a table that is written at once
-SHOWN = 20  # problems told of, at most
+MOST_RANGES = 192  # ranges of documents that processes share
+TABLE_CHARS = 1 << 20  # characters of a table that is written at once
 
 
-class TellingError(DatasetGenerationError, ValueError):
-    """Documents can't be told as asked. Of datasets' own kind, too, or it would hide the message behind another."""
+class ViewsError(DatasetGenerationError, ValueError):
+    """Some documents do not have the views that the configuration requests."""
+
+    # Why: also a DatasetGenerationError, because `datasets` hides the message of every other error.
 
 
 class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
-    """A `datasets` builder of views of documents.
-
-        builder = FormatAugmentedDataset(config_name="formats", source="documents", num_views=8)
-        builder.download_and_prepare(num_proc=4)
-        train = builder.as_dataset(split="train")
-
-    Its options are the fields of `FormatAugConfig`.
+    """A `datasets` builder of views of documents. Its options are the fields of `FormatAugConfig`.
 
     Raises:
-        ValueError: what is wrong with the configuration's name, the options or the documents, all at once.
+        ValueError: lists every problem of the configuration's name, the options and the documents.
+
+    Example:
+        >>> builder = FormatAugmentedDataset(config_name="formats", source="documents", num_views=8)
+        >>> builder.download_and_prepare(num_proc=4)
+        >>> train = builder.as_dataset(split="train")
     """
 
     BUILDER_CONFIG_CLASS = FormatAugConfig
     BUILDER_CONFIGS = [
-        FormatAugConfig(name="formats", description="Documents in other layouts, word for word."),
+        FormatAugConfig(name="formats", description="Documents in other layouts, with unchanged words."),
         FormatAugConfig(name="order", description="Documents with their sentences in another order."),
-        FormatAugConfig(name="masked", description="Requests to restore a document some of whose words are masked."),
-        FormatAugConfig(name="mixed", description="These by turns, by weight."),
+        FormatAugConfig(name="masked", description="Requests to restore a document with masked words."),
+        FormatAugConfig(name="mixed", description="Views of these families, by weight."),
     ]
     DEFAULT_CONFIG_NAME = "formats"
     config: FormatAugConfig
@@ -91,34 +90,35 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         if self.config.epochs and not dl_manager.is_streaming:
             raise ValueError(
-                f"epochs={self.config.epochs}: epochs are for streams. Pass streaming=True, or num_views for as many"
+                f"epochs={self.config.epochs}: only a stream has epochs. Pass streaming=True, or num_views for several"
                 " views of each document on disk."
             )
         return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"documents": shelf, "ranges": _ranges(len(shelf))})
-            for split, shelf in self.documents.items()
+            datasets.SplitGenerator(name=split, gen_kwargs={"documents": store, "ranges": _ranges(len(store))})
+            for split, store in self.documents.items()
         ]
 
     def _generate_tables(self, documents: DocumentStore, ranges: list[range]) -> Iterator[tuple[Key, pa.Table]]:
-        """Tables of the rows of some documents, by ranges of their numbers."""
+        """Tables of the rows of the documents with numbers in `ranges`."""
         schema = self.info.features.arrow_schema
-        wrong: list[str] = []
+        problems: list[str] = []
         batch: list[Row] = []
         chars = tables = 0
         for number in chain.from_iterable(ranges):
             try:
-                told = rows(self.config, documents[number])
+                rows = dataset_rows(self.config, documents[number])
             except ValueError as error:
-                wrong.append(str(error))
-            if wrong:  # nothing more is written, but the rest is told to see what else is wrong
+                problems.append(str(error))
+            if problems:  # Why: nothing more is written, but the other documents are still checked.
                 continue
-            batch += told
-            chars += sum(map(_length, told))
+            batch += rows
+            chars += sum(map(_length, rows))
             if chars > TABLE_CHARS:
                 yield Key(0, tables), _table(batch, schema)
                 batch, chars, tables = [], 0, tables + 1
-        if wrong:
-            raise TellingError(_listing(wrong))
+        if problems:
+            noun = "document" if len(problems) == 1 else "documents"
+            raise ViewsError(f"{len(problems)} {noun} cannot be augmented.\n{listing(problems)}")
         if batch:
             yield Key(0, tables), _table(batch, schema)
 
@@ -134,16 +134,16 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
 
 
 def _rows_of(config: FormatAugConfig, documents: DocumentStore, number: int, epoch: int) -> list[Row]:
-    return rows(config, documents[number], epoch)
+    return dataset_rows(config, documents[number], epoch)
 
 
 def _table(batch: Sequence[Row], schema: Any) -> Any:
-    # By columns: a table made from a list of rows takes five times as long.
+    # Why: by columns, because a table made from a list of rows takes five times as long.
     return pa.table({name: [row[name] for row in batch] for name in schema.names}, schema)
 
 
 def _ranges(documents: int) -> list[range]:
-    """What is shared out among processes. (Lists are, in datasets' reading of `gen_kwargs`.)"""
+    """Ranges of document numbers. `datasets` distributes the lists in `gen_kwargs` over processes."""
     shares = min(documents, MOST_RANGES)
     return [range(documents * i // shares, documents * (i + 1) // shares) for i in range(shares)]
 
@@ -152,25 +152,10 @@ def _length(row: Row) -> int:
     return len(row["text"] if "text" in row else row["prompt"] + row["completion"])
 
 
-def _listing(wrong: Sequence[str]) -> str:
-    more = [f"... and {len(wrong) - SHOWN} more."] if len(wrong) > SHOWN else []
-    documents = f"{len(wrong)} document{'s' * (len(wrong) > 1)}"
-    return "\n".join([f"{documents} can't be told as asked.", *wrong[:SHOWN], *more])
-
-
 def _hash(documents: Mapping[str, DocumentStore]) -> str:
-    digest = hashlib.blake2b(code_hash().encode(), digest_size=16)
-    for split, shelf in documents.items():
-        digest.update(f"\n{split} {shelf.digest}".encode())
-    return digest.hexdigest()
-
-
-def code_hash() -> str:
-    """A hash of all that decides which rows a document becomes: our code, and where sentencex ends a sentence."""
-    digest = hashlib.blake2b(version("sentencex").encode(), digest_size=16)
-    for path in CODE:
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(file.name.encode() + file.read_bytes())
+    digest = hashlib.blake2b(code_hash(CODE, "sentencex").encode(), digest_size=16)
+    for split, store in documents.items():
+        digest.update(f"\n{split} {store.digest}".encode())
     return digest.hexdigest()
 
 
@@ -185,28 +170,30 @@ def load_format_aug(
     max_shard_size: int | str | None = None,
     **options: Any,
 ) -> Any:
-    """Views of the documents at `source`, as a dataset (of a split) or a dictionary of them, as `load_dataset` does.
-
-        load_format_aug("documents", "mixed", num_views=8, split="train")
-        load_format_aug("documents", streaming=True, epochs=12, split="train")  # for a trainer, with max_steps
+    """Views of the documents at `source`: a dataset if `split` is given, else a dictionary of datasets by split.
 
     Args:
-        source: a file, a folder, a list of them, the name of a dataset on the Hub, a list of `Document`s; or a mapping
-            from names of splits to any of these.
+        source: a file, a folder, the name of a dataset on the Hub, or a list of these; or a list of `Document`s; or a
+            mapping from names of splits to any of these.
         name: the family of views: formats, order, masked or mixed.
-        split: one split instead of all. Its name is "train" where the source has none.
-        streaming: make rows as they are read, and write none to disk. (The documents are, once, checked.)
-        num_proc: processes that write to disk.
-        cache_dir: where to write instead of datasets' own cache.
-        max_shard_size: of a file that is written, such as "100MB".
-        options: the fields of `FormatAugConfig`.
+        split: the split to load. A source without splits has the split "train".
+        streaming: make the rows on the fly. The documents are written to the cache once, the rows are not.
+        num_proc: number of processes that write the rows.
+        cache_dir: folder to use instead of the cache of `datasets`.
+        max_shard_size: largest size of a file on disk, such as "100MB".
+        options: fields of `FormatAugConfig`.
 
     Raises:
-        ValueError: what is wrong with the name, the options or the documents, all at once.
+        ValueError: lists every problem of the name, the options and the documents.
+
+    Example:
+        >>> load_format_aug("documents", "mixed", num_views=8, split="train")
+        >>> load_format_aug("documents", streaming=True, epochs=12, split="train")  # for a trainer with max_steps
     """
     if streaming and (num_proc or max_shard_size):
         raise ValueError(
-            f"num_proc={num_proc}, max_shard_size={max_shard_size}: a stream writes no rows to disk; leave them out."
+            f"num_proc={num_proc}, max_shard_size={max_shard_size}: a stream writes no rows to disk; remove these"
+            " arguments."
         )
     builder = FormatAugmentedDataset(cache_dir, config_name=name, source=source, **options)
     if streaming:
@@ -216,9 +203,16 @@ def load_format_aug(
 
 
 def export(documents: Sequence[Document], folder: str | os.PathLike[str], **options: Any) -> list[Path]:
-    """Write views of `documents`, of every family, to `folder` as they are published: `<family>/train-….parquet`.
+    """Writes views of `documents` to `folder`, in one file per family: `<family>/train-00000-of-00001.parquet`.
 
-    This folder's own `data` was made so.
+    Args:
+        options: fields of `FormatAugConfig` that all families have.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        ValueError: an option or a document is wrong. Nothing is written then.
     """
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -226,7 +220,7 @@ def export(documents: Sequence[Document], folder: str | os.PathLike[str], **opti
         for family in FAMILIES:
             builder = FormatAugmentedDataset(f"{draft}/cache", config_name=family, source=documents, **options)
             builder.download_and_prepare(f"{draft}/{family}", file_format="parquet")
-        for family in FAMILIES:  # once all are there
+        for family in FAMILIES:  # Why: only when all families are written, so an error changes no published file.
             (target / family).mkdir(parents=True, exist_ok=True)
             published = target / family / "train-00000-of-00001.parquet"
             os.replace(f"{draft}/{family}/format_aug-train.parquet", published)

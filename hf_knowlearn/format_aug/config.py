@@ -1,8 +1,4 @@
-"""What can be asked of the builder: a family of views, its options, and where the documents are; all checked at once.
-
-The surprising decision: where the documents lie is no part of a configuration's identity, what they say is. So the
-same documents in another folder are not told again, and other documents under the same name are.
-"""
+"""The options of `FormatAugmentedDataset`, with checks that report all problems together."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +8,13 @@ from typing import Any
 
 import datasets
 
+from hf_knowlearn import views
 from hf_knowlearn.format_aug.document_store import READING
-from hf_knowlearn.views import GROUPS
+from hf_knowlearn.format_aug.settings import ViewSettings
 
-FAMILIES = ("formats", "order", "masked", "mixed")
+FAMILIES = tuple(views.FAMILIES)
 EXHAUSTED = ("raise", "repeat")
-# Each of these is an option of a family's function and means nothing to the others.
+# Options of some families only.
 ONLY_OF = {
     "groups": ("formats", "order", "mixed"),
     "hold_out": ("formats", "order", "mixed"),
@@ -29,26 +26,26 @@ DEFAULT_VIEWS = 4
 
 @dataclass
 class FormatAugConfig(datasets.BuilderConfig):
-    """How which documents are told.
+    """The documents of the dataset and their views.
 
     Args:
-        source: what `read_documents` reads: a file, a folder, the name of a dataset on the Hub, or a list of those;
-            or a list of `Document`s; or a mapping from names of splits to any of these.
+        source: a file, a folder, the name of a dataset on the Hub, or a list of these; or a list of `Document`s; or a
+            mapping from names of splits to any of these.
         source_config, source_split, source_revision: `config`, `split` and `revision` of `read_documents`. Without a
-            split all splits of a dataset on the Hub are told, and keep their names.
-        text_column, id_column, title_column, empty, duplicates, near_duplicates: as in `read_documents`.
-        num_views: views of a document; 4 if None, or 1 in each epoch.
-        seed: what every document's sequence of views is drawn from.
-        groups: the groups of formats to draw from; all if None.
-        hold_out: a group never drawn, kept for measuring on formats that training has not shown.
-        weights: of the families in a mixture.
-        ratio: the least and the most of a document's words that are masked.
-        language: the code of the language that all documents are in; if None, each has its own.
-        include_original: whether a document is told as written, too, before its views.
-        max_chars: characters beyond which a document is cut into parts, each told by itself under its title.
-        exhausted: what becomes of a document that has fewer views than are asked for: "raise" refuses it, "repeat"
-            begins again with its first view.
-        epochs: how many times the stream goes through the documents, each time in their next views.
+            split, every split of a dataset on the Hub is used under its own name.
+        text_column, id_column, title_column, empty, duplicates, near_duplicates: see `read_documents`.
+        num_views: views of each document; with `epochs`, in each epoch. None: 4, or 1 with `epochs`.
+        seed: fixes the sequence of views of every document.
+        groups: groups of formats to sample from. None: all.
+        hold_out: group of formats that is never sampled, for evaluation in formats that training does not contain.
+        weights: weight of each family in `mixed`, in any unit.
+        ratio: smallest and largest share of a document's words that `masked` masks, each in (0, 1].
+        language: code of the language of all documents. None: each document has its own.
+        include_raw: add the raw document before its views.
+        max_chars: a longer document is split into parts of at most this many characters.
+        exhausted: for a document with fewer views than `num_views`: "raise" an error, or "repeat" its views from the
+            first one.
+        epochs: passes over the documents of a stream, each with the next views of every document.
     """
 
     source: Any = None
@@ -68,27 +65,27 @@ class FormatAugConfig(datasets.BuilderConfig):
     weights: Mapping[str, float] | None = None
     ratio: tuple[float, float] | None = None
     language: str | None = None
-    include_original: bool = False
+    include_raw: bool = False
     max_chars: int | None = None
     exhausted: str = "raise"
     epochs: int | None = None
 
     @property
     def views(self) -> int:
-        """Views of a document, in each epoch if there are epochs."""
+        """Views of a document; with `epochs`, in each epoch."""
         return self.num_views or (1 if self.epochs else DEFAULT_VIEWS)
 
     @property
-    def family_options(self) -> dict[str, Any]:
-        """The options that are given to the family's function as they are."""
-        given = {name: getattr(self, name) for name in ONLY_OF}
-        return {name: value for name, value in given.items() if value is not None}
+    def view_settings(self) -> ViewSettings:
+        """The settings with which `format_aug.rows` makes the views."""
+        return ViewSettings(
+            self.name, self.views, self.seed, self.groups, self.hold_out, weights=self.weights, ratio=self.ratio
+        )
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
-        """The name of the folder in the cache: the configuration's name and all options that shape its rows.
-
-        The source and how it is read are left out: the builder's hash stands for the documents.
-        """
+        """The name of the cache folder: the configuration's name and every option that changes its rows."""
+        # Why: the source and its reading options are not in the name. The builder's hash identifies the documents by
+        # content: the same documents in another folder use the same cache, and changed documents use another.
         shaping = {field.name: (getattr(self, field.name), field.default) for field in _OWN_FIELDS}
         given = {name: value for name, (value, default) in shaping.items() if value != default}
         given = {name: value for name, value in given.items() if name != "source" and name not in READING}
@@ -101,28 +98,28 @@ OPTIONS = tuple(field.name for field in _OWN_FIELDS)
 
 
 def problems(name: str | None, options: Mapping[str, Any]) -> Iterator[str]:
-    """All that is wrong with a configuration's name and options, a sentence each."""
+    """Every problem of a configuration's name and options, one sentence each."""
     if name not in FAMILIES:
-        yield f"the configuration {name!r} is none of {', '.join(FAMILIES)}"
+        yield f"unknown configuration {name!r}; choose from {', '.join(FAMILIES)}"
     for option in sorted(set(options) - set(OPTIONS)):
         meant = get_close_matches(option, OPTIONS, 1)
         hint = f"did you mean {meant[0]}" if meant else f"the options are {', '.join(OPTIONS)}"
-        yield f"there is no option {option!r}; {hint}"
+        yield f"unknown option {option!r}; {hint}"
     given = {option: value for option, value in options.items() if value is not None}
     yield from _wrong_source(given.get("source"))
     yield from _wrong_numbers(given)
     yield from _wrong_words(given)
     for option, families in ONLY_OF.items():
         if option in given and name in FAMILIES and name not in families:
-            yield f"{option} is an option of {' and '.join(families)}, not of {name}; leave it out"
+            yield f"{option} is an option of {', '.join(families)}, not of {name}; remove it"
 
 
 def _wrong_source(source: object) -> Iterator[str]:
     if source is None:
-        yield "no source is given; name a file, a folder or a dataset on the Hub"
+        yield "source is missing; give a file, a folder or the name of a dataset on the Hub"
     elif isinstance(source, Mapping):
         if not source:
-            yield "source names no split; give each split's source by its name, or a source alone"
+            yield "source is an empty mapping; give the source of each split by its name, or one source"
         for split, part in source.items():
             yield from (f"source[{split!r}]: {what}" for what in _wrong_source(part))
     elif not isinstance(source, str | os.PathLike | Sequence):
@@ -132,34 +129,35 @@ def _wrong_source(source: object) -> Iterator[str]:
 def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
     for option in ("num_views", "epochs", "max_chars"):
         if option in given and (type(given[option]) is not int or given[option] < 1):
-            yield f"{option} must be a whole number from 1 up, got {given[option]!r}"
+            yield f"{option} must be an integer of at least 1, got {given[option]!r}"
     if "seed" in given and type(given["seed"]) is not int:
-        yield f"seed must be a whole number, got {given['seed']!r}"
+        yield f"seed must be an integer, got {given['seed']!r}"
     ratio = given.get("ratio", (0.5, 0.5))
     shares = list(ratio) if _is_list(ratio) else []
     if not (len(shares) == 2 and all(map(_is_number, shares)) and 0 < shares[0] <= shares[1] <= 1):
-        yield f"ratio must be the least and the most masked, two shares above 0 and up to 1 in order, got {ratio!r}"
+        yield f"ratio must be the smallest and the largest share, both above 0 and at most 1, got {ratio!r}"
     weights = given.get("weights", {"formats": 1})
     known = isinstance(weights, Mapping) and set(weights) <= set(FAMILIES) - {"mixed"}
     if not (known and all(_is_number(w) and w >= 0 for w in weights.values()) and sum(weights.values()) > 0):
-        yield f"weights must give families ({', '.join(FAMILIES[:-1])}) numbers from 0 up, not all 0, got {weights!r}"
+        families = ", ".join(FAMILIES[:-1])
+        yield f"weights must map families ({families}) to numbers of at least 0, not all 0, got {weights!r}"
 
 
 def _wrong_words(given: Mapping[str, Any]) -> Iterator[str]:
-    if "include_original" in given and not isinstance(given["include_original"], bool):
-        yield f"include_original must be True or False, got {given['include_original']!r}"
+    if "include_raw" in given and not isinstance(given["include_raw"], bool):
+        yield f"include_raw must be True or False, got {given['include_raw']!r}"
     if "exhausted" in given and given["exhausted"] not in EXHAUSTED:
         yield f"exhausted must be one of {', '.join(EXHAUSTED)}, got {given['exhausted']!r}"
     for option in ("language", "source_config", "source_split", "source_revision"):
         if option in given and not (isinstance(given[option], str) and given[option].strip()):
-            yield f"{option} must be a word, got {given[option]!r}"
+            yield f"{option} must be a non-empty string, got {given[option]!r}"
     groups = given.get("groups", ())
     if not _is_list(groups):
         yield f"groups must be a list of groups of formats, got {groups!r}"
         groups = ()
     wanted = [*groups, *([given["hold_out"]] if "hold_out" in given else [])]
-    if unknown := [group for group in wanted if group not in GROUPS]:
-        yield f"unknown groups of formats {unknown}; choose from {', '.join(GROUPS)}"
+    if unknown := [group for group in wanted if group not in views.GROUPS]:
+        yield f"unknown groups of formats {unknown}; choose from {', '.join(views.GROUPS)}"
 
 
 def _is_list(value: object) -> bool:

@@ -1,7 +1,6 @@
-"""Documents by number: any of them can be had without the others, so that an order over them needs no memory of them.
+"""Random access to the documents of a source, with little memory: the checked documents are written to the cache once.
 
-Pages, tables and archives can't be entered in the middle, and to check documents all must be read. The surprising
-decision: whatever they come from, they are copied once, checked, to lines of a file in the cache. Views never are.
+Web pages, tables and archives have no random access, and checking needs all documents. Views are never written here.
 """
 
 import hashlib
@@ -10,6 +9,7 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,13 +20,13 @@ from filelock import FileLock
 
 from hf_knowlearn.documents import Document, iter_documents
 from hf_knowlearn.documents.error_report import ErrorReport
-from hf_knowlearn.documents.files import files_at, folder_above, hub_name
+from hf_knowlearn.documents.files import common_folder, find_files, hub_name
 from hf_knowlearn.documents.hub import load_split
-from hf_knowlearn.documents.reading import DOCUMENTS
+from hf_knowlearn.documents.sources import DOCUMENT_FORMATS
 from hf_knowlearn.paths import PACKAGE
 
 FIELDS = ("id", "text", "title", "language", "part", "start")
-# Options of the builder that are those of `iter_documents`, by their names there.
+# Options of the builder that `iter_documents` has, and their names there.
 READING = {
     "text_column": "text_column",
     "id_column": "id_column",
@@ -41,9 +41,13 @@ READING = {
 
 
 class DocumentStore:
-    """The documents in a file of one a line. 8 bytes of each are kept in memory.
+    """The documents of a JSON Lines file, by number. It holds 8 bytes per document in memory.
 
-    `digest` is another whenever one of them is, or their order.
+    Args:
+        file: the file, with one document per line.
+
+    Attributes:
+        digest: a hash of all documents and their order.
     """
 
     def __init__(self, file: Path) -> None:
@@ -61,7 +65,8 @@ class DocumentStore:
 
     def __getitem__(self, number: int) -> Document:
         start, end = self.starts[number], self.starts[number + 1]
-        # Opened anew for each: it costs a hundredth of telling a document, and is safe among threads and processes.
+        # Why: opened for each document, because an open file cannot be shared by threads and processes. It costs a
+        # hundredth of the time that the views take.
         with open(self.file, "rb", buffering=0) as lines:
             lines.seek(start)
             return Document(**json.loads(lines.read(end - start)))
@@ -70,30 +75,34 @@ class DocumentStore:
 def open_document_stores(
     options: Mapping[str, Any], cache_dir: str | os.PathLike[str] | None
 ) -> dict[str, DocumentStore]:
-    """The shelf of each split of the source.
+    """The documents of each split of `options["source"]`.
+
+    Args:
+        options: `source`, and those of `READING`; other options are ignored.
+        cache_dir: folder to use instead of the cache of `datasets`.
 
     Raises:
-        ValueError: all that is wrong with a split's documents.
+        ValueError: lists every problem of the documents of all splits.
     """
     folder = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "format_aug" / "documents"
-    reading = {there: options[here] for here, there in READING.items() if options.get(here) is not None}
-    shelves: dict[str, DocumentStore] = {}
+    reading = {name: options[option] for option, name in READING.items() if options.get(option) is not None}
+    stores: dict[str, DocumentStore] = {}
     problems: list[str] = []
-    for split, source, own in _splits(options["source"], reading):
+    for split, source, split_reading in _splits(options["source"], reading):
         try:
-            shelves[split] = _open(source, own, folder)
+            stores[split] = _open(source, split_reading, folder)
         except ValueError as error:
             problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
-    return shelves
+    return stores
 
 
 def _splits(source: Any, reading: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """(name of the split, where it is, how it is read). The splits of a data set on the Hub keep their names."""
+    """The name, the source and the reading options of each split."""
     if isinstance(source, Mapping):
         yield from ((split, part, reading) for split, part in source.items())
-    elif isinstance(source, str) and (name := hub_name(source, tuple(DOCUMENTS))):
+    elif isinstance(source, str) and (name := hub_name(source, tuple(DOCUMENT_FORMATS))):
         splits = [reading["split"]] if "split" in reading else _splits_on_hub(name, reading)
         yield from ((split, source, {**reading, "split": split}) for split in splits)
     else:
@@ -104,13 +113,13 @@ def _splits_on_hub(name: str, reading: Mapping[str, Any]) -> list[str]:
     try:
         return datasets.get_dataset_split_names(name, reading.get("config"), revision=reading.get("revision"))
     except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
-        raise ValueError(f"{name!r} is no path here, and as a data set on the Hub: {error}") from error
+        raise ValueError(f"source={name!r} is not an existing path, and not a dataset on the Hub: {error}") from error
 
 
 def _open(source: Any, reading: Mapping[str, Any], folder: Path) -> DocumentStore:
     if _is_documents(source):
-        return DocumentStore(_copy(partial(iter, source), folder, _key_of_documents(source)))
-    return DocumentStore(_copy(partial(iter_documents, source, **reading), folder, _key(source, reading)))
+        return DocumentStore(_written_once(partial(iter, source), folder, _key_of_documents(source)))
+    return DocumentStore(_written_once(partial(iter_documents, source, **reading), folder, _key(source, reading)))
 
 
 def _is_documents(source: Any) -> bool:
@@ -119,15 +128,15 @@ def _is_documents(source: Any) -> bool:
     )
 
 
-def _copy(documents: Callable[[], Iterable[Document]], folder: Path, key: str) -> Path:
-    """The file of the documents that `key` stands for; written by the first process that wants it, whole or not."""
+def _written_once(documents: Callable[[], Iterable[Document]], folder: Path, key: str) -> Path:
+    """The file of the documents with this key. The first process that needs it writes it."""
     file = folder / f"{key}.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{key}.lock"):
         if file.exists():
             return file
         draft = folder / f"{key}.incomplete"
-        encode = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make an encoder for each
+        encode = json.JSONEncoder(ensure_ascii=False).encode  # Why: `json.dumps` would make an encoder per document
         try:
             with open(draft, "w", encoding="utf-8", newline="") as lines:
                 for document in documents():
@@ -141,11 +150,15 @@ def _copy(documents: Callable[[], Iterable[Document]], folder: Path, key: str) -
 def _key_of_documents(documents: Sequence[Any]) -> str:
     if others := [d for d in documents if not isinstance(d, Document)]:
         raise ValueError(
-            f"A list of documents holds a {type(others[0]).__name__}: give documents alone, or paths alone."
+            f"source is a list with both a Document and a {type(others[0]).__name__}: give only Documents, or only"
+            " paths and names."
         )
     counts = Counter((document.id, document.part) for document in documents)
-    if twice := [id for (id, _), count in counts.items() if count > 1]:
-        raise ValueError(f"The list of documents gives ids more than once: {twice[:5]}. Give each document its own.")
+    if repeated := [id for (id, _), count in counts.items() if count > 1]:
+        raise ValueError(
+            f"source is a list in which several documents have the same id: {repeated[:5]}. Give each document a"
+            " different id."
+        )
     digest = hashlib.blake2b(digest_size=16)
     for document in documents:
         digest.update(ascii([getattr(document, name) for name in FIELDS]).encode())
@@ -153,32 +166,36 @@ def _key_of_documents(documents: Sequence[Any]) -> str:
 
 
 def _key(source: Any, reading: Mapping[str, Any]) -> str:
-    """What stands for the documents that would be read: names and bytes of files, and the code that reads them."""
+    """A hash of what decides which documents are read: names and bytes of the files, options, and the reading code."""
     digest = hashlib.blake2b(ascii(sorted(reading.items())).encode(), digest_size=16)
-    for code in sorted((PACKAGE / "documents").rglob("*.py")):
-        digest.update(code.read_bytes())
-    digest.update(_version("markitdown").encode())  # which makes text of a .pdf
+    digest.update(code_hash([PACKAGE / "documents"], "markitdown").encode())  # markitdown converts PDF files
     paths = [source] if isinstance(source, str | os.PathLike) else list(source)
-    suffixes = tuple(DOCUMENTS)
-    here = [path for path in paths if hub_name(path, suffixes) is None]
-    base = folder_above(here) if paths != [source] else None
-    unread = ErrorReport("")  # reading tells of them; here they only keep this from being the key of fewer paths
+    suffixes = tuple(DOCUMENT_FORMATS)
+    local = [path for path in paths if hub_name(path, suffixes) is None]
+    base = common_folder(local) if paths != [source] else None
+    # Why: `iter_documents` reports these problems. They are in the key because a source with a missing path must not
+    # have the key of the same source without that path.
+    missing = ErrorReport("")
     for path in paths:
         if name := hub_name(path, suffixes):
             rows = load_split(name, reading.get("config"), reading.get("split"), reading.get("revision"))[1]
-            digest.update(rows._fingerprint.encode())  # made of the commit, the configuration and the split
+            digest.update(rows._fingerprint.encode())  # depends on the commit, the configuration and the split
         else:
-            for file, known_as in files_at(path, suffixes, base, unread):
-                digest.update(ascii((known_as, os.path.getsize(file))).encode())
+            for file, name_in_ids in find_files(path, suffixes, base, missing):
+                digest.update(ascii((name_in_ids, os.path.getsize(file))).encode())
                 with open(file, "rb") as opened:
                     while block := opened.read(1 << 20):
                         digest.update(block)
-    digest.update(ascii(unread.numbers).encode())
+    digest.update(ascii(missing.entries).encode())
     return digest.hexdigest()
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+def code_hash(folders: Iterable[Path], library: str) -> str:
+    """A hash of all Python files in `folders`, and of the version of `library` if it is installed."""
+    digest = hashlib.blake2b(digest_size=16)
+    with suppress(PackageNotFoundError):
+        digest.update(version(library).encode())
+    for folder in folders:
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()

@@ -1,101 +1,178 @@
-"""What one document becomes: its rows, a function of the document, the configuration and the epoch.
+"""Training rows of documents, questions, conversations and generated texts: the only module that builds them.
 
-The surprising decision: the views of an epoch are not drawn anew but are the next of the document's one sequence, so
-that none comes twice before all have come.
+`knowlearn teach` and `load_format_aug` both use it. A row has a `prompt`, without loss, and a `completion`, with loss.
+The prompt of a document is empty, except in `masked` views and in the chat template.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import views
-from hf_knowlearn.documents import Document, split_document
-from hf_knowlearn.format_aug.config import FormatAugConfig
+from hf_knowlearn.documents import Conversation, Document, Question
+from hf_knowlearn.documents.splitting import TokenLengths
+from hf_knowlearn.format_aug.settings import RAW, ViewSettings
+from hf_knowlearn.prompts.conversations import conversation_turns
+from hf_knowlearn.prompts.templates import CHAT, first_answer, prompt_and_completion
 from hf_knowlearn.views import View
+from hf_knowlearn.views.parts import views_of_parts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Row = dict[str, Any]
 
-# Views that ask for something: the request is no part of what is learned, so it has a column of its own. Where only
-# some of the views ask (mixed), all have both columns, because TRL takes one kind of row; an empty request is none.
-PROMPTED = ("masked", "mixed")
-ORIGINAL = -1  # the number of the text as written, before that of the first view
+DOCUMENT_REQUEST = "Tell me about {title}."  # the user's turn before a document in the chat template
+# Values of `family` in rows that are not views of a document.
+QUESTION, CONVERSATION = "question", "conversation"
+SELF_GENERATED, SELF_GENERATED_CUT = "self_generated", "self_generated_cut"
+MOST_PROBLEMS = 20  # in one message
 
 
-def columns(config: FormatAugConfig) -> dict[str, str]:
-    """The columns and their types."""
-    texts = ("prompt", "completion") if config.name in PROMPTED else ("text",)
-    types = {**dict.fromkeys((*texts, "document_id"), "string"), "part": "int32", "view": "int32", "format": "string"}
-    return {**types, "epoch": "int32"} if config.epochs else types
+def make_views(part: Document, settings: ViewSettings, number: int | None = None, first: int = 0) -> list[View]:
+    """The views of a document, or of a part of it.
 
-
-def rows(config: FormatAugConfig, document: Document, epoch: int = 0) -> list[Row]:
-    """The rows of `document` in `epoch`.
+    Args:
+        number: number of views. None: `settings.num_views`.
+        first: number of views to skip at the start of the sequence.
 
     Raises:
-        ValueError: it has fewer views than are asked for, or can't be cut.
+        TooFewViewsError: the document has fewer views.
     """
-    if config.language:
-        document = replace(document, language=config.language)
-    return [_row(config, view, epoch) for part in _parts(config, document) for view in _views(config, part, epoch)]
+    if settings.family == RAW:
+        return [views.raw_view(part)]
+    number = settings.num_views if number is None else number
+    options = {name: getattr(settings, name) for name in ("groups", "hold_out", "weights", "ratio")}
+    given = {name: value for name, value in options.items() if value is not None}
+    return views.FAMILIES[settings.family](part, number, settings.seed, first=first, **given)
 
 
-def _parts(config: FormatAugConfig, document: Document) -> list[Document]:
-    if config.max_chars is None:
-        return [document]
-    # A run of white space longer than a part is no part: there is nothing in it to learn.
-    return [part for part in split_document(document, len, config.max_chars) if part.text.strip()]
+def document_rows(
+    documents: Iterable[Document],
+    settings: ViewSettings,
+    lengths: TokenLengths,
+    max_length: int | None,
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
+) -> list[list[Row]]:
+    """The rows of all documents: a list for each document, or for each part of a long one, with a row for each view.
 
-
-def _views(config: FormatAugConfig, part: Document, epoch: int) -> Iterator[View]:
-    if config.include_original:
-        yield replace(views.raw_view(part), index=ORIGINAL)
-    draw = partial(views.FAMILIES[config.name], part, seed=config.seed, **config.family_options)
-    first, number = epoch * config.views, config.views
-    if config.exhausted == "raise" and epoch == 0:
-        # In a stream of epochs all of them are drawn once, so that the first epoch, not the ninth, refuses a document.
-        yield from draw(number * (config.epochs or 1), first=0)[:number]
-    elif config.exhausted == "raise":
-        yield from draw(number, first=first)
-    else:
-        yield from _repeated(draw, first, number)
-
-
-def _repeated(draw: Callable[..., list[View]], first: int, number: int) -> list[View]:
-    """Views `first` to `first + number - 1`, of a sequence that begins again when it is exhausted."""
-    last = first + number
-    try:
-        return draw(last, first=0)[
-            first:
-        ]  # from 0, since of a mixture a later view may be had where an earlier is not
-    except ValueError:
-        sequence = _all(draw, last)
-        return [replace(sequence[turn % len(sequence)], index=turn) for turn in range(first, last)]
-
-
-def _all(draw: Callable[..., list[View]], too_many: int) -> list[View]:
-    """The whole sequence, by bisection: its length can't be asked for.
+    Args:
+        lengths: returns the number of tokens of each of some texts.
+        max_length: most tokens of a row. Parts become shorter until all their rows fit. None: no limit.
+        tokenizer: required by `settings.template="chat"`.
 
     Raises:
-        ValueError: there is no view at all, so whatever is wrong isn't that they are few.
+        ValueError: lists the documents with too few views, without a title in the chat template, or with rows that do
+            not fit into `max_length`.
+
+    Example:
+        >>> mill = Document("mill", "Tarn has a mill. It is old.")
+        >>> count_words = lambda texts: [len(text.split()) for text in texts]
+        >>> rows = document_rows([mill], ViewSettings("raw"), count_words, max_length=None)
+        >>> rows[0][0]["completion"]
+        'Tarn has a mill. It is old.'
     """
-    sequence = draw(1, first=0)
-    while too_many - len(sequence) > 1:
-        middle = (too_many + len(sequence)) // 2
+    rows: list[list[Row]] = []
+    problems = []
+    for document in documents:
         try:
-            sequence = draw(middle, first=0)
-        except ValueError:
-            too_many = middle
-    return sequence
+            for part_views in document_views(document, settings, lengths, max_length, tokenizer):
+                rows.append([view_row(view) for view in part_views])
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError(listing(problems))
+    return rows
 
 
-def _row(config: FormatAugConfig, view: View, epoch: int) -> Row:
-    texts = {"prompt": view.prompt, "completion": view.text} if config.name in PROMPTED else {"text": view.text}
-    row = {
-        **texts,
+def listing(problems: Sequence[str]) -> str:
+    """The first problems, one per line, and the number of the others."""
+    more = [f"... and {len(problems) - MOST_PROBLEMS} more."] if len(problems) > MOST_PROBLEMS else []
+    return "\n".join([*problems[:MOST_PROBLEMS], *more])
+
+
+def document_views(
+    document: Document,
+    settings: ViewSettings,
+    lengths: TokenLengths,
+    max_length: int | None,
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
+) -> list[Sequence[View]]:
+    """The views of a document, in the template: a list for each part. For the arguments, see `document_rows`."""
+
+    def part_views(part: Document) -> list[View]:
+        made = make_views(part, settings)
+        if settings.template != CHAT:
+            return made
+        assert tokenizer is not None, "template='chat' requires a tokenizer"
+        return [assistant_turn(view, document.title, tokenizer) for view in made]
+
+    if settings.part_tokens is None and max_length is None:
+        return [part_views(document)]
+    size = settings.part_tokens or max_length
+    assert size is not None
+    return [made for _, made in views_of_parts(document, part_views, lengths, size, max_length)]
+
+
+def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase") -> View:
+    """The view as the assistant's turn in the chat template.
+
+    The user's turn is the prompt of the view if it has one, else a request for the document by its title.
+
+    Raises:
+        ValueError: the view has no prompt and the document has no title.
+    """
+    if not view.prompt and not title.strip():
+        raise ValueError(
+            f"Document {view.document_id!r} has no title, and document_template='chat' requests documents by title:"
+            " give it a title (in a table, a column 'title'), or set document_template: plain."
+        )
+    request = view.prompt.rstrip() or DOCUMENT_REQUEST.format(title=title.strip())
+    prompt, text = prompt_and_completion(tokenizer, CHAT, request, view.text)
+    shift = text.index(view.text)
+    spans = tuple((start + shift, in_document, length) for start, in_document, length in view.spans)
+    return replace(view, prompt=prompt, text=text, spans=spans)
+
+
+def view_row(view: View) -> Row:
+    """The row of a view."""
+    return {
+        "prompt": view.prompt,
+        "completion": view.text,
         "document_id": view.document_id,
         "part": view.part,
         "view": view.index,
+        "family": view.family,
         "format": view.format,
     }
-    return {**row, "epoch": epoch} if config.epochs else row
+
+
+def question_row(question: Question, tokenizer: "PreTrainedTokenizerBase", template: str) -> Row:
+    """The row of a question. The completion is the first answer that is not blank."""
+    prompt, completion = prompt_and_completion(tokenizer, template, question.text, first_answer(question))
+    return _row(prompt, completion, QUESTION, question.document_id or "")
+
+
+def conversation_rows(
+    conversations: Iterable[Conversation],
+    tokenizer: "PreTrainedTokenizerBase",
+    lengths: TokenLengths,
+    max_length: int | None,
+) -> list[Row]:
+    """A row for each turn of the assistant. For the arguments and errors, see `conversation_turns`."""
+    turns = conversation_turns(tokenizer, conversations, lengths, max_length)
+    return [_row(prompt, completion, CONVERSATION) for prompt, completion in turns]
+
+
+def generated_row(prompt: str, text: str, ended: bool) -> Row:
+    """The row of a self-generated text.
+
+    Args:
+        ended: whether the text ends with an end token that the model generated, and not at a limit of tokens.
+    """
+    return _row(prompt, text, SELF_GENERATED if ended else SELF_GENERATED_CUT)
+
+
+def _row(prompt: str, completion: str, family: str, document_id: str = "") -> Row:
+    row = {"prompt": prompt, "completion": completion, "document_id": document_id}
+    return {**row, "part": 0, "view": 0, "family": family, "format": ""}

@@ -1,8 +1,8 @@
-"""Documents told epoch after epoch as one stream, in which a row's number says all: what is told, how, and by whom.
+"""A stream of rows over several epochs that can be resumed and split at any position.
 
-An `IterableDataset` made by `from_generator` neither hears of epochs nor goes on where it stopped without making all
-that came before. Here turn `t` of a stream of `n` documents is document `order(t // n)[t % n]` in epoch `t // n`, so
-that resuming is a number, ranks and workers take every k-th turn, and no turn depends on another.
+In a stream of `n` documents, position `p` is document `order(p // n)[p % n]` in epoch `p // n`. A saved state is
+therefore one position, and ranks and workers take every k-th position. The streams of `IterableDataset.from_generator`
+would make all earlier rows again to resume.
 """
 
 from array import array
@@ -12,24 +12,27 @@ from typing import Any
 
 from datasets.iterable_dataset import _BaseExamplesIterable
 
-# Into how many streams this one says it can be split. It can be into any number, but libraries compare: accelerate
-# splits into no more than this, `split_dataset_by_node` only into its divisors, and a push writes a file for each.
-MOST_SHARDS = 192
+from hf_knowlearn.format_aug.rows import Row
 
-Row = dict[str, Any]
+# Why: accelerate makes at most `num_shards` shards, `split_dataset_by_node` only divisors of it, and a push writes one
+# file for each. 192 has many divisors.
+MOST_SHARDS = 192
 
 
 class Epochs(_BaseExamplesIterable):
-    """The rows of `documents` documents, in order if there is one epoch, else in a new order every epoch.
+    """The rows of `documents` documents over `epochs` epochs.
 
     Args:
-        rows: what document `i` is told as in epoch `e`, as `rows(i, e)`.
-        seed: of the order; None for the documents' own.
-        first: the turn to begin with.
-        step: from one turn to the next.
+        rows: `rows(i, e)` returns the rows of document `i` in epoch `e`.
+        documents: number of documents.
+        epochs: number of epochs.
+        seed: determines the order of the documents in every epoch. None: their own order.
+        features: the `datasets.Features` of the rows.
+        first: the first position.
+        step: distance from one position to the next.
     """
 
-    is_typed = True  # rows have the features' types as they come
+    is_typed = True  # rows already have the types of the features
 
     def __init__(
         self,
@@ -50,52 +53,54 @@ class Epochs(_BaseExamplesIterable):
 
     @property
     def features(self) -> Any:
-        """The columns."""
+        """The features of the rows."""
         return self._features
 
     @property
     def num_shards(self) -> int:
-        """Into how many streams this one says it can be split."""
-        return max(1, min(MOST_SHARDS, len(self._turns())))
+        """The number of shards that other libraries may split this stream into."""
+        return max(1, min(MOST_SHARDS, len(self._positions())))
 
     def __iter__(self) -> Iterator[tuple[tuple[int, int], Row]]:
         state: dict[str, Any] = self._state_dict or self._init_state_dict()
-        turns = self._turns()
-        ordered = -1
+        positions = self._positions()
+        current_epoch = -1
         order: Sequence[int] = ()
-        for at in range(state["turn"], len(turns)):
-            epoch, place = divmod(turns[at], self.documents)
-            if epoch != ordered:
-                ordered, order = epoch, order_of(self.documents, self.seed, epoch)
+        for index in range(state["position"], len(positions)):
+            epoch, place = divmod(positions[index], self.documents)
+            if epoch != current_epoch:
+                current_epoch, order = epoch, order_of(self.documents, self.seed, epoch)
             rows = self.rows(order[place], epoch)
             for number in range(state["row"], len(rows)):
-                # Before the row is out: whoever asks for the state then has had it.
-                state["turn"], state["row"] = (at, number + 1) if number + 1 < len(rows) else (at + 1, 0)
-                yield (turns[at], number), rows[number]
+                # Why: before `yield`, because `state_dict` may be called before the next row is requested.
+                state["position"], state["row"] = (index, number + 1) if number + 1 < len(rows) else (index + 1, 0)
+                yield (positions[index], number), rows[number]
 
-    def _turns(self) -> range:
+    def _positions(self) -> range:
         return range(self.first, self.documents * self.epochs, self.step)
 
     def _init_state_dict(self) -> dict[str, Any]:
-        self._state_dict = {"turn": 0, "row": 0, "type": type(self).__name__}
+        self._state_dict = {"position": 0, "row": 0, "type": type(self).__name__}
         return self._state_dict
 
     def shuffle_data_sources(self, generator: Any) -> "Epochs":
-        """Itself: a turn's document and view follow from the seed, and `set_epoch` is not to change them."""
+        """Returns this stream unchanged."""
+        # Why: only the seed determines the order; `set_epoch` must not change it.
         return self
 
     def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> "Epochs":
-        """Every `num_shards`-th turn from `index` on. Never a stretch of turns: the ranks would be epochs apart."""
+        """A stream of every `num_shards`-th position, starting with position `index`."""
+        # Why: `contiguous` is ignored, because contiguous shards would put the ranks in different epochs.
         first, step = self.first + index * self.step, self.step * num_shards
         return Epochs(self.rows, self.documents, self.epochs, self.seed, self.features, first=first, step=step)
 
     def reshard_data_sources(self) -> "Epochs":
-        """Itself."""
+        """Returns this stream unchanged."""
         return self
 
 
 def order_of(count: int, seed: int | None, epoch: int) -> Sequence[int]:
-    """The order of `count` documents in an epoch: their own if `seed` is None. 8 bytes a document."""
+    """The order of `count` documents in an epoch, in 8 bytes per document. Without a seed, it is their own order."""
     if seed is None:
         return range(count)
     order = array("q", range(count))

@@ -1,4 +1,4 @@
-"""What the tests of the builder share: documents in a file, and a cache of their own."""
+"""Shared by the tests of `format_aug`: documents in a file, and a cache per test."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where datasets keeps its files in this test."""
+    """The cache of `datasets` in this test."""
     folder = tmp_path / "cache"
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
     return folder
@@ -28,12 +28,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Writes people `first` to `last` of a world to a `.jsonl` file, a biography a line."""
+    """Writes the biographies of people `first` to `last - 1` to a JSON Lines file, and returns its path."""
 
     def write(last: int, first: int = 0, name: str = "people.jsonl", **changes: Any) -> Path:
         world = World(11)
-        told = [world.biography(person) for person in world.people(first, last)]
-        rows = [{"id": d.id, "title": d.title, "text": d.text, **changes} for d in told]
+        biographies = [world.biography(person) for person in world.people(first, last)]
+        rows = [{"id": d.id, "title": d.title, "text": d.text, **changes} for d in biographies]
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -1,7 +1,6 @@
-"""Makes the sample that `hf_knowlearn/format_aug` publishes: `python tests/format_aug/sample.py`.
+"""Writes the published sample, `hf_knowlearn/format_aug/data`: run `python tests/format_aug/sample.py`."""
 
-It is made here and not there, because a room of the house doesn't import the one that makes people up.
-"""
+# Why: this script is not in the package, because `format_aug` must not import `worlds`.
 
 from hf_knowlearn.documents import Document
 from hf_knowlearn.format_aug import export
@@ -12,7 +11,7 @@ NUM_VIEWS = 4
 
 
 def documents() -> list[Document]:
-    """Of the first 50 people that the quickstart teaches."""
+    """The biographies of the first 50 people in the training data of the quickstart."""
     return read_splits(RECIPES / "world.yaml")["new"].documents()[:50]
 
 

@@ -1,4 +1,4 @@
-"""Epochs through the trainer: each tells the documents in other views, and a killed run goes on as if unbroken."""
+"""Streams with epochs in the trainer: every epoch trains on other views, and a killed run resumes exactly."""
 
 import pytest
 import torch
@@ -11,13 +11,13 @@ DOCUMENTS, BATCH = 6, 2
 STEPS = DOCUMENTS // BATCH  # in an epoch
 
 
-class Reader(SAMSFTTrainer):
-    """Notes what it is taught."""
+class RecordingTrainer(SAMSFTTrainer):
+    """Records the texts that it trains on."""
 
     def training_step(self, model, inputs, *arguments):
-        tokenizer, kept = self.processing_class, inputs["labels"] != -100
-        ids = [row[keep].tolist() for row, keep in zip(inputs["input_ids"], kept, strict=True)]
-        self.taught = [*getattr(self, "taught", []), *tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        tokenizer, trained = self.processing_class, inputs["labels"] != -100
+        ids = [row[mask].tolist() for row, mask in zip(inputs["input_ids"], trained, strict=True)]
+        self.texts = [*getattr(self, "texts", []), *tokenizer.batch_decode(ids, skip_special_tokens=True)]
         return super().training_step(model, inputs, *arguments)
 
 
@@ -42,7 +42,7 @@ def new_trainer(path, base, tmp_path):
             "save_strategy": "no",
             "max_length": None,
         }
-        return Reader(
+        return RecordingTrainer(
             AutoModelForCausalLM.from_pretrained(base),
             args=SAMConfig(**settings | options),
             train_dataset=load_format_aug(path, family, streaming=True, epochs=2, seed=3, split="train"),
@@ -54,31 +54,31 @@ def new_trainer(path, base, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["formats", "mixed"])
-def test_the_second_epoch_teaches_every_document_in_its_second_view(family, new_trainer, path):
+def test_the_second_epoch_trains_on_the_second_view_of_every_document(family, new_trainer, path):
     trainer = new_trainer(family=family)
     trainer.train()
-    first, second = trainer.taught[:DOCUMENTS], trainer.taught[DOCUMENTS:]
+    first, second = trainer.texts[:DOCUMENTS], trainer.texts[DOCUMENTS:]
     views = [FAMILIES[family](document, 2, 3) for document in read_documents(path)]
-    assert {text.strip() for text in first} == {of_one[0].text.strip() for of_one in views}
-    assert {text.strip() for text in second} == {of_one[1].text.strip() for of_one in views}
+    assert {text.strip() for text in first} == {views_of_one[0].text.strip() for views_of_one in views}
+    assert {text.strip() for text in second} == {views_of_one[1].text.strip() for views_of_one in views}
     if family == "formats":
         assert not set(first) & set(second)
 
 
-def test_a_run_killed_in_its_second_epoch_and_resumed_ends_with_the_same_weights(new_trainer):
+def test_a_run_killed_in_its_second_epoch_resumes_to_the_same_weights(new_trainer):
     class Kill(TrainerCallback):
         def on_step_begin(self, args, state, control, **_):
             if state.global_step == STEPS + 2:
                 raise KeyboardInterrupt
 
     options = {"save_strategy": "steps", "save_steps": STEPS + 1}
-    unbroken = new_trainer("unbroken", **options)
-    unbroken.train()
+    complete = new_trainer("complete", **options)
+    complete.train()
     with pytest.raises(KeyboardInterrupt):
         new_trainer("killed", callbacks=[Kill()], **options).train()
     resumed = new_trainer("killed", **options)
     resumed.train(resume_from_checkpoint=True)
-    assert resumed.taught == unbroken.taught[(STEPS + 1) * BATCH :]
-    before, after = unbroken.model.state_dict(), resumed.model.state_dict()
+    assert resumed.texts == complete.texts[(STEPS + 1) * BATCH :]
+    before, after = complete.model.state_dict(), resumed.model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)

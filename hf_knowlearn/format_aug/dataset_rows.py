@@ -1,0 +1,74 @@
+"""The rows of one document in the dataset: a function of the document, the configuration and the epoch."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hf_knowlearn.documents import Document, split_document
+from hf_knowlearn.format_aug.config import FormatAugConfig
+from hf_knowlearn.format_aug.rows import Row, make_views, view_row
+from hf_knowlearn.views import TooFewViewsError, View, raw_view
+
+# Families with the columns `prompt` and `completion`.
+# Why: all rows of `mixed` have them, because TRL accepts only one kind of row per dataset.
+PROMPTED = ("masked", "mixed")
+RAW_INDEX = -1  # `view` of the raw document
+
+
+def columns(config: FormatAugConfig) -> dict[str, str]:
+    """The columns of the dataset and their types."""
+    texts = ("prompt", "completion") if config.name in PROMPTED else ("text",)
+    types = {**dict.fromkeys((*texts, "document_id"), "string"), "part": "int32", "view": "int32", "format": "string"}
+    return {**types, "epoch": "int32"} if config.epochs else types
+
+
+def dataset_rows(config: FormatAugConfig, document: Document, epoch: int = 0) -> list[Row]:
+    """The rows of `document` in `epoch`, with the columns of `columns(config)`.
+
+    Raises:
+        TooFewViewsError: the document has fewer views than `config` requests.
+        ValueError: the document cannot be split into parts of `config.max_chars`.
+    """
+    if config.language:
+        document = replace(document, language=config.language)
+    names = columns(config)
+    rows = []
+    for part in _parts(config, document):
+        for view in _views(config, part, epoch):
+            row = {**view_row(view), "text": view.text, "epoch": epoch}
+            rows.append({name: row[name] for name in names})
+    return rows
+
+
+def _parts(config: FormatAugConfig, document: Document) -> list[Document]:
+    if config.max_chars is None:
+        return [document]
+    # Why: a part that is only white space has nothing to learn.
+    return [part for part in split_document(document, len, config.max_chars) if part.text.strip()]
+
+
+def _views(config: FormatAugConfig, part: Document, epoch: int) -> Iterator[View]:
+    if config.include_raw:
+        yield replace(raw_view(part), index=RAW_INDEX)
+    settings, number = config.view_settings, config.views
+    # Why: an epoch takes the next views of the document's one sequence, so none occurs twice before all have occurred.
+    first = epoch * number
+    if config.exhausted == "repeat":
+        yield from _repeated(config, part, first, number)
+    elif epoch == 0:
+        # Why: all epochs' views are made in the first one, so that a document with too few views fails there.
+        yield from make_views(part, settings, number * (config.epochs or 1))[:number]
+    else:
+        yield from make_views(part, settings, number, first)
+
+
+def _repeated(config: FormatAugConfig, part: Document, first: int, number: int) -> list[View]:
+    """Views `first` to `first + number - 1` of a sequence that starts again when it is exhausted."""
+    last = first + number
+    try:
+        # Why: from view 0, because in a mixture a later view can exist where an earlier one does not.
+        return make_views(part, config.view_settings, last)[first:]
+    except TooFewViewsError as error:
+        if not error.available:
+            raise
+        sequence = make_views(part, config.view_settings, error.available)
+        return [replace(sequence[index % len(sequence)], index=index) for index in range(first, last)]

@@ -1,0 +1,208 @@
+"""Training rows: every kind of row has the expected prompt, completion and columns."""
+
+import copy
+
+import pytest
+from transformers import AutoTokenizer
+
+from hf_knowlearn.documents import Conversation, Document, Question
+from hf_knowlearn.format_aug import rows
+from hf_knowlearn.format_aug.settings import ViewSettings
+from hf_knowlearn.views import TooFewViewsError, format_views, masked_views, mixed_views
+
+COLUMNS = ["prompt", "completion", "document_id", "part", "view", "family", "format"]
+MILL = Document("mill", "Tarn has a mill. Ormel has a harbour. The ferry leaves at six.", title="Tarn")
+SENTENCES = [f"Sentence {number} is here." for number in range(7)]  # of four words
+LONG = Document("long", " ".join(SENTENCES), title="Tarn")
+CHAT = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+def count_words(texts):
+    return [len(text.split()) for text in texts]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(base):
+    """A tokenizer with a chat template that puts a space between the prompt and the answer."""
+    tokenizer = copy.deepcopy(AutoTokenizer.from_pretrained(base))
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+def completions(parts):
+    return [[row["completion"] for row in part] for part in parts]
+
+
+# Documents
+
+
+def test_a_raw_document_is_one_row_without_a_prompt():
+    expected = {"prompt": "", "completion": MILL.text, "document_id": "mill", "part": 0, "view": 0}
+    expected |= {"family": "formats", "format": "raw"}
+    assert rows.document_rows([MILL], ViewSettings("raw"), count_words, None) == [[expected]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "make"),
+    [
+        (
+            ViewSettings("formats", 3, seed=5, hold_out="lists"),
+            lambda document: format_views(document, 3, 5, hold_out="lists"),
+        ),
+        (
+            ViewSettings("masked", 3, seed=5, ratio=(0.2, 0.3)),
+            lambda document: masked_views(document, 3, 5, ratio=(0.2, 0.3)),
+        ),
+        (
+            ViewSettings("mixed", 4, weights={"order": 1, "masked": 1}),
+            lambda document: mixed_views(document, 4, weights={"order": 1, "masked": 1}),
+        ),
+    ],
+)
+def test_every_document_has_a_list_with_one_row_per_view(settings, make):
+    found = rows.document_rows([MILL, LONG], settings, count_words, None)
+    expected = [
+        [(v.prompt, v.text, v.document_id, v.part, v.index, v.family, v.format) for v in make(document)]
+        for document in (MILL, LONG)
+    ]
+    assert [[tuple(row[name] for name in COLUMNS) for row in part] for part in found] == expected
+    assert {tuple(row) for part in found for row in part} == {tuple(COLUMNS)}
+
+
+def test_number_and_first_select_views_of_one_sequence():
+    settings = ViewSettings("formats", num_views=2)
+    assert rows.make_views(MILL, settings) == format_views(MILL, 2)
+    assert rows.make_views(MILL, settings, 3, first=4) == format_views(MILL, 7)[4:]
+    with pytest.raises(ValueError, match="num_views=0"):
+        rows.make_views(MILL, settings, 0)
+
+
+@pytest.mark.parametrize(("part_tokens", "max_length"), [(12, None), (12, 100), (None, 12), (100, 12)])
+def test_a_long_document_is_split_into_parts_of_whole_sentences(part_tokens, max_length):
+    found = rows.document_rows([LONG, MILL], ViewSettings("raw", part_tokens=part_tokens), count_words, max_length)
+    three, six = " ".join(SENTENCES[:3]) + " ", " ".join(SENTENCES[3:6]) + " "
+    parts = [row for part in found for row in part if row["document_id"] == "long"]
+    assert [(row["part"], row["completion"]) for row in parts] == [(0, three), (1, six), (2, SENTENCES[6])]
+    assert len(found) == 3 + (2 if count_words([MILL.text])[0] > 12 else 1)
+
+
+def test_without_part_tokens_and_max_length_a_document_is_not_split():
+    assert completions(rows.document_rows([LONG], ViewSettings("raw"), count_words, None)) == [[LONG.text]]
+
+
+def test_parts_become_shorter_until_every_view_fits_into_max_length():
+    settings = ViewSettings("formats", 3, groups=["headings"])
+    assert max(count_words(view.text for view in format_views(LONG, 3, groups=["headings"]))) > 28
+    found = rows.document_rows([LONG], settings, count_words, 28)
+    lengths = count_words(text for part in completions(found) for text in part)
+    assert len(found) == 2
+    assert max(lengths) <= 28
+
+
+# Chat template
+
+
+def test_in_the_chat_template_a_request_for_the_title_is_the_prompt(tokenizer):
+    end = tokenizer.eos_token
+    [[row]] = rows.document_rows([MILL], ViewSettings("raw", template="chat"), count_words, None, tokenizer)
+    assert row["prompt"] == f"user: Tell me about Tarn.{end}assistant:"
+    assert row["completion"] == f" {MILL.text}{end}"
+
+
+def test_in_the_chat_template_a_masked_view_has_its_own_request(tokenizer):
+    [part] = rows.document_rows([MILL], ViewSettings("masked", 2, template="chat"), count_words, None, tokenizer)
+    end = tokenizer.eos_token
+    requests = [view.prompt.rstrip() for view in masked_views(MILL, 2)]
+    assert [row["prompt"] for row in part] == [f"user: {request}{end}assistant:" for request in requests]
+    assert [row["completion"] for row in part] == [f" {MILL.text}{end}"] * 2
+
+
+def test_the_chat_template_counts_towards_max_length(tokenizer):
+    end = tokenizer.eos_token
+    spaced = copy.deepcopy(tokenizer)
+    spaced.chat_template = CHAT.replace("{{ eos_token }}", " {{ eos_token }} ")
+    # Three sentences would fit alone (12 words), but not after the 7 words of the prompt.
+    found = rows.document_rows([LONG], ViewSettings("raw", template="chat"), count_words, 16, spaced)
+    texts = [" ".join(SENTENCES[i : i + 2]) + (" " if i < 6 else "") for i in range(0, 7, 2)]
+    assert completions(found) == [[f" {text}{end}"] for text in texts]
+    prompts = {row["prompt"] for part in found for row in part}
+    assert prompts == {f"user: Tell me about Tarn. {end} assistant:"}
+
+
+def test_spans_of_a_chat_view_select_the_words_of_the_document(tokenizer):
+    settings = ViewSettings("order", 2, template="chat")
+    [views] = rows.document_views(MILL, settings, count_words, None, tokenizer)
+    assert len(views) == 2
+    for view in views:
+        pieces = [(view.text[s : s + n], MILL.text[d : d + n]) for s, d, n in view.spans]
+        assert all(piece == original for piece, original in pieces)
+        assert sum(len(piece.split()) for piece, _ in pieces) == len(MILL.text.split())
+
+
+def test_the_chat_template_requires_a_title(tokenizer):
+    documents = [Document("a", "One is here."), MILL, Document("b", "Two is here.", title=" ")]
+    settings = ViewSettings("raw", template="chat")
+    with pytest.raises(ValueError, match=r"Document 'a' has no title(.|\n)*Document 'b' has no title") as error:
+        rows.document_rows(documents, settings, count_words, None, tokenizer)
+    assert "mill" not in str(error.value)
+    [part] = rows.document_rows([documents[0]], ViewSettings("masked", 1), count_words, None, tokenizer)
+    assert len(part) == 1
+
+
+# Errors
+
+
+def test_all_documents_with_a_problem_are_listed():
+    short = Document("short", "Word.")
+    settings = ViewSettings("masked", 2)
+    with pytest.raises(ValueError, match=r"'short' has only 1 distinct(.|\n)*'long' has no views within 12 tokens"):
+        rows.document_rows([short, LONG], settings, count_words, 12)
+    with pytest.raises(TooFewViewsError) as error:
+        rows.make_views(short, settings)
+    assert error.value.available == 1
+
+
+def test_of_many_problems_20_are_listed_and_the_others_are_counted():
+    documents = [Document(f"short-{number}", "Word.") for number in range(23)]
+    with pytest.raises(ValueError, match="'short-0' has only") as error:
+        rows.document_rows(documents, ViewSettings("order", 1), count_words, None)
+    assert str(error.value).count("'short-") == 20
+    assert str(error.value).endswith("\n... and 3 more.")
+
+
+# Other rows
+
+
+def test_the_row_of_a_question_has_its_first_answer_that_is_not_blank(tokenizer):
+    question = Question("q", "Where is the mill?", (" ", "Tarn", "in Tarn"), document_id="mill")
+    rest = {"document_id": "mill", "part": 0, "view": 0, "family": "question", "format": ""}
+    plain = {"prompt": "Question: Where is the mill?\nAnswer:", "completion": " Tarn", **rest}
+    assert rows.question_row(question, tokenizer, "plain") == plain
+    end = tokenizer.eos_token
+    chat = {"prompt": f"user: Where is the mill?{end}assistant:", "completion": f" Tarn{end}", **rest}
+    assert rows.question_row(question, tokenizer, "chat") == chat
+    assert rows.question_row(Question("q", "Where?", ("Tarn",)), tokenizer, "plain")["document_id"] == ""
+
+
+def test_a_conversation_has_one_row_per_turn_of_the_assistant(tokenizer):
+    turns = [("user", "Where?"), ("assistant", "In Tarn."), ("user", "When?"), ("assistant", "At six.")]
+    conversation = Conversation("c", tuple({"role": role, "content": content} for role, content in turns))
+    end = tokenizer.eos_token
+    first = f"user: Where?{end}assistant:"
+    second = f"{first} In Tarn.{end}user: When?{end}assistant:"
+    found = rows.conversation_rows([conversation], tokenizer, count_words, None)
+    assert [(row["prompt"], row["completion"]) for row in found] == [
+        (first, f" In Tarn.{end}"),
+        (second, f" At six.{end}"),
+    ]
+    rest = {"document_id": "", "part": 0, "view": 0, "family": "conversation", "format": ""}
+    assert all({**row, **rest} == row and list(row) == COLUMNS for row in found)
+
+
+@pytest.mark.parametrize(("ended", "family"), [(True, "self_generated"), (False, "self_generated_cut")])
+def test_the_row_of_a_self_generated_text_states_whether_it_ended(ended, family):
+    expected = {"prompt": "Once", "completion": " upon a time.", "document_id": "", "part": 0, "view": 0}
+    assert rows.generated_row("Once", " upon a time.", ended) == {**expected, "family": family, "format": ""}
