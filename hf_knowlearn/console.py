@@ -1,4 +1,4 @@
-"""What surrounds every command: what it says, and how it ends. What the user can mend ends in exit code 2."""
+"""The console of a command: messages on standard output, and the exit code. A `ValueError` ends with exit code 2."""
 
 import logging
 import os
@@ -17,21 +17,22 @@ TEACH_EXAMPLE = "knowlearn teach --model MODEL --documents PATH [--questions FIL
 
 @dataclass
 class Outcome:
-    """How a command ended, and where it shows what it made."""
+    """The exit code of a command, and the function that prints its results."""
 
     code: int = 0
 
     def show(self, text: str) -> None:
         """Print `text` on the main process."""
         if _is_main_process():
-            print(text)
+            print(text, flush=True)
 
 
 @contextmanager
 def command_console(resumes: bool = True) -> Iterator[Outcome]:
-    """A command's surroundings: our messages on standard output, a `ValueError` as one message and exit code 2.
+    """Within the block, our messages go to standard output; a `ValueError` becomes one message and exit code 2.
 
-    `resumes`: whether the command, stopped and given again, goes on where it stopped.
+    Args:
+        resumes: Whether the command continues an interrupted run when it is repeated.
     """
     outcome = Outcome()
     handler = logging.StreamHandler(sys.stdout)
@@ -39,33 +40,33 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if _is_main_process() else logging.ERROR)
-    # bitsandbytes 0.50 looks for a faster 4-bit kernel whenever it is imported, and tells everyone who has none.
+    # bitsandbytes 0.50 warns on every import if its faster 4-bit kernel is not installed.
     logging.getLogger(BITSANDBYTES).setLevel(logging.ERROR)
-    listens = resumes and threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _end) if listens else None
+    handles_sigterm = resumes and threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _exit) if handles_sigterm else None
     try:
         with warnings.catch_warnings():
-            # TRL sets both by their old names itself; whoever runs this can't mend it.
+            # TRL itself sets these options by their deprecated names.
             warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
             yield outcome
     except ValueError as error:
         print(f"knowlearn: {error}", file=sys.stderr)
         outcome.code = 2
     except KeyboardInterrupt:
-        goes_on = " The same command goes on from the last checkpoint, if there is one." if resumes else ""
-        print(f"\nknowlearn: stopped.{goes_on}", file=sys.stderr)
-        outcome.code = 130  # what a shell gives a command that Ctrl-C ended
+        resume = " Repeat the command to continue from the last checkpoint, if there is one." if resumes else ""
+        print(f"\nknowlearn: stopped.{resume}", file=sys.stderr)
+        outcome.code = 130  # the code that shells use for Ctrl-C
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-        if listens:
+        if handles_sigterm:
             signal.signal(signal.SIGTERM, before)
 
 
-def _end(*_: Any) -> None:
-    """What SIGTERM does while nothing is trained: what was asked so far is written already."""
+def _exit(*_: Any) -> None:
+    """The handler of SIGTERM while nothing is trained. Answers that were generated so far are already saved."""
     raise SystemExit(0)
 
 
 def _is_main_process() -> bool:
-    return int(os.environ.get("RANK", "0")) == 0  # known before torch is loaded
+    return int(os.environ.get("RANK", "0")) == 0  # torch may not be loaded yet

@@ -1,44 +1,102 @@
-"""`knowlearn ask`: questions put to a model closed book, greedily, and in samples where wanted."""
+"""`knowlearn ask`: questions to a model, closed book, with greedy and sampled answers."""
 
 import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.commands.model_arguments import given
-from hf_knowlearn.documents import Question
-from hf_knowlearn.generation.ask import GenerationSettings, Responses, generate_responses
-from hf_knowlearn.knowledge_recall import first_line
-from hf_knowlearn.models.sources import resolve_model
-from hf_knowlearn.models.variants import load_variant
+from hf_knowlearn.knowledge_recall.scoring import first_line
 
-NOTHING = "(nothing)"
+if TYPE_CHECKING:
+    from hf_knowlearn.generation.ask import Responses
+    from hf_knowlearn.generation.settings import GenerationSettings
+
+MODEL_HELP = "a run's output folder, a folder with a model or an adapter, a name on the Hub, or tiny_base"
+EMPTY = "(empty)"
+# The options of `add_generation_options` and `recall` that are fields of `GenerationSettings`.
+GENERATION = ("shots", "samples", "template", "instruction", "max_new_tokens", "batch_size", "seed")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the command's options."""
+    text = "ask a model questions, closed book"
+    parser = subparsers.add_parser("ask", help=text, description=f"{text.capitalize()}, and print its answers.")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("questions", metavar="QUESTION", nargs="+", help="a question; - reads one per line from stdin")
+    add_generation_options(parser)
+    add_loading_options(parser)
+
+
+def add_generation_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of generation. One that isn't given is None: `GenerationSettings` has the defaults."""
+    add = parser.add_argument
+    add("--template", choices=("plain", "chat", "auto"), help='"Question: ... Answer:" (plain), or the chat template')
+    add("--instruction", help="text before every question")
+    add("--max_new_tokens", type=int, help="maximum tokens of an answer (32)")
+    add("--samples", type=int, help="sampled answers to each question, besides the greedy one (0)")
+    add("--seed", type=int, help="seed of the samples and the examples (0)")
+
+
+def add_loading_options(parser: argparse.ArgumentParser, in_4bit: str = "quantise with bitsandbytes") -> None:
+    """Declare the options of loading."""
+    parser.add_argument("--load_in_4bit", action="store_true", help=in_4bit)
+    add_dtype(parser, "dtype of the weights (as stored; with an adapter, as in training)")
+    add_revision(parser)
+
+
+def add_dtype(parser: argparse.ArgumentParser, text: str) -> None:
+    """Declare `--dtype`."""
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help=text)
+
+
+def add_revision(parser: argparse.ArgumentParser) -> None:
+    """Declare `--revision`."""
+    parser.add_argument("--revision", help="a branch, tag or commit of a model on the Hub")
+
+
+def generation_settings(arguments: argparse.Namespace) -> "GenerationSettings":
+    """The settings that the options give."""
+    from hf_knowlearn.generation.settings import GenerationSettings
+
+    return GenerationSettings(**{name: getattr(arguments, name) for name in given(arguments, GENERATION)})
+
+
+def given(arguments: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """The options among `names` that the user gave."""
+    return [name for name in names if getattr(arguments, name, None) not in (None, False)]
 
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
-    """Print the answer to each question: alone, if it is the only one; else below it."""
-    asking = GenerationSettings(**given(arguments))
+    """Print the answers: below each question, or alone if there is only one question."""
+    from hf_knowlearn.documents import Question
+    from hf_knowlearn.generation.ask import generate_responses
+    from hf_knowlearn.models.sources import resolve_model
+    from hf_knowlearn.models.variants import load_variant
+
+    settings = generation_settings(arguments)
     texts = _questions(arguments.questions)
     source = resolve_model(arguments.model, arguments.revision)
     model, tokenizer = load_variant(source, bits=4 if arguments.load_in_4bit else None, dtype=arguments.dtype)
-    # A question that isn't to be judged has an accepted answer all the same.
+    # A question needs an accepted answer. These answers are not scored, so any will do.
     questions = [Question(str(number), text, answers=("unknown",)) for number, text in enumerate(texts, 1)]
-    for question, answers in zip(questions, generate_responses(model, tokenizer, questions, asking), strict=True):
-        lines = _lines(answers)
+    for question, responses in zip(questions, generate_responses(model, tokenizer, questions, settings), strict=True):
+        lines = _lines(responses)
         show("\n".join(lines if len(questions) == 1 else [question.text, *(f"    {line}" for line in lines)]))
     return 0
 
 
 def _questions(words: Sequence[str]) -> list[str]:
-    """The questions that were typed; for each - the lines of standard input."""
+    """The questions on the command line; each `-` is replaced by the lines of standard input."""
     lines = [line.strip() for word in words for line in (sys.stdin if word == "-" else [word])]
-    if not (questions := [line for line in lines if line]):
-        raise ValueError('There are no questions: write each in quotes, knowlearn ask MODEL "Who ...?"')
+    questions = [line for line in lines if line]
+    if not questions:
+        raise ValueError('There are no questions. Write each in quotes: knowlearn ask MODEL "Who ...?"')
     return questions
 
 
-def _lines(answers: Responses) -> list[str]:
-    """The greedy answer, and how often each answer came among the samples, the most frequent first."""
-    samples = Counter(first_line(text) or NOTHING for text in answers.sampled[0])
+def _lines(responses: "Responses") -> list[str]:
+    """The greedy answer, then the distinct sampled answers with their counts, the most frequent first."""
+    samples = Counter(first_line(text) or EMPTY for text in responses.sampled[0])
     counted = [f"  {count} of {samples.total()} samples: {text}" for text, count in samples.most_common()]
-    return [answers.greedy[0].strip() or NOTHING, *counted]
+    return [responses.greedy[0].strip() or EMPTY, *counted]

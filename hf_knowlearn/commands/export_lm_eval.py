@@ -1,54 +1,57 @@
-"""`knowlearn export-lm-eval`: questions as tasks of EleutherAI's lm-evaluation-harness, whose numbers are ours.
+"""`knowlearn export-lm-eval`: questions as tasks of EleutherAI's lm-evaluation-harness, which computes equal scores.
 
-Prompts are written out, examples and all, so that the harness lays out nothing. The surprising decision: generation is
-not stopped at a line break, though only the first line counts, because some models begin their answer with one.
+The tasks contain complete prompts with their few-shot examples, so the harness formats nothing.
 """
 
+import argparse
 import inspect
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from hf_knowlearn import atomic_files
-from hf_knowlearn.documents import Question
 from hf_knowlearn.knowledge_recall import scoring
 from hf_knowlearn.knowledge_recall.scoring import exact_match, f1, first_line, normalize
-from hf_knowlearn.paths import TINY_BASE
 
 if TYPE_CHECKING:
     import datasets
 
+    from hf_knowlearn.documents import Question
+
 logger = logging.getLogger(__name__)
 
-NAME = re.compile(r"\w[\w-]*", re.ASCII)  # a comma, a star or a slash would mean something to `lm_eval --tasks`
+NAME = re.compile(r"\w[\w-]*", re.ASCII)  # `lm_eval --tasks` interprets commas, stars and slashes
 CODE = "scoring"
 HEADER = (
-    "# What the tasks beside this file call. Written by knowlearn export-lm-eval: hf_knowlearn's scoring as it stands,"
-    "\n# then two functions for the harness. It needs no hf_knowlearn (Apache-2.0).\n"
+    "# Called by the tasks beside this file. Written by knowlearn export-lm-eval: an unchanged copy of the scoring of"
+    "\n# hf_knowlearn, then two functions for the harness. It does not import hf_knowlearn (Apache-2.0).\n"
 )
 
 
 class _Function(str):
-    """The name of a function in a task's YAML, which the harness looks up in the file beside it."""
+    """The name of a function in a task's YAML. The harness imports it from the file beside the YAML."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes `_Function` with the harness's tag."""
+    """Writes a `_Function` with the harness's YAML tag."""
 
 
 _Dumper.add_representer(_Function, lambda dumper, name: dumper.represent_scalar("!function", name))
 
 
-# The source of these two goes into the folder, behind that of `scoring`, whose names they share.
+# The source code of the next two functions is copied into the folder, after that of `scoring`.
 
 
 def read_rows(file: str, **_: object) -> dict[str, "datasets.Dataset"]:
-    """The rows of a file beside this one. The harness's other way, `load_dataset("json")`, makes dates of strings."""
+    """The rows of a file beside this one.
+
+    Why not `load_dataset("json")`: it converts strings that look like dates.
+    """
     import json
     from pathlib import Path
 
@@ -59,45 +62,69 @@ def read_rows(file: str, **_: object) -> dict[str, "datasets.Dataset"]:
 
 
 def score_answer(doc: Mapping[str, Any], results: list[str]) -> dict[str, float]:
-    """The figures of one answer: of its first line."""
-    said = first_line(results[0])
-    return {"exact_match": float(exact_match(said, doc["answers"])), "f1": f1(said, doc["answers"])}
+    """The scores of one response: those of its first line."""
+    answer = first_line(results[0])
+    return {"exact_match": float(exact_match(answer, doc["answers"])), "f1": f1(answer, doc["answers"])}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the command's options. One that isn't given is left out: `export` has the defaults."""
+    text = "write questions as tasks of EleutherAI's lm-evaluation-harness"
+    parser = subparsers.add_parser(
+        "export-lm-eval", help=text, description=f"{text.capitalize()}.", argument_default=argparse.SUPPRESS
+    )
+    add = parser.add_argument
+    add("--questions", required=True, metavar="FILE", help="a file or folder of questions, or world:SPLIT")
+    add("--output_dir", type=Path, default=Path("lm_eval_tasks"), help="a new folder (%(default)s)")
+    add("--name", default="knowlearn", help="name of the group of tasks (%(default)s)")
+    add("--shots", type=int, help="answered questions of the same relation in each prompt (0)")
+    add("--seed", type=int, help="seed of the examples (0)")
+    add("--max_new_tokens", type=int, help="maximum tokens of an answer (32)")
+
+
+def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
+    """Write the tasks."""
+    from hf_knowlearn.teach.sources import load_questions
+
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "questions")}
+    export(load_questions(arguments.questions), options.pop("output_dir"), **options)
+    return 0
 
 
 def export(
-    questions: Sequence[Question],
+    questions: Sequence["Question"],
     folder: Path,
     name: str,
     shots: int = 0,
     seed: int = 0,
     max_new_tokens: int = 32,
 ) -> None:
-    """Write `folder`: `name` as a group of tasks, their rows, and the code that they call. It can be moved.
+    """Write a group of tasks with their rows and the code that they call. The folder can be moved.
 
-    `name`_generate asks all questions and has the exact match and F1 of `ask`; `name`_choice, of the questions with
-    options, has as `acc` how often `answer_logprobs` ranks an accepted option first.
+    The task `NAME_generate` has all questions; its exact match and F1 equal those of `knowlearn recall`. The task
+    `NAME_choice` has the questions with options; its `acc` is how often an accepted option has the highest
+    probability, as in `answer_logprobs`.
 
     Args:
-        shots, seed, max_new_tokens: as in `GenerationSettings`. Examples are drawn from `questions`.
+        name: Of the group.
+        shots, seed, max_new_tokens: As in `GenerationSettings`. The examples come from `questions`.
 
     Raises:
-        ValueError: all that is wrong with the folder, the name and the options of the questions; or with the rest, as
-            `ask_many` says it.
+        ValueError: The folder, the name, the settings or the options of the questions are invalid.
     """
-    from transformers import AutoTokenizer
-
-    from hf_knowlearn.generation.ask import GenerationSettings
+    from hf_knowlearn.generation.settings import GenerationSettings
+    from hf_knowlearn.models.loading import ModelSettings, load_tokenizer
     from hf_knowlearn.prompts.questions import question_prompts
 
-    if wrong := list(_wrong(questions, folder, name)):
-        raise ValueError("\n".join(wrong))
-    asking = GenerationSettings(shots=shots, seed=seed, max_new_tokens=max_new_tokens)
-    # Only the texts of the prompts are kept, which are the same with any tokenizer.
-    tokenizer = AutoTokenizer.from_pretrained(TINY_BASE)
-    prompts = question_prompts(tokenizer, questions, shots=asking.shots, seed=asking.seed)
-    asked = [(prompt.question, prompt.text) for prompt in prompts]
-    tasks = {f"{name}_generate": (_generate(max_new_tokens), [_answer_row(*one) for one in asked])}
-    if choices := [_choice_row(*one) for one in asked if one[0].options]:
+    if problems := list(_problems(questions, folder, name)):
+        raise ValueError("\n".join(problems))
+    settings = GenerationSettings(shots=shots, seed=seed, max_new_tokens=max_new_tokens)
+    # Only the text of the prompts is used, and it is the same with every tokenizer.
+    tokenizer = load_tokenizer(ModelSettings("tiny_base"))
+    prompts = question_prompts(tokenizer, questions, shots=settings.shots, seed=settings.seed)
+    texts = [(prompt.question, prompt.text) for prompt in prompts]
+    tasks = {f"{name}_generate": (_generate(max_new_tokens), [_answer_row(*one) for one in texts])}
+    if choices := [_choice_row(*one) for one in texts if one[0].options]:
         tasks[f"{name}_choice"] = (_choice(), choices)
     group = {"group": name, "task": list(tasks), "metadata": {"version": 1.0}}
     with atomic_files.atomic_write(folder) as draft:
@@ -116,34 +143,34 @@ def export(
     )
 
 
-def _wrong(questions: Sequence[Question], folder: Path, name: str) -> Iterator[str]:
+def _problems(questions: Sequence["Question"], folder: Path, name: str) -> Iterator[str]:
     if not NAME.fullmatch(name):
-        yield f"name={name!r}: it names the tasks; give letters, digits, _ and - only, such as 'my_questions'."
+        yield f"name={name!r}: use only letters, digits, _ and -, such as 'my_questions'."
     yield from atomic_files.new_folder_problems(folder)
     if not questions:
         yield "There are no questions: give at least one."
-    if lost := [question.id for question in questions if question.options and not _accepted(question)]:
+    if wrong := [question.id for question in questions if question.options and not _accepted(question)]:
         yield (
-            f"The options of {len(lost)} questions hold none of their accepted answers, such as {lost[0]!r}: put one"
-            " among them, or leave the options out."
+            f"{len(wrong)} questions have options without an accepted answer, such as {wrong[0]!r}. Add an accepted"
+            " answer to the options, or leave the options out."
         )
 
 
-def _options(question: Question) -> list[str]:
+def _options(question: "Question") -> list[str]:
     return [option for option in dict.fromkeys(question.options) if option.strip()]
 
 
-def _accepted(question: Question) -> list[int]:
-    """Places of the options that are accepted answers, as scoring compares them."""
+def _accepted(question: "Question") -> list[int]:
+    """The indices of the options that scoring accepts as answers."""
     answers = {normalize(answer) for answer in question.answers}
     return [place for place, option in enumerate(_options(question)) if normalize(option) in answers]
 
 
-def _answer_row(question: Question, prompt: str) -> dict[str, Any]:
+def _answer_row(question: "Question", prompt: str) -> dict[str, Any]:
     return {"id": question.id, "prompt": prompt, "answers": question.answers}
 
 
-def _choice_row(question: Question, prompt: str) -> dict[str, Any]:
+def _choice_row(question: "Question", prompt: str) -> dict[str, Any]:
     return {"id": question.id, "prompt": prompt, "options": _options(question), "accepted": _accepted(question)}
 
 
@@ -152,6 +179,7 @@ def _generate(max_new_tokens: int) -> dict[str, Any]:
         "output_type": "generate_until",
         "doc_to_text": "prompt",
         "doc_to_target": "answers",
+        # Why `until` is empty: some models begin an answer with a line break.
         "generation_kwargs": {"until": [], "do_sample": False, "max_gen_toks": max_new_tokens},
         "process_results": _Function(f"{CODE}.score_answer"),
         **_scored("exact_match", "f1"),
@@ -171,7 +199,7 @@ def _choice() -> dict[str, Any]:
 
 def _scored(*metrics: str) -> dict[str, Any]:
     listed = [{"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in metrics]
-    # The harness takes a 0 here as said once and for all: `--num_fewshot` would put its examples before ours.
+    # Why num_fewshot is 0: the harness then ignores `--num_fewshot`, whose examples would precede ours.
     return {"metric_list": listed, "num_fewshot": 0, "metadata": {"version": 1.0}}
 
 

@@ -1,1 +1,4 @@
-"""The laboratory: which way of teaching teaches how much, at what cost; by several arms over the same seeds."""
+"""Studies: several ways of training, each over several seeds, compared at equal steps, gradient evaluations and time.
+
+A study is a YAML file. Each of its arms is a recipe, and a run is one arm on one seed.
+"""

@@ -1,8 +1,7 @@
-"""What one arm has over another: paired over seeds, at equal steps, equal gradient evaluations and equal time.
+"""Differences between the arms of a study, paired over seeds, at equal steps, gradient evaluations or time.
 
-The surprising decision: who takes part in a comparison at equal cost is not written down. Arms that differ in nothing
-but their number of steps are one method at several budgets; between two of these its figures are read off a straight
-line, seed by seed, and beyond them they are not known.
+Arms that differ only in their number of steps are one method at several budgets. At equal cost, the method's value is
+interpolated linearly between its two nearest budgets, seed by seed. Beyond its budgets it is unknown.
 """
 
 import statistics
@@ -11,22 +10,22 @@ from itertools import pairwise
 from math import sqrt
 from typing import Any, NamedTuple
 
+from scipy.stats import t as student_t
+
 from hf_knowlearn.reports.formatting import known
 
-# Two-sided 95 % points of Student's t by degrees of freedom, for up to ten seeds.
-T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-# What is compared, by its key in the figures of a run.
+# The figures that are compared.
 MEASURES = ("exact_match", "consistency_all", "replayed", "retention")
-# What two methods are brought to equal, by the key of the figures.
+# The costs at which two methods are compared, and their titles.
 COSTS = {"steps": "steps", "gradient_evaluations": "gradient evaluations", "train_seconds": "time"}
-# Options that only say for how long an arm trains, or what it is called.
-BUDGET = ("max_steps", "num_train_epochs", "arm", "seed", "output_dir")
+# Options that do not change the method.
+BUDGET = ("max_steps", "num_train_epochs", "run_name", "seed", "output_dir")
 
 Figures = Mapping[str, Any]
 
 
 class Run(NamedTuple):
-    """A finished run: its arm, its seed, its figures, and the options that it had."""
+    """A finished run: its arm, its seed, its figures and its options."""
 
     arm: str
     seed: int
@@ -35,7 +34,11 @@ class Run(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What `arm` has over the method of `against` at an equal `cost`, by measure: mean, 95 % interval, seeds."""
+    """The differences between an arm and the method of another arm, at an equal cost.
+
+    `differences` has for each measure the mean and the number of `seeds`; with two or more seeds, also the 95 %
+    interval (`low`, `high`).
+    """
 
     arm: str
     against: str
@@ -44,60 +47,75 @@ class Comparison(NamedTuple):
 
 
 def paired(differences: Sequence[float]) -> dict[str, float]:
-    """The mean of paired differences and its 95 % interval, by Student's t over 2 to 10 seeds."""
-    mean = statistics.fmean(differences)
-    half = T_95[len(differences) - 2] * statistics.stdev(differences) / sqrt(len(differences))
-    return {"mean": mean, "low": mean - half, "high": mean + half}
+    """The mean of paired differences over two or more seeds, and its 95 % interval by Student's t.
+
+    Example:
+        >>> paired([0.1, 0.2, 0.3])
+        {'mean': 0.2, 'low': -0.048, 'high': 0.448}
+    """
+    mean, error = mean_and_error(differences)
+    half = student_t.ppf(0.975, len(differences) - 1) * (error or 0.0)
+    return {"mean": mean, "low": float(mean - half), "high": float(mean + half)}
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean, and its standard error; None for a single value."""
+    error = statistics.stdev(values) / sqrt(len(values)) if len(values) > 1 else None
+    return statistics.fmean(values), error
+
+
+def over_seeds(runs: Sequence[Run], figure: Callable[[Figures], float | None]) -> tuple[float, float | None] | None:
+    """The mean of a figure over an arm's seeds, and its standard error; None if the figure is unknown."""
+    values = [value for run in runs if known(value := figure(run.figures))]
+    return mean_and_error(values) if values else None
 
 
 def compare(runs: Sequence[Run], against: Mapping[str, str]) -> list[Comparison]:
-    """Every arm against the method of its twin (`against`), at each cost where that was measured around it.
+    """Compare every arm with the method of its baseline, at each cost.
 
-    Runs pair by seed. Of one seed there is a difference without an interval.
+    Args:
+        runs: The finished runs. They pair by seed.
+        against: The baseline arm of each arm.
     """
     first = {run.arm: run for run in reversed(runs)}
     found = []
-    for name in dict.fromkeys(run.arm for run in runs):
-        twin = against[name]
-        if twin in first and not _is_same_method(first[name], first[twin]):
-            method = [run for run in runs if _is_same_method(run, first[twin])]
-            found += [_at_equal(cost, name, runs, method, twin) for cost in COSTS]
+    for arm in dict.fromkeys(run.arm for run in runs):
+        baseline = against[arm]
+        if baseline in first and not _is_same_method(first[arm], first[baseline]):
+            method = [run for run in runs if _is_same_method(run, first[baseline])]
+            found += [_at_equal(cost, arm, runs, method, baseline) for cost in COSTS]
     return [comparison for comparison in found if comparison.differences]
 
 
 def _is_same_method(one: Run, other: Run) -> bool:
-    return _method(one.options) == _method(other.options)
+    first, second = ({k: v for k, v in run.options.items() if k not in BUDGET} for run in (one, other))
+    return first == second
 
 
-def _method(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in BUDGET}
-
-
-def _at_equal(cost: str, name: str, runs: Iterable[Run], method: Sequence[Run], against: str) -> Comparison:
-    of_arm = {run.seed: run.figures for run in runs if run.arm == name}
-    differences = {}
+def _at_equal(cost: str, arm: str, runs: Iterable[Run], method: Sequence[Run], against: str) -> Comparison:
+    of_arm = {run.seed: run.figures for run in runs if run.arm == arm}
+    differences: dict[str, dict[str, float]] = {}
     for measure in MEASURES:
         values = list(_differences(cost, measure, of_arm, method))
-        if len(values) > 1:
-            differences[measure] = {**paired(values), "seeds": len(values)}
-        elif values:
-            differences[measure] = {"mean": values[0], "seeds": 1}
-    return Comparison(name, against, cost, differences)
+        if values:
+            interval = paired(values) if len(values) > 1 else {"mean": values[0]}
+            differences[measure] = {**interval, "seeds": len(values)}
+    return Comparison(arm, against, cost, differences)
 
 
 def _differences(cost: str, measure: str, of_arm: Mapping[int, Figures], method: Sequence[Run]) -> Iterator[float]:
-    """One a seed, of the seeds that both have."""
+    """The difference of each seed that both have."""
     for seed, figures in of_arm.items():
         curve = [run.figures for run in method if run.seed == seed]
-        other = read_off(curve, cost, figures[cost], measure) if known(figures.get(cost)) else None
+        other = value_at(curve, cost, figures[cost], measure) if known(figures.get(cost)) else None
         if other is not None and known(figures.get(measure)):
             yield figures[measure] - other
 
 
-def read_off(curve: Sequence[Figures], cost: str, at: float, measure: str) -> float | None:
-    """A measure of a method at a cost, on the straight line between the two budgets next to it.
+def value_at(curve: Sequence[Figures], cost: str, at: float, measure: str) -> float | None:
+    """A method's value at a cost, interpolated linearly between its two nearest budgets; None if it is unknown there.
 
-    None: it was not measured there, or on one side only. At equal steps nothing is read between budgets.
+    At equal steps nothing is interpolated.
     """
     points = sorted((run[cost], run[measure]) for run in curve if known(run.get(cost)) and known(run.get(measure)))
     for place, value in points:
@@ -109,12 +127,3 @@ def read_off(curve: Sequence[Figures], cost: str, at: float, measure: str) -> fl
         if left < at < right:
             return float(low + (high - low) * (at - left) / (right - left))
     return None
-
-
-def over_seeds(runs: Sequence[Run], of_run: Callable[[Figures], float | None]) -> tuple[float, float | None] | None:
-    """The mean of a figure over an arm's seeds and its standard error, which one seed has not; None where unknown."""
-    values = [value for run in runs if known(value := of_run(run.figures))]
-    if not values:
-        return None
-    error = statistics.stdev(values) / sqrt(len(values)) if len(values) > 1 else None
-    return statistics.fmean(values), error

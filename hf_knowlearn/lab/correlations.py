@@ -1,64 +1,55 @@
-"""What foretells recall: correlations of a run's other figures with what it answers, over all runs of a study.
+"""Correlations of a run's other figures with its exact match, over all runs of a study.
 
-arXiv 2503.03705 claims that a model which goes on predicting knowledge tokens in contexts it never read can also be
-asked for them; here that is one row beside those of the loss and of sharpness. The surprising decision: arms with
-other documents or another base stay in, because a figure that foretells recall only among like runs foretells little.
+arXiv 2503.03705 reports that models which predict knowledge tokens in new contexts also answer questions about them.
+The table shows that figure beside the training loss and retention. It includes runs on other documents and bases: a
+useful predictor holds across them.
 """
 
-import math
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+from scipy.stats import pearsonr, spearmanr
 
 from hf_knowlearn.lab.comparisons import Figures, Run
 from hf_knowlearn.reports.formatting import known
 
-FEWEST = 4  # runs, from which on Fisher's interval exists
-FORETELLS: dict[str, Callable[[Figures], Any]] = {
+FEWEST_RUNS = 4  # Fisher's interval needs 4
+PREDICTORS: dict[str, Callable[[Figures], Any]] = {
     "knowledge tokens": lambda figures: (figures.get("knowledge_tokens") or {}).get("probability"),
     "training loss": lambda figures: figures.get("train_loss"),
-    "sharpness: gradient": lambda figures: (figures.get("sharpness") or {}).get("gradient"),
-    "sharpness: random": lambda figures: (figures.get("sharpness") or {}).get("random"),
     "retention": lambda figures: figures.get("retention"),
 }
 
 
-def links(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """For each figure that varies over at least 4 runs: how many, Pearson's r with recall with its 95 % interval, and
-    Spearman's rank correlation."""
+def correlations(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The correlation with exact match of each predictor that varies over at least 4 runs."""
     found = []
-    for name, of in FORETELLS.items():
-        both: list[tuple[Any, Any]] = [(of(run.figures), run.figures.get("exact_match")) for run in runs]
+    for name, predictor in PREDICTORS.items():
+        both: list[tuple[Any, Any]] = [(predictor(run.figures), run.figures.get("exact_match")) for run in runs]
         pairs = [pair for pair in both if all(map(known, pair))]
-        if len(pairs) >= FEWEST and all(len({*side}) > 1 for side in zip(*pairs, strict=True)):
+        if len(pairs) >= FEWEST_RUNS and all(len({*side}) > 1 for side in zip(*pairs, strict=True)):
             found.append({"figure": name, "runs": len(pairs), **correlation(pairs)})
     return found
 
 
 def correlation(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Pearson's r, its 95 % interval by Fisher's transformation (as if runs were independent), and Spearman's."""
-    left, right = ([float(pair[side]) for pair in pairs] for side in (0, 1))
-    r = statistics.correlation(left, right)
-    middle, half = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, r))), 1.959964 / math.sqrt(len(pairs) - 3)
+    """Pearson's r with its 95 % interval by Fisher's transformation, as if runs were independent; Spearman's rank
+    correlation."""
+    left, right = zip(*pairs, strict=True)
+    pearson = pearsonr(left, right)
+    interval = pearson.confidence_interval(0.95)
     return {
-        "pearson": r,
-        "low": math.tanh(middle - half),
-        "high": math.tanh(middle + half),
-        "spearman": statistics.correlation(ranks(left), ranks(right)),
+        "pearson": float(pearson.statistic),
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "spearman": float(spearmanr(left, right).statistic),
     }
 
 
-def ranks(values: Sequence[float]) -> list[float]:
-    """Ranks from 1 up; equal values share the mean of theirs. (`statistics.correlation` ranks from Python 3.12 on.)"""
-    ordered = sorted(values)
-    first = {value: place for place, value in reversed([*enumerate(ordered, 1)])}
-    return [first[value] + (ordered.count(value) - 1) / 2 for value in values]
-
-
-def link_rows(found: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
-    """A header, and a row for each figure."""
+def correlation_rows(found: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """A header, and a row for each predictor."""
     if found:
-        yield ["what might foretell recall", "runs", "Pearson's r", "Spearman's"]
-    for link in found:
-        interval = f"{link['pearson']:+.3f} [{link['low']:+.3f}, {link['high']:+.3f}]"
-        yield [link["figure"], str(link["runs"]), interval, f"{link['spearman']:+.3f}"]
+        yield ["predictor of exact match", "runs", "Pearson's r", "Spearman's"]
+    for one in found:
+        interval = f"{one['pearson']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
+        yield [one["figure"], str(one["runs"]), interval, f"{one['spearman']:+.3f}"]

@@ -1,7 +1,7 @@
-"""Running a study: each run a process of its own, several side by side, none twice.
+"""The runs of a study as processes, several at a time.
 
-The surprising decision: a run is nothing but `hf_knowlearn.teach` on the recipe that lies beside its folder. So it
-goes on where it was stopped, can be repeated alone, and has a peak of memory that is its own.
+Each run is `python -m hf_knowlearn.teach` on the recipe beside its folder. It can be repeated alone, and it continues
+from its last checkpoint after an interruption.
 """
 
 import os
@@ -16,26 +16,28 @@ from pathlib import Path
 import yaml
 
 from hf_knowlearn import atomic_files
-from hf_knowlearn.lab.study import Planned
+from hf_knowlearn.lab.study import PlannedRun
 from hf_knowlearn.teach import run_folder
 
-# What says how many threads a process takes for its sums, to torch and to what lies below it.
+# Environment variables that set the number of threads of a process, for torch and the libraries below it.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
-def finished(run: Planned) -> bool:
-    """Whether the run is done already.
+
+def is_finished(run: PlannedRun) -> bool:
+    """Whether the run is finished.
 
     Raises:
-        ValueError: its folder holds another run.
+        ValueError: Its folder contains another run.
     """
     return run_folder.is_finished(run.recipe.output_dir, run.recipe.options, overwrite=False)
 
 
-def run_all(runs: Sequence[Planned], jobs: int) -> Generator[tuple[Planned, str | None], None, None]:
-    """Run them, so many `jobs` at a time on equal shares of the cores; yields each as it ends, with why it failed.
+def run_all(runs: Sequence[PlannedRun], jobs: int) -> Generator[tuple[PlannedRun, str | None], None, None]:
+    """Run all, `jobs` at a time on equal shares of the cores. Yields each run as it ends, with its error, or None.
 
-    When this is interrupted, so are the runs; each saves a checkpoint from which it goes on.
+    An interruption also stops the runs. They continue from their last checkpoint next time.
     """
     environment = {**os.environ, **dict.fromkeys(THREADS, str(max(1, cores() // jobs)))}
     with ThreadPoolExecutor(jobs) as pool, processes() as start:
@@ -48,28 +50,23 @@ def run_all(runs: Sequence[Planned], jobs: int) -> Generator[tuple[Planned, str 
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def log_of(run: Planned) -> Path:
-    """Where what the run says is written."""
+def log_path(run: PlannedRun) -> Path:
+    """The log of the run."""
+    return _beside(run, ".log")
+
+
+def _beside(run: PlannedRun, suffix: str) -> Path:
     folder = run.recipe.output_dir
-    return folder.with_name(f"{folder.name}.log")
-
-
-def recipe_of(run: Planned) -> Path:
-    """The run's recipe, with which it can be repeated alone."""
-    folder = run.recipe.output_dir
-    return folder.with_name(f"{folder.name}.yaml")
-
-
-Start = Callable[..., "subprocess.Popen[bytes]"]
+    return folder.with_name(f"{folder.name}{suffix}")
 
 
 @contextmanager
 def processes() -> Iterator[Start]:
-    """What starts a process that does not outlive this block: one that still runs is asked to save and end."""
+    """Yields a function that starts a process. When the block ends, running processes are terminated."""
     running: list[subprocess.Popen[bytes]] = []
     closed = threading.Event()
 
@@ -90,18 +87,15 @@ def processes() -> Iterator[Start]:
             process.wait()
 
 
-def _run(run: Planned, environment: dict[str, str], start: Start) -> str | None:
-    """Do the run. Returns why it failed, if it did."""
-    recipe = recipe_of(run)
+def _run(run: PlannedRun, environment: dict[str, str], start: Start) -> str | None:
+    """Run `run` in a process. Returns its error, or None."""
+    recipe = _beside(run, ".yaml")
     options = {**run.recipe.options, "output_dir": str(run.recipe.output_dir)}
     atomic_files.write_text(recipe, yaml.safe_dump(options, sort_keys=True, allow_unicode=True))
-    with log_of(run).open("wb") as log:
+    with log_path(run).open("wb") as log:
         words = [sys.executable, "-m", "hf_knowlearn.teach", "--config", str(recipe)]
         code = start(*words, stdout=log, stderr=log, env=environment).wait()
-    if finished(run):
+    if is_finished(run):
         return None
-    if not code:
-        return "stopped before its end"
-    said = log_of(run).read_text(encoding="utf-8", errors="replace").split("knowlearn: ")[-1].strip().splitlines()
-    what = said[0 if code == 2 else -1] if said else "it said nothing"  # a refusal begins with it, a traceback ends so
-    return f"exit code {code}: {what}"
+    lines = log_path(run).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return f"exit code {code}: {lines[-1]}" if code and lines else f"exit code {code} before its end"

@@ -1,18 +1,15 @@
-"""The quickstart: three arms from one base, for the same number of optimizer steps, in one report.
+"""The quickstart: three recipes from one base model, with the same number of steps, in one report.
 
-The surprising decision: it is no study of the laboratory. Its runs follow one another in this process, where whoever
-tries it can watch them, and end in the report that every run has.
+Unlike a study, it runs in this process, one recipe after another, and ends with the report of a run.
 """
 
 import logging
-import statistics
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
 from hf_knowlearn.config.recipes import parse_recipe
-from hf_knowlearn.lab.comparisons import T_95, paired
+from hf_knowlearn.lab.comparisons import mean_and_error, paired
 from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.reports.formatting import known
 from hf_knowlearn.reports.schema import Report, merge
@@ -21,21 +18,27 @@ from hf_knowlearn.teach.pipeline import teach
 
 logger = logging.getLogger(__name__)
 
-QUICKSTART = tuple(RECIPES / "quickstart" / f"{arm}.yaml" for arm in ("raw", "formats", "order_self"))
-MEASURES = ("exact_match", "replayed", "retention", "train_loss", "seconds")
+QUICKSTART = tuple(RECIPES / "quickstart" / f"{name}.yaml" for name in ("raw", "formats", "order_self"))
+MEASURES = ("exact_match", "replayed", "retention", "train_loss")
 
 
-def run_arms(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any]) -> Report:
-    """Run each recipe in a folder of its own below `folder`, with `options` on top; report all of them as one."""
-    _refuse_foreign(folder, {path.stem for path in recipes})
+def run_recipes(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any]) -> Report:
+    """Run each recipe with these options in its own folder below `folder`. Returns their common report.
+
+    Raises:
+        ValueError: `folder` contains other files, or another run; before anything runs.
+    """
+    _check_folder(folder, {path.stem for path in recipes})
     runs = [
         parse_recipe(["--config", str(path)], {**options, "output_dir": str(folder / path.stem)}) for path in recipes
     ]
     for run in runs:
-        run_folder.is_finished(run.output_dir, run.options, run.teach.overwrite)  # refused now rather than in its turn
+        run_folder.is_finished(
+            run.output_dir, run.options, run.teach.overwrite
+        )  # raises if it is another run's folder
     reports = []
-    for number, run in enumerate(runs, 1):
-        logger.info("\nArm %d of %d: %s", number, len(runs), run.teach.arm)
+    for number, (path, run) in enumerate(zip(recipes, runs, strict=True), 1):
+        logger.info("\nRun %d of %d: %s", number, len(runs), path.stem)
         reports.append(teach(run))
     report = merge(reports)
     run_folder.write_report(folder, report)
@@ -43,60 +46,65 @@ def run_arms(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any]) 
 
 
 def run_seeds(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any], seeds: Sequence[int]) -> Report:
-    """`run_arms` for each seed; the arms' means over seeds, and each arm's difference to the first one."""
-    if not 2 <= len(set(seeds)) == len(seeds) <= len(T_95) + 1:
-        raise ValueError(f"seeds={list(seeds)}: give two to {len(T_95) + 1} different ones.")
-    _refuse_foreign(folder, {f"seed_{seed}" for seed in seeds})
-    reports = [run_arms(recipes, folder / f"seed_{seed}", {**options, "seed": seed}) for seed in seeds]
+    """`run_recipes` for each seed. Returns means over seeds, and each recipe's differences to the first one.
+
+    Raises:
+        ValueError: There are fewer than two different seeds; or an error of `run_recipes`.
+    """
+    if len(set(seeds)) != len(seeds) or len(seeds) < 2:
+        raise ValueError(f"seeds={list(seeds)}: give two or more different seeds.")
+    _check_folder(folder, {f"seed_{seed}" for seed in seeds})
+    reports = [run_recipes(recipes, folder / f"seed_{seed}", {**options, "seed": seed}) for seed in seeds]
     report = over_seeds(reports, seeds)
     run_folder.write_report(folder, report)
     return report
 
 
-def _refuse_foreign(folder: Path, runs: set[str]) -> None:
-    """A study writes its report beside its runs; a folder that holds anything else is not its own."""
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if foreign := sorted(there - runs - set(run_folder.OURS)):
+def _check_folder(folder: Path, runs: set[str]) -> None:
+    """Raise ValueError if `folder` contains anything but these runs and their report."""
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if foreign := sorted(found - runs - set(run_folder.OURS)):
         raise ValueError(
-            f"output_dir={str(folder)!r} holds {', '.join(foreign[:5])}, which this study doesn't write:"
-            f" choose a folder that is new or empty."
+            f"output_dir={str(folder)!r} contains {', '.join(foreign[:5])}, which this command doesn't write. Choose a"
+            " new or an empty folder."
         )
 
 
 def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
-    """Means over seeds in place of each arm's figures, their standard errors over seeds, and paired differences."""
-    arms = {name: _mean([report["runs"][name] for report in reports]) for name in reports[0]["runs"]}
-    first, *others = arms
-    differences = {
-        f"{other} - {first}": {
-            measure: paired([r["runs"][other][measure] - r["runs"][first][measure] for r in reports])
-            for measure in MEASURES
-            if all(known(report["runs"][name].get(measure)) for report in reports for name in (first, other))
-        }
-        for other in others
-    }
+    """One report of several seeds: means, standard errors over seeds, and paired differences to the first run."""
+    runs = {name: _mean([report["runs"][name] for report in reports]) for name in reports[0]["runs"]}
+    first, *others = runs
+    differences = {f"{other} - {first}": _differences(reports, other, first) for other in others}
     by_seed = {str(seed): report["runs"] for seed, report in zip(seeds, reports, strict=True)}
-    asked = [key for key in ("before", "open_book") if key in reports[0]]
-    means: Report = {key: _mean([report[key] for report in reports]) for key in asked}
+    states = [key for key in ("before", "open_book") if key in reports[0]]
+    means: Report = {key: _mean([report[key] for report in reports]) for key in states}
     if "stages" in reports[0]:
         of_stages = zip(*(report["stages"] for report in reports), strict=True)
         means["stages"] = [{"run": same[0]["run"], "name": same[0]["name"], **_mean(same)} for same in of_stages]
-    return {**reports[0], **means, "runs": arms, "differences": differences, "by_seed": by_seed}
+    return {**reports[0], **means, "runs": runs, "differences": differences, "by_seed": by_seed}
+
+
+def _differences(reports: Sequence[Report], other: str, first: str) -> dict[str, dict[str, float]]:
+    """The paired differences in each measure that both runs have on every seed."""
+    found = {}
+    for measure in MEASURES:
+        pairs = [[report["runs"][name].get(measure) for name in (other, first)] for report in reports]
+        if all(known(value) for pair in pairs for value in pair):
+            found[measure] = paired([left - right for left, right in pairs])
+    return found
 
 
 def _mean(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The mean over seeds of each number that every seed has, also of those within. Lists and texts are left out.
+    """The mean over seeds of each number that every seed has, also of nested ones. Lists and texts are left out.
 
-    `_se` of a measure becomes the standard error over seeds.
+    The `_se` of a figure becomes its standard error over seeds.
     """
     mean: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
     for name in figures[0]:
         values: list[Any] = [of_seed.get(name) for of_seed in figures]
         if all(map(known, values)):
-            mean[name] = statistics.fmean(values)
-        elif all(isinstance(value, Mapping) for value in values) and (inside := _mean(values)):
-            mean[name] = inside
-    for name in mean:
-        if f"{name}_se" in mean:
-            mean[f"{name}_se"] = statistics.stdev(of_seed[name] for of_seed in figures) / sqrt(len(figures))
-    return mean
+            mean[name], errors[f"{name}_se"] = mean_and_error(values)
+        elif all(isinstance(value, Mapping) for value in values) and (nested := _mean(values)):
+            mean[name] = nested
+    return {**mean, **{name: error for name, error in errors.items() if name in mean}}

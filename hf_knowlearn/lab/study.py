@@ -1,8 +1,7 @@
-"""A study: a question, the arms that are to answer it, and their seeds, in one YAML that is written before looking.
+"""A study: a question, the arms that answer it, and their seeds, in one YAML file that is written before the results.
 
-Two phases: many arms once each on a seed for screening, then a few of them on seeds that were not looked at. The
-surprising decision: what would make a study unfair (over 40 screening runs, a seed in both phases) is refused like any
-other bad option.
+A study has two phases: many arms on one seed for screening, then a few of them on other seeds. A study with more than
+40 screening runs, or with a seed in both phases, would be unfair and is an error.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,18 +12,26 @@ from typing import Any, NamedTuple
 import yaml
 
 from hf_knowlearn.config.parsing import Recipe, did_you_mean
-from hf_knowlearn.config.recipes import NAME, parse_recipe
-from hf_knowlearn.lab.comparisons import T_95
+from hf_knowlearn.config.recipes import STAGE_NAME, merged_options, parse_recipe
 
 MOST_SCREENED = 40
 PHASES = ("screening", "final")
-KEYS = ("question", "config", "options", "arms", "against", "screening", "final")
-OF_A_PHASE = ("arms", "seeds")
-OF_THE_LAB = ("arm", "seed", "output_dir", "overwrite", "disable_tqdm")  # options that a study can't set
+STUDY_KEYS = ("question", "config", "options", "arms", "against", "screening", "final")
+PHASE_KEYS = ("arms", "seeds")
+LAB_OPTIONS = ("run_name", "seed", "output_dir", "overwrite", "disable_tqdm")  # set by the laboratory
+
+Arms = Mapping[str, Mapping[str, Any]]
 
 
-class Planned(NamedTuple):
-    """A run to come: its phase, arm and seed, and the recipe, whose output folder is `STUDY/ARM/seed_N`."""
+class Phase(NamedTuple):
+    """The arms and the seeds of a phase. Every arm runs on every seed."""
+
+    arms: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+
+
+class PlannedRun(NamedTuple):
+    """A run to do: its phase, arm and seed, and its recipe. Its output folder is `STUDY/ARM/seed_N`."""
 
     phase: str
     arm: str
@@ -33,27 +40,32 @@ class Planned(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What it is called. No seed is in both phases, so this is one run's."""
+        """The run's name. It is unique, since no seed is in both phases."""
         return f"{self.arm}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as its file says it.
+    """A study as its file describes it.
 
     Args:
-        arms: by name, the words (`--config`, `--curriculum`) and the options that make its recipe.
-        against: by name, the arm that each is compared with.
-        screening: the arms that are screened and the one seed for it.
-        final: the arms that are run on several seeds, and these; empty until screening was looked at.
+        name: The file's name without its suffix.
+        question: What the study asks.
+        arms: For each arm, the words (`--config`, `--curriculum`) and the options of its recipe.
+        against: The baseline arm of each arm.
+        phases: The arms and seeds of `screening` and `final`.
+
+    Example:
+        >>> study = read_study(Path("recipes/lab/ten_minutes.yaml"))
+        >>> [run.key for run in study.runs(Path("outputs"), phases=["screening"])]
+        ['raw, seed 10', 'formats, seed 10']
     """
 
     name: str
     question: str
     arms: Mapping[str, tuple[Sequence[str], Mapping[str, Any]]]
     against: Mapping[str, str]
-    screening: tuple[Sequence[str], Sequence[int]]
-    final: tuple[Sequence[str], Sequence[int]]
+    phases: Mapping[str, Phase]
 
     def runs(
         self,
@@ -62,194 +74,200 @@ class Study:
         arms: Sequence[str] | None = None,
         seeds: Sequence[int] | None = None,
         given: Mapping[str, Any] | None = None,
-    ) -> list[Planned]:
-        """The runs of these phases, arms and seeds (None: of all), with the options `given` on top.
+    ) -> list[PlannedRun]:
+        """The runs of these phases, arms and seeds; None means all.
+
+        Args:
+            folder: The folder of all runs.
+            given: Options that override those of every arm.
 
         Raises:
-            ValueError: an arm or seed that the study doesn't have, or options that can't be; all of them at once.
+            ValueError: An arm or a seed is unknown, no run is left, or an arm's options are invalid.
         """
-        unknown = [name for name in arms or () if name not in self.arms]
-        problems = [f"--arms {name}: {self.name} has no such arm{did_you_mean(name, self.arms)}." for name in unknown]
-        there = "; ".join(f"{phase}: seeds {list(self._phase(phase)[1])}" for phase in PHASES)
-        known = {seed for _, _, seed in self.every()}
+        problems = [
+            f"--arms {arm}: {self.name} has no such arm{did_you_mean(arm, self.arms)}."
+            for arm in arms or ()
+            if arm not in self.arms
+        ]
+        all_seeds = "; ".join(f"{name}: seeds {list(phase.seeds)}" for name, phase in self.phases.items())
+        known = {seed for _, _, seed in self.all_runs()}
         absent = [seed for seed in seeds or () if seed not in known]
-        problems += [f"--seeds {seed}: {self.name} has no such seed ({there})." for seed in absent]
+        problems += [f"--seeds {seed}: {self.name} has no such seed ({all_seeds})." for seed in absent]
         chosen = [
-            (phase, name, seed)
-            for phase, name, seed in self.every()
-            if phase in phases and (arms is None or name in arms) and (seeds is None or seed in seeds)
+            (phase, arm, seed)
+            for phase, arm, seed in self.all_runs()
+            if phase in phases and (arms is None or arm in arms) and (seeds is None or seed in seeds)
         ]
         planned, wrong = self.planned(folder, chosen, given)
         problems += wrong
         if not planned and not problems:
             problems.append(
-                f"Study {self.name!r} has no run of phase {', '.join(phases)} with these arms and seeds ({there})."
+                f"Study {self.name!r} has no run of phase {', '.join(phases)} with these arms and seeds ({all_seeds})."
             )
         if problems:
             raise ValueError("\n".join(problems))
         return planned
 
-    def every(self) -> Iterator[tuple[str, str, int]]:
-        """Phase, arm and seed of all its runs, in their order."""
-        for phase in PHASES:
-            names, seeds = self._phase(phase)
-            yield from ((phase, name, seed) for seed in seeds for name in names)
+    def all_runs(self) -> Iterator[tuple[str, str, int]]:
+        """The phase, arm and seed of all runs, in order."""
+        for name, phase in self.phases.items():
+            yield from ((name, arm, seed) for seed in phase.seeds for arm in phase.arms)
 
     def planned(
         self, folder: Path, chosen: Iterable[tuple[str, str, int]], given: Mapping[str, Any] | None = None
-    ) -> tuple[list[Planned], list[str]]:
-        """Those of the chosen runs whose options can be, and what is wrong with the others."""
-        planned: list[Planned] = []
+    ) -> tuple[list[PlannedRun], list[str]]:
+        """The chosen runs with valid options, and the problems of the others."""
+        planned: list[PlannedRun] = []
         problems: list[str] = []
-        for phase, name, seed in chosen:
+        for phase, arm, seed in chosen:
             try:
-                planned.append(Planned(phase, name, seed, self._recipe(name, seed, folder, given or {})))
+                planned.append(PlannedRun(phase, arm, seed, self._recipe(arm, seed, folder, given or {})))
             except ValueError as error:
-                problems.append(f"arm {name!r}: {error}")
+                problems.append(f"arm {arm!r}: {error}")
         return planned, list(dict.fromkeys(problems))
 
-    def _phase(self, phase: str) -> tuple[Sequence[str], Sequence[int]]:
-        return self.final if phase == "final" else self.screening
-
-    def _recipe(self, name: str, seed: int, folder: Path, given: Mapping[str, Any]) -> Recipe:
-        words, options = self.arms[name]
-        place = folder / name / f"seed_{seed}"
-        options = {option: _of_seed(value, seed) for option, value in options.items()}
-        of_the_lab = {"arm": name, "seed": seed, "output_dir": str(place), "disable_tqdm": True}
-        return parse_recipe(words, {**options, **given, **of_the_lab})
+    def _recipe(self, arm: str, seed: int, folder: Path, given: Mapping[str, Any]) -> Recipe:
+        words, options = self.arms[arm]
+        output_dir = str(folder / arm / f"seed_{seed}")
+        of_lab = {"run_name": arm, "seed": seed, "output_dir": output_dir, "disable_tqdm": True}
+        return parse_recipe(words, {**_with_seed(options, seed), **given, **of_lab})
 
 
 def read_study(path: Path) -> Study:
-    """The study that a YAML describes.
+    """Read a study from its YAML file. The options of the arms are checked later, by `Study.runs`.
 
     Raises:
-        ValueError: no such file, no YAML, or whatever else is wrong with it, all at once. Options of the arms are
-            checked when its runs are made.
+        ValueError: The file is missing or not YAML, or with all other problems of the study.
     """
     if not path.is_file():
         raise ValueError(f"There is no study {str(path)!r}.")
     try:
-        written = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"Study {str(path)!r} is not YAML: {error}") from None
-    if not isinstance(written, dict) or not isinstance(written.get("arms"), dict) or not written["arms"]:
+    if not isinstance(content, dict) or not isinstance(content.get("arms"), dict) or not content["arms"]:
         raise ValueError(f"Study {str(path)!r} has no `arms:` (a name and its options for each).")
-    if problems := list(_problems_of_shape(written)):
-        raise _refusal(path, problems)
-    arms = {str(name): dict(options or {}) for name, options in written["arms"].items()}
-    problems = [*_problems_of_keys(written), *_problems_of_arms(arms)]
-    twin = str(written.get("against", next(iter(arms))))
-    first, second = written.get("screening") or {}, written.get("final") or {}
-    unplanned = [] if second and not first else [0]  # what is only final was not screened for
-    screening = (
-        [str(name) for name in first.get("arms", arms if unplanned or first else ())],
-        first.get("seeds", unplanned),
-    )
-    final = [str(name) for name in second.get("arms", [])], second.get("seeds", [])
-    problems += _problems_of_phases(arms, twin, screening, final)
-    if problems:
-        raise _refusal(path, problems)
-    made = {name: _arm(name, arms, path.parent, written) for name in arms}
-    against = {name: str(_merged(name, arms).get("against", twin)) for name in arms}
-    return Study(path.stem, str(written.get("question", "")).strip(), made, against, screening, final)
+    _raise_problems(path, _type_problems(content))
+    arms = {str(name): dict(options or {}) for name, options in content["arms"].items()}
+    baseline = str(content.get("against", next(iter(arms))))
+    phases = _phases(content, arms)
+    _raise_problems(path, [*_key_problems(content), *_arm_problems(arms), *_phase_problems(arms, baseline, phases)])
+    recipes = {name: _recipe_of_arm(name, arms, path.parent, content) for name in arms}
+    against = {name: str(_inherited(name, arms).get("against", baseline)) for name in arms}
+    return Study(path.stem, str(content.get("question", "")).strip(), recipes, against, phases)
 
 
-def _refusal(path: Path, problems: Iterable[str]) -> ValueError:
-    return ValueError(f"Study {str(path)!r}:\n" + "\n".join(f"  {problem}" for problem in problems))
+def _phases(content: Mapping[str, Any], arms: Arms) -> dict[str, Phase]:
+    """The phases. Without any, every arm is screened on seed 0; without `arms:`, a screening has all arms."""
+    screening, final = content.get("screening") or {}, content.get("final") or {}
+    if not screening and not final:
+        screening = {"seeds": [0]}
+    screened = screening.get("arms", arms if screening else ())
+    return {
+        "screening": Phase([str(arm) for arm in screened], screening.get("seeds", [] if final else [0])),
+        "final": Phase([str(arm) for arm in final.get("arms", ())], final.get("seeds", [])),
+    }
 
 
-def _problems_of_shape(written: Mapping[str, Any]) -> Iterator[str]:
-    """Values of another kind than a study has there."""
-    mappings = [(key, written.get(key)) for key in ("options", *PHASES)]
-    mappings += [(f"arm {str(name)!r}", options) for name, options in written["arms"].items()]
+def _raise_problems(path: Path, problems: Iterable[str]) -> None:
+    if lines := [f"  {problem}" for problem in problems]:
+        raise ValueError("\n".join([f"Study {str(path)!r}:", *lines]))
+
+
+def _type_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    """Values of the wrong type."""
+    mappings = [(key, content.get(key)) for key in ("options", *PHASES)]
+    mappings += [(f"arm {str(name)!r}", options) for name, options in content["arms"].items()]
     for where, value in mappings:
         if not isinstance(value, dict | None):
-            yield f"{where}: {value!r}: give `name: value` for each of what it holds."
-    for name, options in written["arms"].items():
+            yield f"{where}: {value!r}: give `name: value` lines."
+    for name, options in content["arms"].items():
         for key in ("like", "against"):
             if isinstance(options, dict) and not isinstance(options.get(key, ""), str | int):
                 yield f"arm {str(name)!r}: {key}: {options[key]!r}: name one arm."
-    for phase in PHASES:
-        said = written.get(phase)
-        if isinstance(said, dict) and not isinstance(arms := said.get("arms", []), list):
-            yield f"{phase}: arms: {arms!r}: give a list of names."
+    for name in PHASES:
+        phase = content.get(name)
+        if isinstance(phase, dict) and not isinstance(arms := phase.get("arms", []), list):
+            yield f"{name}: arms: {arms!r}: give a list of names."
 
 
-def _problems_of_keys(written: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"{key}: not known{did_you_mean(str(key), KEYS)}." for key in written if key not in KEYS)
-    if own := [key for key in OF_THE_LAB if key in (written.get("options") or {})]:
-        yield f"options: {', '.join(own)} can't be set here; the laboratory does."
-    for phase in PHASES:
-        unknown = [str(key) for key in written.get(phase) or {} if key not in OF_A_PHASE]
-        yield from (f"{phase}: {key}: not known{did_you_mean(key, OF_A_PHASE)}." for key in unknown)
+def _key_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"{key}: unknown{did_you_mean(str(key), STUDY_KEYS)}." for key in content if key not in STUDY_KEYS)
+    yield from _lab_option_problems("options", content.get("options") or {})
+    for name in PHASES:
+        unknown = [str(key) for key in content.get(name) or {} if key not in PHASE_KEYS]
+        yield from (f"{name}: {key}: unknown{did_you_mean(key, PHASE_KEYS)}." for key in unknown)
 
 
-def _problems_of_arms(arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _lab_option_problems(where: str, options: Mapping[str, Any]) -> Iterator[str]:
+    if own := [option for option in LAB_OPTIONS if option in options]:
+        yield f"{where}: {', '.join(own)}: the laboratory sets this. Leave it out."
+
+
+def _arm_problems(arms: Arms) -> Iterator[str]:
     for name, options in arms.items():
-        if not NAME.fullmatch(name):
-            yield f"arm {name!r}: name it with letters, digits, '-', '_' and '.', a letter or digit first."
-        if own := [option for option in OF_THE_LAB if option in options]:
-            yield f"arm {name!r}: {', '.join(own)} can't be set here; the laboratory does."
+        if not STAGE_NAME.fullmatch(name):
+            yield f"arm {name!r}: use letters, digits, '-', '_' and '.' in its name, a letter or digit first."
+        yield from _lab_option_problems(f"arm {name!r}", options)
         try:
-            list(_lineage(name, arms))
+            _ancestors(name, arms)
         except ValueError as error:
             yield str(error)
-        if (twin := str(options.get("against", name))) not in arms:
-            yield f"arm {name!r}: against: there is no arm {twin!r}{did_you_mean(twin, arms)}."
+        if (baseline := str(options.get("against", name))) not in arms:
+            yield f"arm {name!r}: against: there is no arm {baseline!r}{did_you_mean(baseline, arms)}."
     folded = [name.casefold() for name in arms]
-    for twice in sorted({name for name in folded if folded.count(name) > 1}):
-        yield f"arm {twice!r} is there in capital and small letters: on some disks both would be one folder."
+    for name in sorted({name for name in folded if folded.count(name) > 1}):
+        yield f"arm {name!r}: another name differs only in case, so some disks would give both one folder. Rename one."
 
 
-def _problems_of_phases(
-    arms: Mapping[str, Any],
-    against: str,
-    screening: tuple[Sequence[str], Any],
-    final: tuple[Sequence[str], Any],
-) -> Iterator[str]:
-    for where, names in (("against", [against]), ("screening", screening[0]), ("final", final[0])):
-        yield from (
-            f"{where}: there is no arm {name!r}{did_you_mean(name, arms)}." for name in names if name not in arms
-        )
-    for where, (names, seeds) in (("screening", screening), ("final", final)):
+def _phase_problems(arms: Arms, baseline: str, phases: Mapping[str, Phase]) -> Iterator[str]:
+    for where, names in (("against", [baseline]), *((name, phase.arms) for name, phase in phases.items())):
+        unknown = [name for name in names if name not in arms]
+        yield from (f"{where}: there is no arm {name!r}{did_you_mean(name, arms)}." for name in unknown)
+    for where, (names, seeds) in phases.items():
         if len({*names}) < len(names):
-            yield f"{where}: arms: {', '.join(names)}: name each once."
+            yield f"{where}: arms: {', '.join(names)}: name each arm once."
         if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds) or len({*seeds}) < len(seeds):
-            yield f"{where}: seeds: {seeds!r}: give a list of different numbers."
+            yield f"{where}: seeds: {seeds!r}: give a list of different whole numbers."
             return
-        if len(seeds) > len(T_95) + 1:
-            yield f"{where}: {len(seeds)} seeds: give at most {len(T_95) + 1}."
         if bool(names) != bool(seeds):
             yield f"{where}: give both arms and seeds, or neither."
-    if len(screening[0]) * len(screening[1]) > MOST_SCREENED:
+    screening, final = phases["screening"], phases["final"]
+    if len(screening.arms) * len(screening.seeds) > MOST_SCREENED:
         yield (
-            f"screening: {len(screening[0])} arms on {len(screening[1])} seeds: at most {MOST_SCREENED} runs, or the"
-            f" best is best by luck."
+            f"screening: {len(screening.arms)} arms on {len(screening.seeds)} seeds: give at most {MOST_SCREENED}"
+            " runs. The best of more runs is the best by chance."
         )
-    if both := sorted({*screening[1]} & {*final[1]}):
-        yield f"final: seeds {both} were used for screening: take others."
+    if both := sorted({*screening.seeds} & {*final.seeds}):
+        yield f"final: seeds {both} are seeds of the screening. Choose others."
 
 
-def _lineage(name: str, arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """The arm, and those that it is like."""
-    seen: list[str] = []
+def _ancestors(name: str, arms: Arms) -> list[str]:
+    """The arm, the arm that it is `like`, the arm that this one is `like`, and so on."""
+    found: list[str] = []
     current: str | None = name
     while current is not None:
-        if current in seen:
-            raise ValueError(f"arm {name!r}: like: {' -> '.join([*seen, current])} goes in a circle.")
+        if current in found:
+            raise ValueError(f"arm {name!r}: like: {' -> '.join([*found, current])} is a circle. Remove one `like`.")
         if current not in arms:
-            raise ValueError(f"arm {seen[-1]!r}: like: there is no arm {current!r}{did_you_mean(current, arms)}.")
-        seen.append(current)
-        yield current
+            raise ValueError(f"arm {found[-1]!r}: like: there is no arm {current!r}{did_you_mean(current, arms)}.")
+        found.append(current)
         parent = arms[current].get("like")
         current = None if parent is None else str(parent)
+    return found
 
 
-def _arm(
-    name: str, arms: Mapping[str, Mapping[str, Any]], folder: Path, study: Mapping[str, Any]
+def _inherited(name: str, arms: Arms) -> dict[str, Any]:
+    """The arm's options and those that it inherits; its own win."""
+    return merged_options(*(arms[ancestor] for ancestor in reversed(_ancestors(name, arms))))
+
+
+def _recipe_of_arm(
+    name: str, arms: Arms, folder: Path, content: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:
-    """The arm's words and options: its own win over those of the arm it is `like`, these over the study's."""
-    options: dict[str, Any] = {"config": study.get("config"), **(study.get("options") or {}), **_merged(name, arms)}
+    """The words and the options of the arm's recipe. The arm's options win over the study's."""
+    study = {"config": content.get("config"), **(content.get("options") or {})}
+    options = merged_options(study, _inherited(name, arms))
     options = {option: value for option, value in options.items() if option not in ("like", "against")}
     words = []
     if config := options.pop("config", None):
@@ -259,14 +277,9 @@ def _arm(
     return words, options
 
 
-def _merged(name: str, arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the arm says, and what those say that it is like."""
-    merged: dict[str, Any] = {}
-    for each in reversed([*_lineage(name, arms)]):
-        merged |= arms[each]
-    return merged
-
-
-def _of_seed(value: Any, seed: int) -> Any:
-    """An option in which `{seed}` stands for the run's seed, such as the path of a model that another study made."""
-    return value.replace("{seed}", str(seed)) if isinstance(value, str) else value
+def _with_seed(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The options with the run's seed in place of `{seed}`, such as in the path of another study's model."""
+    return {
+        option: value.replace("{seed}", str(seed)) if isinstance(value, str) else value
+        for option, value in options.items()
+    }

@@ -1,7 +1,7 @@
-"""`knowlearn publish`: a taught model, views, questions or the metric, staged, searched for secrets, and pushed.
+"""Publishing of a fine-tuned model, views, questions or the metric: staging, a search for secrets, and the upload.
 
-The surprising decision: what is taught is private until it is known to be public. A name that looks like a dataset on
-the Hub is asked for there; where it can't be had without a token, it counts as nobody else's.
+A repository is private unless all data that it was made of are public. A data set on the Hub is public if it can be
+read without a token.
 """
 
 import logging
@@ -15,29 +15,53 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
 from hf_knowlearn.hub.cards import TINY_BASE
-from hf_knowlearn.hub.errors import clear_errors
 from hf_knowlearn.hub.licenses import OURS, terms_of
 from hf_knowlearn.hub.metadata import Published
-from hf_knowlearn.hub.redaction import WORLD, hub_id, shown, taught_from
-from hf_knowlearn.hub.secrets import refuse_secrets
-from hf_knowlearn.hub.staging import Run, license_of, read_run, stage_folder, stage_model, stage_questions, stage_views
-from hf_knowlearn.hub.staging import tree as tree_of
+from hf_knowlearn.hub.recipe_options import training_sources
+from hf_knowlearn.hub.redaction import WORLD, hub_id, public_name
+from hf_knowlearn.hub.secrets import check_secrets
+from hf_knowlearn.hub.staging import (
+    Run,
+    file_list,
+    license_of,
+    read_run,
+    stage_folder,
+    stage_model,
+    stage_questions,
+    stage_views,
+)
+from hf_knowlearn.models.sources import resolve_model
+from hf_knowlearn.models.variants import load_variant
 from hf_knowlearn.paths import FORMAT_AUG, KNOWLEDGE_RECALL
-from hf_knowlearn.teach.stages import merges
 
 if TYPE_CHECKING:
-    from hf_knowlearn.config.parsing import Recipe
+    from hf_knowlearn.config.settings import RunSettings
 
 logger = logging.getLogger(__name__)
 
-KINDS = {"adapter": "model", "views": "dataset", "questions": "dataset", "metric": "space"}
+REPO_TYPES = {"adapter": "model", "views": "dataset", "questions": "dataset", "metric": "space"}
+# Options that only one kind has.
+OPTION_KINDS = {"merged": "adapter", "base_model": "adapter", "train": "questions", "retention": "questions"}
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 COMMIT = "Publish with hf_knowlearn"
 
 
 @dataclass(frozen=True)
-class Request:
-    """The options of `knowlearn publish`, as typed; None is one that wasn't."""
+class PublishOptions:
+    """What to publish, and where.
+
+    Args:
+        kind: "adapter" (any fine-tuned model), "views", "questions" or "metric".
+        source: A run's output folder, a folder of views, or a file of questions; None for the metric.
+        namespace: The owner of the repository on the Hub.
+        name: The repository's name; by default that of the source.
+        private: None makes the repository public only if its data are public.
+        license: An identifier of the Hub, such as "cc-by-4.0"; by default that of the data.
+        merged: Merge the adapter into its base, and publish the whole model.
+        base_model: The Hub name of an adapter's base.
+        train, retention: Files of questions for the splits `qa_train` and `retention`.
+        dry_run: Write the repository's files into `output_dir`, and upload nothing.
+    """
 
     kind: str
     source: str | None
@@ -53,81 +77,70 @@ class Request:
     output_dir: Path | None = None
 
 
-def publish(request: Request) -> None:
-    """Publish what was asked for, or (`dry_run`) write what would be published into a folder.
+def publish(options: PublishOptions) -> None:
+    """Upload a repository to the Hub, or write its files into a folder (`dry_run`).
 
     Raises:
-        ValueError: what is wrong with the options and the source, all at once; a secret in what would be published;
-            or the Hub refused.
+        ValueError: The options or the source are invalid, the files contain a secret, or the Hub reports an error.
     """
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     from hf_knowlearn.hub.publish import publish as push
 
-    if problems := list(_wrong(request)):
+    if problems := list(_problems(options)):
         raise ValueError("\n".join(problems))
-    repo_id = f"{request.namespace}/{_name(request)}"
+    repo_id, repo_type = f"{options.namespace}/{_name(options)}", REPO_TYPES[options.kind]
     validate_repo_id(repo_id)
-    with _staging(request) as folder:
-        public = {
-            "adapter": _adapter, "views": _views, "questions": _questions, "metric": _metric
-        }[request.kind](request, repo_id, folder)  # fmt: skip
-        private = not public if request.private is None else request.private
-        refuse_secrets(folder)
-        kind = KINDS[request.kind]
-        where = f"{'private' if private else 'public'} {kind} {repo_id}"
-        logger.info("%s:\n%s", where[0].upper() + where[1:], tree_of(folder))
-        if not request.dry_run:
-            logger.info("Published: %s", push(folder, repo_id, kind, private, COMMIT))
-    if request.dry_run:
-        logger.info("Nothing was pushed. Written to %s.", request.output_dir)
+    stage = {"adapter": _adapter, "views": _views, "questions": _questions, "metric": _metric}[options.kind]
+    with _staging(options) as folder:
+        is_public = stage(options, repo_id, folder)
+        private = not is_public if options.private is None else options.private
+        check_secrets(folder)
+        visibility = "Private" if private else "Public"
+        logger.info("%s %s %s:\n%s", visibility, repo_type, repo_id, file_list(folder))
+        if not options.dry_run:
+            logger.info("Published: %s", push(folder, repo_id, repo_type, private, COMMIT))
+    if options.dry_run:
+        logger.info("Nothing was uploaded. Written to %s.", options.output_dir)
 
 
-def _wrong(request: Request) -> Iterator[str]:
-    if request.source is None and request.kind != "metric":
-        yield f"Give what is to be published: knowlearn publish {request.kind} SOURCE."
-    elif request.source is not None and request.kind == "metric":
-        yield f"{request.source}: the metric is the one in this package; leave SOURCE out."
-    if request.dry_run != (request.output_dir is not None):
-        yield "--dry_run and --output_dir go together: what would be published is written into that folder."
-    elif (
-        request.output_dir is not None
-        and request.output_dir.exists()
-        and (not request.output_dir.is_dir() or any(request.output_dir.iterdir()))
-    ):
-        yield f"output_dir={str(request.output_dir)!r} is there already: choose a new or an empty folder."
-    if request.license is not None and not LICENSE.fullmatch(request.license):
+def _problems(options: PublishOptions) -> Iterator[str]:
+    kind, source, folder = options.kind, options.source, options.output_dir
+    if source is None and kind != "metric":
+        yield f"There is nothing to publish. Give SOURCE: knowlearn publish {kind} SOURCE."
+    elif source is not None and kind == "metric":
+        yield f"{source}: the metric is the one of this package. Leave SOURCE out."
+    if options.dry_run != (folder is not None):
+        yield "--dry_run and --output_dir go together: --dry_run writes the files into that folder. Give both."
+    elif folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        yield f"output_dir={str(folder)!r} exists. Choose a new or an empty folder."
+    if options.license is not None and not LICENSE.fullmatch(options.license):
         yield (
-            f"--license {request.license!r}: give an identifier of the Hub's, such as cc-by-4.0, mit or other"
+            f"--license {options.license!r}: give an identifier of the Hub, such as cc-by-4.0, mit or other"
             " (https://huggingface.co/docs/hub/repositories-licenses)."
         )
-    for option, of in {
-        "merged": "adapter",
-        "base_model": "adapter",
-        "train": "questions",
-        "retention": "questions",
-    }.items():
-        if getattr(request, option) and request.kind != of:
-            yield f"--{option} is for publish {of}: leave it out."
-    if request.base_model is not None and hub_id(request.base_model) is None:
-        yield f"--base_model {request.base_model!r}: give its name on the Hub, OWNER/NAME."
+    for option, of in OPTION_KINDS.items():
+        if getattr(options, option) and kind != of:
+            yield f"--{option} is an option of publish {of}. Leave it out."
+    if options.base_model is not None and hub_id(options.base_model) is None:
+        yield f"--base_model {options.base_model!r}: give its name on the Hub, OWNER/NAME."
 
 
-def _name(request: Request) -> str:
-    """The repository's name: as given, or after what is published."""
-    if request.name is not None:
-        return request.name
-    source = {"metric": "knowledge_recall"}.get(request.kind) or Path(str(request.source)).absolute().name
+def _name(options: PublishOptions) -> str:
+    """The repository's name: as given, or that of the source."""
+    if options.name is not None:
+        return options.name
+    source = {"metric": "knowledge_recall"}.get(options.kind) or Path(str(options.source)).absolute().name
     stem = source.removeprefix(WORLD)
     stem = Path(stem).stem if Path(stem).suffix in (".jsonl", ".json", ".csv", ".tsv", ".parquet") else stem
-    return re.sub(r"[^A-Za-z0-9._-]+|--+|\.\.+", "-", stem).strip("-.") or request.kind
+    return re.sub(r"[^A-Za-z0-9._-]+|--+|\.\.+", "-", stem).strip("-.") or options.kind
 
 
 @contextmanager
-def _staging(request: Request) -> Iterator[Path]:
-    """A folder to be filled: the one of a dry run, which is there only if all went well, or one that is gone after."""
-    if request.output_dir is not None:
-        with atomic_files.atomic_write(request.output_dir) as draft:
+def _staging(options: PublishOptions) -> Iterator[Path]:
+    """An empty folder: the output folder of a dry run, which appears only without an error, or a temporary one."""
+    if options.output_dir is not None:
+        with atomic_files.atomic_write(options.output_dir) as draft:
             draft.mkdir()
             yield draft
     else:
@@ -137,114 +150,107 @@ def _staging(request: Request) -> Iterator[Path]:
             yield folder
 
 
-def request_of(recipe: "Recipe") -> Request | None:
-    """What is to be published when the run is finished, if its recipe says `push_to_hub`. Looks, and pushes nothing.
+def publish_options(run: "RunSettings") -> PublishOptions | None:
+    """How to publish a run when it is finished; None without `push_to_hub`. Uploads nothing.
 
     Raises:
-        ValueError: what would keep it from being published; better now than after the training.
+        ValueError: The run could not be published. The check runs before training, so no training is wasted.
     """
-    if not recipe.pushes:
+    if run.publish is None:
         return None
-    owner, _, name = (recipe.training.hub_model_id or "").partition("/")
+    owner, _, name = (run.publish.repo_id or "").partition("/")
     if not (owner and name):
         raise ValueError(
-            f"push_to_hub: hub_model_id={recipe.training.hub_model_id!r}: say where to, as hub_model_id: OWNER/NAME;"
-            " or leave push_to_hub out, and publish the finished run with knowlearn publish adapter OUTPUT_DIR."
+            f"hub_model_id={run.publish.repo_id!r}: push_to_hub needs hub_model_id: OWNER/NAME. Or leave push_to_hub"
+            " out, and publish the finished run with knowlearn publish adapter OUTPUT_DIR."
         )
-    request = Request(
-        "adapter", str(recipe.output_dir), owner, name, recipe.training.hub_private_repo, recipe.teach.hub_license
+    options = PublishOptions(
+        "adapter", str(run.folder), owner, name, private=run.publish.private, license=run.publish.license
     )
-    if problems := list(_wrong(request)):
+    if problems := list(_problems(options)):
         raise ValueError("\n".join(problems))
-    _terms(request, taught_from(recipe.options))
-    _base(request, str(recipe.model.model_name_or_path), recipe.model.use_peft and not merges(recipe))
-    return request
+    _terms(options, training_sources(run.options))
+    _base(options, run.model_name, run.uses_adapter and not run.merges_adapter)
+    return options
 
 
-# What is published. Each fills the folder, and says whether what it was made of is public already.
+# Each of the next functions writes a repository's files, and returns whether all its data are public.
 
 
-def _adapter(request: Request, repo_id: str, folder: Path) -> bool:
-    run = read_run(Path(str(request.source)))
-    license, public = _terms(request, taught_from(run.recipe))
-    is_adapter = run.is_adapter and not request.merged
-    if request.merged and not run.is_adapter:
-        raise ValueError(f"--merged: {str(run.model)!r} holds a whole model, and no adapter to merge: leave it out.")
+def _adapter(options: PublishOptions, repo_id: str, folder: Path) -> bool:
+    run = read_run(Path(str(options.source)))
+    license, public = _terms(options, training_sources(run.recipe))
+    is_adapter = run.is_adapter and not options.merged
+    if options.merged and not run.is_adapter:
+        raise ValueError(
+            f"--merged: {str(run.model)!r} is a whole model. Only an adapter can be merged; leave it out."
+        )
     named = str((run.report.get("model") or {}).get("name") or run.recipe.get("model_name_or_path"))
-    base = _base(request, named, is_adapter)
-    about = Published(repo_id, license, is_adapter, base, request.merged)
-    with _weights(run, request) as weights:
+    base = _base(options, named, is_adapter)
+    about = Published(repo_id, license, is_adapter, base, options.merged)
+    with _weights(run, options) as weights:
         stage_model(run, folder, about, weights, base or named)
     return public
 
 
-def _base(request: Request, named: str, is_adapter: bool) -> str | None:
-    """What the base model is called on the Hub; None of a whole model's that isn't there, and of the packaged one.
+def _base(options: PublishOptions, named: str, is_adapter: bool) -> str | None:
+    """The Hub name of the base model; None for the packaged base, and for a whole model whose base isn't on the Hub.
 
     Raises:
-        ValueError: an adapter's isn't there.
+        ValueError: An adapter's base isn't on the Hub.
     """
-    base = request.base_model or hub_id(named)
+    base = options.base_model or hub_id(named)
     if is_adapter and base is None and named != TINY_BASE:
         raise ValueError(
-            f"The adapter's base model is {shown(named)!r}, a folder of this machine, without which nobody can use it:"
-            " name the same model on the Hub with --base_model OWNER/NAME, or publish the whole model with --merged."
+            f"The adapter's base model is {public_name(named)!r}, a folder on this machine. Others need the base to"
+            " use the adapter: name the same model on the Hub with --base_model OWNER/NAME, or publish the whole"
+            " model with --merged."
         )
     return base
 
 
 @contextmanager
-def _weights(run: Run, request: Request) -> Iterator[Path]:
-    """The folder with the run's model; or one, gone after, with its adapter merged into its base."""
-    if not request.merged:
+def _weights(run: Run, options: PublishOptions) -> Iterator[Path]:
+    """The folder with the run's model, or a temporary folder with its adapter merged into its base."""
+    if not options.merged:
         yield run.model
         return
-    from peft import PeftConfig, PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    name = PeftConfig.from_pretrained(str(run.model)).base_model_name_or_path
-    revision = (run.report.get("model") or {}).get("revision") or run.recipe.get("model_revision")
-    with TemporaryDirectory(prefix="knowlearn-") as made:
-        with clear_errors(f"--merged: the base model {shown(name)}"):
-            # As it is stored, so that nothing is rounded that training did not round.
-            base = AutoModelForCausalLM.from_pretrained(name, revision=revision or "main", dtype="auto")
-        if getattr(base.config, "quantization_config", None) is not None:
-            raise ValueError(
-                "--merged: the base model is stored quantised, and merging into it would round away what was learned:"
-                " publish the adapter without --merged."
-            )
-        PeftModel.from_pretrained(base, str(run.model)).merge_and_unload().save_pretrained(made)
-        AutoTokenizer.from_pretrained(str(run.model)).save_pretrained(made)
-        yield Path(made)
+    with TemporaryDirectory(prefix="knowlearn-") as folder:
+        # "auto": the dtype that the base is stored in, so that merging rounds nothing else.
+        model, tokenizer = load_variant(resolve_model(str(run.folder)), merged=True, dtype="auto")
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        yield Path(folder)
 
 
-def _views(request: Request, repo_id: str, folder: Path) -> bool:
-    source = Path(str(request.source))
+def _views(options: PublishOptions, repo_id: str, folder: Path) -> bool:
+    source = Path(str(options.source))
     card = source / "README.md"
     named = license_of(card.read_text(encoding="utf-8")) if card.is_file() else None
-    license = request.license or named
+    license = options.license or named
     if license is None and card.is_file():
         raise ValueError(_unlicensed(str(card)))
     stage_views(source, folder, repo_id, license or OURS)
     return source.resolve() == FORMAT_AUG
 
 
-def _metric(_: Request, __: str, folder: Path) -> bool:
+def _metric(_: PublishOptions, __: str, folder: Path) -> bool:
     stage_folder(KNOWLEDGE_RECALL, folder)
     return True
 
 
-def _questions(request: Request, repo_id: str, folder: Path) -> bool:
+def _questions(options: PublishOptions, repo_id: str, folder: Path) -> bool:
     from hf_knowlearn.teach.provenance import fingerprint
     from hf_knowlearn.teach.sources import load_questions
 
-    named = {"qa_train": request.train, "qa_eval": request.source, "retention": request.retention}
+    named = {"qa_train": options.train, "qa_eval": options.source, "retention": options.retention}
     given = {split: source for split, source in named.items() if source is not None}
-    license, public = _terms(request, list(given.values()))
+    license, public = _terms(options, list(given.values()))
     read = {split: load_questions(source) for split, source in given.items()}
     splits = {split: [_row(question) for question in questions] for split, questions in read.items()}
     sources = {
-        split: {"source": shown(given[split]), "sha256": fingerprint(questions)} for split, questions in read.items()
+        split: {"source": public_name(given[split]), "sha256": fingerprint(questions)}
+        for split, questions in read.items()
     }
     stage_questions(splits, folder, repo_id, license, sources)
     return public
@@ -255,30 +261,26 @@ def _row(question: Any) -> dict[str, Any]:
     return {**row, "question": row.pop("text"), "answers": list(row["answers"]), "options": list(row["options"])}
 
 
-# Under which terms
-
-
-def _terms(request: Request, sources: Sequence[str]) -> tuple[str, bool]:
-    """The licence of what is published, and whether all that it was made of is public already.
+def _terms(options: PublishOptions, sources: Sequence[str]) -> tuple[str, bool]:
+    """The licence of the repository, and whether all its data are public.
 
     Raises:
-        ValueError: no licence is known, or several, and none was given.
+        ValueError: No licence is given, and that of the data is unknown or not unique.
     """
     found = [terms_of(source) for source in sources]
     licenses = {license for license, _ in found}
     public = bool(found) and all(is_public for _, is_public in found)
-    if request.license is not None:
-        return request.license, public
+    if options.license is not None:
+        return options.license, public
     if len(licenses) != 1 or None in licenses:
-        unknown = [shown(source) for source, (license, _) in zip(sources, found, strict=True) if license is None]
-        raise ValueError(_unlicensed(", ".join(unknown or map(shown, sources))))
+        unknown = [public_name(source) for source, (license, _) in zip(sources, found, strict=True) if license is None]
+        raise ValueError(_unlicensed(", ".join(unknown or map(public_name, sources))))
     (license,) = licenses
     return str(license), public
 
 
 def _unlicensed(what: str) -> str:
     return (
-        f"--license: under which terms {what} may be passed on isn't known, or they differ. Name those of what you"
-        " publish: --license cc-by-4.0, say, or --license other (in a recipe, hub_license). What isn't yours to pass"
-        " on, don't publish."
+        f"--license: the licence of {what} is unknown, or there are several. Give the licence of the repository, such"
+        " as --license cc-by-4.0 or --license other (in a recipe, hub_license). Publish only what you may share."
     )

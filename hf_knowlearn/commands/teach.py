@@ -1,0 +1,19 @@
+"""`knowlearn teach`: train a model on documents, and measure what it learned and forgot."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from hf_knowlearn.console import TEACH_EXAMPLE
+
+
+def add_parser(subparsers: Any) -> None:
+    """List the command. Its options are those of a recipe, which `hf_knowlearn.teach` parses itself."""
+    subparsers.add_parser("teach", help=TEACH_EXAMPLE, add_help=False)
+
+
+def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
+    """Run `python -m hf_knowlearn.teach` with `arguments.words`."""
+    from hf_knowlearn.teach.pipeline import main
+
+    return main(arguments.words)

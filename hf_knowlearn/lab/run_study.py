@@ -1,0 +1,115 @@
+"""A study from its file to its tables, which are written again after every run."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from hf_knowlearn import atomic_files
+from hf_knowlearn.lab import processes, records
+from hf_knowlearn.lab.study import PHASES, PlannedRun, Study, read_study
+from hf_knowlearn.reports.formatting import known
+from hf_knowlearn.reports.tables import columns
+
+
+def run_study(
+    study: Path,
+    output_dir: Path | None = None,
+    phase: str | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    steps: int | None = None,
+    jobs: int | None = None,
+    record: Path | None = None,
+    only_list: bool = False,
+) -> Iterator[str]:
+    """Run what is missing of a study, and yield its progress and its tables as text.
+
+    A failed run does not stop the others.
+
+    Args:
+        study: Its YAML file.
+        output_dir: The folder of its runs; by default `outputs/lab/NAME`.
+        phase, arms, seeds: Only these runs; None for all.
+        steps: Optimizer steps of each run, in place of its own.
+        jobs: Runs at the same time; by default one per core.
+        record: A folder for a copy of the results.
+        only_list: List the runs without running them.
+
+    Raises:
+        ValueError: The study, its arms or its folders are invalid, before anything runs; or, at the end, with the runs
+            that failed.
+    """
+    plan = read_study(study)
+    folder = output_dir or Path("outputs/lab") / plan.name
+    given = {} if steps is None else {"max_steps": steps}
+    chosen = plan.runs(folder, (phase,) if phase else PHASES, arms, seeds, given)
+    missing = _missing(chosen)
+    yield f"Study {plan.name}: {len(chosen)} runs, {len(chosen) - len(missing)} of them done, in {folder}."
+    if only_list:
+        yield from (f"{'to do' if run in missing else 'done':6}{run.phase:10} {run.key}" for run in chosen)
+        return
+    shown = chosen
+    if phase or arms or seeds:  # finished runs that were not chosen are in the tables, too
+        keys = {run.key for run in chosen}
+        every, problems = plan.planned(folder, plan.all_runs(), given)
+        shown = [run for run in every if run.key in keys or _is_done(run)]
+        yield from (f"Not in the tables: {problem}" for problem in problems)
+    failed: dict[str, str] = {}
+    found = _write(plan, shown, failed, folder)
+    with closing(processes.run_all(missing, jobs or processes.cores())) as runs:
+        for number, (run, error) in enumerate(runs, 1):
+            if error:
+                failed[run.key] = error
+            found = _write(plan, shown, failed, folder)
+            yield f"{number} of {len(missing)}: {run.key}: {error or _figures(run)}"
+    if record:
+        name = f"lab-{plan.name}-{date.today().isoformat()}.json"
+        atomic_files.write_text(record / name, records.as_json(found))
+    yield from _tables(found)
+    yield f"Written to {', '.join(str(folder / name) for name in ('study.md', 'study.png', 'study.json'))}"
+    if failed:
+        errors = [f"{run.key}: {failed[run.key]} ({processes.log_path(run)})" for run in missing if run.key in failed]
+        raise ValueError("These runs failed. Repeat the command to run them again:\n" + "\n".join(errors))
+
+
+def _missing(planned: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The runs that are not finished. All folders with something else in them are reported together."""
+    missing, problems = [], []
+    for run in planned:
+        try:
+            if not processes.is_finished(run):
+                missing.append(run)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return missing
+
+
+def _is_done(run: PlannedRun) -> bool:
+    """Whether a run that was not chosen is finished. A folder with something else in it is not an error here."""
+    try:
+        return processes.is_finished(run)
+    except ValueError:
+        return False
+
+
+def _write(study: Study, planned: Sequence[PlannedRun], failed: dict[str, str], folder: Path) -> dict[str, Any]:
+    found = records.record(study, planned, failed)
+    records.write(folder, found)
+    return found
+
+
+def _figures(run: PlannedRun) -> str:
+    figures = records.read_run(run).figures
+    values = {title: figure(figures) for title, figure in records.FIGURES.items()}
+    return ", ".join(f"{title} {records.number(value)}" for title, value in values.items() if known(value))
+
+
+def _tables(found: dict[str, Any]) -> Iterator[str]:
+    for name, phase in found["phases"].items():
+        for rows in (phase["table"], phase["mastery"], phase["comparisons"]):
+            if rows:
+                yield f"\n{name}\n{columns(rows)}\n"
