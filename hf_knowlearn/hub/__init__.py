@@ -1,1 +1,1 @@
-"""The Hub: cards made from a run's report, folders staged as they are published, and one commit that pushes them."""
+"""Publishing on the Hub: cards made from a report, staged folders, a search for secrets, and one commit."""

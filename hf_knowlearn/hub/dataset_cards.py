@@ -1,7 +1,4 @@
-"""Cards of datasets: views, and questions.
-
-Those of the folders that are published as they lie, `format_aug` and `knowledge_recall`, stand in them.
-"""
+"""Cards of datasets: views, and questions. The folders `format_aug` and `knowledge_recall` contain their own cards."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,28 +10,28 @@ from hf_knowlearn.hub.escaping import code, in_line
 from hf_knowlearn.hub.metadata import dataset_metadata
 from hf_knowlearn.hub.templates import render, spread
 
-# What stands on the card of exported views until they are published.
+# Placeholders on the card of exported views, which publishing replaces.
 UNNAMED = "PATH_OR_NAME"
-UNLICENSED = "That of the documents, whose text this is in full: `knowlearn publish views` asks for it."
-USES = {
-    "qa_train": "to train on",
-    "qa_eval": "to ask before and after: what was learned",
-    "retention": "to ask before and after: what was kept",
+UNLICENSED = "That of the documents, whose full text this is. `knowlearn publish views` needs it."
+SPLITS = {
+    "qa_train": "training",
+    "qa_eval": "evaluation before and after training: what was learned",
+    "retention": "evaluation before and after training: what was retained",
 }
 VIEW_COLUMNS = {
-    "text": "what is learned, of families that ask for nothing",
-    "prompt": "what is asked, and not learned (in `mixed` it is empty where nothing is asked)",
-    "completion": "what is learned, of families that ask",
-    "document_id": "the document",
-    "part": "which part of it, if it was cut; from 0",
-    "view": "which of its views, from 0",
-    "format": "what was done to it",
+    "text": "text to train on, of families without prompts",
+    "prompt": "prompt, without loss (in `mixed` it is empty for families without prompts)",
+    "completion": "text to train on, of families with prompts",
+    "document_id": "id of the document",
+    "part": "part of the document, from 0, if the document was split",
+    "view": "number of the view, from 0",
+    "format": "what the view changes",
 }
 
 
 def licensed(license: str) -> str:
-    """What stands in place of `UNLICENSED` when the licence is known."""
-    return f"{code(license)}, as its publisher says: that of the documents, whose text this is in full."
+    """The text that replaces `UNLICENSED` when the licence is known."""
+    return f"{code(license)}, as stated by its publisher: that of the documents, whose full text this is."
 
 
 def views_card(
@@ -44,21 +41,18 @@ def views_card(
     options: Mapping[str, Any],
     figures: Sequence[Sequence[str]],
 ) -> str:
-    """The card of exported views: what is in the folder, how it was made, how to load it.
+    """The card of exported views: content, origin and how to load them.
 
     Args:
-        source: what the documents are called.
+        source: name of the documents.
         options: of the export, by name.
-        figures: a table, its header first.
+        figures: a table with its header.
     """
-    configs = [
-        {
-            "config_name": family,
-            **({"default": True} if family == families[0] else {}),
-            "data_files": [{"split": "train", "path": f"data/{family}/train-*.parquet"}],
-        }
+    configs: list[dict[str, Any]] = [
+        {"config_name": family, "data_files": [{"split": "train", "path": f"data/{family}/train-*.parquet"}]}
         for family in families
     ]
+    configs[0] = {"config_name": families[0], "default": True, **configs[0]}
     return render(
         "views.md.jinja",
         metadata=dataset_metadata(
@@ -71,7 +65,7 @@ def views_card(
         source=source,
         families=families,
         figures=figures,
-        columns={name: Markup(what) for name, what in VIEW_COLUMNS.items()},
+        columns=VIEW_COLUMNS,
         version=__version__,
         options=options,
         name=UNNAMED,
@@ -85,21 +79,22 @@ def questions_card(
     license: str,
     sources: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """The card of a dataset of questions, see `stage_questions`."""
+    """The card of a dataset of questions; see `stage_questions` for the arguments."""
+    name = repo_id.rpartition("/")[2]
     files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
     return render(
         "questions.md.jinja",
         metadata=dataset_metadata(
-            pretty_name=repo_id.rpartition("/")[2],
+            pretty_name=name,
             license=license,
             task_categories=["question-answering"],
             tags=["hf_knowlearn", "knowledge", "closed-book-qa"],
             configs=[{"config_name": "default", "data_files": files}],
         ),
-        repo=repo_id.rpartition("/")[2],
+        name=name,
         repo_id=repo_id,
         splits=splits,
-        uses=USES,
+        uses=SPLITS,
         examples=spread(next(iter(splits.values()))),
         sources=sources,
         license=license,

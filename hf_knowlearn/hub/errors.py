@@ -1,4 +1,4 @@
-"""Errors: what the Hub answers when it refuses, as what the user can do about it."""
+"""Errors of the Hub as messages that name the fix."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,43 +12,46 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     OfflineModeIsEnabled,
 )
 
-UNREACHABLE = (HTTPError, OSError)  # what asking the Hub can end in
-HUBS = (HTTPError, OSError, JSONDecodeError)  # what may be the cause of an error that says less
+UNREACHABLE = (HTTPError, OSError)  # errors of a request to the Hub
+CAUSES = (HTTPError, OSError, JSONDecodeError)  # errors that explain an error which wraps them
 OFFLINE = (
-    "HF_HUB_OFFLINE is set, so the Hub isn't asked. Unset it, or look at what would be published with --dry_run"
-    " --output_dir DIR."
+    "HF_HUB_OFFLINE is set, so the Hub is not queried. Unset it, or write what would be published into a folder with"
+    " --dry_run --output_dir DIR."
 )
-GATED = "it is gated. Ask for access on its page on the Hub, and log in with `hf auth login`, or set HF_TOKEN."
-AGAIN = "Run the same command again: it ends as if nothing had happened."
-WITHOUT_TOKEN = "the Hub doesn't know who you are. Log in with `hf auth login`, or set HF_TOKEN."
+GATED = (
+    "the repository is gated. Request access on its page on the Hub, and log in with `hf auth login`, or set HF_TOKEN."
+)
+AGAIN = "Run the same command again: the result is the same as without the failure."
+WITHOUT_TOKEN = "the Hub does not know who you are. Log in with `hf auth login`, or set HF_TOKEN."
 OTHERWISE = f"the Hub failed. {AGAIN}"
-WHY = {
-    400: "the Hub finds fault with what was sent.",
-    401: f"{WITHOUT_TOKEN} The token there is may have run out.",
-    403: "your token may not write there. Take one with the right to write to that namespace, or another --namespace.",
-    404: "there is no such namespace or repository, or your token may not see it. Check --namespace and the token.",
-    409: "the name is taken, or another publish is going on. Wait, or choose another --name.",
-    412: f"somebody else changed the repository meanwhile. {AGAIN}",
-    429: f"the Hub asks for patience: too many requests. Wait a few minutes. {AGAIN}",
+STATUS = {
+    400: "the Hub rejected the request as invalid.",
+    401: f"{WITHOUT_TOKEN} An existing token may have expired.",
+    403: "your token has no write access there. Use a token with write access to that namespace, or another"
+    " --namespace.",
+    404: "the namespace or repository does not exist, or your token has no access to it. Check --namespace and the"
+    " token.",
+    409: "the name is taken, or another upload is running. Wait, or choose another --name.",
+    412: f"the repository was changed during the upload. {AGAIN}",
+    429: f"too many requests. Wait a few minutes. {AGAIN}",
 }
 
 
 @contextmanager
 def clear_errors(what: str) -> Iterator[None]:
-    """Within the block, what the Hub refuses becomes a `ValueError` that says what to do about it.
+    """Turn an error of the Hub into a `ValueError` that names the fix.
 
     Args:
-        what: the repository that is asked for, and what for if that isn't plain.
+        what: the repository, and what it is needed for if that is not obvious.
     """
     try:
         yield
     except (HTTPError, OSError, RuntimeError, JSONDecodeError) as error:
-        raise ValueError(f"{what}: {_why(error)}") from error
+        raise ValueError(f"{what}: {_explanation(error)}") from error
 
 
-def _why(error: BaseException) -> str:
-    """What went wrong, and what to do; the client wraps some of its errors in others."""
-    said = " ".join(str(error).split())
+def _explanation(error: BaseException) -> str:
+    text = " ".join(str(error).split())
     match error:
         case OfflineModeIsEnabled():
             return OFFLINE
@@ -57,12 +60,13 @@ def _why(error: BaseException) -> str:
         case GatedRepoError():
             return GATED
         case HfHubHTTPError():
-            answered = " ".join((error.server_message or said).split())
+            message = " ".join((error.server_message or text).split())
             status = error.response.status_code
-            return f"{WHY.get(status, OTHERWISE)} The Hub said: {status} {answered}"
-        case JSONDecodeError():  # an error page where figures were expected
+            return f"{STATUS.get(status, OTHERWISE)} Response of the Hub: {status} {message}"
+        case JSONDecodeError():  # an error page in place of JSON
             return OTHERWISE
-    if (cause := error.__cause__ or error.__context__) is not None and isinstance(cause, HUBS):
-        return _why(cause)
+    # Why: the client wraps some errors in others that explain less.
+    if (cause := error.__cause__ or error.__context__) is not None and isinstance(cause, CAUSES):
+        return _explanation(cause)
     unreachable = isinstance(error, HTTPError | ConnectionError | TimeoutError)
-    return f"the Hub could not be reached ({said}). {AGAIN}" if unreachable else said
+    return f"the Hub could not be reached ({text}). {AGAIN}" if unreachable else text

@@ -1,7 +1,7 @@
-"""Escaping: any text of a user's as Markdown that shows it and does nothing else.
+"""Escaping: any text in Markdown, shown as it is and without any effect.
 
-The surprising decision: it is shown as code rather than with its marks escaped. What a backslash keeps from being a
-link is not the same in every renderer (bare addresses become links, `$` begins a formula); code is code in all.
+Why: a user's text becomes inline code instead of escaped text, because Markdown renderers disagree about backslashes
+(bare addresses become links, `$` starts a formula) but not about code.
 """
 
 import re
@@ -10,23 +10,23 @@ import unicodedata
 from markupsafe import Markup
 
 LONGEST = 300  # characters of a text that a card quotes
-# They turn round how what follows them is read, so that what is shown is not what is there.
+# Control characters that reverse the direction of text, so that it reads as something else.
 REVERSING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def in_line(text: object) -> str:
-    """The text on one line: white space made single, control characters as Python writes them, its end cut off."""
+    """The text on one line, at most `LONGEST` characters, with control characters as Python writes them."""
     joined = " ".join(str(text).split())
-    shown = "".join(ascii(mark)[1:-1] if _is_control(mark) else mark for mark in joined)
+    shown = "".join(ascii(character)[1:-1] if _is_control(character) else character for character in joined)
     return shown if len(shown) <= LONGEST else shown[:LONGEST].rstrip() + "…"
 
 
-def _is_control(mark: str) -> bool:
-    return mark in REVERSING or unicodedata.category(mark) in ("Cc", "Cs")
+def _is_control(character: str) -> bool:
+    return character in REVERSING or unicodedata.category(character) in ("Cc", "Cs")
 
 
 def code(text: object) -> Markup:
-    """The text as a span of code; of nothing, a dash."""
+    """The text as inline code; a dash if the text is empty."""
     shown = in_line(text)
     if not shown:
         return Markup("–")
@@ -36,11 +36,11 @@ def code(text: object) -> Markup:
 
 
 def cell(text: object) -> Markup:
-    """`code` within a table, where a bar may end the cell whatever stands before it: it is shown as a broken one."""
+    """The text as inline code in a table. A bar would end the cell even in code, so it becomes a broken bar."""
     return code(in_line(text).replace("|", "¦"))
 
 
 def fenced(text: str, language: str) -> Markup:
-    """Lines as a block of code, whose fence is longer than any that they hold."""
+    """The text as a code block, with a fence longer than any in the text."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return Markup(f"{fence}{language}\n{text.rstrip()}\n{fence}")

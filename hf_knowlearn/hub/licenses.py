@@ -1,7 +1,6 @@
-"""Terms: under which licence a source stands, and whether anyone may read it.
+"""The licence of a source, and whether anyone may read it.
 
-The surprising decision: the Hub is asked without the user's token, so that what only the user can see isn't taken for
-public.
+Why: the Hub is queried without the user's token, so that a dataset only the user can read does not count as public.
 """
 
 from typing import Any, NamedTuple
@@ -9,18 +8,18 @@ from typing import Any, NamedTuple
 from hf_knowlearn.hub.errors import UNREACHABLE
 from hf_knowlearn.hub.redaction import WORLD, hub_id
 
-OURS = "apache-2.0"  # of the made-up world, and of the folders in this package
+OURS = "apache-2.0"  # licence of the synthetic world and of the folders in this package
 
 
 class Terms(NamedTuple):
-    """A licence, if one is named, and whether anyone may read what stands under it."""
+    """The licence of a source (None if unknown), and whether anyone may read the source."""
 
     license: str | None
     is_public: bool
 
 
 def terms_of(source: str) -> Terms:
-    """The terms of documents or questions, as an option names them; of a path nothing is known."""
+    """The terms of documents or questions, as an option names them. Nothing is known of a path."""
     if source.startswith(WORLD):
         return Terms(OURS, True)
     if (name := hub_id(source)) is None:

@@ -1,8 +1,7 @@
-"""Publishing: a staged folder as one commit, after which the repository holds that folder and nothing else.
+"""Upload of a staged folder as one commit, after which the repository contains exactly that folder.
 
-Whatever stopped a publish, done again it ends in the same files. `HfApi.upload_folder` can't promise that: with xet
-installed it sends a folder in several commits (huggingface_hub 2.4, `_upload_pipeline`). The surprising decision: a
-repository whose card isn't ours is never written to, since what the folder lacks is deleted there.
+Why: `HfApi.upload_folder` sends a folder in several commits if xet is installed (huggingface_hub 2.4,
+`_upload_pipeline`), so an interrupted upload would leave a part of it.
 """
 
 import logging
@@ -14,59 +13,64 @@ from hf_knowlearn.hub.errors import clear_errors
 
 logger = logging.getLogger(__name__)
 
-MARK = "hf_knowlearn"  # the tag on the cards of repositories that are ours to write to
-ITS_OWN = ".gitattributes"  # which the Hub writes, and which stays
-# What the Hub puts into a new repository by itself, a Space's first page too.
-NEW = {ITS_OWN, "README.md", "index.html", "style.css"}
+TAG = "hf_knowlearn"  # on the cards of repositories that this package wrote
+GIT_ATTRIBUTES = ".gitattributes"  # written by the Hub, and not deleted
+# Files that the Hub puts into a new repository, including the first page of a Space.
+INITIAL_FILES = {GIT_ATTRIBUTES, "README.md", "index.html", "style.css"}
 
 
 def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: str) -> str:
-    """Make the repository hold the files of `folder`, in one commit, or in none if it does so already.
+    """Make the repository contain the files of `folder`, in one commit; without changes there is no commit.
 
     Args:
         repo_type: "model", "dataset" or "space".
-        private: who may read it, if it is new.
+        private: whether a new repository is private.
 
     Returns:
-        The commit's address.
+        The URL of the commit.
 
     Raises:
-        ValueError: the Hub refused or could not be reached, and what to do about it; or the repository is there, and
-            not ours, or not as private as it shall be.
+        ValueError: the Hub returned an error or could not be reached; or the repository exists and was not written by
+            this package, or is public although `private` is set.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    api = HfApi(library_name=MARK)
+    api = HfApi(library_name=TAG)
     with clear_errors(repo_id):
         api.create_repo(
             repo_id, repo_type=repo_type, private=private, exist_ok=True,
             space_sdk="gradio" if repo_type == "space" else None,
         )  # fmt: skip
         info: Any = api.repo_info(repo_id, repo_type=repo_type)
-        there = [file.rfilename for file in info.siblings or ()]
+        present = [file.rfilename for file in info.siblings or ()]
         card: Any = info.card_data or {}
-        _refuse_foreign(repo_id, there, card.get("tags") or [])
+        _check_ownership(repo_id, present, card.get("tags") or [])
         if private and not info.private:
             raise ValueError(
-                f"{repo_id} is there and public, and this shall be private: pass --public if all may read it, make the"
-                " repository private in its settings, or choose another --name."
+                f"{repo_id} exists and is public, but this upload is private. Pass --public if anyone may read it,"
+                " make the repository private in its settings, or choose another --name."
             )
         if info.private and not private:
-            logger.info("%s was private before, and stays so: its settings on the Hub change that.", repo_id)
+            logger.info("%s was private and stays private. You can change that in its settings on the Hub.", repo_id)
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        gone = [CommitOperationDelete(name) for name in there if name not in files and name != ITS_OWN]
-        added = [CommitOperationAdd(name, path) for name, path in files.items()]
-        # Nobody else's commit comes between what was seen there and this.
-        done = api.create_commit(
-            repo_id, [*gone, *added], commit_message=message, repo_type=repo_type, parent_commit=info.sha
+        deleted = [name for name in present if name not in files and name != GIT_ATTRIBUTES]
+        # Why parent_commit: the commit fails if another one was made since `repo_info`.
+        commit = api.create_commit(
+            repo_id,
+            [*map(CommitOperationDelete, deleted), *(CommitOperationAdd(name, path) for name, path in files.items())],
+            commit_message=message,
+            repo_type=repo_type,
+            parent_commit=info.sha,
         )
-        return str(done.commit_url)
+        return str(commit.commit_url)
 
 
-def _refuse_foreign(repo_id: str, there: Sequence[str], tags: Sequence[str]) -> None:
-    if MARK not in tags and not set(there) <= NEW:
-        listed = ", ".join(sorted(set(there) - NEW)[:5])
+def _check_ownership(repo_id: str, present: Sequence[str], tags: Sequence[str]) -> None:
+    # Why: files that are not in the folder are deleted, so only repositories of this package may be written to.
+    foreign = sorted(set(present) - INITIAL_FILES)
+    if TAG not in tags and foreign:
         raise ValueError(
-            f"{repo_id} is there, and knowlearn has not made it (it holds {listed}, and its card lacks the tag"
-            f" {MARK}): publishing would delete that. Choose another --name, or delete that repository first."
+            f"{repo_id} exists and was not made by knowlearn (it contains {', '.join(foreign[:5])}, and its card lacks"
+            f" the tag {TAG}). Publishing would delete these files. Choose another --name, or delete that repository"
+            " first."
         )

@@ -1,7 +1,7 @@
-"""Secrets: tokens and keys in what is about to be published, by file and line, and never by value.
+"""The search for secrets in what is about to be published. It reports file and line, never the value.
 
-The surprising decision: beside the forms that the well-known services give their keys, what is looked for are the very
-secrets of this machine (the Hub's token, what the environment calls one), which no form can miss.
+Why not detect-secrets: its last release (1.5.0, May 2024) does not know tokens of Hugging Face and Google, does not
+search Parquet files, and does not know the secrets of this machine, which no pattern can miss.
 """
 
 import os
@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-SHORTEST = 12  # characters of a secret of this machine; a shorter one stands in texts by chance
-MOST = 20  # hits that are told of
-NAMED = re.compile(
+SHORTEST = 12  # characters of a secret of this machine; shorter values occur in texts by chance
+MOST = 20  # findings that the message lists
+SECRET_NAME = re.compile(
     r"(token|secret|passw(or)?d|passphrase|(api|access|private|secret)_?key|credential)s?$", re.IGNORECASE
 )
-# What keys look like. Word ends keep a form from being found within a longer word, such as a hash.
-FORMS = {
+# Patterns of keys. Word boundaries prevent matches within a longer word, such as a hash.
+PATTERNS = {
     "a Hugging Face token": r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}\b",
     "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{40,})\b",
     "a GitLab token": r"\bglpat-[\w-]{20,}",
@@ -29,7 +29,7 @@ FORMS = {
     "a JSON web token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
     "a private key": r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----",
     "a password in an address": r"\b[a-z][a-z0-9+.-]*://[^\s/:@'\"<>]+:[^\s/:@'\"<>]{3,}@[\w.-]+",
-    "what is named a secret": (
+    "a value with the name of a secret": (
         r"(?i:\b[\w-]{0,40}(?:api_?key|secret|access_?token|auth_?token|hub_token|password|passwd)s?)"
         r"[\"']?\s*[:=]\s*[\"']?(?=[^\s\"',}]*\d)[^\s\"',}<>{]{12,}"
     ),
@@ -37,41 +37,43 @@ FORMS = {
 
 
 def own_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """This machine's secrets by where they come from: the Hub's token, and what the environment names one."""
+    """The secrets of this machine by origin: the Hub's token, and environment variables with the name of a secret."""
     from huggingface_hub import get_token
 
     found = {"this machine's token for the Hub": get_token() or ""}
-    found |= {f"the value of ${name}": value.strip() for name, value in environment.items() if NAMED.search(name)}
+    found |= {
+        f"the value of ${name}": value.strip() for name, value in environment.items() if SECRET_NAME.search(name)
+    }
     return {name: value for name, value in found.items() if len(value) >= SHORTEST}
 
 
-def refuse_secrets(folder: Path, environment: Mapping[str, str] = os.environ) -> None:
-    """Refuse a folder whose files hold what looks like a secret. Weights and pictures are not looked into.
+def check_secrets(folder: Path, environment: Mapping[str, str] = os.environ) -> None:
+    """Search all files of a folder except weights and pictures.
 
     Raises:
-        ValueError: file and line of each (of a table the row) and what it looks like; never the secret.
+        ValueError: a file contains what looks like a secret. The message names file, line and kind.
     """
-    kinds = {name: re.escape(value) for name, value in own_secrets(environment).items()} | FORMS
-    form = re.compile("|".join(f"({of_kind})" for of_kind in kinds.values()))
-    hits = []
+    kinds = {name: re.escape(value) for name, value in own_secrets(environment).items()} | PATTERNS
+    pattern = re.compile("|".join(f"({of_kind})" for of_kind in kinds.values()))
+    findings = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         unit = "row" if path.suffix == ".parquet" else "line"
         for number, text in enumerate(_lines(path), 1):
-            found = {list(kinds)[hit.lastindex - 1] for hit in form.finditer(text) if hit.lastindex}
+            found = {list(kinds)[match.lastindex - 1] for match in pattern.finditer(text) if match.lastindex}
             where = f"{path.relative_to(folder).as_posix()}, {unit} {number}"
-            hits += [f"  {where}: {kind}" for kind in sorted(found)]
-    if hits:
-        more = [f"  … and {len(hits) - MOST} more"] if len(hits) > MOST else []
+            findings += [f"  {where}: {kind}" for kind in sorted(found)]
+    if findings:
+        more = [f"  … and {len(findings) - MOST} more"] if len(findings) > MOST else []
         raise ValueError(
-            "Nothing was published: what was to be holds what looks like a secret.\n"
-            + "\n".join([*hits[:MOST], *more])
-            + "\nTake it out where it came from (a recipe, a document, a question) and run this again. A secret that"
-            " others may have read is to be revoked as well."
+            "Nothing was published, because files contain what looks like a secret:\n"
+            + "\n".join([*findings[:MOST], *more])
+            + "\nRemove it where it comes from (a recipe, a document, a question), and run the command again. Revoke a"
+            " secret that others may have read."
         )
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a text, or the rows of a table."""
+    """The lines of a text file, or the rows of a Parquet file."""
     if path.suffix == ".parquet":
         from pyarrow.parquet import ParquetFile
 

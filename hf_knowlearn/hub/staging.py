@@ -1,7 +1,7 @@
-"""Staging: a folder that holds exactly what is to be published, and nothing of the machine that it is published from.
+"""Staging: a folder with exactly the files that are published.
 
-The surprising decision: a model's files are chosen by what may be published (safetensors, JSON, text) and not by
-what may not: a pickle, a checkpoint or a log that nobody thought of stays at home.
+Why: the files of a model are selected by what may be published (safetensors, JSON, text) and not by what may not, so
+that a pickle, a checkpoint or a log is left out even if nobody thought of it.
 """
 
 import json
@@ -17,20 +17,22 @@ import yaml
 
 from hf_knowlearn.hub.cards import model_card
 from hf_knowlearn.hub.dataset_cards import UNLICENSED, UNNAMED, licensed, questions_card
-from hf_knowlearn.hub.metadata import Published, arm_of
-from hf_knowlearn.hub.redaction import base_name, cleaned
+from hf_knowlearn.hub.metadata import Published, single_run
+from hf_knowlearn.hub.redaction import last_part, redacted
 
 WEIGHTS = ".safetensors"
-OF_A_MODEL = (WEIGHTS, ".json", ".jinja", ".txt", ".model")
+MODEL_FILES = (WEIGHTS, ".json", ".jinja", ".txt", ".model")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-LEFT = ("__pycache__", ".pytest_cache", ".ipynb_checkpoints", ".DS_Store", ".git", ".cache")
-RECIPE_HEAD = "# The options of a run of knowlearn. Of a path only its last part is told.\n"
+IGNORED = ("__pycache__", ".*", "*.py[cod]")
+CHART = "scores.png"
+RECIPE_HEADER = "# The options of a run of knowlearn. Of each path only the last part is published.\n"
 QUESTION_COLUMNS = ("id", "question", "answers", "document_id", "relation", "fact_id", "options", "kind")
+FRONT_MATTER = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of a finished run: its report, and its answers where they are there."""
+    """The folder of a finished run: its report, and the rows of `answers.after.jsonl` if that file exists."""
 
     folder: Path
     report: Mapping[str, Any]
@@ -39,31 +41,30 @@ class Run:
     @property
     def recipe(self) -> Mapping[str, Any]:
         """The options of the run."""
-        recipe: Mapping[str, Any] = self.report["recipes"][arm_of(self.report)]
+        recipe: Mapping[str, Any] = self.report["recipes"][single_run(self.report)]
         return recipe
 
     @property
     def model(self) -> Path:
-        """Where its weights lie."""
+        """The folder of its weights."""
         return self.folder / "model"
 
     @property
     def is_adapter(self) -> bool:
-        """Whether its weights are an adapter's."""
+        """Whether its weights are an adapter."""
         return (self.model / "adapter_config.json").is_file()
 
 
 def read_run(folder: Path) -> Run:
-    """The finished run that a folder holds.
+    """The finished run in a folder.
 
     Raises:
-        ValueError: it holds none, or several, or one without a model.
+        ValueError: the folder has no finished run, several runs, or no model.
     """
     report = folder / "report.json"
     if not report.is_file():
         raise ValueError(
-            f"{str(folder)!r} holds no finished run (it has no report.json): name the output_dir of one, after it has"
-            " ended."
+            f"{str(folder)!r} contains no finished run (no report.json): name the output_dir of a finished run."
         )
     answers = folder / "answers.after.jsonl"
     rows = answers.read_text(encoding="utf-8").splitlines() if answers.is_file() else []
@@ -72,54 +73,55 @@ def read_run(folder: Path) -> Run:
         below = sorted(path.parent.relative_to(folder) for path in folder.glob("**/model") if path.is_dir())
         hint = f": name one of its runs, {', '.join(map(str, below[:10]))}" if below else ""
         raise ValueError(f"{str(folder)!r} has a report and no model{hint}.")
-    arm_of(run.report)
+    single_run(run.report)
     return run
 
 
 def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: str) -> None:
-    """Write the repository of a taught model into `folder`: weights, tokenizer, recipe, report, chart and card.
+    """Write the repository of a fine-tuned model: weights, tokenizer, recipe, report, chart and card.
 
     Args:
-        weights: the folder with the model's files: the run's, or one with its adapter merged.
-        base: what an adapter calls its base model.
+        weights: folder of the model's files: the run's, or one with the adapter merged.
+        base: name of the base model in the adapter's configuration.
 
     Raises:
         ValueError: there are no weights in safetensors.
     """
-    files = [path for path in sorted(weights.iterdir()) if path.suffix in OF_A_MODEL]
+    files = [path for path in sorted(weights.iterdir()) if path.suffix in MODEL_FILES]
     if not any(path.suffix == WEIGHTS for path in files):
-        pickled = [path.name for path in weights.iterdir() if path.suffix in PICKLES]
-        there = f", only {', '.join(pickled)}, which can run code on whoever loads it" if pickled else ""
-        raise ValueError(f"{str(weights)!r} holds no {WEIGHTS}{there}: save the model with save_pretrained first.")
+        pickles = [path.name for path in weights.iterdir() if path.suffix in PICKLES]
+        only = f", only {', '.join(pickles)}, which can run code when it is loaded" if pickles else ""
+        raise ValueError(f"{str(weights)!r} contains no {WEIGHTS}{only}: save the model with save_pretrained first.")
     folder.mkdir(parents=True, exist_ok=True)
     for path in files:
         _copy_file(path, folder / path.name, base)
-    report = cleaned(run.report, [run.folder.absolute(), Path.cwd(), Path.home()])
-    if (run.folder / "scores.png").is_file():
-        shutil.copyfile(run.folder / "scores.png", folder / "scores.png")
-    recipe = yaml.safe_dump(report["recipes"][arm_of(report)], sort_keys=True, allow_unicode=True)
-    _write(folder / "recipe.yaml", RECIPE_HEAD + recipe)
+    report = redacted(run.report, [run.folder.absolute(), Path.cwd(), Path.home()])
+    has_chart = (run.folder / CHART).is_file()
+    if has_chart:
+        shutil.copyfile(run.folder / CHART, folder / CHART)
+    recipe = yaml.safe_dump(report["recipes"][single_run(report)], sort_keys=True, allow_unicode=True)
+    _write(folder / "recipe.yaml", RECIPE_HEADER + recipe)
     _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    _write(folder / "README.md", model_card(report, about, run.answers, (folder / "scores.png").is_file()))
+    _write(folder / "README.md", model_card(report, about, run.answers, has_chart))
 
 
-def _copy_file(path: Path, to: Path, base: str) -> None:
-    """A copy; of a configuration one without paths of this machine."""
-    if path.suffix == ".json" and path.name.endswith("config.json"):
-        config = json.loads(path.read_text(encoding="utf-8"))
+def _copy_file(source: Path, target: Path, base: str) -> None:
+    """Copy a file; in a configuration, paths of this machine are replaced."""
+    if source.suffix == ".json" and source.name.endswith("config.json"):
+        config = json.loads(source.read_text(encoding="utf-8"))
         if "base_model_name_or_path" in config:
             config["base_model_name_or_path"] = base
-        _write(to, json.dumps(_without_paths(config), indent=2, ensure_ascii=False) + "\n")
+        _write(target, json.dumps(_without_paths(config), indent=2, ensure_ascii=False) + "\n")
     else:
-        shutil.copyfile(path, to)
+        shutil.copyfile(source, target)
 
 
 def _without_paths(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_paths(of_name) for name, of_name in value.items()}
+        return {name: _without_paths(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_without_paths(item) for item in value]
-    return base_name(value) if isinstance(value, str) and os.path.isabs(value) and len(value) > 1 else value
+    return last_part(value) if isinstance(value, str) and os.path.isabs(value) and len(value) > 1 else value
 
 
 def _write(path: Path, text: str) -> None:
@@ -127,47 +129,46 @@ def _write(path: Path, text: str) -> None:
 
 
 def stage_folder(source: Path, folder: Path) -> None:
-    """Copy a folder that is published as it is, without caches and what is hidden.
+    """Copy a folder that is published unchanged, without caches and hidden files.
 
     Raises:
-        ValueError: it has no card, or holds a pickle.
+        ValueError: the folder has no card, or contains a pickle.
     """
     if not (source / "README.md").is_file():
-        raise ValueError(f"{str(source)!r} has no README.md, so no card: it is not a folder that is published.")
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*LEFT, ".*", "*.py[cod]"), dirs_exist_ok=True)
-    if pickled := [path.name for path in folder.rglob("*") if path.suffix in PICKLES]:
-        raise ValueError(f"{str(source)!r} holds {', '.join(pickled)}, which can run code on whoever loads it.")
+        raise ValueError(f"{str(source)!r} has no README.md, which is the card: it cannot be published.")
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*IGNORED), dirs_exist_ok=True)
+    if pickles := [path.name for path in folder.rglob("*") if path.suffix in PICKLES]:
+        raise ValueError(f"{str(source)!r} contains {', '.join(pickles)}, which can run code when it is loaded.")
 
 
 def stage_views(source: Path, folder: Path, repo_id: str, license: str) -> None:
     """Copy a folder of views, with the licence in its card.
 
     Raises:
-        ValueError: as `stage_folder`; or it holds no views.
+        ValueError: see `stage_folder`; or the folder has no views.
     """
     stage_folder(source, folder)
     if not list(folder.glob("data/*/*.parquet")):
         raise ValueError(
-            f"{str(source)!r} holds no data/*/*.parquet, so no views: write them with"
-            f" knowlearn views PATH --export DIR, and publish DIR."
+            f"{str(source)!r} contains no data/*/*.parquet, so no views: write them with"
+            " knowlearn views PATH --export DIR, and publish DIR."
         )
     card = with_license((folder / "README.md").read_text(encoding="utf-8"), license)
     _write(folder / "README.md", card.replace(f'"{UNNAMED}"', f'"{repo_id}"'))
 
 
 def license_of(card: str) -> str | None:
-    """The licence that a card's metadata names."""
+    """The licence in a card's metadata."""
     from huggingface_hub import DatasetCard
 
-    named = DatasetCard(card, ignore_metadata_errors=True).data.get("license")
-    return named if isinstance(named, str) else None
+    license = DatasetCard(card, ignore_metadata_errors=True).data.get("license")
+    return license if isinstance(license, str) else None
 
 
 def with_license(card: str, license: str) -> str:
-    """The card with this licence in its metadata, and in place of the request to name one."""
+    """The card with this licence in its metadata and its text."""
     if license_of(card) != license:
-        head = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
-        fields = head.match(card)
+        fields = FRONT_MATTER.match(card)
         data = yaml.safe_load(fields[1]) if fields else {}
         dumped = yaml.safe_dump({**data, "license": license}, sort_keys=False, allow_unicode=True)
         card = f"---\n{dumped}---\n" + (card[fields.end() :] if fields else f"\n{card}")
@@ -181,29 +182,27 @@ def stage_questions(
     license: str,
     sources: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Write a dataset of questions: a split of parquet each, and its card.
+    """Write a dataset of questions: a Parquet file for each split, and the card.
 
     Args:
-        splits: rows with `QUESTION_COLUMNS`.
-        sources: of each split its `source` and `sha256`.
+        splits: rows with `QUESTION_COLUMNS`, by split.
+        sources: `source` and `sha256` of each split.
     """
-    import pyarrow as pa
-    from pyarrow import parquet
+    from datasets import Dataset, Features, List, Value
 
-    text, texts = pa.string(), pa.list_(pa.string())
-    schema = pa.schema([(name, texts if name in ("answers", "options") else text) for name in QUESTION_COLUMNS])
+    text, texts = Value("string"), List(Value("string"))
+    features = Features({name: texts if name in ("answers", "options") else text for name in QUESTION_COLUMNS})
     (folder / "data").mkdir(parents=True)
     for split, rows in splits.items():
-        table = pa.Table.from_pylist([{name: row[name] for name in QUESTION_COLUMNS} for row in rows], schema)
-        parquet.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
+        table = Dataset.from_list([{name: row[name] for name in QUESTION_COLUMNS} for row in rows], features)
+        table.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
     _write(folder / "README.md", questions_card(splits, repo_id, license, sources))
 
 
-def tree(folder: Path) -> str:
-    """The files below a folder and their sizes, one a line."""
+def file_list(folder: Path) -> str:
+    """The files below a folder and their sizes, one per line."""
+    from tabulate import tabulate
+
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = [path.relative_to(folder).as_posix() for path in files]
-    width = max(map(len, names), default=0)
-    return "\n".join(
-        f"  {name.ljust(width)}  {path.stat().st_size:>13,}" for name, path in zip(names, files, strict=True)
-    )
+    rows = [("", path.relative_to(folder).as_posix(), f"{path.stat().st_size:,}") for path in files]
+    return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=("left", "left", "right"))

@@ -1,41 +1,47 @@
-"""Templates: the pages of `model_cards`, filled so that no value of a user's can be more than text.
+"""The card templates of `model_cards`.
 
-The surprising decision: HTML's escaping is on though the pages are Markdown: a value whose filter is forgotten then
-looks ugly, and is no hole.
+Why: HTML escaping is on although cards are Markdown. A value whose filter was forgotten then looks wrong, but cannot
+become markup.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
+from markupsafe import Markup
 
-from hf_knowlearn.hub.escaping import code
+from hf_knowlearn.hub.escaping import cell, code, in_line
 from hf_knowlearn.paths import MODEL_CARDS
+from hf_knowlearn.reports.templates import environment
 
-EXAMPLES = 5  # of anything that a card shows examples of
+EXAMPLES = 5  # the most examples of a kind that a card shows
 
 
 @cache
-def environment() -> Environment:
-    """The templates' surroundings: what is not marked as Markdown is escaped, and what is not given is an error."""
-    made = Environment(
-        loader=FileSystemLoader(MODEL_CARDS),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {"code": code, "in_json": partial(json.dumps, ensure_ascii=False)}
-    return made
+def card_environment() -> Environment:
+    """The templates with the filters of cards."""
+    templates = environment(MODEL_CARDS)
+    templates.filters |= {"code": code, "cell": cell, "literal": literal, "json": as_json}
+    return templates
+
+
+def literal(text: object) -> Markup:
+    """The text as a Python string literal, for a code block."""
+    return Markup(json.dumps(in_line(text)))
+
+
+def as_json(value: Any) -> str:
+    """The value as JSON."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def render(template: str, **values: Any) -> str:
     """A template of `model_cards` with these values."""
-    return environment().get_template(template).render(**values).rstrip() + "\n"
+    return card_environment().get_template(template).render(**values).rstrip() + "\n"
 
 
 def spread(rows: Sequence[Mapping[str, Any]], most: int = EXAMPLES) -> list[Mapping[str, Any]]:
-    """At most so many of the rows, at even distances, since questions about one document lie together."""
+    """At most `most` rows at equal distances, since adjacent questions are about the same document."""
     return [rows[i * len(rows) // most] for i in range(most)] if len(rows) > most else list(rows)

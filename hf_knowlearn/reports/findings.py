@@ -27,7 +27,11 @@ COSTS: dict[str, Callable[[float], str]] = {
 
 def findings(report: Report) -> list[str]:
     """The findings about the run with the highest exact match; the first is about learning."""
-    return [_learned(report), _forgotten(report), _cost(report), *_compared(report)]
+    cost = report["runs"][best_run(report)].get("cost") or {}
+    words = cost_in_words(cost)
+    device = f" on {cost['device']}" if cost.get("device") else ""
+    spent = f"The run took {words}{device}." if words else "The cost of the run was not measured."
+    return [_learned(report), forgotten(report), spent, *_compared(report)]
 
 
 def _change(before: Figures, after: Figures, name: str) -> int | None:
@@ -81,7 +85,8 @@ def _more_probable(before: Figures, after: Figures) -> str:
     return f"{verdict}: {knowledge_share(before)} before, {knowledge_share(after)} after."
 
 
-def _forgotten(report: Report) -> str:
+def forgotten(report: Mapping[str, Any]) -> str:
+    """What the best run forgot, in words."""
     after, before = report["runs"][best_run(report)], report["before"]
     if not known(after.get("retention")):
         why = report.get("retention_source") or "No retention questions were evaluated."
@@ -98,11 +103,9 @@ def _forgotten(report: Report) -> str:
     return f"{verdict}: {now}.{then}"
 
 
-def _cost(report: Report) -> str:
-    cost = report["runs"][best_run(report)].get("cost") or {}
-    parts = [shown(cost[name]) for name, shown in COSTS.items() if known(cost.get(name))]
-    device = f" on {cost['device']}" if cost.get("device") else ""
-    return f"The run took {', '.join(parts)}{device}." if parts else "The cost of the run was not measured."
+def cost_in_words(cost: Figures) -> str:
+    """The known costs, such as `2.2 min of training, 250 steps`; empty if none is known."""
+    return ", ".join(shown(cost[name]) for name, shown in COSTS.items() if known(cost.get(name)))
 
 
 def _compared(report: Report) -> Iterator[str]:

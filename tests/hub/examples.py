@@ -1,4 +1,4 @@
-"""The cards in model_cards/examples, which this writes anew: each template filled from what lies beside this file."""
+"""Writes the cards in model_cards/examples, from the report and the answers beside this file."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from hf_knowlearn.hub.cards import model_card
 from hf_knowlearn.hub.dataset_cards import questions_card, views_card
 from hf_knowlearn.hub.metadata import Published
-from hf_knowlearn.hub.redaction import cleaned
+from hf_knowlearn.hub.redaction import redacted
 from hf_knowlearn.paths import MODEL_CARDS
 
 HERE = Path(__file__).parent
@@ -24,9 +24,9 @@ SOURCES = {split: {"source": f"{split}.jsonl", "sha256": "dcd8f0477290"} for spl
 
 
 def cards() -> dict[str, str]:
-    """Each example by its file's name."""
+    """Each example by its file name."""
     return {
-        "model.md": model_card(cleaned(REPORT), ADAPTER, ANSWERS, chart=True),
+        "model.md": model_card(redacted(REPORT), ADAPTER, ANSWERS, chart=True),
         "views.md": views_card("people", ["formats", "masked"], ["en"], OPTIONS, FIGURES),
         "questions.md": questions_card(QUESTIONS, "ann/people-questions", "cc-by-4.0", SOURCES),
     }

@@ -1,4 +1,4 @@
-"""Cards say what the report says, in what the Hub reads, and nothing that a user's text would have them say."""
+"""Tests of cards: they show the figures of the report, and no user text becomes markup or metadata."""
 
 import copy
 import json
@@ -18,7 +18,8 @@ from hf_knowlearn.hub.cards import model_card
 from hf_knowlearn.hub.dataset_cards import licensed, questions_card, views_card
 from hf_knowlearn.hub.escaping import cell, code, fenced
 from hf_knowlearn.hub.metadata import Published
-from hf_knowlearn.hub.redaction import cleaned, hub_id, shown, taught_from
+from hf_knowlearn.hub.recipe_options import training_sources
+from hf_knowlearn.hub.redaction import hub_id, public_name, redacted
 from hf_knowlearn.paths import MODEL_CARDS
 
 EXAMPLES = runpy.run_path(str(Path(__file__).with_name("examples.py")))
@@ -35,13 +36,13 @@ def body(card: str) -> str:
 
 
 def tokens(card: str) -> list:
-    """What a renderer makes of the body: with tables and raw HTML, as the Hub's has them."""
+    """The rendered tokens of the body, with tables and raw HTML as on the Hub."""
     parsed = MarkdownIt("commonmark", {"html": True}).enable("table").parse(body(card))
     return [inner for token in parsed for inner in (token, *(token.children or ()))]
 
 
 def shape(card: str) -> tuple[list, list, list]:
-    """Headings, and what is a link, a picture or HTML, and how many of each block there are."""
+    """The headings; links, pictures and HTML; and the blocks."""
     found = tokens(card)
     headings = [found[i + 1].content for i, token in enumerate(found) if token.type == "heading_open"]
     dangerous = [(t.type, t.attrs) for t in found if t.type in ("link_open", "image", "html_inline", "html_block")]
@@ -56,8 +57,8 @@ def keys(value) -> object:
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES["cards"]()))
-def test_a_template_filled_is_the_committed_example(name: str):
-    """After a change of a template: python tests/hub/examples.py."""
+def test_every_filled_template_equals_the_committed_example(name: str):
+    """After a change of a template, run python tests/hub/examples.py."""
     assert EXAMPLES["cards"]()[name] == (MODEL_CARDS / "examples" / name).read_text(encoding="utf-8")
 
 
@@ -68,18 +69,18 @@ def test_every_template_has_an_example():
 
 
 def test_the_hub_reads_the_figures_of_the_report():
-    card = ModelCard(model_card(cleaned(REPORT), ADAPTER, ANSWERS))
+    card = ModelCard(model_card(redacted(REPORT), ADAPTER, ANSWERS))
     results = {(r.dataset_split, r.metric_type): r for r in card.data.eval_results}
-    arm = REPORT["runs"]["taught"]
+    figures = REPORT["runs"]["taught"]
     assert {key: result.metric_value for key, result in results.items()} == {
-        ("qa_eval", "exact_match"): round(arm["exact_match"], 4),
-        ("qa_eval", "exact_match_se"): round(arm["exact_match_se"], 4),
-        ("qa_eval", "f1"): round(arm["f1"], 4),
-        ("qa_eval", "f1_se"): round(arm["f1_se"], 4),
-        ("retention", "exact_match"): round(arm["retention"], 4),
-        ("retention", "exact_match_se"): round(arm["retention_se"], 4),
-        ("replayed", "exact_match"): round(arm["replayed"], 4),
-        ("replayed", "exact_match_se"): round(arm["replayed_se"], 4),
+        ("qa_eval", "exact_match"): round(figures["exact_match"], 4),
+        ("qa_eval", "exact_match_se"): round(figures["exact_match_se"], 4),
+        ("qa_eval", "f1"): round(figures["f1"], 4),
+        ("qa_eval", "f1_se"): round(figures["f1_se"], 4),
+        ("retention", "exact_match"): round(figures["retention"], 4),
+        ("retention", "exact_match_se"): round(figures["retention_se"], 4),
+        ("replayed", "exact_match"): round(figures["replayed"], 4),
+        ("replayed", "exact_match_se"): round(figures["replayed_se"], 4),
     }
     asked = results["qa_eval", "f1"]
     assert (asked.dataset_type, asked.dataset_name) == ("questions.jsonl", "questions.jsonl, qa_eval")
@@ -92,47 +93,47 @@ def test_the_hub_reads_the_figures_of_the_report():
     assert card.data.model_name == "people"
 
 
-def test_a_whole_model_is_a_finetune_of_its_base_and_an_adapter_made_part_of_it_too():
-    data = head(model_card(cleaned(REPORT), Published("a/b", "mit", False, "owner/small-base", merged=True)))
+def test_a_whole_or_merged_model_is_a_finetune_of_its_base():
+    data = head(model_card(redacted(REPORT), Published("a/b", "mit", False, "owner/small-base", merged=True)))
     assert (data["library_name"], data["base_model_relation"]) == ("transformers", "finetune")
-    assert "base_model" not in head(model_card(cleaned(REPORT), Published("a/b", "mit", False)))
+    assert "base_model" not in head(model_card(redacted(REPORT), Published("a/b", "mit", False)))
 
 
-def test_only_what_is_on_the_hub_is_named_as_a_dataset():
-    report = cleaned(REPORT)
+def test_only_datasets_on_the_hub_are_in_the_metadata():
+    report = redacted(REPORT)
     assert "datasets" not in head(model_card(report, ADAPTER))
     report["recipes"]["taught"]["documents"] = "owner/documents"
     assert head(model_card(report, ADAPTER))["datasets"] == ["owner/documents"]
 
 
-def test_a_card_without_measured_scores_says_so():
+def test_a_card_without_scores_states_that():
     report = copy.deepcopy(REPORT)
     asked = ("exact_match", "f1", "replayed", "retention")
     for scores in (report["before"], report["runs"]["taught"], *report.pop("stages")):
         for name in asked:
             scores.pop(name, None)
     report["counts"] |= dict.fromkeys(("questions", "replayed_questions", "retention_questions"), 0)
-    card = model_card(cleaned(report), ADAPTER)
+    card = model_card(redacted(report), ADAPTER)
     assert "model-index" not in head(card)
     assert "## What it knows is not measured" in card
-    assert "What it forgot is not known" in card
+    assert "It is unknown what the model forgot" in card
 
 
-def test_figures_that_are_no_numbers_are_left_out():
-    report = cleaned(REPORT)
+def test_figures_that_are_not_finite_are_left_out():
+    report = redacted(REPORT)
     report["runs"]["taught"] |= {"f1": float("nan"), "exact_match_se": None}
     (first, *_) = head(model_card(report, ADAPTER))["model-index"][0]["results"]
     assert [metric["type"] for metric in first["metrics"]] == ["exact_match", "f1_se"]
 
 
-def test_the_card_of_several_runs_is_refused():
-    with pytest.raises(ValueError, match=r"of 2 arms \(a, b\), and a card is of one model"):
+def test_a_report_of_several_runs_or_seeds_has_no_card():
+    with pytest.raises(ValueError, match=r"about 2 runs \(a, b\), but a card is about one model"):
         model_card({**REPORT, "runs": dict.fromkeys("ab", REPORT["runs"]["taught"])}, ADAPTER)
-    with pytest.raises(ValueError, match="of 3 seeds"):
+    with pytest.raises(ValueError, match="about 3 seeds"):
         model_card({**REPORT, "by_seed": {"0": {}, "1": {}, "2": {}}}, ADAPTER)
 
 
-# What users' texts can't do
+# Users' texts
 
 HOSTILE = [
     "---\nlicense: wtf\n---\n# Owned",
@@ -153,27 +154,27 @@ HOSTILE = [
 
 
 @cache
-def told_by(text: str) -> str:
-    """A card in which every text that comes from a user is this one."""
+def card_with(text: str) -> str:
+    """A card in which every text from a user is this one."""
     report = copy.deepcopy(REPORT)
-    arm, recipe = report["runs"]["taught"], report["recipes"]["taught"]
+    figures, recipe = report["runs"]["taught"], report["recipes"]["taught"]
     name = text or "x"
-    recipe |= {"run": name, "ask_instruction": text, "documents": name, "replay_self_prompts": [text]}
+    recipe |= {"run_name": name, "evaluation": {"instruction": text}, "documents": name, "replay_self_prompts": [text]}
     recipe["stages"][0]["name"] = name
-    report |= {"runs": {name: arm}, "recipes": {name: recipe}, "seeds": {name: 0}, "machine": text}
+    report |= {"runs": {name: figures}, "recipes": {name: recipe}, "seeds": {name: 0}, "machine": text}
     report["stages"] = [{**stage, "run": name, "name": text} for stage in report["stages"]]
     report["model"] = {"name": name, "revision": name}
     report["versions"]["torch"] = text
     report["data"]["questions"] |= {"source": name, "sha256": text}
-    arm["cost"]["device"] = text
+    figures["cost"]["device"] = text
     answers = [{**row, "question": text, "response": text, "answers": [text, text]} for row in ANSWERS]
-    return model_card(cleaned(report), ADAPTER, answers)
+    return model_card(redacted(report), ADAPTER, answers)
 
 
-def test_hostile_texts_change_nothing_of_a_card():
-    plain = told_by("plain")
+def test_hostile_texts_do_not_change_the_structure_of_a_card():
+    plain = card_with("plain")
     for text in HOSTILE:
-        card = told_by(text)
+        card = card_with(text)
         assert shape(card) == shape(plain), text
         assert keys(head(card)) == keys(head(plain)), text
         assert head(card)["license"] == "cc-by-4.0"
@@ -185,13 +186,13 @@ def test_hostile_texts_change_nothing_of_a_card():
         st.sampled_from([*"`|\\<>[]()!*_#-=~&$:@/'\"{}%\n\r\t ax", "\u2028", "\x85", "\x00", "\u202e"]), max_size=30
     )
 )
-def test_no_text_changes_anything_of_a_card(text: str):
-    card, plain = told_by(text), told_by("plain")
+def test_no_text_changes_the_structure_of_a_card(text: str):
+    card, plain = card_with(text), card_with("plain")
     assert shape(card) == shape(plain)
     assert keys(head(card)) == keys(head(plain))
 
 
-def test_hostile_texts_change_nothing_of_the_cards_of_datasets():
+def test_hostile_texts_do_not_change_the_structure_of_dataset_cards():
     def cards(text: str) -> list[str]:
         row = {**EXAMPLES["QUESTIONS"]["qa_eval"][0], "question": text, "answers": [text]}
         sources = {"qa_eval": {"source": text, "sha256": text}}
@@ -205,7 +206,7 @@ def test_hostile_texts_change_nothing_of_the_cards_of_datasets():
             assert keys(head(card)) == keys(head(plain)), text
 
 
-def test_text_is_shown_as_it_is():
+def test_code_shows_the_text_unchanged():
     for text in ("plain", "a `b` c", "``", "x`", "` y", "a\\b"):
         (token,) = MarkdownIt("commonmark").parseInline(str(code(text)))[0].children
         assert (token.type, token.content) == ("code_inline", text)
@@ -215,38 +216,38 @@ def test_text_is_shown_as_it_is():
     assert code("a\u202eb\x07") == "`a\\u202eb\\x07`"
     assert cell("a|b") == "`a¦b`"
     assert fenced("```\nx", "yaml") == "````yaml\n```\nx\n````"
-    assert licensed("mit").startswith("`mit`, as its publisher says")
+    assert licensed("mit").startswith("`mit`, as stated by its publisher")
 
 
-# What is not told of a machine
+# Redaction
 
 
-def test_paths_are_told_by_their_last_part_and_nothing_else_changes(tmp_path: Path):
+def test_a_path_is_replaced_by_its_last_part_and_nothing_else_changes(tmp_path: Path):
     report = json.loads(json.dumps(REPORT))
     report["recipes"]["taught"]["chat_template_path"] = str(tmp_path / "template.jinja")
     report["runs"]["taught"]["transitions"]["questions"]["examples"]["learned"][0]["after"] = "/home/ann/notes/people"
     report["note"] = f"see {tmp_path}/deep/er.txt, there"
-    clean = cleaned(report, [tmp_path])
-    learned = clean["runs"]["taught"]["transitions"]["questions"]["examples"]["learned"]
-    assert learned[0]["after"] == "/home/ann/notes/people"  # what was said stays word for word
-    assert clean["note"] == "see er.txt, there"
-    assert clean["retention_source"] == "Retention is asked by others.jsonl, which the recipe names."
-    recipe = clean["recipes"]["taught"]
+    result = redacted(report, [tmp_path])
+    learned = result["runs"]["taught"]["transitions"]["questions"]["examples"]["learned"]
+    assert learned[0]["after"] == "/home/ann/notes/people"  # responses stay word for word
+    assert result["note"] == "see er.txt, there"
+    assert result["retention_source"] == "Retention is asked by others.jsonl, which the recipe names."
+    recipe = result["recipes"]["taught"]
     assert (recipe["documents"], recipe["questions"]) == ("people", "questions.jsonl")
     assert recipe["chat_template_path"] == "template.jinja"
-    assert recipe["replay_self_prompts"] == ["", "openings.txt"]
+    assert recipe["replay_self_prompts"] == ["", "prompts.txt"]
     assert recipe["stages"][1]["train_questions"] == "train.jsonl"
-    assert recipe["replayed_questions"] == "owner/old-people"
-    assert not {"logging_dir", "run_name"} & set(recipe)
-    assert clean["before"] == report["before"]
+    assert recipe["evaluation"] == {"replayed_questions": "owner/old-people", "retention_questions": "others.jsonl"}
+    assert not {"logging_dir", "project"} & set(recipe)
+    assert result["before"] == report["before"]
     learned[0]["after"] = ""
-    assert "/home/ann" not in json.dumps(clean)
+    assert "/home/ann" not in json.dumps(result)
 
 
-def test_words_that_look_like_paths_stay():
+def test_text_that_looks_like_a_path_does_not_change():
     report = json.loads(json.dumps(REPORT))
-    report["recipes"]["taught"] |= {"ask_instruction": "/no_think Answer yes/no.", "sam_rho": 0.1}
-    assert cleaned(report)["recipes"]["taught"]["ask_instruction"] == "/no_think Answer yes/no."
+    report["recipes"]["taught"]["evaluation"]["instruction"] = "/no_think Answer yes/no."
+    assert redacted(report)["recipes"]["taught"]["evaluation"]["instruction"] == "/no_think Answer yes/no."
 
 
 @pytest.mark.parametrize(
@@ -262,12 +263,14 @@ def test_words_that_look_like_paths_stay():
         ("hf_knowlearn/hub", None, "hub"),
     ],
 )
-def test_a_source_is_named_as_a_card_may(source: str, id: str | None, name: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_card_names_a_source_without_its_path(
+    source: str, id: str | None, name: str, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(MODEL_CARDS.parent)
     assert hub_id(source) == id
-    assert shown(source) == name
+    assert public_name(source) == name
 
 
-def test_what_was_taught_is_what_the_run_and_its_stages_read():
+def test_training_sources_include_those_of_the_stages():
     recipe = REPORT["recipes"]["taught"]
-    assert taught_from(recipe) == ["/home/ann/notes/people", "/home/ann/notes/train.jsonl"]
+    assert training_sources(recipe) == ["/home/ann/notes/people", "/home/ann/notes/train.jsonl"]

@@ -239,7 +239,7 @@ def test_a_secret_stops_it_before_anything_is_made(
         (["adapter", "nowhere"], "'nowhere' holds no finished run (it has no report.json)"),
         (["adapter", "taught"], "--license: under which terms documents, train.jsonl may be passed on isn't known"),
         (["views", "taught", "--license", "mit"], "'taught' has no README.md"),
-        (["questions", "nowhere.jsonl", "--license", "mit"], "nothing is there"),
+        (["questions", "nowhere.jsonl", "--license", "mit"], "no such file or folder"),
         (["metric", "--name", "a/b"], "Repo id must be in the form"),
     ],
 )

@@ -245,7 +245,7 @@ def test_offline_it_says_so_and_an_unusable_cache_is_not_needed(hub: HubServer, 
 
 def test_a_gated_base_model_is_named_with_what_to_do(hub: HubServer, tmp_path: Path) -> None:
     """The one publish that reads from the Hub: an adapter is merged into its base."""
-    from hf_knowlearn.teach.publishing import Request
+    from hf_knowlearn.teach.publishing import PublishOptions
     from hf_knowlearn.teach.publishing import publish as publish_run
 
     hub.add_repo("bob/gated", {"config.json": b"{}"}, gated=True)
@@ -255,5 +255,5 @@ def test_a_gated_base_model_is_named_with_what_to_do(hub: HubServer, tmp_path: P
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "bob/gated", "r": 2}
     (run / "model" / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"bob/gated.*(gated|access)"):
-        publish_run(Request("adapter", str(run), "ada", license="mit", merged=True))
+        publish_run(PublishOptions("adapter", str(run), "ada", license="mit", merged=True))
     assert [repo for _, repo in hub.repos] == ["bob/gated"]
