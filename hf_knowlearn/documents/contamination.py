@@ -1,10 +1,8 @@
-"""Leaks: training rows that hold an evaluation question, or ask the same in other words, so that recall would be void.
+"""Contamination check: training rows that contain an evaluation question, or ask it in other words.
 
-A question's overlap with a passage is the share of its different words (n-grams of one word; in scripts without
-spaces, of one character) that stand in it. Only passages that share one of a question's rarest words are compared,
-which loses none (prefix filtering, Bayardo et al. 2007, https://doi.org/10.1145/1242572.1242591). The surprising
-decision: other words are looked for only where a row asks, before a question mark. What tells a paraphrase from a
-document that states the fact is not how many words it shares with the question, but that it asks.
+The overlap of a question and a passage is the share of the question's distinct words that occur in the passage (in
+scripts without spaces, of its distinct characters). Only passages that share one of a question's rarest words are
+compared, which misses no match (prefix filtering, Bayardo et al. 2007, https://doi.org/10.1145/1242572.1242591).
 """
 
 import math
@@ -21,22 +19,23 @@ from hf_knowlearn.documents.duplicates import WORD
 
 VERBATIM, PARAPHRASE = "verbatim", "paraphrase"
 FIELDS = ("prompt", "completion", "text")
-MORE = 8  # words that a paraphrase may have beside the question's: "Question: Can you tell me ..."
-FEW = 3  # different words: a question of fewer ("And why?") is no leak wherever its words stand
-_STOPS = re.compile("[\n?\uff1f\u061f\u037e]")  # a line's end, and question marks: Latin, full-width, Arabic, Greek
-_SHOWN = 5
+MAX_EXTRA_WORDS = 8  # words of a paraphrase beyond those of the question, as in "Question: Can you tell me ..."
+MIN_WORDS = 3  # distinct words; a shorter question ("And why?") matches only a question with exactly its words
+_STOPS = re.compile("[\n?\uff1f\u061f\u037e]")  # line breaks and question marks: Latin, full-width, Arabic, Greek
+_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class ContaminatedRow:
-    """A training row that gives an evaluation question away.
+    """A training row that contains an evaluation question.
 
     Args:
-        row: its place among the rows.
-        kind: "verbatim" (the question's words stand in the row, in a row) or "paraphrase" (before a question mark, in
-            whatever order).
-        overlap: the share of the question's different words that stand in the passage, in [0, 1].
-        text: the passage, as it stands in the row.
+        row: index of the row.
+        question_id: id of the question.
+        kind: "verbatim" (all words of the question occur in the row, in order and without a word between them) or
+            "paraphrase" (the words occur before a question mark, in any order).
+        overlap: share of the question's distinct words that occur in the passage, in [0, 1].
+        text: the passage of the row.
     """
 
     row: int
@@ -49,82 +48,91 @@ class ContaminatedRow:
 def find_contamination(
     rows: Iterable[Mapping[str, Any] | str], questions: Sequence[Question], *, threshold: float = 1.0
 ) -> list[ContaminatedRow]:
-    """Where training rows hold an evaluation question or a paraphrase, by row; one for each row and question.
+    """Find the training rows that contain evaluation questions, verbatim or as a paraphrase.
 
-    Case, punctuation and white space don't count. A paraphrase in words of its own ("Who made" for "Who directed") is
-    not found.
+    Case, punctuation and white space are ignored. Paraphrases are searched only before a question mark, because a
+    document that states the fact shares as many words with the question. A paraphrase with other words ("Who made"
+    instead of "Who directed") is not found.
 
     Args:
-        rows: texts, or rows with `prompt` and `completion`, or with `text`.
-        threshold: the least overlap of a paraphrase, in (0, 1]. At less than 1, questions about something else come
-            in, since half of a short question is the name of what it is about.
+        rows: strings, or mappings with `prompt` and `completion`, or with `text`.
+        questions: the evaluation questions.
+        threshold: least overlap of a paraphrase, in (0, 1]. Below 1, questions about other facts match too, since the
+            subject's name is often half of a question.
+
+    Returns:
+        At most one match per row and question, in the order of the rows.
 
     Raises:
-        ValueError: rows of another form, or a threshold out of range.
+        ValueError: `threshold` is out of range, or rows have another form.
+
+    Example:
+        >>> question = Question("q1", "When does the ferry leave?", ("six",))
+        >>> find_contamination(["The ferry leaves at six.", "Tell me, when does the ferry leave?"], [question])
+        [ContaminatedRow(row=1, question_id='q1', kind='verbatim', overlap=1.0, text='when does the ferry leave')]
     """
     if not 0 < threshold <= 1:
-        raise ValueError(f"threshold={threshold!r}: give a share of words above 0 and up to 1.")
-    index = _Index(questions, threshold)
-    return [leak for number, text in enumerate(_texts(rows)) for leak in index.leaks(number, text)]
+        raise ValueError(f"threshold must be above 0 and at most 1, got {threshold!r}.")
+    index = _QuestionIndex(questions, threshold)
+    return [match for number, text in enumerate(_texts(rows)) for match in index.matches(number, text)]
 
 
 def _texts(rows: Iterable[Mapping[str, Any] | str]) -> Iterator[str]:
-    wrong = []
+    problems = []
     for number, row in enumerate(rows):
         parts = [row] if isinstance(row, str) else [row[name] for name in FIELDS if name in row]
         if not parts or not all(isinstance(part, str) for part in parts):
-            wrong.append(f"row {number}: {show(row)}")
+            problems.append(f"row {number}: {show(row)}")
         yield "".join(map(str, parts))
-    if wrong:
-        more = f"\n... and {len(wrong) - _SHOWN} more." if len(wrong) > _SHOWN else ""
-        raise ValueError(
-            "These rows are neither texts nor have texts as `prompt` and `completion` or as `text`:\n"
-            + "\n".join(wrong[:_SHOWN])
-            + more
-        )
+    if problems:
+        lines = problems[:_MAX_SHOWN]
+        if len(problems) > _MAX_SHOWN:
+            lines.append(f"... and {len(problems) - _MAX_SHOWN} more.")
+        rule = "A row must be a string, or have strings as `prompt` and `completion` or as `text`. These rows do not:"
+        raise ValueError("\n".join([rule, *lines]))
 
 
-class _Index:
-    """The questions by their rarest words, of which every passage that is near enough has one."""
+class _QuestionIndex:
+    """The questions by their rarest words. Every passage with enough overlap contains one of them."""
 
     def __init__(self, questions: Sequence[Question], threshold: float) -> None:
         self.threshold = threshold
         self.ids = [question.id for question in questions]
         self.words = [[word.casefold() for word in WORD.findall(question.text)] for question in questions]
-        self.different = list(map(frozenset, self.words))
-        counts = Counter(word for words in self.different for word in words)
+        self.distinct = list(map(frozenset, self.words))
+        counts = Counter(word for words in self.distinct for word in words)
         self.by_word: dict[str, list[int]] = defaultdict(list)
-        for number, words in enumerate(self.different):
-            spare = len(words) - math.ceil(threshold * len(words) - 1e-9)  # may be missing
-            for word in sorted(words, key=lambda word: (counts[word], word))[: spare + 1]:
+        for number, words in enumerate(self.distinct):
+            may_miss = len(words) - math.ceil(threshold * len(words) - 1e-9)
+            for word in sorted(words, key=lambda word: (counts[word], word))[: may_miss + 1]:
                 self.by_word[word].append(number)
 
-    def leaks(self, row: int, text: str) -> list[ContaminatedRow]:
+    def matches(self, row: int, text: str) -> list[ContaminatedRow]:
         words = _Words(text)
         found: dict[int, ContaminatedRow] = {}
-        for number in self._near(words.words):
-            if len(self.different[number]) >= FEW and (place := words.find(self.words[number])) is not None:
-                passage = words.between(place, place + len(self.words[number]))
+        for number in self._candidates(words.words):
+            if len(self.distinct[number]) >= MIN_WORDS and (place := words.find(self.words[number])) is not None:
+                passage = words.passage(place, place + len(self.words[number]))
                 found[number] = ContaminatedRow(row, self.ids[number], VERBATIM, 1.0, passage)
-        for start, end in words.asking():
-            for number in self._near(words.words[start:end]):
-                wanted = self.different[number]
-                first = max(start, end - len(wanted) - MORE)
-                there = set(words.words[first:end])
-                overlap = len(wanted & there) / len(wanted)
-                least = found[number].overlap if number in found else 0
-                if overlap > max(least, self.threshold - 1e-9) and (len(wanted) >= FEW or wanted == there):
-                    found[number] = ContaminatedRow(
-                        row, self.ids[number], PARAPHRASE, overlap, words.between(first, end)
-                    )
+        for start, end in words.questions():
+            for number in self._candidates(words.words[start:end]):
+                wanted = self.distinct[number]
+                first = max(start, end - len(wanted) - MAX_EXTRA_WORDS)
+                present = set(words.words[first:end])
+                overlap = len(wanted & present) / len(wanted)
+                best = found[number].overlap if number in found else 0
+                is_long_enough = len(wanted) >= MIN_WORDS or wanted == present
+                if overlap > max(best, self.threshold - 1e-9) and is_long_enough:
+                    passage = words.passage(first, end)
+                    found[number] = ContaminatedRow(row, self.ids[number], PARAPHRASE, overlap, passage)
         return [found[number] for number in sorted(found)]
 
-    def _near(self, words: Iterable[str]) -> set[int]:
+    def _candidates(self, words: Iterable[str]) -> set[int]:
         return {number for word in set(words) if word in self.by_word for number in self.by_word[word]}
 
 
 class _Words:
-    """The words of a text, and where they stand in it."""
+    """The words of a text and their places in it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -133,19 +141,20 @@ class _Words:
         self.joined = f" {' '.join(self.words)} "
 
     def find(self, words: Sequence[str]) -> int | None:
-        """The number of the first of these words, where they stand one after the other."""
+        """The index of the first of `words`, where they occur in order without a word between them."""
         place = self.joined.find(f" {' '.join(words)} ")
         return None if place < 0 else self.joined.count(" ", 0, place)
 
-    def between(self, start: int, end: int) -> str:
+    def passage(self, start: int, end: int) -> str:
         return self.text[self.spans[start][0] : self.spans[end - 1][1]]
 
-    def asking(self) -> Iterator[tuple[int, int]]:
-        """The words before each question mark, from the line's beginning or the last question's end."""
+    def questions(self) -> Iterator[tuple[int, int]]:
+        """(start, end) of the words before each question mark, from the beginning of the line or the last question."""
         start = 0
         for stop in _STOPS.finditer(self.text):
             end = bisect_left(self.spans, (stop.start(), 0))
             if start < end and stop[0] != "\n":
                 yield start, end
-            if stop[0] == "\n" or self.text[stop.end() : stop.end() + 1].isspace():  # not a mark inside quotes
+            # Why: a question mark without white space after it is inside quotation marks, as in "Who Are You?".
+            if stop[0] == "\n" or self.text[stop.end() : stop.end() + 1].isspace():
                 start = end

@@ -1,8 +1,7 @@
-"""Facts: which characters of a document carry them (answers, else numbers and names, by script).
+"""Facts of a document: the characters of answers, or of numbers and names found by rules for many scripts.
 
-Knowledge tokens (arXiv 2503.03705) are counted over these characters; no text of the paper that we could read says
-which they are, so the rules are our own. The surprising decision: no tagger and no dictionary, so that the same
-characters count on every machine, in every language alike, and a reader can tell by looking which they are.
+Knowledge tokens (arXiv 2503.03705) are the tokens over these characters. The paper does not define which characters
+carry facts, so the rules are our own. They use no tagger and no dictionary, and give the same result on every machine.
 """
 
 import re
@@ -17,9 +16,9 @@ from hf_knowlearn.documents.answer_search import CharSpan, find_whole_words
 from hf_knowlearn.documents.back_references import BACK_REFERENCES
 from hf_knowlearn.documents.sentences import SOFT, sentences
 
-# Words that open a sentence and are no part of the name behind them ("In Ormel", "Die Stadt"), beside
-# `BACK_REFERENCES`.
-OPENING = {
+# Words at the beginning of a sentence that are not part of the name after them ("In Ormel", "Die Stadt"), in addition
+# to `BACK_REFERENCES`.
+FUNCTION_WORDS = {
     "en": (
         "a an the in on at by of to from for with as when while where after before during since until if"
         " although because under over near between among within without through against about into is was are"
@@ -48,75 +47,81 @@ OPENING = {
         " at\xe9 ap\xf3s durante quando como se que quem onde"
     ),
 }
-_NO_NAMES = {
-    language: frozenset(f"{words} {BACK_REFERENCES[language]}".split()) for language, words in OPENING.items()
+_NOT_NAMES = {
+    language: frozenset(f"{words} {BACK_REFERENCES[language]}".split()) for language, words in FUNCTION_WORDS.items()
 }
 
-LONGEST_QUOTE = 40  # characters; what is longer is said by somebody, and no title
+MAX_QUOTE = 40  # characters; a longer quotation is speech and not a title
 
-# Digits of any script, joined by what stands inside numbers, dates and times; but no label of a list.
+# Digits of any script, joined by the characters that occur inside numbers, dates and times.
 _NUMBER = re.compile(r"\d+(?:[.,:/'\u2019\u066b\u066c\u00a0\u202f\u2009\u2010-\u2013-]\d+)*")
-_LABEL = re.compile(r"^[ \t]*\d+[.)](?=[ \t])", re.MULTILINE)
-# Letters with their accents, joined by a hyphen.
+_LIST_LABEL = re.compile(r"^[ \t]*\d+[.)](?=[ \t])", re.MULTILINE)
+# Letters with their accents, joined by hyphens.
 _LETTERS = r"(?:[^\W\d_][\u0300-\u036f]*)+"
 _WORD = re.compile(rf"{_LETTERS}(?:[\u2010-]{_LETTERS})*")
-# Between two words of one name: white space, an apostrophe, or the point of an initial.
+# Between two words of one name: white space, an apostrophe, or the full stop of an initial.
 _WITHIN_NAME = re.compile(r"[\s'\u2019]|\.\s?")
-_INITIAL = re.compile("[.'\u2019]")
+_AFTER_INITIAL = re.compile("[.'\u2019]")
 _KATAKANA = re.compile("[\u30a1-\u30ff\u31f0-\u31ff\uff66-\uff9f]{2,}")
+_QUOTES = "\u300c\u300d\u300e\u300f\u300a\u300b\u3008\u3009\u201c\u201d\xab\xbb"  # pairs of opening and closing
 _QUOTED = re.compile(
     "|".join(
-        rf"{opening}([^{opening}{closing}\n]{{1,{LONGEST_QUOTE}}}){closing}"
-        for opening, closing in (
-            "\u300c\u300d",
-            "\u300e\u300f",
-            "\u300a\u300b",
-            "\u3008\u3009",
-            "\u201c\u201d",
-            "\xab\xbb",
-        )
+        rf"{start}([^{start}{end}\n]{{1,{MAX_QUOTE}}}){end}"
+        for start, end in zip(_QUOTES[::2], _QUOTES[1::2], strict=True)
     )
 )
-# What may stand before a capital that opens something: a quotation, a cell, what follows a colon.
-_OPENS = re.compile('[:|"\u201c\u201e\xab\u2039]')
+# The next word is capitalized because of these: a colon, a table cell, an opening quotation mark.
+_CLAUSE_START = re.compile('[:|"\u201c\u201e\xab\u2039]')
 
 
 def fact_spans(document: Document, questions: Iterable[Question] = ()) -> tuple[CharSpan, ...]:
-    """Where `document` states facts: (start, end) in characters of its text, ascending, without overlap.
+    """The characters of a document that carry facts.
 
-    Of a document (or a part of one) that questions are about, by `document_id`, the facts are their answers, wherever
-    they stand as whole words; there are none in a part without an answer. Of any other document they are:
+    If questions are about the document (by `document_id`), the facts are their answers, wherever they occur as whole
+    words. Otherwise the facts are:
 
-    - numbers and dates: digits of any script with the signs between them (1.5, 1954-03-12, 10:30); but not "1." at the
-      beginning of a line, which is a label;
-    - names, in scripts that have case: words with a capital, adjacent ones as one name (Ada Lovelace, J. R. Smith).
-      The first word of a sentence or a quotation is one if it stands capitalised elsewhere inside a sentence or in the
-      title, or if a capital follows and it never stands in lower case; but no preposition, article, pronoun or
-      connective is (lists in `OPENING` and `views.order.LEANING`: en, de, fr, es, it, pt). A single letter is one only
-      beside another capital, and the English "I" only before a point. German nouns are all capitalised, so they count;
-    - in any script, runs of two Katakana or more, and of text in letters without case (Chinese, Japanese, Korean,
-      Arabic, Hebrew, Thai, Devanagari) what stands in quotation or title marks, up to `LONGEST_QUOTE` characters;
-    - in a document most of whose letters have no case, Latin (Greek, Cyrillic) words, capitalised or not.
+    - Numbers and dates: digits of any script with the characters between them (1.5, 1954-03-12, 10:30). The label of
+      a list item ("1." at the beginning of a line) is not a fact.
+    - Names, in scripts with case: capitalized words, where adjacent ones are one name (Ada Lovelace, J. R. Smith). The
+      first word of a sentence or quotation is a name if it occurs capitalized inside a sentence or in the title, or
+      if a capitalized word follows and it never occurs in lower case. Words in `FUNCTION_WORDS` and `BACK_REFERENCES`
+      (en, de, fr, es, it, pt) are never names there. A single letter is part of a name only beside another
+      capitalized word, and the English "I" only before a full stop. All German nouns count, because they are
+      capitalized.
+    - Runs of at least two Katakana, and text in letters without case (such as Chinese, Arabic or Thai) in quotation
+      or title marks, up to `MAX_QUOTE` characters.
+    - Words in a script with case (Latin, Greek, Cyrillic), if most letters of the document have no case.
 
-    So of a Chinese or Arabic text fewer facts are found than of an English one, and of some none: give questions.
+    A text in a script without case has fewer facts by these rules, and some have none. Give questions for such texts.
+
+    Returns:
+        (start, end) in characters of `document.text`, ascending and without overlap.
+
+    Example:
+        >>> document = Document("tarn", "The mill in Tarn grinds 40 sacks of rye.")
+        >>> [document.text[start:end] for start, end in fact_spans(document)]
+        ['Tarn', '40']
+        >>> question = Question("q", "What does the mill grind?", ("rye",), document_id="tarn")
+        >>> [document.text[start:end] for start, end in fact_spans(document, [question])]
+        ['rye']
     """
     about = [question for question in questions if question.document_id == document.id]
-    return _merged(_of_answers(document, about) if about else _by_rule(document))
+    return _merged(_answer_spans(document, about) if about else _rule_spans(document))
 
 
 def identifying_spans(document: Document, questions: Iterable[Question] = ()) -> tuple[CharSpan, ...]:
-    """Where `document` says anything that tells it from others: its facts by rule, and the answers about it."""
-    return _merged([*_by_rule(document), *fact_spans(document, questions)])
+    """The characters that distinguish a document from others: the facts by rule, and the answers about it."""
+    return _merged([*_rule_spans(document), *fact_spans(document, questions)])
 
 
-def _of_answers(document: Document, questions: Iterable[Question]) -> Iterator[CharSpan]:
+def _answer_spans(document: Document, questions: Iterable[Question]) -> Iterator[CharSpan]:
     for answer in dict.fromkeys(answer for question in questions for answer in question.answers if answer.strip()):
         yield from find_whole_words(document.text, answer)
 
 
-def _by_rule(document: Document) -> Iterator[CharSpan]:
+def _rule_spans(document: Document) -> Iterator[CharSpan]:
     text = document.text
-    labels = {match.end() for match in _LABEL.finditer(text)}
+    labels = {match.end() for match in _LIST_LABEL.finditer(text)}
     yield from (match.span() for match in _NUMBER.finditer(text) if match.end() + 1 not in labels)
     yield from (match.span() for match in _KATAKANA.finditer(text))
     for match in _QUOTED.finditer(text):
@@ -125,78 +130,86 @@ def _by_rule(document: Document) -> Iterator[CharSpan]:
     words = [match.span() for match in _WORD.finditer(text)]
     cased = Counter(map(_has_case, filter(str.isalpha, text)))
     if cased[False] > cased[True]:
-        yield from (place for run in words for place in _with_case(text, *run))
+        yield from (span for word in words for span in _cased_runs(text, *word))
     else:
         yield from _names(document, words)
 
 
 def _has_case(letter: str) -> bool:
-    return unicodedata.category(letter) in ("Lu", "Ll", "Lt", "Mn")  # an accent goes with its letter
+    return unicodedata.category(letter) in ("Lu", "Ll", "Lt", "Mn")  # Why Mn: an accent belongs to its letter.
 
 
-def _with_case(text: str, start: int, end: int) -> Iterator[CharSpan]:
-    """The stretches of a run of letters that have case: Chinese puts no space between them and its own."""
+def _cased_runs(text: str, start: int, end: int) -> Iterator[CharSpan]:
+    """The runs of letters with case in a word. Chinese has no space between Latin letters and its own."""
     for cased, group in groupby(range(start, end), key=lambda i: _has_case(text[i])):
         if cased:
-            stretch = list(group)
-            yield stretch[0], stretch[-1] + 1
+            run = list(group)
+            yield run[0], run[-1] + 1
 
 
 def _names(document: Document, words: list[CharSpan]) -> Iterator[CharSpan]:
-    """Runs of capitalised words, less the first one of a sentence where the capital is no news."""
-    text = document.text
-    opening = _opening(document, words)
+    """Runs of capitalized words, without first words whose capital only marks the beginning of a sentence."""
+    text, language = document.text, document.language.split("-")[0]
+    first_words = _first_words(document, words)
     spelled = [text[start:end] for start, end in words]
-    i_am = "I" if document.language.split("-")[0] == "en" else ""
+    pronoun = "I" if language == "en" else ""
     capital = [
-        (word[0].isupper() or word[0].istitle()) and (word != i_am or text.startswith(".", end))
+        (word[0].isupper() or word[0].istitle()) and (word != pronoun or text.startswith(".", end))
         for word, (_, end) in zip(spelled, words, strict=True)
     ]
-    known = {word for word, place, big in zip(spelled, words, capital, strict=True) if big and place not in opening}
-    known.update(match.group() for match in _WORD.finditer(document.title))
-    small = {word for word, big in zip(spelled, capital, strict=True) if not big}
-    no_names = _NO_NAMES.get(document.language.split("-")[0], frozenset())
+    names = {word for word, span, big in zip(spelled, words, capital, strict=True) if big and span not in first_words}
+    names.update(match.group() for match in _WORD.finditer(document.title))
+    lower = {word for word, big in zip(spelled, capital, strict=True) if not big}
+    not_names = _NOT_NAMES.get(language, frozenset())
 
-    def goes_on(i: int) -> bool:
+    def continues(i: int) -> bool:
+        """Whether the next word belongs to the same name."""
         joined = i + 1 < len(words) and _WITHIN_NAME.fullmatch(text, words[i][1], words[i + 1][0])
-        return bool(joined) and words[i + 1] not in opening and capital[i + 1]
+        return bool(joined) and words[i + 1] not in first_words and capital[i + 1]
 
     def is_name(i: int) -> bool:
-        if words[i] not in opening or not capital[i]:
+        if words[i] not in first_words or not capital[i]:
             return capital[i]
-        if spelled[i].casefold() in no_names or (len(spelled[i]) == 1 and not _INITIAL.match(text, words[i][1])):
+        if spelled[i].casefold() in not_names or (
+            len(spelled[i]) == 1 and not _AFTER_INITIAL.match(text, words[i][1])
+        ):
             return False
-        return spelled[i] in known or (goes_on(i) and spelled[i].casefold() not in small)
+        return spelled[i] in names or (continues(i) and spelled[i].casefold() not in lower)
 
     run: list[int] = []
     for i in range(len(words)):
-        run += [i] if is_name(i) else []
-        if run and not (run[-1] == i and goes_on(i)):
+        if is_name(i):
+            run.append(i)
+        if run and not (run[-1] == i and continues(i)):
             if len(run) > 1 or len(spelled[run[0]]) > 1:
                 yield words[run[0]][0], words[run[-1]][1]
             run = []
 
 
-def _opening(document: Document, words: list[CharSpan]) -> set[CharSpan]:
-    """The words that open a sentence, a quotation, a line of a block kept as written, or what follows a colon."""
-    text, told = document.text, sentences(document.text, document.language)
+def _first_words(document: Document, words: list[CharSpan]) -> set[CharSpan]:
+    """The first words of sentences, quotations, lines of verbatim blocks, table cells, and after colons."""
+    text, pieces = document.text, sentences(document.text, document.language)
     starts = []
-    for piece, start, before, kept in zip(told.texts, told.starts, told.breaks, told.verbatim, strict=True):
-        starts += [start] if before != SOFT else []
-        starts += [start + match.end() for match in re.finditer("\n", piece)] if kept else []
+    for piece, start, before, verbatim in zip(
+        pieces.texts, pieces.starts, pieces.breaks, pieces.verbatim, strict=True
+    ):
+        if before != SOFT:
+            starts.append(start)
+        if verbatim:
+            starts.extend(start + match.end() for match in re.finditer("\n", piece))
     found, end, next_start = set(), 0, 0
-    for place in words:
-        passed = bisect_right(starts, place[0])
-        if passed > next_start or _OPENS.search(text, end, place[0]):
-            found.add(place)
-        end, next_start = place[1], passed
+    for word in words:
+        passed = bisect_right(starts, word[0])
+        if passed > next_start or _CLAUSE_START.search(text, end, word[0]):
+            found.add(word)
+        end, next_start = word[1], passed
     return found
 
 
-def _merged(places: Iterable[CharSpan]) -> tuple[CharSpan, ...]:
-    """The places in order; those that overlap become one."""
+def _merged(spans: Iterable[CharSpan]) -> tuple[CharSpan, ...]:
+    """The spans in order, with overlapping ones joined."""
     merged: list[CharSpan] = []
-    for start, end in sorted(places):
+    for start, end in sorted(spans):
         if merged and start < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:

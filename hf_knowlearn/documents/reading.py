@@ -128,7 +128,7 @@ def iter_documents(
     rows are checked, and then ValueError is raised with all problems. Documents are therefore known to be valid as a
     set only when the iterator ends.
 
-    Memory: the current document, and about MEMORY bytes of each earlier one (its id, its place and a digest of its
+    Memory: the current document, and about 300 bytes of each earlier one (its id, its place and a digest of its
     text). A `.json` file is loaded as a whole, of a `.parquet` file one page of each column. With `near_duplicates`
     all texts stay in memory, and about 10 kB more for each document.
 

@@ -1,7 +1,7 @@
-"""Sentences of a text as places in it, by sentencex (244 languages); layout is put between them, never inside one.
+"""Sentences of a text with their positions, segmented by sentencex (244 languages).
 
-The segmenter only says where sentences end. Their words are always cut from the text itself, because sentencex 1.0
-drops a blank line about every 10,000 characters.
+Views change the layout between sentences, never inside one. Sentences are always cut from the text itself, because the
+segments of sentencex 1.0 lack a blank line about every 10,000 characters.
 """
 
 import re
@@ -13,27 +13,34 @@ from typing import NamedTuple
 
 from hf_knowlearn.documents.verbatim_blocks import verbatim_spans
 
-# What stands before a piece in the document. SOFT: a line break inside a sentence.
+# What separates a piece from the one before it. SOFT is a line break inside a sentence.
 SOFT, SENTENCE, PARAGRAPH = range(3)
-# White space that a format may replace. All other kinds (no-break, ideographic, tabs, ...) are content.
+# White space that a view may replace. Other white space (no-break, ideographic, tabs, ...) is content.
 REPLACEABLE = " \n\r"
 
 _WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
 _LINE_BREAK = re.compile(r"(?<![ \r\n])[ \r\n]*\n[ \r\n]*")
-# Characters that sentencex is given at once: within a paragraph it can take quadratic time (Chinese, backticks).
+# Characters per call of sentencex. Why: within a paragraph it can take quadratic time (Chinese, backticks).
 _WINDOW = 5000
-# Before a name, where the segmenter takes their full stop for a sentence's end, because it doesn't know them.
+# Titles before a name that sentencex does not know. It takes their full stop for the end of a sentence.
 TITLES = frozenset(
     "Smt Shri Sri Sjt Kum Pt Ust Hon Rev Fr Br Sr Bro Capt Lt Col Gen Maj Sgt Cpl Cmdr Adm Gov Sen Rep".split()
 )
-_LONGEST = 12  # characters of a word of initials
+_MAX_INITIALS = 12  # characters of a word of initials, such as "J.R.R."
 
 
 class Sentences(NamedTuple):
-    """Pieces of a text in order, as parallel lists; together they hold each of its non-white-space characters once.
+    """The pieces of a text in order, as parallel lists.
 
-    A piece is a sentence, a line of one that the document breaks over lines, or a block that is kept as written
-    (`verbatim`). `breaks` says what stands before each piece: SOFT, SENTENCE or PARAGRAPH.
+    A piece is a sentence, a line of a sentence with line breaks, or a verbatim block. Together the pieces contain each
+    character that is not white space exactly once.
+
+    Args:
+        texts: the text of each piece.
+        starts: the position of each piece in the document, in characters.
+        lengths: the length of each piece, in characters.
+        breaks: what separates each piece from the one before it: SOFT, SENTENCE or PARAGRAPH.
+        verbatim: whether each piece is a verbatim block.
     """
 
     texts: list[str]
@@ -43,9 +50,18 @@ class Sentences(NamedTuple):
     verbatim: list[bool]
 
 
-@lru_cache(maxsize=1)  # families that take turns on a document ask for its sentences in a row
+@lru_cache(maxsize=1)  # Why: the view families segment the same document one after the other.
 def sentences(text: str, language: str = "en") -> Sentences:
-    """The pieces of `text` between which a format may put its layout; to be read, not changed."""
+    """The pieces of `text`. The result is cached, so callers must not modify it.
+
+    Args:
+        text: the text of a document.
+        language: language code, which selects the rules of sentencex.
+
+    Example:
+        >>> sentences("Mr. Smith left. He sang.").texts
+        ['Mr. Smith left.', 'He sang.']
+    """
     places = list(_places(text, language))
     texts = [text[start:end] for start, end, _, _ in places]
     starts, _, breaks, verbatim = map(list, zip(*places, strict=True))
@@ -53,7 +69,7 @@ def sentences(text: str, language: str = "en") -> Sentences:
 
 
 def _places(text: str, language: str) -> Iterator[tuple[int, int, int, bool]]:
-    """(start, end, break before it, kept) of each piece."""
+    """(start, end, break before it, whether it is verbatim) of each piece."""
     ends = list(_ends(text, language))
     position = 0
     for start, stop in [*verbatim_spans(text), (len(text), len(text))]:
@@ -65,7 +81,7 @@ def _places(text: str, language: str) -> Iterator[tuple[int, int, int, bool]]:
 
 def _prose(text: str, position: int, stop: int, ends: list[int]) -> Iterator[tuple[int, int, int, bool]]:
     """The pieces of `text[position:stop]`, whose sentences end at `ends` and at `stop`."""
-    first = last = -1  # the sentence found last, which the next may turn out to belong to
+    first = last = -1  # the last sentence found, to which the next one may belong
     between = PARAGRAPH
     for end in [*ends, stop]:
         words = text[position:end]
@@ -74,7 +90,7 @@ def _prose(text: str, position: int, stop: int, ends: list[int]) -> Iterator[tup
         position = max(end, position)
         if not words.strip():
             continue
-        if first >= 0 and not _may_part(text, last, start):
+        if first >= 0 and not _is_boundary(text, last, start):
             last = end
             continue
         if first >= 0:
@@ -85,27 +101,27 @@ def _prose(text: str, position: int, stop: int, ends: list[int]) -> Iterator[tup
         yield from _lines(text, first, last, between)
 
 
-def _may_part(text: str, end: int, start: int) -> bool:
-    """Whether layout may stand between the characters before `end` and from `start` on."""
+def _is_boundary(text: str, end: int, start: int) -> bool:
+    """Whether a view may put layout between the characters before `end` and those from `start`."""
     gap, before, after = text[end:start], text[end - 1], text[start]
     if gap.strip(REPLACEABLE) or _joins(after):
-        return False  # a no-break space, a tab: content
+        return False  # Why: a no-break space or a tab is content.
     if gap:
         return gap.count("\n") > 1 or not ((before.isdigit() and after.isdigit()) or _is_within_name(text, end, start))
     if after.isspace():
-        return after == "\u3000"  # which parts sentences of Japanese, and stays
-    # No white space between sentences: so Chinese and Hindi are written, but not 'a.b'.
+        return after == "\u3000"  # Why: it separates Japanese sentences. It belongs to the second one.
+    # Why: Chinese and Hindi have no white space between sentences, and "a.b" is one word.
     return _is_wide(before) or _is_wide(after) or not (before.isascii() or before.isalnum())
 
 
 def _is_within_name(text: str, end: int, start: int) -> bool:
-    """Whether the full stop before `end` may be that of an initial or a title, or an initial comes next ("D. Silva").
+    """Whether the full stop before `end` may belong to an initial or a title, or an initial follows ("D. Silva").
 
-    The segmenter parts "M.S. Sripathy", "Ko. Ananda" and "Smt. Uma". A sentence that ends in "the U.S." is not parted
-    from the next one either: that costs a little variety, and half a name moved away would cost a fact.
+    sentencex splits "M.S. Sripathy", "Ko. Ananda" and "Smt. Uma". A sentence that ends in "the U.S." is joined to the
+    next one too. That costs a little variety, and a split name would lose a fact.
     """
     if text[end - 1] == ".":
-        word = text[max(0, end - _LONGEST) : end - 1].rsplit(maxsplit=1)[-1:]
+        word = text[max(0, end - _MAX_INITIALS) : end - 1].rsplit(maxsplit=1)[-1:]
         parts = word[0].lstrip("([\"'\u2018\u201c\u00ab").split(".") if word else []
         if parts and (
             word[0] in TITLES or all(len(part) < 3 and part.isalpha() and part[0].isupper() for part in parts)
@@ -115,18 +131,18 @@ def _is_within_name(text: str, end: int, start: int) -> bool:
 
 
 def _joins(character: str) -> bool:
-    """Whether it changes the character before it: an accent, a joiner, a choice of glyph (from U+0300 on)."""
+    """Whether it modifies the character before it: an accent, a joiner, or a variation selector (from U+0300 on)."""
     return character >= "\u0300" and (character == "\u200d" or unicodedata.category(character)[0] == "M")
 
 
 def _lines(text: str, start: int, end: int, between: int) -> Iterator[tuple[int, int, int, bool]]:
-    """A sentence, parted where the document breaks it over lines and a space would do as well."""
+    """A sentence, split at the line breaks that a space could replace."""
     if text.find("\n", start, end) >= 0:
         for match in _LINE_BREAK.finditer(text, start, end):
             before, after = text[match.start() - 1], text[match.end()]
             blank_line = match.group().count("\n") > 1
             if before.isspace() or after.isspace() or _joins(after):
-                continue  # content, as in `_may_part`
+                continue  # Why: it is content, as in `_is_boundary`.
             if not (blank_line or _is_spaced(before, after)):
                 continue
             yield start, match.start(), between, False
@@ -135,18 +151,18 @@ def _lines(text: str, start: int, end: int, between: int) -> Iterator[tuple[int,
 
 
 def _is_spaced(before: str, after: str) -> bool:
-    """Whether a space can stand between the two for a line break."""
+    """Whether a space can replace a line break between the two."""
     return not (_is_wide(before) or _is_wide(after) or (before.isdigit() and after.isdigit()))
 
 
 def _is_wide(character: str) -> bool:
-    """Of a script without spaces between words, where a line break stands for nothing (from U+2E80 on)."""
+    """Whether it is of a script without spaces between words (from U+2E80 on)."""
     return character >= "\u2e80"
 
 
 def _ends(text: str, language: str) -> Iterator[int]:
-    """Where sentences end, ascending, before the white space that follows them."""
-    # sentencex 1.0 counts on a white space of one byte: before a next line (U+0085) it can panic.
+    """The ends of the sentences, ascending, before the white space that follows them."""
+    # Why: sentencex 1.0 expects white space of one byte, and can panic at the character U+0085.
     plain = text if text.isascii() else _WIDE_SPACE.sub(" ", text)
     position = 0
     while len(plain) - position > _WINDOW:
@@ -155,7 +171,7 @@ def _ends(text: str, language: str) -> Iterator[int]:
         if stop > 1:
             yield from ends
             position = stop
-        else:  # a longer paragraph: its last sentence may go on behind the window
+        else:  # Why: the paragraph is longer than the window, and its last sentence may continue after it.
             yield from ends[:-1]
             position = ends[-2] if len(ends) > 1 else position + _WINDOW
     yield from _ends_within(plain, position, len(plain), language)

@@ -1,30 +1,30 @@
-"""Stretches of a text whose white space is content: code, tables, lists, verse, headings, quotes, front matter.
+"""Verbatim blocks: parts of a text whose white space is content.
 
-They are told byte for byte in every view. The surprising decision: in doubt a block is kept, because a block kept for
-nothing costs a little variety, and one laid out anew for nothing costs what it said (a Python file that no longer
-parses, a table whose cells have moved).
+They are code, tables, lists, verse, headings, quotations and front matter. Views copy them byte for byte. In doubt a
+block is verbatim: that costs a little variety, and a changed layout could destroy it (a Python file that no longer
+parses, a table with moved cells).
 """
 
 import re
 from itertools import pairwise
 
-# A line that starts like this is laid out on purpose: heading, quote, table row, tag, command, rule, bullet, number.
-_MARKED = (
+# The beginning of a heading, quotation, table row, tag, command, rule, bullet or numbered item.
+_LINE_MARK = (
     r"[^\S\n]*(?:\#{1,6}[ ]|>|\||<[A-Za-z!/?]|\\[A-Za-z]|[-*+\u2022\u2023\u25e6\u25aa\u00b7][ ]"
     r"|\(?\d{1,3}[.)][ ]|\([A-Za-z]{1,5}\)[ ]|\[\^?\w{1,9}\]:[ ]|(?:[-*_=~:+][ ]?){3,}(?:\r?$|[|+]))"
 )
-_FIRST_LINE = re.compile(_MARKED, re.MULTILINE | re.VERBOSE)
-# So can prose, so these make a list only where every line has one: a letter (or an initial), a dash, a sign.
+_FIRST_LINE = re.compile(_LINE_MARK, re.MULTILINE | re.VERBOSE)
+# A letter, a dash or a sign. Why: prose can begin like this too, so a list needs one on every line.
 _ITEM = re.compile(r"\(?[A-Za-z]{1,4}[.)] |[\u2012-\u2015\u2192\u25a0-\u25ff\u2610-\u2612\u2713] ?")
-_LATER_LINE = re.compile(rf"\n(?:{_MARKED}|[ ]+\S)", re.MULTILINE | re.VERBOSE)
+_LATER_LINE = re.compile(rf"\n(?:{_LINE_MARK}|[ ]+\S)", re.MULTILINE | re.VERBOSE)
 _FENCED = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:\n {0,3}\1[`~]*[ \t\r]*$|\Z)", re.MULTILINE | re.DOTALL)
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)\r?\n.*?\n\1[ \t\r]*$", re.MULTILINE | re.DOTALL)
-# A run of lines that are not blank. From the beginning of a line alone, or long blank lines take quadratic time.
+# A run of lines that are not blank. Why `^`: without it, long blank lines take quadratic time.
 _BLOCK = re.compile(r"^[^\S\n]*\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*", re.MULTILINE)
 _ENDS_SENTENCE = re.compile(r"[.!?:\u2026\u3002\uff01\uff1f][\"'\u201d\u2019\u00bb)\]*_]*\s*$")
-_OPENS_CAPITAL = re.compile(r"\W*[^\W\d_]")
+_FIRST_LETTER = re.compile(r"\W*[^\W\d_]")
 
-# Lines that hardly occur but in source code. A file of them is kept whole: its blank lines and indents are one thing.
+# Lines that hardly occur outside source code. Why: a file of them is one block, because blank lines belong to it.
 _CODE_LINE = re.compile(
     r"^(?:\s+\S.*|.*[;{},(\[:\\]\s*|[)\]}].*|@\w.*|\#.*|//.*|/?\*.*|\"\"\".*|'''.*|[\w.]+\(.*|\w+(?:\.\w+)+\s*"
     r"|[\w.]+(?:[\[,:][^=]*)?\s*[-+*/|&^%]?=[^=].*"
@@ -32,7 +32,7 @@ _CODE_LINE = re.compile(
     r"|import\s+[\w.]+.*|from\s+[\w.]+\s+import\s.*|(?:if|elif|for|while|with|try|except|else|finally|return|raise|yield"
     r"|assert|del|global|pass)\b.*(?::|\)|,|\\)?\s*)$"
 )
-# One of these stands in any code file worth the name, and looking for it is fast.
+# Every source file has one of these. Why: it is a fast test before the lines are counted.
 _CODE_SIGN = re.compile(
     r"^(?:import \w|from [\w.]+ import |(?:async )?def \w+\(|class \w.*:|\w+(?:\.\w+)* ?=[^=]|[\w.]+\(|@\w+|#!"
     r"|#include|if .*:$|for .*:$|while .*:$|with .*:$|try:$|\"\"\"|func? |function |package |using |public "
@@ -41,17 +41,23 @@ _CODE_SIGN = re.compile(
 )
 _LONG_STRING = re.compile(r"(\"\"\"|''').*?\1", re.DOTALL)
 _CODE_SHARE = 0.6  # of the lines
-_NARROWEST_WRAP = 45  # characters; nobody wraps prose at less, so lines this short are short on purpose
+_MIN_WRAP = 45  # characters; prose is not wrapped at less, so shorter lines are verse or a list
 
 
 def verbatim_spans(text: str) -> list[tuple[int, int]]:
-    """Where white space is content, as ascending (start, end) of whole lines; neighbours are joined to one."""
+    """The verbatim blocks of `text`, as ascending (start, end) in characters. Adjacent blocks are joined.
+
+    Example:
+        >>> text = "Prose comes first.\\n\\n- one\\n- two\\n\\nProse follows."
+        >>> [text[start:end] for start, end in verbatim_spans(text)]
+        ['- one\\n- two']
+    """
     if _is_code(text):
         return [(len(text) - len(text.lstrip("\n")), len(text.rstrip()))]
     found: list[tuple[int, int]] = []
     position = 0
-    joined = True  # no prose stands between here and the last stretch found
-    for start, end in _certain(text):
+    joined = True  # whether there is no prose since the last block
+    for start, end in _marked_blocks(text):
         joined = _add_blocks(text, position, start, found, joined)
         _add(found, start, end, joined)
         position, joined = end, True
@@ -66,8 +72,8 @@ def _add(found: list[tuple[int, int]], start: int, end: int, joined: bool) -> No
         found.append((start, end))
 
 
-def _certain(text: str) -> list[tuple[int, int]]:
-    """Fences and front matter, which may hold blank lines."""
+def _marked_blocks(text: str) -> list[tuple[int, int]]:
+    """Fenced code and front matter, which may contain blank lines."""
     if "```" not in text and "~~~" not in text and not text.startswith(("---", "+++")):
         return []
     front = _FRONT_MATTER.match(text)
@@ -78,8 +84,8 @@ def _certain(text: str) -> list[tuple[int, int]]:
 
 def _add_blocks(text: str, start: int, end: int, found: list[tuple[int, int]], joined: bool) -> bool:
     for match in _BLOCK.finditer(text, start, end):
-        belongs = joined and found and match.group().startswith(" ")  # a further paragraph of a list's item
-        if belongs or _is_kept(match.group()):
+        continues_item = joined and found and match.group().startswith(" ")  # another paragraph of a list item
+        if continues_item or _is_verbatim(match.group()):
             _add(found, *match.span(), joined)
             joined = True
         else:
@@ -87,7 +93,7 @@ def _add_blocks(text: str, start: int, end: int, found: list[tuple[int, int]], j
     return joined
 
 
-def _is_kept(block: str) -> bool:
+def _is_verbatim(block: str) -> bool:
     if _FIRST_LINE.match(block):
         return True
     if "\n" not in block:
@@ -105,18 +111,18 @@ def _is_table(block: str) -> bool:
 
 
 def _is_verse(block: str) -> bool:
-    """Whether lines break where the writer wished, rather than at a margin or at the end of a sentence."""
+    """Whether lines break by choice, and not at a margin or at the end of a sentence."""
     lines = block.split("\n")
     width = max(map(len, lines))
-    broken = on_purpose = capitals = 0
+    broken = by_choice = capitals = 0
     for line, after in pairwise(lines):
         if _ENDS_SENTENCE.search(line):
             continue
         broken += 1
-        on_purpose += len(line) + 1 + len(after.partition(" ")[0]) <= width  # the next word had room
-        opening = _OPENS_CAPITAL.match(after)
-        capitals += bool(opening and opening.group()[-1].isupper())
-    return broken > 0 and (width < _NARROWEST_WRAP or 3 * on_purpose > broken or (capitals == broken and broken > 1))
+        by_choice += len(line) + 1 + len(after.partition(" ")[0]) <= width  # the next word would fit
+        first = _FIRST_LETTER.match(after)
+        capitals += bool(first and first.group()[-1].isupper())
+    return broken > 0 and (width < _MIN_WRAP or 3 * by_choice > broken or (capitals == broken and broken > 1))
 
 
 def _is_code(text: str) -> bool:
