@@ -40,6 +40,7 @@ lab: $(READY)  ## a small study of the laboratory, in about ten minutes; writes 
 	$(BIN)/knowlearn lab recipes/lab/ten_minutes.yaml
 
 base: $(READY)  ## train the tiny base model again from its recipe
+	$(BIN)/python benchmarks/untrained_base.py recipes/tiny_base.yaml
 	$(BIN)/knowlearn teach --config recipes/tiny_base.yaml
 
 # loadfile: the tests of one file share what that file builds once (a wheel, a taught model).

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, by atomic rename; and JSON of plain values."""
+"""Files and folders that appear as a whole or not at all, by atomic rename; and JSON of plain values."""
 
 import json
 import math
@@ -9,12 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-DRAFTS = ".*.[0-9]*.draft"
+DRAFTS = ".*.[0-9]*.draft"  # pattern of the names of unfinished files
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Within the block, write to the path that is given; when it ends well, that file or folder becomes `path`."""
+    """Write to the path that the block receives. When the block ends without an error, that file or folder becomes
+    `path`.
+
+    Example:
+        >>> with atomic_write(Path("out/report.json")) as draft:
+        ...     draft.write_text("{}")
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -27,40 +33,41 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def delete(path: Path) -> None:
+    """Delete a file or folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-def new_folder_problems(folder: Path) -> Iterator[str]:
-    """What keeps `folder` from becoming a folder of ours, of which nothing is there yet."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        why = "is not empty, and nothing in it is ours to delete" if folder.is_dir() else "is no folder"
-        yield f"output_dir={str(folder)!r} {why}: choose a new or an empty folder."
-
-
 def delete_matching(folder: Path, pattern: str) -> None:
-    """Delete what lies in `folder` under a name of this pattern."""
+    """Delete everything in `folder` whose name matches `pattern`."""
     for path in folder.glob(pattern):
         delete(path)
 
 
+def new_folder_problems(folder: Path) -> Iterator[str]:
+    """Why nothing can be written to `folder`: it must be new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        why = "is not empty" if folder.is_dir() else "is not a folder"
+        yield f"output_dir={str(folder)!r} {why}: choose a new or an empty folder."
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path`, as a whole or not at all."""
     with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """A JSONL of `rows`."""
+    """Write one line of JSON for each row."""
     write_text(path, "".join(json.dumps(json_values(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
 def json_values(value: Any) -> Any:
-    """The value, where nan and infinity, which JSON has not, are null."""
+    """The value with null in place of nan and infinity, which JSON does not have."""
     if isinstance(value, Mapping):
-        return {key: json_values(of_key) for key, of_key in value.items()}
+        return {key: json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [json_values(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

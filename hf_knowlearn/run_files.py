@@ -1,3 +1,8 @@
-"""Names of the files in the folder of a run, for the packages that write and read them."""
+"""Names of the files and folders in a run folder, for the packages that write and read them."""
 
 RECIPE, RUN, REPORT = "recipe.yaml", "run.json", "report.json"
+MODEL, CHECKPOINTS, STAGES = "model", "checkpoints", "stages"
+ANSWERS = ("answers.before.jsonl", "answers.open_book.jsonl", "answers.after.jsonl")
+CHART = "scores.png"
+SELF_GENERATED = "self_generated.jsonl"
+STAGE_RECORD = "stage.json"

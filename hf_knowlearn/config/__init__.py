@@ -1,1 +1,1 @@
-"""Options: the command line and recipes, parsed and checked, then resolved into settings."""
+"""Options: recipes and the command line, parsed and checked, then resolved into frozen settings."""

@@ -1,31 +1,34 @@
-"""Options become a run: all of TRL's, transformers' and ours, under their own names.
+"""From plain values to a checked run: all options of TRL, transformers and hf_knowlearn, under their own names.
 
-They are read as if they had been typed on a command line, wherever they come from, so that argparse checks their types
-and choices too (TRL's parser takes the values of a YAML as they come).
+Why: values are parsed as if they were typed on a command line, wherever they come from, so that argparse checks their
+types and choices too. TRL's parser takes the values of a YAML file unchecked.
 """
 
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_type_hints
 
-from hf_knowlearn.config.teach_arguments import READ, TeachArguments
+from hf_knowlearn.config.precision import precision_words
+from hf_knowlearn.config.teach_arguments import TRAINING_SETS, EvaluationArguments, TeachArguments
 
 if TYPE_CHECKING:
-    from transformers import HfArgumentParser, PreTrainedModel
+    from transformers import HfArgumentParser
     from trl import ModelConfig
 
     from hf_knowlearn.training import SAMConfig
 
-# Options that say where and how a run is kept: they do not make it another run. The token must not be kept at all.
+EVALUATION = "evaluation"
+# Options that say where a run is stored or published. A run with other values is the same run. The token is never
+# stored.
 NOT_THE_RUN = (
     "output_dir", "overwrite", "hub_token", "push_to_hub", "hub_model_id", "hub_private_repo", "hub_license"
 )  # fmt: skip
-# Options of TRL's and transformers' that only one value suits: the plan lays out the rows, the folder knows the rest.
-DECIDED: dict[str, Any] = {
+# Options of TRL and transformers with only one possible value: the schedule orders the rows, the run folder the rest.
+FIXED: dict[str, Any] = {
     "auto_find_batch_size": False,
     "ignore_data_skip": False,
     "model_init_kwargs": None,
@@ -34,9 +37,10 @@ DECIDED: dict[str, Any] = {
     "shuffle_dataset": False,
     "train_sampling_strategy": "sequential",
 }
-# What a run can't do without, as the command line spells it.
-NEEDED = {
-    "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which is in this package)",
+# Required options, as the command line spells them.
+REQUIRED = {
+    "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which this package"
+    " contains)",
     "documents": "--documents PATH (a file: .txt, .md, .jsonl, .csv, .parquet, ...; a folder of them; a Hub name)",
     "output_dir": "--output_dir DIR",
 }
@@ -44,16 +48,20 @@ NEEDED = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A run, ready to start: what was asked for (`options`, as plain values) and what the parsers made of it.
+    """The parsed options of a run, or of one of its stages. `config.settings.resolve` turns it into settings.
 
     Args:
-        name: of a stage.
-        stages: recipes of the stages, each in a folder of its own below; none where the run is all one.
-        pushes: whether the finished run is published (`push_to_hub`); the trainer is never told of it.
+        options: the options as plain values; `stages` holds those of each stage.
+        evaluation: the options under `evaluation`.
+        output_dir: the run folder, or the folder of the stage below it.
+        name: name of the stage; empty for the run itself.
+        stages: the recipe of each stage, made of the run's options and its own; empty without stages.
+        pushes: whether the finished run is published (`push_to_hub`).
     """
 
     options: Mapping[str, Any]
     teach: TeachArguments
+    evaluation: EvaluationArguments
     training: "SAMConfig"
     model: "ModelConfig"
     output_dir: Path
@@ -61,86 +69,74 @@ class Recipe:
     stages: "tuple[Recipe, ...]" = ()
     pushes: bool = False
 
-    @property
-    def steps(self) -> "tuple[Recipe, ...]":
-        """The stages, or the run itself as the only one."""
-        return self.stages or (self,)
-
-    @property
-    def whose(self) -> str:
-        """What a message about a stage begins with; nothing, where the run is all one."""
-        return f"stage {self.name!r}: " if self.name else ""
-
-    @property
-    def rows_of_a_step(self) -> int:
-        """Rows of an optimizer step, of all processes."""
-        training = self.training
-        rows: int = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
-        return rows
-
-    @property
-    def selects(self) -> bool:
-        """Whether what is read depends on how well the model knows it when the stage begins."""
-        return bool(self.teach.train_categories or self.teach.train_improved or self.teach.replay_categories)
-
-    @property
-    def is_laid_out_anew(self) -> bool:
-        """Whether what is read is known only when the stage begins: chosen by class, or written by the model."""
-        return self.selects or bool(self.teach.replay_self)
-
 
 def build_recipe(options: Mapping[str, Any], name: str = "", has_stages: bool = False) -> Recipe:
-    """The run, or the stage of this name, that the options ask for.
+    """The run, or the stage `name`, with these options.
 
     Args:
-        has_stages: the options are the defaults of stages, which may read what these don't name.
+        has_stages: the options are defaults of stages, which may name sets that these do not.
+
+    Raises:
+        ValueError: lists unknown options with the nearest known ones, values of the wrong type or out of range, and
+            missing options.
     """
     parser = _parser()
-    options = values_of(options, parser)
-    _refuse_missing(options, has_stages)
-    parser.set_defaults(**{name: None for name, value in options.items() if value is None})
-    words = [word for name, value in options.items() if value is not None for word in _words(name, value)]
+    options = parsed_values(options, parser)
+    _check_required(options, has_stages)
+    nested = options.get(EVALUATION) or {}
+    flat = {option: value for option, value in options.items() if option != EVALUATION}
+    parser.set_defaults(**{option: None for option, value in flat.items() if value is None})
+    words = [word for option, value in flat.items() if value is not None for word in _words(option, value)]
     output_dir = Path(options["output_dir"])
-    words += [f"--output_dir={output_dir / 'checkpoints'}", *_precision(options)]
+    words += [f"--output_dir={output_dir / 'checkpoints'}", *precision_words(options)]
     try:
         teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
-    except ImportError as error:  # of what an option asks for, such as deepspeed
+    except ImportError as error:  # of a package that an option needs, such as deepspeed
         raise ValueError(f"A package that these options need is missing: {error}") from None
-    _refuse_numbers(training)
-    _refuse_trackers(training.report_to)
-    run_options = {name: value for name, value in options.items() if name not in NOT_THE_RUN}
-    # Trainer's own would push every checkpoint, to a repository that all can read, with a card that has no figure.
+    _check_numbers(training)
+    _check_trackers(training.report_to)
+    # Why: Trainer's own would push every checkpoint to a public repository, with a card without scores.
     pushes, training.push_to_hub = training.push_to_hub, False
-    return Recipe(run_options, teach, training, model, output_dir, name, pushes=pushes)
+    recorded = {option: value for option, value in options.items() if option not in NOT_THE_RUN}
+    return Recipe(recorded, teach, EvaluationArguments(**nested), training, model, output_dir, name, pushes=pushes)
 
 
-def _refuse_numbers(training: "SAMConfig") -> None:
-    problems = [
-        f"{name}={value}: give a number above 0."
-        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
-        if not 0 < (value := getattr(training, name)) < inf
-    ]
-    if problems:
-        raise ValueError("\n".join(problems))
+def parsed_values(options: Mapping[str, Any], parser: "HfArgumentParser | None" = None) -> dict[str, Any]:
+    """The options with their values as the parsers read them, so that 2e-4 is one number wherever it was written.
 
-
-def _refuse_trackers(names: Sequence[str]) -> None:
-    from transformers.integrations import get_available_reporting_integrations
-
-    there = get_available_reporting_integrations()
-    if missing := [name for name in names if name not in there]:
-        raise ValueError(
-            f"report_to: {', '.join(missing)}: no such tracker is installed here. Installed are"
-            f" {', '.join(there) or 'none'}; install its package, such as tensorboard, wandb, mlflow or trackio, or"
-            " leave report_to out."
-        )
-
-
-def values_of(options: Mapping[str, Any], parser: "HfArgumentParser | None" = None) -> dict[str, Any]:
-    """The options with values as the parsers read them; unknown ones, and values that can't be, are refused."""
+    Raises:
+        ValueError: lists unknown options, or values that an option cannot have.
+    """
     parser = parser or _parser()
-    _refuse_unknown(options, {action.dest for action in parser._actions if action.dest != "help"})
-    return _read_by(parser, options)
+    nested = _evaluation_options(options.get(EVALUATION))
+    flat = {option: value for option, value in options.items() if option != EVALUATION}
+    unknown = _unknown(flat, parser, "") + _unknown(nested, _evaluation_parser(), f"{EVALUATION}.")
+    if unknown:
+        raise ValueError("Unknown options:\n" + "\n".join(unknown))
+    values, problems = _read_by(parser, flat)
+    inner, inner_problems = _read_by(_evaluation_parser(), nested)
+    if problems or inner_problems:
+        wrong = [f"  {name}: {problem}" for name, problem in problems.items()]
+        wrong += [f"  {EVALUATION}.{name}: {problem}" for name, problem in inner_problems.items()]
+        raise ValueError("These options have invalid values:\n" + "\n".join(wrong))
+    return {**values, EVALUATION: inner} if inner else values
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint with the known name nearest to an unknown one; empty if none is near."""
+    near = difflib.get_close_matches(name, [*known], n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _evaluation_options(given: Any) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"{EVALUATION}={given!r}: it contains options. In a recipe, write `{EVALUATION}: {{shots: 4}}`; on the"
+            f" command line, --{EVALUATION}.shots 4."
+        )
+    return {str(name): value for name, value in given.items()}
 
 
 def _parser() -> "HfArgumentParser":
@@ -150,57 +146,79 @@ def _parser() -> "HfArgumentParser":
     from hf_knowlearn.training import SAMConfig
 
     parser = HfArgumentParser((TeachArguments, SAMConfig, ModelConfig), prog="knowlearn teach", allow_abbrev=False)
-    parser.error = _refuse  # its own would print the usage first: 300 options
+    parser.error = _raise  # Why: its own prints the usage of about 300 options first
     return parser
 
 
-def _refuse(message: str) -> None:
+def _evaluation_parser() -> "HfArgumentParser":
+    from transformers import HfArgumentParser
+
+    parser = HfArgumentParser((EvaluationArguments,), allow_abbrev=False)
+    parser.error = _raise
+    return parser
+
+
+def _raise(message: str) -> NoReturn:
     raise ValueError(message)
 
 
-def _refuse_unknown(options: Mapping[str, Any], known: set[str]) -> None:
-    if unknown := sorted(map(str, set(options) - known)):
-        raise ValueError("Unknown options:\n" + "\n".join(f"  {name}{did_you_mean(name, known)}" for name in unknown))
+def _unknown(options: Mapping[str, Any], parser: "HfArgumentParser", prefix: str) -> list[str]:
+    known = {action.dest for action in parser._actions if action.dest != "help"}
+    own = known if prefix else known | {f"{EVALUATION}.{option.name}" for option in fields(EvaluationArguments)}
+    return [f"  {prefix}{name}{did_you_mean(name, own)}" for name in sorted(map(str, set(options) - known))]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The hint behind a name that is not known: the known one nearest to it, if any is near."""
-    near = difflib.get_close_matches(name, [*known], n=1, cutoff=0.5)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _refuse_missing(options: Mapping[str, Any], has_stages: bool = False) -> None:
-    there = {name for name, value in options.items() if value}
-    there |= {"model_name_or_path"} if options.get("from_scratch") else set()
-    enough = {"documents"} if has_stages or there & set(READ) else set()
-    if missing := [f"  {how}" for name, how in NEEDED.items() if name not in there | enough]:
-        raise ValueError("Something is missing:\n" + "\n".join(missing))
-    absent = [name for name in options.get("reads") or () if name in READ and name not in there]
+def _check_required(options: Mapping[str, Any], has_stages: bool) -> None:
+    given = {name for name, value in options.items() if value}
+    enough = {"documents"} if has_stages or given & set(TRAINING_SETS) else set()
+    if missing := [f"  {how}" for name, how in REQUIRED.items() if name not in given | enough]:
+        raise ValueError("These options are missing:\n" + "\n".join(missing))
+    absent = [name for name in options.get("train_on") or () if name in TRAINING_SETS and name not in given]
     if absent and not has_stages:
         raise ValueError(
-            f"reads={options['reads']!r}, but the run is given no {' and no '.join(absent)}:"
+            f"train_on={options['train_on']!r}, but the run has no {' and no '.join(absent)}:"
             f" pass {', '.join(f'--{name} PATH' for name in absent)}."
         )
 
 
-def _read_by(parser: "HfArgumentParser", options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with their values as `parser` reads them: 2e-4 is then one number, wherever it was written."""
+def _check_numbers(training: "SAMConfig") -> None:
+    problems = [
+        f"{name}={value}: give a number above 0."
+        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
+        if not 0 < (value := getattr(training, name)) < inf
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    from transformers.integrations import get_available_reporting_integrations
+
+    installed = get_available_reporting_integrations()
+    if missing := [name for name in names if name not in installed]:
+        raise ValueError(
+            f"report_to={' '.join(missing)}: this tracker is not installed. Installed are"
+            f" {', '.join(installed) or 'none'}; install its package, such as tensorboard, wandb, mlflow or trackio,"
+            " or remove report_to."
+        )
+
+
+def _read_by(parser: "HfArgumentParser", options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values as `parser` reads them, and the problems of those it cannot read, by option."""
     may_be_null = {
         name
         for arguments in parser.dataclass_types
         for name, type_ in get_type_hints(arguments).items()
         if type(None) in get_args(type_)
-    } - {"report_to"}  # whose null transformers itself can't read: it is `none` that says so
+    } - {"report_to"}  # transformers cannot read its null; the word `none` turns it off
     values: dict[str, Any] = {}
-    problems = []
+    problems: dict[str, str] = {}
     for name, value in options.items():
         try:
             values[name] = None if value is None and name in may_be_null else _value(parser, name, value)
         except ValueError as error:
-            problems.append(f"  {name}: {error}")
-    if problems:
-        raise ValueError("Options with values that they can't have:\n" + "\n".join(problems))
-    return values
+            problems[name] = str(error)
+    return values, problems
 
 
 def _value(parser: "HfArgumentParser", name: str, value: Any) -> Any:
@@ -208,17 +226,17 @@ def _value(parser: "HfArgumentParser", name: str, value: Any) -> Any:
 
     action = parser._option_string_actions[f"--{name}"]
     if value is None:
-        raise ValueError("null is no value for it; leave it out to have the default.")
+        raise ValueError("null is not a value of this option; remove it to use the default.")
     if isinstance(value, bool) and action.type is not string_to_bool:
-        raise ValueError("a value is missing. (In a recipe, yes, no, on and off need quotes to be words.)")
+        raise ValueError("a value is missing. (In a recipe, put yes, no, on and off in quotes to write words.)")
     if isinstance(value, list) and action.nargs != "+":
-        raise ValueError(f"give one value; these are {len(value)}: {' '.join(map(str, value))}.")
+        raise ValueError(f"give one value instead of {len(value)}: {' '.join(map(str, value))}.")
     try:
         read = vars(parser.parse_args(_words(name, value)))[name]
-    except ValueError as error:  # it begins with "argument --name/--na-me: "
-        raise ValueError(str(error).partition(": ")[2]) from None
-    if name in DECIDED and read != DECIDED[name]:
-        raise ValueError(f"{read!r} would undo the plan of the run, which has it at {DECIDED[name]!r}; leave it out.")
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"argument {'/'.join(action.option_strings)}: ")) from None
+    if name in FIXED and read != FIXED[name]:
+        raise ValueError(f"{read!r} is not possible here, because a run sets it to {FIXED[name]!r}; remove it.")
     return read
 
 
@@ -227,31 +245,3 @@ def _words(name: str, value: Any) -> list[str]:
     if isinstance(value, list):
         return [f"--{name}", *map(str, value)]
     return [f"--{name}={json.dumps(value) if isinstance(value, dict) else value}"]
-
-
-def _precision(options: Mapping[str, Any]) -> list[str]:
-    """The precision of the run where none is asked for: bf16 where the GPU has it, else fp16 autocast, else fp32.
-
-    TRL asks for bf16 wherever nothing is said, which stops on a machine that has no GPU.
-    """
-    import torch
-
-    cuda = torch.cuda.is_available() and not options.get("use_cpu")
-    accelerator = torch.accelerator.is_available() and not options.get("use_cpu")
-    if options.get("fp16") and not accelerator:
-        raise ValueError("fp16=True needs a GPU, and this run has none: leave fp16 and bf16 out to have one chosen.")
-    if options.get("bf16") or options.get("fp16"):
-        return []
-    native = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-    bf16 = native and options.get("bf16") is not False
-    fp16 = cuda and not native and options.get("fp16") is not False
-    words = [f"--bf16={bf16}", f"--fp16={fp16}"]
-    return words if accelerator else [*words, "--use_cpu=True"]
-
-
-def describe_precision(training: "SAMConfig", model: "PreTrainedModel") -> str:
-    """The precision of a run in words, for its first line of output."""
-    compute = {"no": "fp32"}.get(training.mixed_precision, f"{training.mixed_precision} autocast")
-    bits = [f"{bits} bits" for bits in (4, 8) if getattr(model, f"is_loaded_in_{bits}bit", False)]
-    weights = bits[0] if bits else str(model.dtype).removeprefix("torch.")
-    return f"{compute} on {training.device.type}, weights loaded in {weights}"

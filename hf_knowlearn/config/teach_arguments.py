@@ -1,278 +1,189 @@
-"""Our own options of a run, those that neither TRL nor transformers has, each with its help and its check.
+"""The options of a run that neither TRL nor transformers has, each with its help and its checks.
 
-The surprising decision: they are one flat dataclass, because TRL's parser, the command line and a stage of a recipe
-all know an option by its bare name alone.
+Why flat dataclasses: TRL's parser, the command line and the stages of a recipe all know an option by its bare name.
+Options of the evaluation are nested under `evaluation`, on the command line as `--evaluation.NAME`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from typing import Any
 
-from hf_knowlearn.evaluation.mastery import CATEGORIES
+from hf_knowlearn.evaluation.mastery import CATEGORIES, PRESETS
+from hf_knowlearn.format_aug.settings import RAW
 from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
 from hf_knowlearn.views import FAMILIES, GROUPS
-from hf_knowlearn.views.formats import allowed_groups
 from hf_knowlearn.views.mixed import checked_weights
-from hf_knowlearn.views.parts import SHORTEST_PART
+from hf_knowlearn.views.sampling import select_groups
 
-# What can be trained on.
-READ = ("documents", "train_documents", "train_questions", "train_conversations")
+# Sets of documents, questions and conversations that a run can be trained on.
+TRAINING_SETS = ("documents", "train_documents", "train_questions", "train_conversations")
+MIXED = "mixed"
+
+
+def _option(help: str, default: Any = None, **metadata: Any) -> Any:
+    return field(default=default, metadata={"help": help, **metadata})
 
 
 @dataclass
 class TeachArguments:
-    """What is taught, how it is told, what is rehearsed beside it, and what is asked before and after."""
+    """What a run trains on, in which views, and what it replays."""
 
-    documents: str | None = field(
-        default=None,
-        metadata={
-            "help": "What to teach: a file (.txt .md .jsonl .json .csv .tsv .parquet; .pdf .docx .pptx .html .epub"
-            " with the documents extra), a folder of them, a dataset on the Hub, or world:SPLIT for made-up people."
-        },
+    documents: str | None = _option(
+        "Documents to learn: a file (.txt .md .jsonl .json .csv .tsv .parquet; .pdf .docx .pptx .html .epub with the"
+        " documents extra), a folder, a dataset on the Hub, or world:SPLIT for synthetic people."
     )
-    train_documents: str | None = field(
-        default=None,
-        metadata={"help": "Documents to read beside them, whose questions are known: those of `train_questions`."},
+    questions: str | None = _option(
+        "Questions that evaluate the model before and after: a .jsonl, .json, .csv, .tsv or .parquet file, a folder, a"
+        " dataset on the Hub, or world:SPLIT. They are never trained on."
     )
-    train_questions: str | None = field(
-        default=None,
-        metadata={"help": "Questions with answers to train on (loss on the answer alone); not those that are asked."},
+    train_documents: str | None = _option("Further documents to train on, such as those of train_questions.")
+    train_questions: str | None = _option("Questions with answers to train on, with loss on the answer only.")
+    train_conversations: str | None = _option(
+        'A .jsonl of conversations to train on, {"messages": [{"role": ..., "content": ...}, ...]} as in TRL, with'
+        " loss on the assistant's turns only."
     )
-    train_conversations: str | None = field(
-        default=None,
-        metadata={
-            "help": 'A .jsonl of conversations to train on, {"messages": [{"role": ..., "content": ...}, ...]} as TRL'
-            " has them, with tools if need be; the loss is on what the assistant says alone."
-        },
-    )
-    reads: list[str] | None = field(
-        default=None,
-        metadata={"help": f"Which of these is trained on: {', '.join(READ)}. None: all that are given."},
-    )
-    question_order: str = field(
-        default="shuffled",
-        metadata={
-            "help": "Where the questions that are trained on stand: shuffled among the documents, or right before the"
-            " document that each is about (arXiv 2402.12847).",
-            "choices": ["shuffled", "before"],
-        },
-    )
-    questions: str | None = field(
-        default=None, metadata={"help": "A .jsonl of questions to ask before and after, or world:SPLIT."}
-    )
-    views: str = field(
+    views: str = _option(
+        f"Views of each document: {RAW} (unchanged), {', '.join(FAMILIES)}; or the weight of each family in a mixture,"
+        ' such as {"formats": 1, "order": 3}.',
         default="formats",
-        metadata={
-            "help": "How each document is told: as it is, in formats, with its sentences in other orders (and in"
-            " formats), as a request to restore it from a part of its words, or in these families by turns.",
-            "choices": ["raw", *FAMILIES],
-        },
     )
-    num_views: int = field(default=12, metadata={"help": "Tellings of a document, read one after the other."})
-    view_weights: dict[str, float] | str | None = field(
-        default=None,
-        metadata={
-            "help": 'With views: mixed, the share of each family, such as {"order": 3, "masked": 2}. None:'
-            ' {"formats": 1, "order": 3}.'
-        },
+    num_views: int = _option("Number of views of each document; every epoch trains on the next one.", default=12)
+    format_groups: list[str] | None = _option(
+        f"Groups of formats to sample from: {', '.join(GROUPS)}. Default: all of them."
     )
-    format_groups: list[str] | None = field(
-        default=None, metadata={"help": f"Groups of formats to draw from ({', '.join(GROUPS)}). None: all of them."}
+    hold_out: str | None = _option(
+        "Group of formats that training never contains, to evaluate knowledge tokens in.", choices=GROUPS
     )
-    hold_out: str | None = field(
-        default=None,
-        metadata={"help": "A group of formats that is never drawn, to be measured on.", "choices": GROUPS},
-    )
-    document_template: str = field(
+    document_template: str = _option(
+        "How documents are trained on: as plain text, or as the assistant's turn in the chat template after"
+        ' "Tell me about TITLE.", with loss on that turn only.',
         default="plain",
-        metadata={
-            "help": "How a document that is taught stands: as plain text, or in the tokenizer's chat template as what"
-            ' the assistant says to "Tell me about TITLE." (the loss is on that alone). Replay is plain text.',
-            "choices": ["plain", "chat"],
-        },
+        choices=["plain", "chat"],
     )
-    part_tokens: int = field(
-        default=512, metadata={"help": "A document longer than this many tokens is cut into parts at sentence ends."}
-    )
-    replay_documents: str | None = field(
-        default=None, metadata={"help": "Documents that the model knows already, read again in every batch."}
-    )
-    replay_questions: str | None = field(
-        default=None, metadata={"help": "Questions with answers, read in every batch (loss on the answer alone)."}
-    )
-    replay_share: float = field(
-        default=0.25, metadata={"help": "Share of every batch that is replayed, when there is something to replay."}
-    )
-    replay_self: int = field(
+    replay_documents: str | None = _option("Documents that the base model knows, replayed in every step.")
+    replay_questions: str | None = _option("Questions with answers that the base model knows, replayed in every step.")
+    replay_self: int = _option(
+        "Number of texts that the model generates before training and replays during it. Use it when the original"
+        " training data is unavailable.",
         default=0,
-        metadata={
-            "help": "Replay so many texts as well that the model itself writes before it is taught (at temperature 1;"
-            " once, into replay.self.jsonl; none that the run would not read): for who doesn't have what the model was"
-            " trained on. 0: none."
-        },
     )
-    replay_self_prompts: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": "What these texts begin with, by turns: words (whole ones), a file with one a line, or a .jsonl of"
-            " questions, whose answers aren't read; \"\" is nothing but the tokenizer's beginning token, else its end"
-            " token, and general:questions are some that come with the package. It is not trained on, what the model"
-            ' wrote behind it is. None: "" and general:questions.'
-        },
+    replay_self_prompts: list[str] | None = _option(
+        "Prompts of these texts, used in turn: words, a file with one prompt per line, or a file of questions;"
+        ' "" is the empty prompt and general:questions are questions of the package. Default: these two.'
     )
-    replay_self_tokens: int = field(default=256, metadata={"help": "Such a text is cut after this many tokens."})
-    replay_kl: float = field(
+    replay_share: float = _option("Share of each step's rows that are replayed.", default=0.25)
+    replay_kl: float = _option(
+        "Weight of KL(base model, fine-tuned model) on self-generated text; 0 trains on it like other text. Without an"
+        " adapter it needs a frozen copy of the model.",
         default=0.0,
-        metadata={
-            "help": "Weight with which such texts are trained to be foretold as the model foretold them (KL to it,"
-            " summed over its vocabulary); 0: as all other text. Without an adapter a frozen copy of the model is held"
-            " for it: as much memory again as its weights."
-        },
     )
-    train_categories: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": "Train on those questions alone that are in one of these classes of mastery when the stage begins:"
-            f" {', '.join(CATEGORIES)}. Needs classify."
-        },
+    train_on: list[str] | None = _option(
+        f"Of a stage: the sets to train on, of {', '.join(TRAINING_SETS)}. Default: all that are given."
     )
-    train_improved: bool = field(
-        default=False,
-        metadata={"help": "Of these, only the questions whose class has risen since before the first stage."},
+    question_order: str = _option(
+        "Of a stage: the training questions are shuffled with the documents, or come right before the document that"
+        " each is about (arXiv 2402.12847).",
+        default="shuffled",
+        choices=["shuffled", "before"],
     )
-    replay_categories: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": "Replay the questions of these classes as well, of those to train on that the stage doesn't."
-        },
+    classify: str | None = _option(
+        "Of a stage: classify the training questions by mastery (arXiv 2405.05904) before the run and after the stage,"
+        " with the quick or the full number of prompts and samples.",
+        choices=sorted(PRESETS),
     )
-    classify: bool = field(
-        default=False,
-        metadata={
-            "help": "Before the first stage and after this one, sort the questions to train on (where there are none,"
-            " those that are asked) by how well they are known (arXiv 2405.05904)."
-        },
+    train_categories: list[str] | None = _option(
+        f"Of a stage: train only on questions in these classes of mastery: {', '.join(CATEGORIES)}. Needs classify."
     )
-    classify_preset: str = field(
-        default="full",
-        metadata={
-            "help": "How often each is asked for that: 10 prompts and 160 samples (full), or less often (quick).",
-            "choices": ["full", "quick"],
-        },
+    train_improved: bool = _option(
+        "Of a stage: of these, train only on questions whose class has improved since before the run.", default=False
     )
-    adapter: str = field(
+    replay_categories: list[str] | None = _option(
+        "Of a stage: replay the training questions of these classes that the stage does not train on."
+    )
+    adapter: str = _option(
+        "Of a stage: continue to train the previous stage's adapter, merge it into the model and start a new one, or"
+        " drop it and start a new one.",
         default="continue",
-        metadata={
-            "help": "What a stage does with the adapter of the one before: train it on, merge it into the model and"
-            " begin a new one, or drop it and begin a new one.",
-            "choices": ["continue", "merge", "new"],
-        },
+        choices=["continue", "merge", "new"],
     )
-    replayed_questions: str | None = field(
-        default=None, metadata={"help": "Questions about the replayed documents; reported as `rehearsed`."}
+    hub_license: str | None = _option(
+        "With push_to_hub: license of the published model. Default: that of the documents, if the Hub names it."
     )
-    retention_questions: str | None = field(
-        default=None,
-        metadata={
-            "help": "Questions about what appears nowhere in the run; reported as `retention`. None: those of"
-            " `questions` that are about other documents than the run's, as far as they were answered right before."
-        },
-    )
-    open_book: bool = field(
-        default=False,
-        metadata={"help": "Ask the untaught model once more with each question's document before the question."},
-    )
-    knowledge_tokens: bool | None = field(
-        default=None,
-        metadata={
-            "help": "Measure how probable the tokens that carry facts are where the documents are told in formats and"
-            " orders that the run never reads. None: where no questions are given."
-        },
-    )
-    general_text: str | None = field(
-        default=None,
-        metadata={
-            "help": "Documents of general text, on which the taught model's predictions are compared with those of"
-            " before (KL divergence). None: text that the model itself writes before it is taught."
-        },
-    )
-    sharpness: float | None = field(
-        default=None,
-        metadata={
-            "help": "Measure before and after by how much the loss rises this far along the gradient, and along random"
-            " directions: a length over all trained weights together, as sam_rho is, such as 0.05 (for LoRA 0.01)."
-            " Each time it takes about as long as training on 450 rows. None: not measured."
-        },
-    )
-    ask_shots: int = field(
-        default=0, metadata={"help": "Answered questions of the same relation that go before each question."}
-    )
-    ask_examples: str | None = field(
-        default=None, metadata={"help": "Questions to draw those from. None: from the questions that are asked."}
-    )
-    ask_samples: int = field(default=0, metadata={"help": "Sampled answers to each question, beside the greedy one."})
-    ask_temperature: float = field(default=0.5, metadata={"help": "Temperature of the sampled answers."})
-    ask_template: str = field(
+    overwrite: bool = _option("Delete the run that the output folder contains.", default=False)
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise ValueError("\n".join(problems))
+
+    @property
+    def family(self) -> str:
+        """The family of views."""
+        return MIXED if self.weights else self.views
+
+    @property
+    def weights(self) -> dict[str, float] | None:
+        """The weights of the families in a mixture, if they are given."""
+        return _weights(self.views)
+
+    def _problems(self) -> Iterator[str]:
+        try:
+            _weights(self.views)
+        except ValueError as error:
+            yield str(error)
+        try:
+            select_groups(1, self.format_groups, self.hold_out)
+        except ValueError as error:
+            yield str(error)
+        if self.num_views < 1:
+            yield f"num_views={self.num_views!r}: give a number of at least 1."
+        if self.replay_self < 0:
+            yield f"replay_self={self.replay_self!r}: give a number of at least 0."
+        if not 0 <= self.replay_share < 1:
+            yield f"replay_share={self.replay_share!r}: give a share of at least 0 and below 1."
+        if not 0 <= self.replay_kl < float("inf"):
+            yield f"replay_kl={self.replay_kl!r}: give a weight of at least 0; 1 weighs it like other tokens."
+        yield from _unknown_names("train_on", self.train_on, TRAINING_SETS)
+        yield from _unknown_names("train_categories", self.train_categories, CATEGORIES)
+        yield from _unknown_names("replay_categories", self.replay_categories, CATEGORIES)
+
+
+@dataclass
+class EvaluationArguments:
+    """How the model is evaluated before and after; nested under `evaluation` in a recipe."""
+
+    template: str = _option(
+        'Template of the questions: plain ("Question: ... Answer:"), the chat template of the tokenizer, or auto (chat'
+        " if the tokenizer has one).",
         default="plain",
-        metadata={
-            "help": '"Question: ... Answer:" (plain), the tokenizer\'s chat template, or auto: chat where it has one.',
-            "choices": ["plain", "chat", "auto"],
-        },
+        choices=["plain", "chat", "auto"],
     )
-    ask_instruction: str = field(default="", metadata={"help": "What stands before every question."})
-    ask_every: int | None = field(
-        default=None, metadata={"help": "Ask every so many optimizer steps as well. None: before and after alone."}
+    shots: int = _option("Answered questions of the same relation before each question.", default=0)
+    instruction: str = _option("Text before each question, such as an instruction to answer briefly.", default="")
+    max_new_tokens: int = _option("Longest response, in tokens.", default=32)
+    answer_language: str = _option(
+        "Language whose articles and punctuation do not count in an answer.", default="en", choices=list(LANGUAGES)
     )
-    ask_batch_size: int = field(default=128, metadata={"help": "Questions asked at once."})
-    max_answer_tokens: int = field(default=32, metadata={"help": "An answer is cut after this many tokens."})
-    answer_language: str = field(
-        default="en",
-        metadata={"help": "Whose articles and punctuation don't count in an answer.", "choices": list(LANGUAGES)},
+    every: int | None = _option("Also evaluate every N optimizer steps. Default: only before and after.")
+    open_book: bool = _option(
+        "Also evaluate the base model with each question's document in the prompt.", default=False
     )
-    from_scratch: bool = field(
-        default=False,
-        metadata={"help": "Start from an untrained tiny Llama and a tokenizer made of the run's own texts."},
+    knowledge_tokens: bool | None = _option(
+        "Measure the probability of the tokens that carry facts, in views that training does not contain. Default: if"
+        " there are no questions."
     )
-    arm: str = field(default="taught", metadata={"help": "What the report calls this run."})
-    hub_license: str | None = field(
-        default=None,
-        metadata={
-            "help": "With push_to_hub, the licence under which what was taught is published. None: that of its"
-            " documents, where they are datasets on the Hub that name one."
-        },
+    replayed_questions: str | None = _option("Questions about the replayed documents, reported as `replayed`.")
+    retention_questions: str | None = _option(
+        "Questions about what appears nowhere in the run, reported as `retention`. Default: those of `questions` about"
+        " other documents that the base model answers correctly."
     )
-    overwrite: bool = field(default=False, metadata={"help": "Delete the run that the output folder holds."})
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name}={getattr(self, name)!r}: give 1 or more."
-            for name in ("num_views", "ask_batch_size", "max_answer_tokens", "ask_every", "replay_self_tokens")
-            if getattr(self, name) is not None and getattr(self, name) < 1
+            f"evaluation.{name}={value!r}: give a number of at least {least}."
+            for name, least in {"shots": 0, "max_new_tokens": 1, "every": 1}.items()
+            if (value := getattr(self, name)) is not None and value < least
         ]
-        problems += [
-            f"{name}={getattr(self, name)!r}: give 0 or more."
-            for name in ("ask_shots", "ask_samples", "replay_self")
-            if getattr(self, name) < 0
-        ]
-        if not 0 < self.ask_temperature < inf:
-            problems.append(f"ask_temperature={self.ask_temperature!r}: give a number above 0.")
-        try:
-            self.view_weights = _weights(self.view_weights, self.views)
-            allowed_groups(1, self.format_groups, self.hold_out)
-        except ValueError as error:
-            problems.append(str(error))
-        problems += _unknown_names("reads", self.reads, READ)
-        problems += _unknown_names("train_categories", self.train_categories, CATEGORIES)
-        problems += _unknown_names("replay_categories", self.replay_categories, CATEGORIES)
-        if not 0 <= self.replay_kl < inf:
-            problems.append(f"replay_kl={self.replay_kl!r}: give a number of 0 or more; 1 weighs it as other tokens.")
-        if self.sharpness is not None and not 0 < self.sharpness < inf:
-            problems.append(f"sharpness={self.sharpness!r}: give a length above 0, or leave it out.")
-        if self.part_tokens < SHORTEST_PART:
-            problems.append(f"part_tokens={self.part_tokens!r}: give {SHORTEST_PART} or more.")
-        if not 0 <= self.replay_share < 1:
-            problems.append(f"replay_share={self.replay_share!r}: give a share from 0 up to, not including, 1.")
         if problems:
             raise ValueError("\n".join(problems))
 
@@ -280,21 +191,21 @@ class TeachArguments:
 def _unknown_names(option: str, names: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     if names is None or (names and set(names) <= set(known)):
         return []
-    return [f"{option}={names!r}: give one or more of {', '.join(known)}, or leave it out."]
+    return [f"{option}={names!r}: give one or more of {', '.join(known)}, or remove the option."]
 
 
-def _weights(given: Mapping[str, float] | str | None, views: str) -> dict[str, float] | None:
-    """The weights of the families, which a command line gives as JSON."""
-    if given is None:
+def _weights(views: str) -> dict[str, float] | None:
+    """The weights of a mixture, given as JSON; None for a single family."""
+    example = '{"formats": 1, "order": 3}'
+    families = (RAW, *FAMILIES)
+    if views in families:
         return None
-    if views != "mixed":
-        raise ValueError(f"view_weights={given!r} with views={views!r}: weights need views: mixed.")
+    if not views.lstrip().startswith("{"):
+        raise ValueError(f"views={views!r}: choose from {', '.join(families)}, or give weights such as {example}.")
     try:
-        weights = json.loads(given) if isinstance(given, str) else dict(given)
+        weights = json.loads(views)
     except json.JSONDecodeError as error:
-        raise ValueError(
-            f'view_weights={given!r} is not JSON ({error}): write {{"formats": 1, "order": 1}}.'
-        ) from None
-    if not isinstance(weights, dict) or not all(type(value) in (int, float) for value in weights.values()):
-        raise ValueError(f'view_weights={given!r}: give a number for each family, as in {{"formats": 1, "order": 1}}.')
+        raise ValueError(f"views={views!r} is not valid JSON ({error}): write {example}.") from None
+    if not all(type(value) in (int, float) for value in weights.values()):
+        raise ValueError(f"views={views!r}: give a number for each family, such as {example}.")
     return dict(checked_weights(weights))

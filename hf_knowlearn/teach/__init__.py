@@ -1,1 +1,1 @@
-"""One run, from documents to a report: `pipeline.py` reads top to bottom as a run does."""
+"""One run, from documents to a report. `pipeline.py` reads in the order of its steps."""

@@ -1,8 +1,7 @@
-"""Checkpoints: each is sealed when it is whole, by a manifest of the SHA-256 of its files; no other is gone on from.
+"""Sealed checkpoints: a manifest with the SHA-256 of every file marks a checkpoint as complete.
 
-Trainer reads optimizer and random states as pickles, so they must be what this run wrote, to the last byte. The
-surprising decision: Trainer's own rotation is off, because it deletes the last good checkpoint before the next one is
-sealed, and a run that was killed in between would have none.
+Trainer loads the states of optimizer and random number generators from pickles, so a run resumes only from
+checkpoints that it wrote itself and that have not changed.
 """
 
 import hashlib
@@ -22,62 +21,66 @@ MANIFEST = "manifest.json"
 
 
 class SealCheckpoints(TrainerCallback):
-    """Seals every checkpoint of `run` that is written, and then deletes the oldest, until `keep` are left.
+    """Seals every checkpoint of a run when it is complete, and then deletes the oldest ones.
+
+    Why instead of Trainer's own rotation: that one deletes the last sealed checkpoint before the next is sealed, so a
+    run that is killed in between would have none.
 
     Args:
-        keep: None or less than 1: all.
+        run: the id of the run.
+        limit: number of checkpoints to leave. None or 0: all.
     """
 
-    def __init__(self, run: str, keep: int | None) -> None:
-        self.run, self.keep = run, max(0, keep or 0)
+    def __init__(self, run: str, limit: int | None) -> None:
+        self.run, self.limit = run, max(0, limit or 0)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        PartialState().wait_for_everyone()  # each process writes random states of its own
+        PartialState().wait_for_everyone()  # each process writes the state of its own random number generators
         if not args.should_save:
             return
         assert args.output_dir is not None
         folder = Path(args.output_dir)
         seal(folder / f"checkpoint-{state.global_step}", self.run)
-        if self.keep:
+        if self.limit:
             written = [path for path in _by_step(folder) if _step(path) <= state.global_step]
-            for path in written[: -self.keep]:
+            for path in written[: -self.limit]:
                 shutil.rmtree(path)
 
 
 def seal(checkpoint: Path, run: str) -> None:
-    """Write the manifest of a checkpoint that is whole."""
+    """Write the manifest of a complete checkpoint."""
     manifest = {"run": run, "sha256": _digests(checkpoint)}
     atomic_files.write_text(checkpoint / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def last_checkpoint(folder: Path, run: str) -> str | None:
-    """The last checkpoint in `folder` that is as `run` has sealed it. Warns of each that it passes over."""
+    """The last checkpoint in `folder` that is unchanged since `run` sealed it. Warns about each one that it skips."""
     for checkpoint in reversed(_by_step(folder)):
         if (problem := _problem(checkpoint, run)) is None:
             return str(checkpoint)
-        logger.warning("%s is passed over: %s.", checkpoint, problem)
+        logger.warning("Skipping %s: %s.", checkpoint, problem)
     return None
 
 
 def _problem(checkpoint: Path, run: str) -> str | None:
-    """Why a run can't go on from a checkpoint."""
+    """Why a run cannot resume from a checkpoint; None if it can."""
     path = checkpoint / MANIFEST
     if not path.is_file():
-        return f"it was not written to its end (it has no {MANIFEST})"
+        return f"it is incomplete (it has no {MANIFEST})"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         writer, expected = manifest["run"], dict(manifest["sha256"])
     except (ValueError, KeyError, TypeError):
-        return f"its {MANIFEST} can't be read"
+        return f"its {MANIFEST} is not valid"
     if writer != run:
         return "another run wrote it"
     found = _digests(checkpoint)
     changed = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
-    return f"not as it was written: {', '.join(changed)}" if changed else None
+    return f"files have changed: {', '.join(changed)}" if changed else None
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file at and below `folder`, but the manifest."""
+    """SHA-256 of every file below `folder` but the manifest, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
 

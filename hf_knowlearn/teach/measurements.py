@@ -1,9 +1,7 @@
-"""Measuring: what a run wants to know of its model, before it is taught and after, beside how low the loss is.
+"""What a run measures of its model before and after training.
 
-What it answers (recall, rehearsed, retention), closed book and open; how probable the tokens that carry facts are;
-how far it has moved on general text; how sharp its loss is; the editing scores. The surprising decision: retention
-questions that the recipe doesn't name are chosen after the first asking, since what a model could not answer it can't
-forget.
+Responses to questions (by role, closed and open book), knowledge tokens, classes of mastery, editing scores, and how
+far the model has moved on text that the base model generated.
 """
 
 import json
@@ -15,342 +13,299 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
+from hf_knowlearn.config.settings import RunSettings, StageSettings
 from hf_knowlearn.documents.contamination import find_contamination
 from hf_knowlearn.evaluation.drift import Drift, drift
-from hf_knowlearn.evaluation.editing import KINDS, ModelResponses, continuations, teacher_forced
-from hf_knowlearn.evaluation.evaluate import Evaluation, evaluate
+from hf_knowlearn.evaluation.editing import KINDS
+from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
 from hf_knowlearn.evaluation.knowledge_tokens import KnowledgeTokens, knowledge_tokens
-from hf_knowlearn.generation.ask import GenerationSettings, build_prompts
+from hf_knowlearn.evaluation.model_responses import ModelResponses, continuations, teacher_forced
+from hf_knowlearn.format_aug.rows import Row, make_views
 from hf_knowlearn.generation.free_text import sample_texts
+from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.reports.schema import run_scores
-from hf_knowlearn.teach import stages
+from hf_knowlearn.run_files import CHECKPOINTS
 from hf_knowlearn.teach.data import RunData
-from hf_knowlearn.teach.schedule import views_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from hf_knowlearn.config.parsing import Recipe
-    from hf_knowlearn.config.teach_arguments import TeachArguments
     from hf_knowlearn.evaluation.mastery import Mastery
-    from hf_knowlearn.teach.schedule import Row
     from hf_knowlearn.training import SAMSFTTrainer
-    from hf_knowlearn.training.sharpness import Sharpness
 
 logger = logging.getLogger(__name__)
 
-GENERAL_TEXTS = 64  # that a model writes to be compared on, where the recipe names none
-FLUENCY_TEXTS = 100  # that a model writes to be measured for repeating itself
+DRIFT_TEXTS = 64  # texts that the base model generates to measure drift on
+FLUENCY_TEXTS = 100  # texts that the model generates to measure fluency on
+RETENTION = "retention_questions"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is measured of a model before and after: its answers; where wanted, its knowledge tokens, what the editing
-    scores are made of, how well each question is known, and how sharp its loss is."""
+    """What was measured of a model at one time; None: not measured."""
 
-    evaluation: Evaluation
-    knowledge_tokens: KnowledgeTokens | None
-    said: ModelResponses | None
+    evaluation: EvaluationResult
+    knowledge_tokens: KnowledgeTokens | None = None
+    edits: ModelResponses | None = None
     mastery: "Sequence[Mastery] | None" = None
-    sharpness: "Sharpness | None" = None
 
     def scores(self, before: "Measurement | None" = None) -> dict[str, Any]:
-        """The model's figures, as a report has them; with what became of each class of mastery since `before`."""
+        """The figures as a report has them; with `before`, also how classes of mastery changed since then."""
         scores = run_scores(self.evaluation.scores())
         if self.knowledge_tokens is not None:
             scores["knowledge_tokens"] = self.knowledge_tokens.figures()
         if self.mastery is not None:
             scores["mastery"] = _mastery_figures(self.mastery, before.mastery if before else None)
-        if self.sharpness is not None:
-            scores["sharpness"] = self.sharpness.figures()
         return scores
 
 
 def _mastery_figures(now: "Sequence[Mastery]", before: "Sequence[Mastery] | None") -> dict[str, Any]:
-    """Questions by class; and by the class they had before, how many are in which class now."""
     from hf_knowlearn.evaluation.mastery import counts, flow
 
     figures: dict[str, Any] = {"n": len(now), "counts": counts(now)}
     return figures if before is None else {**figures, "flow": flow(before, now)}
 
 
-def asking_of(recipe: "Recipe") -> GenerationSettings:
-    """How the recipe asks."""
-    return asking_by(recipe.teach, recipe.training.seed)
+@dataclass(frozen=True)
+class Measurements:
+    """Measures the models of one run, in one way, and writes what it finds to a folder."""
 
+    settings: RunSettings
+    data: RunData
 
-def asking_by(arguments: "TeachArguments", seed: int) -> GenerationSettings:
-    """How a run with these options asks."""
-    return GenerationSettings(
-        shots=arguments.ask_shots,
-        samples=arguments.ask_samples,
-        temperature=arguments.ask_temperature,
-        template=arguments.ask_template,
-        instruction=arguments.ask_instruction,
-        max_new_tokens=arguments.max_answer_tokens,
-        batch_size=arguments.ask_batch_size,
-        seed=seed,
-    )
+    def problems(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+        """Everything that would make a measurement fail, each once."""
+        settings, data = self.settings.evaluation, self.data
+        found: dict[str, None] = dict.fromkeys(self._unknown_kinds())
+        prompts = partial(build_prompts, model, tokenizer)
+        attempts = [
+            partial(prompts, questions, settings.generation, None, None) for questions in data.questions.values()
+        ]
+        if settings.open_book:
+            open_book = replace(settings.generation, open_book=True)
+            attempts.append(partial(prompts, data.open_book_questions(), open_book, None, data.documents))
+        for attempt in attempts:
+            try:
+                attempt()
+            except ValueError as error:
+                found[str(error)] = None
+        if preset := self.settings.classify:
+            from hf_knowlearn.evaluation.mastery import check_mastery
 
+            try:
+                check_mastery(model, tokenizer, data.classified_questions(), **self._mastery_options(preset))
+            except ValueError as error:
+                found[f"--classify: {error}"] = None
+        return list(found)
 
-def problems_of_questions(
-    recipe: "Recipe", material: RunData, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase"
-) -> list[str]:
-    """All that could not be asked, each once."""
-    found: dict[str, None] = {}
-    if unknown := {q.kind: q.id for q in material.asked["questions"] if q.kind not in KINDS}:
-        listed = ", ".join(f"{kind!r} (as of question {id!r})" for kind, id in unknown.items())
+    def _unknown_kinds(self) -> list[str]:
+        unknown = {q.kind: q.id for q in self.data.questions["questions"] if q.kind not in KINDS}
+        if not unknown:
+            return []
+        listed = ", ".join(f"{kind!r} (such as question {id!r})" for kind, id in unknown.items())
         known = ", ".join(map(repr, KINDS[1:]))
-        found[f"--questions: these kinds are not known: {listed}. Known are {known}; or leave kind out."] = None
-    asking = asking_of(recipe)
-    attempts = [
-        partial(build_prompts, model, tokenizer, questions, asking, material.examples, None)
-        for questions in material.asked.values()
-    ]
-    if recipe.teach.open_book:
-        opened, questions = replace(asking, open_book=True), material.with_documents()
-        attempts.append(
-            partial(build_prompts, model, tokenizer, questions, opened, material.examples, material.documents)
-        )
-    for attempt in attempts:
-        try:
-            attempt()
-        except ValueError as error:
-            found[str(error)] = None
-    if stages.classifies(recipe):
-        from hf_knowlearn.evaluation.mastery import check_mastery
+        return [f"--questions: unknown kinds: {listed}. Use {known}, or remove `kind`."]
 
-        try:
-            check_mastery(model, tokenizer, material.mastered(), **_classifying(recipe, material))
-        except ValueError as error:
-            found[f"--classify: {error} (The pool is --ask_examples, or what is classified.)"] = None
-    return list(found)
+    def _mastery_options(self, preset: str) -> dict[str, Any]:
+        generation = self.settings.evaluation.generation
+        return {
+            "preset": preset,
+            "seed": self.settings.seed,
+            "max_new_tokens": generation.max_new_tokens,
+            "template": generation.template,
+        }
 
+    def measure(self, trainer: "SAMSFTTrainer", stage: StageSettings | None = None) -> Measurement:
+        """Evaluate the trainer's model and write the results.
 
-def _classifying(recipe: "Recipe", material: RunData) -> dict[str, Any]:
-    """How the recipe classifies."""
-    arguments = recipe.teach
-    return {
-        "examples": material.examples,
-        "preset": arguments.classify_preset,
-        "seed": recipe.training.seed,
-        "max_new_tokens": arguments.max_answer_tokens,
-        "template": arguments.ask_template,
-    }
-
-
-def measure(
-    recipe: "Recipe",
-    trainer: "SAMSFTTrainer",
-    material: RunData,
-    limit: int | None,
-    when: str,
-    classified: bool = False,
-    rows: Sequence["Row"] = (),
-) -> Measurement:
-    """Ask every set of questions, weigh the tokens that carry facts, and, to have questions `classified`, ask those to
-    train on many times; all of it is written to the output folder.
-
-    Args:
-        rows: on which the sharpness of the loss is measured, if the recipe says so.
-    """
-    arguments, seed = recipe.teach, recipe.training.seed
-    model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class
-    evaluation = evaluate(
-        model,
-        tokenizer,
-        material.asked,
-        asking_of(recipe),
-        pool=material.examples,
-        language=arguments.answer_language,
-        transcripts=Path(recipe.training.output_dir) / f"asked.{when}",
-        progress=_shown(recipe, f"Asking {when}"),
-    )
-    _write_lines(recipe, trainer, f"answers.{when}", evaluation.lines())
-    tokens = None
-    if _wants_knowledge_tokens(recipe, material):
-        tokens = knowledge_tokens(
+        Args:
+            stage: the stage that has trained it. None: no stage; it is the base model.
+        """
+        settings, data = self.settings.evaluation, self.data
+        is_runs = stage is None or stage is self.settings.stages[-1]  # the last stage's results are the run's
+        folder = self.settings.folder if is_runs or stage is None else stage.folder
+        cache = (stage or self.settings).folder / CHECKPOINTS
+        when, classify = ("after", stage.classify) if stage else ("before", self.settings.classify)
+        model, tokenizer = _model_of(trainer), trainer.processing_class
+        evaluation = evaluate(
             model,
             tokenizer,
-            material.documents,
-            material.asked["questions"],
-            trained=lambda part: views_of(part, arguments, seed),
-            hold_out=arguments.hold_out,
-            seed=seed,
-            part_tokens=arguments.part_tokens,
-            max_length=limit,
-            batch_size=recipe.training.per_device_eval_batch_size,
-            progress=_shown(recipe, f"Reading {when}"),
+            data.questions,
+            settings.generation,
+            language=settings.language,
+            answer_cache=cache / f"responses.{when}",
+            progress=self._progress(f"Evaluating {when}"),
         )
-        _write_lines(recipe, trainer, f"knowledge_tokens.{when}", [asdict(part) for part in tokens.by_part])
-    said = _said(recipe, trainer, material, evaluation) if material.is_edited else None
-    mastery = _classify(recipe, trainer, material, when) if classified else None
-    return Measurement(evaluation, tokens, said, mastery, _sharpness(recipe, trainer, rows))
+        _write_lines(trainer, folder / f"answers.{when}.jsonl", evaluation.rows())
+        tokens = self._knowledge_tokens(trainer, when, folder) if self._wants_knowledge_tokens else None
+        edits = self._edit_responses(trainer, evaluation) if data.has_edits else None
+        mastery = self._mastery(trainer, when, folder, cache, classify) if classify else None
+        return Measurement(evaluation, tokens, edits, mastery)
+
+    @property
+    def _wants_knowledge_tokens(self) -> bool:
+        wanted = self.settings.evaluation.knowledge_tokens
+        return not self.data.questions["questions"] if wanted is None else wanted
+
+    def _knowledge_tokens(self, trainer: "SAMSFTTrainer", when: str, folder: Path) -> KnowledgeTokens:
+        settings, views = self.settings, self.settings.views
+        tokens = knowledge_tokens(
+            _model_of(trainer),
+            trainer.processing_class,
+            self.data.documents,
+            self.data.questions["questions"],
+            trained=lambda part: make_views(part, views),
+            hold_out=views.hold_out,
+            seed=settings.seed,
+            part_tokens=settings.evaluation.part_tokens,
+            max_length=settings.max_length,
+            batch_size=settings.evaluation.batch_size,
+            progress=self._progress(f"Knowledge tokens {when}"),
+        )
+        _write_lines(trainer, folder / f"knowledge_tokens.{when}.jsonl", [asdict(part) for part in tokens.by_part])
+        return tokens
+
+    def _edit_responses(self, trainer: "SAMSFTTrainer", evaluation: EvaluationResult) -> ModelResponses:
+        model, tokenizer = _model_of(trainer), trainer.processing_class
+        roles = [role for role in ("questions", RETENTION) if role in evaluation.questions]
+        questions = [question for role in roles for question in evaluation.questions[role]]
+        generation = self.settings.evaluation.generation
+        forced = teacher_forced(model, tokenizer, questions, generation, progress=self._progress("Teacher forcing"))
+        return ModelResponses(
+            {one.question_id: one.greedy[0] for role in roles for one in evaluation.responses[role]},
+            {one.question_id: one for one in forced},
+            continuations(model, tokenizer, self.data.questions["questions"][:FLUENCY_TEXTS], generation),
+        )
+
+    def _mastery(self, trainer: "SAMSFTTrainer", when: str, folder: Path, cache: Path, preset: str) -> "list[Mastery]":
+        from hf_knowlearn.evaluation.mastery import classify_mastery
+
+        settings = self.settings.evaluation
+        classes = classify_mastery(
+            _model_of(trainer),
+            trainer.processing_class,
+            self.data.classified_questions(),
+            **self._mastery_options(preset),
+            batch_size=settings.generation.batch_size,
+            language=settings.language,
+            answer_cache=cache / f"responses.{when}.mastery.jsonl",
+            progress=self._progress(f"Mastery {when}"),
+        )
+        _write_lines(trainer, folder / f"mastery.{when}.jsonl", [asdict(one) for one in classes])
+        return classes
+
+    def open_book(self, trainer: "SAMSFTTrainer") -> EvaluationResult | None:
+        """The base model's responses with each question's document in the prompt, if the settings want them."""
+        settings = self.settings.evaluation
+        if not settings.open_book:
+            return None
+        evaluation = evaluate(
+            _model_of(trainer),
+            trainer.processing_class,
+            {"questions": self.data.open_book_questions()},
+            replace(settings.generation, open_book=True),
+            documents=self.data.documents,
+            language=settings.language,
+            answer_cache=self.settings.folder / CHECKPOINTS / "responses.open_book",
+            progress=self._progress("Evaluating open book"),
+        )
+        _write_lines(trainer, self.settings.folder / "answers.open_book.jsonl", evaluation.rows())
+        return evaluation
+
+    def drift_texts(self, trainer: "SAMSFTTrainer") -> list[str]:
+        """Texts that the base model generates, on which drift is measured later; none if it generates no words."""
+        try:
+            return sample_texts(_model_of(trainer), trainer.processing_class, DRIFT_TEXTS, seed=self.settings.seed)
+        except ValueError as error:
+            logger.warning("Drift is not measured. %s", error)
+            return []
+
+    def drift(self, trainer: "SAMSFTTrainer", base: "PreTrainedModel | None", texts: list[str]) -> Drift | None:
+        """How far the fine-tuned model has moved from `base` on `texts`; `base=None`: from itself without adapter."""
+        if not texts:
+            return None
+        return drift(
+            _model_of(trainer),
+            base,
+            trainer.processing_class,
+            texts,
+            batch_size=self.settings.evaluation.batch_size,
+            progress=self._progress("Drift"),
+        )
+
+    def contamination(self, trainer: "SAMSFTTrainer", rows: Sequence[Row]) -> dict[str, Any]:
+        """How many training rows contain a question of the evaluation; `contamination.jsonl` lists them."""
+        questions = [question for of_role in self.data.questions.values() for question in of_role]
+        texts = {question.id: question.text for question in questions}
+        found = find_contamination(rows, questions)
+        contaminated = {one.row for one in found}
+        if found:
+            path = self.settings.folder / "contamination.jsonl"
+            _write_lines(trainer, path, [asdict(one) for one in found])
+            logger.warning(
+                "%d of %d training rows contain a question of the evaluation (%s), so its scores prove little.",
+                len(contaminated), len(rows), path,
+            )  # fmt: skip
+        examples = [{"row": one.row, "question": texts[one.question_id], "overlap": one.overlap} for one in found[:5]]
+        return {
+            "n": len(contaminated),
+            "rows": len(rows),
+            "questions": len({one.question_id for one in found}),
+            "examples": examples,
+        }
+
+    def _progress(self, what: str) -> str | None:
+        return what if self.settings.show_progress else None
 
 
-def _sharpness(recipe: "Recipe", trainer: "SAMSFTTrainer", rows: Sequence["Row"]) -> "Sharpness | None":
-    if recipe.teach.sharpness is None:
-        return None
-    from hf_knowlearn.training.sharpness import sharpness_of
-
-    return sharpness_of(trainer, rows, recipe.teach.sharpness)
-
-
-def _classify(recipe: "Recipe", trainer: "SAMSFTTrainer", material: RunData, when: str) -> "list[Mastery]":
-    """How well each question that may be trained on is known."""
-    from hf_knowlearn.evaluation.mastery import classify_mastery
-
-    arguments = recipe.teach
-    classes = classify_mastery(
-        trainer.accelerator.unwrap_model(trainer.model),
-        trainer.processing_class,
-        material.mastered(),
-        **_classifying(recipe, material),
-        batch_size=arguments.ask_batch_size,
-        language=arguments.answer_language,
-        transcripts=Path(recipe.training.output_dir) / f"asked.{when}.mastery.jsonl",
-        progress=_shown(recipe, f"Classifying {when}"),
-    )
-    _write_lines(recipe, trainer, f"mastery.{when}", [asdict(one) for one in classes])
-    return classes
+def choose_retention(settings: RunSettings, data: RunData, before: Measurement) -> tuple[RunData, Measurement]:
+    """Keep those default retention questions that the base model answers correctly: the others cannot be forgotten."""
+    named, candidates = settings.retention_questions, len(data.questions[RETENTION])
+    if named is not None:
+        return replace(data, retention_source=f"Retention questions: {named}, from the recipe."), before
+    if not candidates:
+        source = "Retention was not measured: there are no questions about anything outside the run."
+        return replace(data, retention_source=source), before
+    evaluation = before.evaluation.only_exact_matches(RETENTION)
+    chosen = list(evaluation.questions.get(RETENTION, []))
+    if chosen:
+        source = (
+            f"Retention questions: the {len(chosen)} of {candidates} questions about documents outside the run that"
+            " the base model answers correctly. Its retention is therefore 1, and lucky guesses count as forgotten."
+        )
+    else:
+        source = (
+            f"Retention was not measured: the base model answers none of the {candidates} questions about documents"
+            " outside the run correctly."
+        )
+    logger.info(source)
+    data = replace(data, questions={**data.questions, RETENTION: chosen}, retention_source=source)
+    return data, replace(before, evaluation=evaluation)
 
 
-def read_mastery(stage: "Recipe") -> "list[Mastery] | None":
-    """How well each question was known after a finished stage, if that was classified.
+def read_mastery(stage: StageSettings) -> "list[Mastery] | None":
+    """The classes of mastery after a finished stage; None if they were not measured.
 
     Raises:
-        ValueError: the file that says it is gone.
+        ValueError: the file is missing.
     """
-    if not stage.teach.classify:
+    if not stage.classify:
         return None
     from hf_knowlearn.evaluation.mastery import Mastery
 
-    path = stage.output_dir / "mastery.after.jsonl"
+    path = stage.folder / "mastery.after.jsonl"
     if not path.is_file():
         raise ValueError(
-            f"{str(path)!r} is gone, which says how well questions were known after stage {stage.name!r}: delete that"
-            f" stage's folder to train it again, or pass --overwrite to begin anew."
+            f"{str(path)!r} is missing, which has the classes of mastery after stage {stage.name!r}: delete the"
+            " folder of that stage to train it again, or pass --overwrite to start again."
         )
     return [Mastery(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _wants_knowledge_tokens(recipe: "Recipe", material: RunData) -> bool:
-    wanted = recipe.teach.knowledge_tokens
-    return not material.asked["questions"] if wanted is None else wanted
+def _model_of(trainer: "SAMSFTTrainer") -> Any:
+    return trainer.accelerator.unwrap_model(trainer.model)
 
 
-def _said(recipe: "Recipe", trainer: "SAMSFTTrainer", material: RunData, evaluation: Evaluation) -> ModelResponses:
-    """What the editing scores are made of: the answers that were given, teacher-forced ones, and longer texts."""
-    model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class
-    roles = [role for role in ("questions", "retention_questions") if role in evaluation.asked]
-    questions = [question for role in roles for question in evaluation.asked[role]]
-    how: dict[str, Any] = {"asking": asking_of(recipe), "pool": material.examples}
-    forced = teacher_forced(model, tokenizer, questions, progress=_shown(recipe, "Reading answers"), **how)
-    return ModelResponses(
-        {said.question_id: said.greedy[0] for role in roles for said in evaluation.answers[role]},
-        {one.question_id: one for one in forced},
-        continuations(model, tokenizer, material.asked["questions"][:FLUENCY_TEXTS], **how),
-    )
-
-
-def choose_retention(recipe: "Recipe", material: RunData, before: Measurement) -> tuple[RunData, Measurement]:
-    """Of retention questions that the recipe doesn't name, keep those that were answered before; say where they are
-    from, or why there are none."""
-    role, named = "retention_questions", recipe.teach.retention_questions
-    candidates = len(material.asked[role])
-    if named is not None:
-        return replace(material, retention=f"Retention is asked by {named}, which the recipe names."), before
-    if not candidates:
-        why = "Retention was not asked: no questions about anything outside the run were given."
-        return replace(material, retention=why), before
-    evaluation = before.evaluation.answered(role)
-    kept = list(evaluation.asked.get(role, []))
-    source = (
-        f"Retention: {len(kept)} of the {candidates} questions about documents that are nowhere in the run, those that"
-        " were answered right before. (So it is 1 before by choice; what was right by luck counts as forgotten.)"
-        if kept
-        else f"Retention was not asked: none of the {candidates} questions about documents that are nowhere in the run"
-        " was answered right before."
-    )
-    logger.info(source)
-    asked = {**material.asked, role: kept}
-    return replace(material, asked=asked, retention=source), replace(before, evaluation=evaluation)
-
-
-def ask_open_book(recipe: "Recipe", trainer: "SAMSFTTrainer", material: RunData) -> Evaluation | None:
-    """What the untaught model answers with the document before it: what retrieval, if it finds it, could do."""
-    if not recipe.teach.open_book:
-        return None
-    evaluation = evaluate(
-        trainer.accelerator.unwrap_model(trainer.model),
-        trainer.processing_class,
-        {"questions": material.with_documents()},
-        replace(asking_of(recipe), open_book=True),
-        pool=material.examples,
-        documents=material.documents,
-        language=recipe.teach.answer_language,
-        transcripts=Path(recipe.training.output_dir) / "asked.open_book",
-        progress=_shown(recipe, "Asking open book"),
-    )
-    _write_lines(recipe, trainer, "answers.open_book", evaluation.lines())
-    return evaluation
-
-
-def general_text(recipe: "Recipe", trainer: "SAMSFTTrainer", material: RunData) -> list[str]:
-    """Text on which the model is compared with what it is now: the recipe's, or what it writes of its own accord."""
-    if material.general_text is not None:
-        return [document.text for document in material.general_text]
-    if recipe.teach.from_scratch:
-        return []
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    try:
-        return sample_texts(model, trainer.processing_class, GENERAL_TEXTS, seed=recipe.training.seed)
-    except ValueError as error:
-        logger.warning("How far the model moves on general text is not measured. %s", error)
-        return []
-
-
-def drift_of(
-    recipe: "Recipe", trainer: "SAMSFTTrainer", base: "PreTrainedModel | None", texts: list[str]
-) -> Drift | None:
-    """How far the taught model has moved on `texts` from `base`; None: from what it is without its adapter."""
-    if not texts:
-        return None
-    return drift(
-        trainer.accelerator.unwrap_model(trainer.model),
-        base,
-        trainer.processing_class,
-        texts,
-        batch_size=recipe.training.per_device_eval_batch_size,
-        progress=_shown(recipe, "Comparing"),
-    )
-
-
-def list_leaks(recipe: "Recipe", trainer: "SAMSFTTrainer", material: RunData, rows: list["Row"]) -> dict[str, Any]:
-    """How many training rows hold a question that is asked; all of them are listed in `leaks.jsonl`."""
-    asked = {question.id: question.text for questions in material.asked.values() for question in questions}
-    found = find_contamination(rows, [question for questions in material.asked.values() for question in questions])
-    leaking = {leak.row for leak in found}
-    if found:
-        _write_lines(recipe, trainer, "contamination", [asdict(leak) for leak in found])
-        logger.warning(
-            "%d of %d training rows hold a question that is asked (%s): what is asked so proves little.",
-            len(leaking), len(rows), recipe.output_dir / "leaks.jsonl",
-        )  # fmt: skip
-    examples = [{"row": leak.row, "question": asked[leak.question_id], "overlap": leak.overlap} for leak in found[:5]]
-    return {
-        "n": len(leaking),
-        "rows": len(rows),
-        "questions": len({leak.question_id for leak in found}),
-        "examples": examples,
-    }
-
-
-def _shown(recipe: "Recipe", what: str) -> str | None:
-    """What to write beside a progress bar, unless none is wanted."""
-    return None if recipe.training.disable_tqdm else what
-
-
-def _write_lines(recipe: "Recipe", trainer: "SAMSFTTrainer", name: str, lines: Sequence[dict[str, Any]]) -> None:
+def _write_lines(trainer: "SAMSFTTrainer", path: Path, lines: Sequence[dict[str, Any]]) -> None:
     if trainer.accelerator.is_main_process:
-        atomic_files.write_jsonl(recipe.output_dir / f"{name}.jsonl", lines)
+        atomic_files.write_jsonl(path, lines)

@@ -1,8 +1,4 @@
-"""Progress: at which stage a run is, and how long its training will still take, by the steps that it has made so far.
-
-The surprising decision: there is no bar of it. A stage has the trainer's; of the whole run a line at each end will do,
-which a log keeps. What stages took that an earlier process finished counts too.
-"""
+"""Progress of a run with stages: where it is, and how long its training will still take."""
 
 import logging
 import time
@@ -20,44 +16,45 @@ logger = logging.getLogger(__name__)
 
 
 class Progress(TrainerCallback):
-    """Says where a run of several stages is; as a callback of their trainers it measures how long their steps take.
+    """Logs where a run is. As a callback of the trainers of its stages, it measures how long their steps take.
 
     Args:
-        names: of the stages.
-        steps: of each; where a stage's are not known yet, the most there can be.
+        names: names of the stages.
+        steps: optimizer steps of each stage; the largest possible number where it is not known yet.
     """
 
     def __init__(self, names: Sequence[str], steps: Sequence[int]) -> None:
         self.names, self.steps = names, list(steps)
-        self._made, self._seconds = 0, 0.0  # steps that were measured, and what they took
-        self._start, self._first = 0.0, 0
+        self._measured_steps, self._measured_seconds = 0, 0.0
+        self._start, self._first_step = 0.0, 0
 
-    def begins(self, number: int) -> None:
-        """Stage `number` (from 0) is about to be trained."""
-        logger.info("\n%s, %d steps%s.", self._stage(number), self.steps[number], self._left(number))
+    def starts(self, number: int) -> None:
+        """Stage `number` (from 0) starts."""
+        logger.info("\n%s, %d steps%s.", self._stage(number), self.steps[number], self._time_left(number))
 
     def ends(self, number: int) -> None:
-        """It was trained."""
-        logger.info("%s is trained%s.", self._stage(number), self._left(number + 1))
+        """Stage `number` is trained."""
+        logger.info("%s is trained%s.", self._stage(number), self._time_left(number + 1))
 
-    def was_finished(self, number: int, steps: int, seconds: float) -> None:
-        """An earlier process has finished it."""
-        self._made, self._seconds = self._made + steps, self._seconds + seconds
+    def already_finished(self, number: int, steps: int, seconds: float) -> None:
+        """An earlier process has finished stage `number`; its time counts for the estimate."""
+        self._measured_steps, self._measured_seconds = self._measured_steps + steps, self._measured_seconds + seconds
         logger.info("\n%s is finished.", self._stage(number))
 
     def on_train_begin(self, args: Any, state: "TrainerState", control: Any, **_: Any) -> None:
-        self._start, self._first = time.monotonic(), state.global_step  # a resumed training begins with its last
+        self._start, self._first_step = time.monotonic(), state.global_step  # not 0 if the training is resumed
 
     def on_train_end(self, args: Any, state: "TrainerState", control: Any, **_: Any) -> None:
-        self._made += state.global_step - self._first
-        self._seconds += time.monotonic() - self._start
+        self._measured_steps += state.global_step - self._first_step
+        self._measured_seconds += time.monotonic() - self._start
 
     def _stage(self, number: int) -> str:
         return f"Stage {number + 1} of {len(self.names)}: {self.names[number]}"
 
-    def _left(self, number: int) -> str:
-        """How long the stages from `number` on will take, if that can be told."""
+    def _time_left(self, number: int) -> str:
+        """The time that the stages from `number` on will take, if it can be estimated."""
         steps = sum(self.steps[number:])
-        if not steps or not self._made:
+        if not steps or not self._measured_steps:
             return ""
-        return f"; about {duration(steps * self._seconds / self._made)} of training left of the whole run"
+        seconds = steps * self._measured_seconds / self._measured_steps
+        return f"; about {duration(seconds)} of training left in the run"

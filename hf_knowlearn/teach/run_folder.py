@@ -1,8 +1,7 @@
-"""The output folder of a run: whose it is, whether it is finished, and files that appear whole or not at all."""
+"""The run folder: which run it belongs to, whether that run is finished, and its report."""
 
 import json
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,181 +17,179 @@ from hf_knowlearn.reports.charts import draw
 from hf_knowlearn.reports.html import to_html
 from hf_knowlearn.reports.markdown import to_markdown
 from hf_knowlearn.reports.schema import Report
-from hf_knowlearn.run_files import RECIPE, REPORT, RUN
+from hf_knowlearn.run_files import (
+    ANSWERS,
+    CHART,
+    CHECKPOINTS,
+    MODEL,
+    RECIPE,
+    REPORT,
+    RUN,
+    SELF_GENERATED,
+    STAGES,
+)
 
-MARK = "# The options of a run of knowlearn, which lies in this folder.\n"
-# All that a run writes. Whatever else lies in its folder is not ours to delete.
-ANSWERS = ("answers.before.jsonl", "answers.open_book.jsonl", "answers.after.jsonl")
-LISTS = (
-    *ANSWERS,
-    *(f"{name}.{when}.jsonl" for name in ("knowledge_tokens", "mastery") for when in ("before", "after")),
-    "leaks.jsonl",
-)
-# What the operating system says of a file that has no room, and what safetensors and torch make of it.
-FULL = (ENOSPC, EDQUOT, EFBIG)
-NO_ROOM = re.compile(
-    rf"\(os error ({'|'.join(map(str, FULL))})\)|PytorchStreamWriter failed|unexpected pos \d+ vs \d+"
-)
+MARK = "# The options of the run of knowlearn in this folder.\n"
+# Everything that a run writes. Other files in the folder are never deleted.
 OURS = (
     RECIPE,
     RUN,
-    *LISTS,
-    "replay.self.jsonl",
-    "stages",
-    "checkpoints",
-    "model",
+    *ANSWERS,
+    *(f"{name}.{when}.jsonl" for name in ("knowledge_tokens", "mastery") for when in ("before", "after")),
+    "contamination.jsonl",
+    SELF_GENERATED,
+    STAGES,
+    CHECKPOINTS,
+    MODEL,
     "report.md",
     "report.html",
-    "scores.png",
+    CHART,
     REPORT,
 )
+DISK_FULL = (ENOSPC, EDQUOT, EFBIG)  # error numbers of the operating system
+LITTLE_SPACE = 50_000_000  # bytes; below it an error while writing is reported as a full disk
 
 
-def is_finished(folder: Path, recipe: Mapping[str, Any], overwrite: bool) -> bool:
-    """Whether `folder` holds the finished run of `recipe`. Looks, and changes nothing.
+def is_finished(folder: Path, options: Mapping[str, Any], overwrite: bool) -> bool:
+    """Whether `folder` contains the finished run with these options. Changes nothing.
 
     Raises:
-        ValueError: the folder holds another recipe's run and `overwrite` is not set; or what it holds is no run of
-            ours, which `overwrite` does not delete either.
+        ValueError: the folder contains a run with other options and `overwrite` is false, or something that is not a
+            run; or it cannot be created.
     """
-    place = next(path for path in (folder, *folder.parents) if path.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        why = "can't be written" if place.is_dir() else "is no folder"
-        raise ValueError(f"output_dir={str(folder)!r} can't be made: {str(place)!r} {why}. Choose another.")
-    # A process that was killed may have left folders and drafts before it could make the folder its own.
+    parent = next(path for path in (folder, *folder.parents) if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        why = "is not writable" if parent.is_dir() else "is not a folder"
+        raise ValueError(
+            f"output_dir={str(folder)!r} cannot be created: {str(parent)!r} {why}. Choose another folder."
+        )
+    # Why: a killed process may have left folders and drafts before it claimed the folder.
     drafts = set(folder.glob(DRAFTS))
     if not any(path.is_file() and path not in drafts for path in folder.rglob("*")):
         return False
     text = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else ""
     if not text.startswith(MARK):
         raise ValueError(
-            f"output_dir={str(folder)!r} is not empty and no run of knowlearn (it holds no {RECIPE} that a run wrote):"
-            f" choose a folder that is new or empty."
+            f"output_dir={str(folder)!r} is not empty and contains no run of knowlearn (no {RECIPE} of a run): choose"
+            " a new or an empty folder."
         )
     if overwrite:
         return False
-    if differ := differences(_by_stage(yaml.safe_load(text)), _by_stage(recipe)):
+    if changed := changed_values(_by_stage(yaml.safe_load(text)), _by_stage(options)):
         raise ValueError(
-            f"output_dir={str(folder)!r} holds the run of another recipe. These keys differ:\n"
-            + "\n".join(differ)
+            f"output_dir={str(folder)!r} contains a run with other options. These differ:\n"
+            + "\n".join(changed)
             + "\nChoose another folder, or pass --overwrite to delete that run."
         )
     return (folder / REPORT).is_file()
 
 
-def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """A line for each key whose values differ, between what lies in a folder and what is asked for."""
+def changed_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """One line for each key whose values differ."""
     unset = "(not set)"
     return [
-        f"  {key}: {there.get(key, unset)!r} there, {now.get(key, unset)!r} now"
-        for key in sorted({*there, *now})
-        if there.get(key, unset) != now.get(key, unset)
+        f"  {key}: {before.get(key, unset)!r} in the folder, {now.get(key, unset)!r} now"
+        for key in sorted({*before, *now})
+        if before.get(key, unset) != now.get(key, unset)
     ]
 
 
-def _by_stage(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, with those of the stages beside them as `stages.1.max_steps`."""
-    of_stages = {
-        f"stages.{number}.{key}": value
-        for number, stage in enumerate(recipe.get("stages", ()), 1)
-        for key, value in stage.items()
-    }
-    return {**{key: value for key, value in recipe.items() if key != "stages"}, **of_stages}
+def _by_stage(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with those of stages and of the evaluation under dotted names."""
+    flat = {key: value for key, value in options.items() if key not in ("stages", "evaluation")}
+    for number, stage in enumerate(options.get("stages", ()), 1):
+        flat |= {f"stages.{number}.{key}": value for key, value in stage.items()}
+    return flat | {f"evaluation.{key}": value for key, value in (options.get("evaluation") or {}).items()}
 
 
-def refuse_other_data(folder: Path, data: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse to go on with a run whose data have changed since it began.
+def check_data_unchanged(folder: Path, data: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that an unfinished run continues with the data it started with.
 
     Args:
-        data: the number of items and the SHA-256 of each set that is read, by the option that names it.
+        data: number of items and SHA-256 of each set, by the option that names it.
 
     Raises:
-        ValueError: with the options whose data differ.
+        ValueError: lists the options whose data differ.
     """
     if not (folder / RUN).is_file():
         return
-    there = json.loads((folder / RUN).read_text(encoding="utf-8"))["data"]
-    none = {"n": 0}
-    differ = [
-        f"  --{option}: {there.get(option, none)['n']} then, {data.get(option, none)['n']} now"
-        + (", not the same ones" if there.get(option, none)["n"] == data.get(option, none)["n"] else "")
-        for option in dict.fromkeys([*there, *data])
-        if there.get(option) != data.get(option)
-    ]
-    if differ:
+    before = json.loads((folder / RUN).read_text(encoding="utf-8"))["data"]
+    changed = []
+    for option in dict.fromkeys([*before, *data]):
+        was, now = (sets.get(option, {"n": 0}) for sets in (before, data))
+        if was != now:
+            same_number = ", not the same items" if was["n"] == now["n"] else ""
+            changed.append(f"  --{option}: {was['n']} items then, {now['n']} now{same_number}")
+    if changed:
         raise ValueError(
-            f"output_dir={str(folder)!r} holds a run that is not finished, and its data have changed since it began:\n"
-            + "\n".join(differ)
-            + "\nPut them back as they were to go on with it, choose another folder, or pass --overwrite to delete"
-            " that run."
+            f"output_dir={str(folder)!r} contains an unfinished run, whose data have changed since it started:\n"
+            + "\n".join(changed)
+            + "\nRestore them to continue the run, choose another folder, or pass --overwrite to delete that run."
         )
 
 
-def claim(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, Mapping[str, Any]], overwrite: bool) -> None:
-    """Make `folder` the place of the run of `recipe` on `data`: marked, and without the run before if `overwrite`."""
+def claim(folder: Path, options: Mapping[str, Any], data: Mapping[str, Mapping[str, Any]], overwrite: bool) -> None:
+    """Make `folder` the folder of this run; with `overwrite`, delete the run that it contains."""
     if overwrite:
-        for name in OURS[::-1]:  # the mark last, so that it can be done again if it is cut short
+        for name in OURS[::-1]:  # Why: the marked recipe last, so that an interrupted deletion can be repeated
             delete(folder / name)
-    for draft in [*folder.rglob(DRAFTS)]:  # of a process that was killed
+    for draft in [*folder.rglob(DRAFTS)]:  # of a killed process
         delete(draft)
-    write_text(folder / RECIPE, MARK + yaml.safe_dump(dict(recipe), sort_keys=True, allow_unicode=True))
+    write_text(folder / RECIPE, MARK + yaml.safe_dump(dict(options), sort_keys=True, allow_unicode=True))
     if not (folder / RUN).is_file():
-        write_text(
-            folder / RUN, json.dumps({"id": uuid.uuid4().hex, "data": data}, indent=2, ensure_ascii=False) + "\n"
-        )
+        run = {"id": uuid.uuid4().hex, "data": data}
+        write_text(folder / RUN, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
 
 def run_id(folder: Path) -> str:
-    """The id of the run that claimed `folder`, by which it knows what it wrote itself."""
+    """The id of the run that claimed `folder`; it marks the run's own checkpoints."""
     run: str = json.loads((folder / RUN).read_text(encoding="utf-8"))["id"]
     return run
 
 
 @contextmanager
-def room_for(folder: Path) -> Iterator[None]:
-    """Within the block, a file that the disk has no room for is told of as what the user can mend.
-
-    Raises:
-        ValueError: in place of what the operating system, safetensors or torch said.
-    """
+def disk_full_errors(folder: Path) -> Iterator[None]:
+    """Turn an error of a full disk within the block into a `ValueError` that explains what to do."""
     try:
         yield
     except Exception as error:
-        if (error.errno if isinstance(error, OSError) else None) not in FULL and not NO_ROOM.search(str(error)):
+        parent = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(parent).free
+        # Why: safetensors and torch raise errors of their own types, without a number, so the free space decides.
+        full = error.errno in DISK_FULL if isinstance(error, OSError) else free < LITTLE_SPACE
+        if not full or isinstance(error, ValueError):
             raise
-        place = next(path for path in (folder, *folder.parents) if path.exists())
-        left = f"{shutil.disk_usage(place).free / 1e6:,.0f} MB"
         raise ValueError(
-            f"output_dir={str(folder)!r}: a file could not be written ({error}), and the run has stopped. There are"
-            f" {left} left: make room. Whatever was written whole is kept, the last good checkpoint too, and the same"
-            " command goes on from there."
+            f"output_dir={str(folder)!r}: a file could not be written ({error}); {free / 1e6:,.0f} MB are free. Free"
+            " some space and run the same command again: it continues from the last complete checkpoint."
         ) from error
 
 
 @contextmanager
 def no_empty_folders(folder: Path) -> Iterator[None]:
-    """If the block fails, the folders that it made at and below `folder` are gone again, where they are empty."""
-    there = {path for path in (*folder.rglob("*"), folder, *folder.parents) if path.exists()}
+    """If the block fails, delete the empty folders that it created at and below `folder`."""
+    before = {path for path in (*folder.rglob("*"), folder, *folder.parents) if path.exists()}
     try:
         yield
     except BaseException:
         below = sorted(folder.rglob("*"), reverse=True)
-        for path in [path for path in (*below, folder, *folder.parents) if path not in there and path.is_dir()]:
-            with suppress(OSError):  # not empty, so not to be deleted
+        for path in [path for path in (*below, folder, *folder.parents) if path not in before and path.is_dir()]:
+            with suppress(OSError):  # not empty
                 path.rmdir()
         raise
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """report.md, report.html and scores.png, then report.json: a folder that holds the last holds a finished run."""
+    """Write the report in all its forms. Why: report.json last, because a folder that contains it is a finished
+    run."""
     write_text(folder / "report.md", to_markdown(report))
     write_text(folder / "report.html", to_html(report))
-    with atomic_write(folder / "scores.png") as draft:
+    with atomic_write(folder / CHART) as draft:
         draw(report, draft)
     write_text(folder / REPORT, json.dumps(json_values(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_report(folder: Path) -> Report:
-    """The report of the finished run that `folder` holds."""
+    """The report of the finished run in `folder`."""
     report: Report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     return report

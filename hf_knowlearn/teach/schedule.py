@@ -1,235 +1,218 @@
-"""The plan of a run: which rows are read in which optimizer step, laid out before training starts.
+"""The schedule of a stage: which rows each optimizer step trains on, fixed before training starts.
 
-Rows are `prompt` and `completion`; a document's prompt is empty, so documents and questions share a batch and each is
-learned by the loss on its completion (documents on every token, questions on the answer: arXiv 2402.12847, §3). Every
-step holds the same share of replay, and no row ever leaves a step, so that order needs no state to be resumed.
-What is read without a break is a *lesson*: a document, a question, a turn, or a document behind its questions.
+Documents and questions share a batch: the prompt of a document is empty, so the loss is on all of its tokens, and
+that of a question is on the answer (arXiv 2402.12847, section 3). Every step has the same number of replayed rows. A
+row never leaves its step, so a resumed run needs no state of the order.
+
+A training unit is what is shuffled as a whole: a document, a question, a conversation turn, or a document with the
+questions before it.
 """
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from hf_knowlearn.documents import Document, Question
-from hf_knowlearn.documents.splitting import TokenLengths
-from hf_knowlearn.views import FAMILIES, View, raw_view
-from hf_knowlearn.views.parts import views_of_parts
+from hf_knowlearn.config.settings import RunSettings, StageSettings, raw_settings
+from hf_knowlearn.format_aug.rows import Row, conversation_rows, document_rows, generated_row, question_row
+from hf_knowlearn.prompts.limits import token_lengths
+from hf_knowlearn.prompts.templates import CHAT
+from hf_knowlearn.teach.data import RunData
 
 if TYPE_CHECKING:
-    from hf_knowlearn.config.teach_arguments import TeachArguments
-    from hf_knowlearn.generation.free_text import GeneratedText
+    from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
-Row = dict[str, str]
-TrainingUnit = Sequence[Sequence[Row]]  # what is read one after the other, each in the tellings it has
-TrainedAs = Callable[[str, str], tuple[str, str]]  # what is asked and said, as prompt and completion
-SHOWN = 20  # problems told of, at most
-OWN, OWN_CUT = "self", "self, cut"  # the view of a row that the model wrote, to its end or not
-REQUEST = "Tell me about {title}."  # what a document answers where it is told in a chat template
+TrainingUnit = Sequence[Sequence[Row]]  # rows that are trained on one after the other, each in the views it has
+MOST_PROBLEMS = 20  # listed in one message
 
 
-def tell(
-    documents: Iterable[Document],
-    arguments: "TeachArguments",
-    lengths: TokenLengths,
-    limit: int | None,
-    seed: int,
-    in_turns: TrainedAs | None = None,
-) -> list[Sequence[View]]:
-    """The views of every document, or of its parts if it is long: a list for each, in the order they are read.
+def schedule_stages(
+    settings: RunSettings, data: RunData, tokenizer: "PreTrainedTokenizerBase", problems: Sequence[str] = ()
+) -> tuple[RunSettings, list[list[Row]]]:
+    """The settings with the number of steps of every stage, and the rows of every stage.
+
+    A stage that selects questions by class gets all of them here; it is scheduled again when it starts.
 
     Args:
-        lengths: tokens of each of some texts.
-        limit: tokens that a view may have; a part whose layout takes it past this is cut once more. None: no limit.
-        in_turns: what makes a view the answer to a request. None: views are plain text.
+        problems: problems found elsewhere, which are reported together with those of the schedules.
 
     Raises:
-        ValueError: documents that can't be told so, each by its id; or, in turns, that have no title.
+        ValueError: lists `problems` and every problem of every stage.
     """
-    told: list[Sequence[View]] = []
-    problems = []
-    for document in documents:
+    problems = [*problems]
+    stages: list[StageSettings] = []
+    rows: list[list[Row]] = []
+    for stage, stage_data in zip(settings.stages, data.stages, strict=True):
         try:
-            told.extend(_views_that_fit(document, arguments, lengths, limit, seed, in_turns))
+            scheduled, stage_rows = schedule_stage(stage, _all_selectable(stage, stage_data), tokenizer)
+            # Why: a stage that selects questions does not know its number of steps yet.
+            stages.append(stage if stage.selection else scheduled)
+            rows.append(stage_rows)
         except ValueError as error:
-            problems.append(str(error))
+            problems.append(f"{stage.label}{error}")
     if problems:
-        more = [f"... and {len(problems) - SHOWN} more."] if len(problems) > SHOWN else []
-        raise ValueError("\n".join(problems[:SHOWN] + more))
-    return told
+        raise ValueError("\n".join(problems))
+    return replace(settings, stages=tuple(stages)), rows
 
 
-def _views_that_fit(
-    document: Document,
-    arguments: "TeachArguments",
-    lengths: TokenLengths,
-    limit: int | None,
-    seed: int,
-    in_turns: TrainedAs | None,
-) -> list[Sequence[View]]:
-    def tell_part(part: Document) -> list[View]:
-        views = views_of(part, arguments, seed)
-        return views if in_turns is None else [_in_turns(view, document.title, in_turns) for view in views]
-
-    return [views for _, views in views_of_parts(document, tell_part, lengths, arguments.part_tokens, limit)]
+def _all_selectable(stage: StageSettings, data: RunData) -> RunData:
+    if not stage.selection:
+        return data
+    if not data.train_questions:
+        raise ValueError("it selects questions by their class, but has none: give it train_questions.")
+    replayed = data.train_questions if stage.selection.replay_categories else []
+    return replace(data, replay_questions=[*data.replay_questions, *replayed])
 
 
-def _in_turns(view: View, title: str, in_turns: TrainedAs) -> View:
-    """The view as what the assistant says to the view's own request, or to one for what the title names."""
-    if not view.prompt and not title.strip():
+def schedule_stage(
+    stage: StageSettings, data: RunData, tokenizer: "PreTrainedTokenizerBase"
+) -> tuple[StageSettings, list[Row]]:
+    """The stage with its number of steps, and its rows in the order of training.
+
+    Raises:
+        ValueError: documents without enough views or longer than a row, conversations that do not fit the template, or
+            an impossible share of replay.
+    """
+    train_on = stage.sources.train_on
+    documents = data.training_documents(train_on)
+    if stage.views.template == CHAT and documents and not tokenizer.chat_template:
         raise ValueError(
-            f"Document {view.document_id!r} has no title, by which document_template='chat' asks for it: give it one"
-            f" (in a table, a column 'title'), or set document_template: plain."
+            "document_template='chat', but this tokenizer has no chat template: set document_template: plain, or use a"
+            " model whose tokenizer has one."
         )
-    prompt, text = in_turns(view.prompt.rstrip() or REQUEST.format(title=title.strip()), view.text)
-    before = text.index(view.text)
-    spans = tuple((start + before, in_document, length) for start, in_document, length in view.spans)
-    return replace(view, prompt=prompt, text=text, spans=spans)
+    lengths, template = token_lengths(tokenizer), stage.question_template
+    parts = document_rows(documents, stage.views, lengths, stage.max_length, tokenizer)
+    turns = conversation_rows(data.train_conversations, tokenizer, lengths, stage.max_length)
+    questions = [question_row(question, tokenizer, template) for question in data.training_questions(train_on)]
+    replay = replayed_rows(stage, data, tokenizer)
+    replayed = stage.replayed_rows_per_step
+    if not stage.replays:
+        logger.info(
+            "Nothing is replayed, so the model may forget what it knew (see `retention`). --replay_self 1000"
+            " --replay_share 0.5 replays text that the model generates before training."
+        )
+    if not any(replay) and not stage.replay.num_generated:
+        replayed = 0  # no question is in the classes that the stage replays
+    units = training_units(parts, questions, turns, stage.question_order)
+    stage = stage.with_steps(len(parts) + len(questions) + len(turns), replayed)
+    _log_schedule(stage, data, (len(documents), len(parts), len(questions), len(turns)), replayed)
+    rows = make_schedule(
+        units,
+        replay,
+        steps=stage.max_steps,
+        batch=stage.rows_per_step,
+        replayed=replayed,
+        seed=stage.training.seed,
+    )
+    return stage, rows
 
 
-def views_of(part: Document, arguments: "TeachArguments", seed: int) -> list[View]:
-    """The views in which a run reads a document, or a part of it."""
-    if arguments.views == "raw":
-        return [raw_view(part)]
-    weights = {"weights": arguments.view_weights} if arguments.views == "mixed" else {}
-    tell_in = FAMILIES[arguments.views]
-    return tell_in(part, arguments.num_views, seed, arguments.format_groups, arguments.hold_out, **weights)
+def replayed_rows(
+    stage: StageSettings, data: RunData, tokenizer: "PreTrainedTokenizerBase"
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """The rows to replay: of documents (raw), of questions, and of self-generated text."""
+    raw = raw_settings(stage.views)
+    parts = document_rows(data.replay_documents, raw, token_lengths(tokenizer), stage.max_length)
+    documents = [row for part in parts for row in part]
+    questions = [question_row(question, tokenizer, stage.question_template) for question in data.replay_questions]
+    generated = [generated_row(text.prompt, text.text, text.ended) for text in data.replay_generated]
+    return documents, questions, generated
 
 
-def steps_for(told: Sequence[object], epochs: float, batch: int, replayed: int) -> int:
-    """Optimizer steps in which everything of `told` is read `epochs` times."""
-    return max(1, round(epochs * len(told) / (batch - replayed)))
+def _log_schedule(stage: StageSettings, data: RunData, counts: tuple[int, int, int, int], replayed: int) -> None:
+    documents, parts, questions, turns = counts
+    what = [f"{documents} documents in {parts} parts"] if parts else []
+    what += [f"{questions} questions"] if questions else []
+    what += [f"{len(data.train_conversations)} conversations with {turns} turns"] if turns else []
+    batch, steps = stage.rows_per_step, stage.max_steps
+    logger.info(
+        "%s%s, each trained on %.1f times; %d steps of %d rows, %d of them replayed.",
+        f"{stage.name}: " if stage.name else "", " and ".join(what),
+        steps * (batch - replayed) / (parts + questions + turns), steps, batch, replayed,
+    )  # fmt: skip
+
+
+def training_units(
+    parts: Sequence[Sequence[Row]], questions: Sequence[Row], turns: Sequence[Row], question_order: str
+) -> list[TrainingUnit]:
+    """What is shuffled as a whole.
+
+    Args:
+        parts: the views of each part of a document.
+        question_order: `shuffled`: every part and every question is a unit. `before`: every document with the
+            questions about it before it is one.
+
+    Raises:
+        ValueError: with `before`, questions are about no document that is trained on.
+    """
+    single = [[[turn]] for turn in turns]
+    if question_order == "shuffled":
+        return [*([part] for part in parts), *([[question]] for question in questions), *single]
+    by_document: dict[str, list[Sequence[Row]]] = {part[0]["document_id"]: [] for part in parts}
+    if lost := [row["prompt"].strip() for row in questions if row["document_id"] not in by_document]:
+        more = f" ... and {len(lost) - MOST_PROBLEMS} more" if len(lost) > MOST_PROBLEMS else ""
+        raise ValueError(
+            f"question_order='before': {len(lost)} questions are about no document that is trained on, by their"
+            f" document_id: {'; '.join(map(repr, lost[:MOST_PROBLEMS]))}{more}. Add those documents, remove the"
+            " questions, or set question_order: shuffled."
+        )
+    for question in questions:
+        by_document[question["document_id"]].append([question])
+    for part in parts:
+        by_document[part[0]["document_id"]].append(part)
+    return [*by_document.values(), *single]
 
 
 def make_schedule(
-    told: Sequence[Sequence[View]],
-    replay_documents: Sequence[View],
-    replay_questions: Sequence[Question],
+    units: Sequence[TrainingUnit],
+    replay: Sequence[Sequence[Row]],
     *,
     steps: int,
     batch: int,
     replayed: int,
-    trained_as: TrainedAs,
     seed: int,
-    replay_self: "Sequence[GeneratedText]" = (),
-    questions: Sequence[Question] = (),
-    question_order: str = "shuffled",
-    turns: Sequence[tuple[str, str]] = (),
 ) -> list[Row]:
-    """The rows of `steps` optimizer steps of `batch` rows, of which `replayed` are replay; in reading order.
+    """The rows of `steps` optimizer steps of `batch` rows, in the order of training.
 
-    Lessons are shuffled anew every epoch and told in their next view each time. Within a step, long rows come first:
-    the micro-batches of an accumulation window then hold rows of like length.
+    Units are shuffled in every epoch, and each epoch takes the next view of each row. Sources of replay take turns.
 
     Args:
-        replay_self: what the model itself wrote, replayed in turn with the documents and questions.
-        questions: that are trained on beside the documents.
-        question_order: `shuffled` among the documents, or `before` the document that each is about.
-        turns: of conversations, as prompt and completion; each is a lesson by itself.
-
-    Raises:
-        ValueError: questions that are to stand before a document which isn't read.
+        replay: rows to replay, by source.
+        replayed: replayed rows of each step.
     """
-    asked = [_question_row(question, trained_as) for question in questions]
-    fresh = _epochs([*_lessons(told, asked, question_order), *([[_turn_row(*turn)]] for turn in turns)], seed)
-    retold = [_document_row(view) for view in replay_documents]
-    reasked = [_question_row(question, trained_as) for question in replay_questions]
-    old = _replay((retold, reasked, [_own_row(text) for text in replay_self]), seed)
+    fresh, old = _epochs(units, seed), _replay(replay, seed)
     rows: list[Row] = []
     for _ in range(steps):
         step = [*islice(fresh, batch - replayed), *islice(old, replayed)]
+        # Why: long rows first, so that the micro-batches of an accumulation window have rows of similar length.
         rows += sorted(step, key=lambda row: -len(row["prompt"]) - len(row["completion"]))
     return rows
 
 
-def _lessons(told: Sequence[Sequence[View]], asked: Sequence[Row], order: str) -> list[TrainingUnit]:
-    """What is shuffled as a whole: by itself each, or every document behind all the questions about it."""
-    parts = [[_document_row(view) for view in views] for views in told]
-    if order == "shuffled":
-        return [[rows] for rows in (*parts, *([row] for row in asked))]
-    about: dict[str, list[list[Row]]] = {views[0].document_id: [] for views in told}
-    if lost := [row["prompt"].strip() for row in asked if row["document_id"] not in about]:
-        more = f" ... and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
-        raise ValueError(
-            f"question_order='before': {len(lost)} questions are about no document that is read with them, by their"
-            f" document_id: {'; '.join(map(repr, lost[:SHOWN]))}{more}. Read those documents as well, leave the"
-            f" questions out, or set question_order: shuffled."
-        )
-    for row in asked:
-        about[row["document_id"]].append([row])
-    for rows in parts:
-        about[rows[0]["document_id"]].append(rows)
-    return list(about.values())
-
-
-def replayed_rows(arguments: "TeachArguments", batch: int) -> int:
-    """Rows of a batch that are replay. A share that rounds to none, or to all of the batch, is refused."""
-    named = (arguments.replay_documents, arguments.replay_questions, arguments.replay_categories)
-    if not (any(named) or arguments.replay_self) or not arguments.replay_share:
-        logger.info(
-            "Nothing is replayed: what the model knew before may be forgotten (see `retention`)."
-            " --replay_self 1000 --replay_share 0.5 replays what it writes itself."
-        )
-        return 0
-    rows = round(arguments.replay_share * batch)
-    if rows in (0, batch):
-        shares = f", or a share between {1 / batch:.3f} and {1 - 1 / batch:.3f}" if batch > 1 else ""
-        raise ValueError(
-            f"replay_share={arguments.replay_share} of a batch of {batch} rows is {rows} rows: choose a larger batch"
-            f" (per_device_train_batch_size, gradient_accumulation_steps){shares}."
-        )
-    return rows
-
-
-def _document_row(view: View) -> Row:
-    name = f"{view.family}/{view.format}"
-    return {"prompt": view.prompt, "completion": view.text, "document_id": view.document_id, "view": name}
-
-
-def _question_row(question: Question, trained_as: TrainedAs) -> Row:
-    prompt, completion = trained_as(question.text, question.answers[0])
-    return {
-        "prompt": prompt,
-        "completion": completion,
-        "document_id": question.document_id or "",
-        "view": "question",
-    }
-
-
-def _turn_row(prompt: str, completion: str) -> Row:
-    return {"prompt": prompt, "completion": completion, "document_id": "", "view": "conversation"}
-
-
-def _own_row(text: "GeneratedText") -> Row:
-    """Only what the model wrote is trained on, not the opening it was given."""
-    view = OWN if text.ended else OWN_CUT
-    return {"prompt": text.opening, "completion": text.text, "document_id": "", "view": view}
-
-
-def _epochs(lessons: Sequence[TrainingUnit], seed: int) -> Iterator[Row]:
-    """Every lesson once an epoch, in a new order, all that is in it in the telling whose turn it is; without end."""
-    for epoch, order in enumerate(_orders(len(lessons), seed)):
+def _epochs(units: Sequence[TrainingUnit], seed: int) -> Iterator[Row]:
+    """Every unit once in each epoch, in a new order and the next view; without end."""
+    for epoch, order in enumerate(_orders(len(units), seed)):
         for i in order:
-            for tellings in lessons[i]:
-                yield tellings[epoch % len(tellings)]
+            for views in units[i]:
+                yield views[epoch % len(views)]
 
 
 def _replay(sources: Sequence[Sequence[Row]], seed: int) -> Iterator[Row]:
-    """A row of each source that has any, in turn, each source in orders of its own; without end."""
+    """A row of each source in turn, each source in its own orders; without end."""
 
     def shuffled(rows: Sequence[Row], seed: int) -> Iterator[Row]:
         return (rows[i] for order in _orders(len(rows), seed) for i in order)
 
-    turns = [shuffled(rows, seed + number) for number, rows in enumerate(sources, 1) if rows]
-    return (next(rows) for rows in cycle(turns))
+    streams = [shuffled(rows, seed + number) for number, rows in enumerate(sources, 1) if rows]
+    return (next(rows) for rows in cycle(streams))
 
 
 def _orders(count: int, seed: int) -> Iterator[list[int]]:
-    """Orders of `count` things, a new one each time, without end (or none, of nothing)."""
+    """Orders of `count` items, a new one each time, without end; none of no items."""
     epoch = 0
     while count:
         yield random.Random(f"{seed}/{epoch}").sample(range(count), count)

@@ -1,8 +1,8 @@
-"""Self replay: text that the model writes before it is taught, to be reminded of what it knew while it is.
+"""Self-generated replay: texts that the model generates before training and replays during it.
 
-For who doesn't have what the model was trained on (self-synthesised rehearsal, arXiv 2403.01244; here plainly sampled,
-neither shown examples nor sorted). The surprising decision: the texts are written once, into the run's folder, before
-the first stage; a run that goes on reads them there, since the model that it has by then would write others.
+Use it when the original training data is unavailable (self-synthesised rehearsal, arXiv 2403.01244; here the texts are
+sampled at temperature 1, without examples and without selection). The texts are generated once, into the run folder,
+and a resumed run reads them there, because the model would generate others by then.
 """
 
 import json
@@ -13,132 +13,128 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
+from hf_knowlearn.config.settings import RunSettings, StageSettings
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.free_text import GeneratedText, generate_texts
 from hf_knowlearn.prompts.limits import smallest_limit
 from hf_knowlearn.prompts.templates import prompt_and_completion
-from hf_knowlearn.teach import run_folder
+from hf_knowlearn.run_files import SELF_GENERATED
 from hf_knowlearn.teach.data import RunData
-from hf_knowlearn.teach.schedule import replayed_rows
+from hf_knowlearn.teach.run_folder import changed_values
 from hf_knowlearn.teach.sources import GENERAL
 
 if TYPE_CHECKING:
-    from hf_knowlearn.config.parsing import Recipe
     from hf_knowlearn.training import SAMSFTTrainer
 
 logger = logging.getLogger(__name__)
 
-FILE = "replay.self.jsonl"
+LONGEST_TEXT = 256  # tokens
 
 
-def with_own_texts(
-    recipe: "Recipe",
-    trainer: "SAMSFTTrainer",
-    material: RunData,
-    limits: Sequence[int | None],
-    origin: Mapping[str, Any],
+def with_generated_texts(
+    settings: RunSettings, trainer: "SAMSFTTrainer", data: RunData, base: Mapping[str, Any]
 ) -> RunData:
-    """The material with the texts that each stage replays, written now by the untaught model or, before, by it.
+    """The data with the texts that each stage replays, generated now by the base model or earlier in this run.
 
     Args:
-        limits: tokens that a row of each stage may have.
-        origin: the model's name and revision.
+        base: name and revision of the base model.
 
     Raises:
-        ValueError: the file is of other options; an opening leaves no room for a text; the model writes nothing.
+        ValueError: the texts in the run folder were generated with other options; a prompt leaves no tokens for a
+            text; or the model generates no words.
     """
-    wanted = [_wanted(stage, read) for stage, read in zip(recipe.steps, material.steps, strict=True)]
-    number = max(wanted)
+    numbers = [_number_of_texts(stage, own) for stage, own in zip(settings.stages, data.stages, strict=True)]
+    number = max(numbers)
     if not number:
-        return material
-    if number < (most := max(stage.teach.replay_self for stage in recipe.steps)):
-        logger.info("Replayed: %d texts are written, not %d (replay_self): no more are read.", number, most)
-    answers = any(material.openings) or any(read.replay_questions or read.train_questions for read in material.steps)
-    if material.asked["questions"] and not answers:
+        return data
+    if number < (most := max(stage.replay.num_generated for stage in settings.stages)):
+        logger.info(
+            "Self-generated replay: %d texts instead of %d (replay_self), because the run uses no more.", number, most
+        )
+    answers = any(data.replay_prompts) or any(own.replay_questions or own.train_questions for own in data.stages)
+    if data.questions["questions"] and not answers:
         logger.warning(
-            "Replayed: texts that begin with nothing, and no answer to any question. So a model forgets how to answer;"
-            " name questions in replay_self_prompts as well (%s are some).",
+            "Self-generated replay: all prompts are empty, and no answer is replayed or trained on. The model forgets"
+            " how to answer: add questions to replay_self_prompts, such as %s.",
             GENERAL,
         )
-    path = recipe.output_dir / FILE
-    openings = [_in_words(opening, recipe, trainer) for opening in material.openings]
+    path = settings.folder / SELF_GENERATED
+    prompts = [_prompt_text(prompt, settings, trainer) for prompt in data.replay_prompts]
     options = {
-        **origin,
-        "seed": recipe.training.seed,
+        **base,
+        "seed": settings.seed,
         "n": number,
-        "openings": openings,
-        "max_new_tokens": _room(recipe, trainer, openings, limits),
+        "prompts": prompts,
+        "max_new_tokens": _max_new_tokens(settings, trainer, prompts),
         "temperature": 1.0,
     }
-    texts = _read(path, options) if path.is_file() else _sample(recipe, trainer, options, path)
-    of_stages = zip(material.stages, wanted[: len(material.stages)], strict=True)
-    stages = tuple(replace(read, replay_self=texts[:n]) for read, n in of_stages)
-    return replace(material, replay_self=texts, stages=stages)
+    texts = _read(path, options) if path.is_file() else _generate(settings, trainer, options, path)
+    stages = tuple(replace(own, replay_generated=texts[:n]) for own, n in zip(data.stages, numbers, strict=True))
+    return replace(data, replay_generated=texts, stages=stages)
 
 
-def _wanted(stage: "Recipe", read: RunData) -> int:
-    """How many of its own texts a stage replays: as many as it is told to, but none that it would never read."""
-    arguments, steps = stage.teach, stage.training.max_steps
-    if not (arguments.replay_self and arguments.replay_share):
+def _number_of_texts(stage: StageSettings, data: RunData) -> int:
+    """How many texts a stage replays: as many as its recipe says, but none that it would never use."""
+    if not (stage.replay.num_generated and stage.replay.share):
         return 0
-    if steps <= 0:  # how long a stage is that chooses its questions is known when it has chosen
-        return arguments.replay_self
-    sources = 1 + bool(read.replay_documents) + bool(read.replay_questions)  # each has its turn
-    rows = steps * replayed_rows(arguments, stage.rows_of_a_step)
-    return min(arguments.replay_self, -(-rows // sources))
+    if stage.max_steps <= 0:  # it selects its questions when it starts, and only then knows its number of steps
+        return stage.replay.num_generated
+    sources = 1 + bool(data.replay_documents) + bool(data.replay_questions)  # they take turns
+    rows = stage.max_steps * stage.replayed_rows_per_step
+    return min(stage.replay.num_generated, -(-rows // sources))
 
 
-def _in_words(opening: str | Question, recipe: "Recipe", trainer: "SAMSFTTrainer") -> str:
-    """An opening; of a question, all that stands before its answer."""
-    if isinstance(opening, str):
-        return opening
-    return prompt_and_completion(trainer.processing_class, recipe.teach.ask_template, opening.text, "")[0]
+def _prompt_text(prompt: str | Question, settings: RunSettings, trainer: "SAMSFTTrainer") -> str:
+    if isinstance(prompt, str):
+        return prompt
+    template = settings.evaluation.generation.template
+    return prompt_and_completion(trainer.processing_class, template, prompt.text, "")[0]
 
 
-def _room(recipe: "Recipe", trainer: "SAMSFTTrainer", openings: Sequence[str], limits: Sequence[int | None]) -> int:
-    """Tokens that a text may have, so that the row it makes is not too long."""
-    limit = smallest_limit(*limits)
+def _max_new_tokens(settings: RunSettings, trainer: "SAMSFTTrainer", prompts: Sequence[str]) -> int:
+    """Tokens of a text, so that its row fits into the shortest limit of all stages."""
+    limit = smallest_limit(*(stage.max_length for stage in settings.stages))
     if limit is None:
-        return recipe.teach.replay_self_tokens
-    longest = max(openings, key=len)
-    room = limit - len(trainer.processing_class(longest)["input_ids"]) - 1  # the end token
-    if room < 1:
+        return LONGEST_TEXT
+    longest = max(prompts, key=len)
+    left = limit - len(trainer.processing_class(longest)["input_ids"]) - 1  # the end token
+    if left < 1:
         raise ValueError(
-            f"replay_self_prompts: {longest[:80]!r} leaves no room for a text in {limit} tokens (max_length, or the"
-            f" model's context): give shorter ones."
+            f"replay_self_prompts: {longest[:80]!r} leaves no tokens for a text, since a row has at most {limit}"
+            " tokens (max_length, or the model's context): use shorter prompts."
         )
-    return min(room, recipe.teach.replay_self_tokens)
+    return min(left, LONGEST_TEXT)
 
 
-def _sample(recipe: "Recipe", trainer: "SAMSFTTrainer", options: Mapping[str, Any], path: Path) -> list[GeneratedText]:
+def _generate(
+    settings: RunSettings, trainer: "SAMSFTTrainer", options: Mapping[str, Any], path: Path
+) -> list[GeneratedText]:
     texts = generate_texts(
         trainer.accelerator.unwrap_model(trainer.model),
         trainer.processing_class,
         options["n"],
-        options["openings"],
+        options["prompts"],
         max_new_tokens=options["max_new_tokens"],
         seed=options["seed"],
         stream="replay",
-        batch_size=recipe.teach.ask_batch_size,
-        progress=None if recipe.training.disable_tqdm else "Writing what is replayed",
+        batch_size=settings.evaluation.generation.batch_size,
+        progress="Generating text to replay" if settings.show_progress else None,
     )
     if trainer.accelerator.is_main_process:
         atomic_files.write_jsonl(path, [dict(options), *map(asdict, texts)])
     trainer.accelerator.wait_for_everyone()
-    logger.info(
-        "Replayed: %d texts that the model itself wrote, %d of them to their end (%s).",
-        len(texts), sum(one.ended for one in texts), path,
-    )  # fmt: skip
+    ended = sum(one.ended for one in texts)
+    logger.info("Self-generated replay: %d texts, %d of them with an end token (%s).", len(texts), ended, path)
     return texts
 
 
 def _read(path: Path, options: Mapping[str, Any]) -> list[GeneratedText]:
-    """The texts that the file holds, if it is of these options."""
-    there, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    if differ := run_folder.differences(there, options):
+    """The texts in the file, if they were generated with these options."""
+    before, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    if changed := changed_values(before, options):
         raise ValueError(
-            f"{str(path)!r} holds texts that were sampled otherwise:\n"
-            + "\n".join(differ)
-            + "\nThe run can't go on with others: choose another output_dir, or pass --overwrite to begin anew."
+            f"{str(path)!r} contains texts that were generated with other options:\n"
+            + "\n".join(changed)
+            + "\nA run cannot continue with other texts: choose another output_dir, or pass --overwrite."
         )
     return [GeneratedText(**line) for line in lines]

@@ -1,6 +1,5 @@
-"""Documents, questions, conversations and prompts that an option of a run names."""
+"""Documents, questions, conversations and prompts that an option names: a path, a name on the Hub, or world:SPLIT."""
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,66 +10,69 @@ from hf_knowlearn.paths import GENERAL_QUESTIONS, RECIPES
 
 if TYPE_CHECKING:
     from hf_knowlearn.worlds.splits import Split
-logger = logging.getLogger(__name__)
 
-
-GENERAL = "general:questions"  # as an opening: questions that come with the package
+GENERAL = "general:questions"  # as a source of prompts: the general questions of the package
+WORLD = "world:"
 
 
 def load_documents(source: str | None) -> list[Document]:
-    """The documents that an option names: none, `world:SPLIT`, or a path."""
+    """The documents of a source; none for None."""
     if source is None:
         return []
-    split = _world(source)
+    split = _split(source)
     return split.documents() if split else read_documents(source)
 
 
 def load_questions(source: str | None) -> list[Question]:
-    """The questions that an option names: none, `world:SPLIT`, or a path."""
+    """The questions of a source; none for None."""
     if source is None:
         return []
-    split = _world(source)
+    split = _split(source)
     return split.questions() if split else read_questions(source)
 
 
 def load_conversations(source: str | None) -> list[Conversation]:
-    """The conversations that an option names: none, or a path."""
+    """The conversations of a source; none for None."""
     return [] if source is None else read_conversations(source)
 
 
 def load_replay_prompts(sources: Sequence[str] | None) -> list[str | Question]:
-    """What texts are to begin with, by turns: nothing; words; the lines of a file; or questions, to be answered.
+    """The prompts of self-generated replay, taken from each source in turn.
 
-    None: nothing, and questions of general knowledge. A model that replays no answer of its own forgets how to answer.
+    Args:
+        sources: words; a file with one prompt per line; a file of questions; `""` for the empty prompt; or
+            `general:questions`. None: the empty prompt and the general questions.
 
     Raises:
-        ValueError: a file holds no line, or not what a file of questions holds.
+        ValueError: a file has no line, or no valid questions.
     """
-    kinds = [_openings(source) for source in sources or ["", GENERAL]]
-    return [kind[i % len(kind)] for i in range(max(map(len, kinds))) for kind in kinds]
+    # Why: the default includes questions, because a model that replays no answer of its own forgets how to answer.
+    prompts = [_prompts(source) for source in sources or ["", GENERAL]]
+    longest = max(map(len, prompts))
+    return [of_source[i % len(of_source)] for i in range(longest) for of_source in prompts]
 
 
-def _openings(source: str) -> Sequence[str | Question]:
+def _prompts(source: str) -> Sequence[str | Question]:
     if source == GENERAL:
         lines = GENERAL_QUESTIONS.read_text(encoding="utf-8").splitlines()
-        return [Question(f"general-{number}", line, ("not read",)) for number, line in enumerate(lines, 1)]
-    if source.startswith("world:") or source.endswith(".jsonl"):
+        return [Question(f"general-{number}", line, ("unused",)) for number, line in enumerate(lines, 1)]
+    if source.startswith(WORLD) or source.endswith(".jsonl"):
         return load_questions(source)
-    if not os.path.isfile(source):  # Path's own stumbles over words that are too long for a name
+    if not os.path.isfile(source):  # Why: `Path.is_file` fails on text that is too long for a file name
         return [source]
     lines = [line for line in Path(source).read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines:
-        raise ValueError(f"{source!r} holds no line to begin a text with: write one a line.")
+        raise ValueError(f"{source!r} has no prompts: write one prompt per line.")
     return lines
 
 
-def _world(source: str) -> "Split | None":
-    if not source.startswith("world:"):
+def _split(source: str) -> "Split | None":
+    if not source.startswith(WORLD):
         return None
     from hf_knowlearn.worlds.splits import read_splits
 
     splits = read_splits(RECIPES / "world.yaml")
-    name = source.removeprefix("world:")
+    name = source.removeprefix(WORLD)
     if name not in splits:
-        raise ValueError(f"{source!r} names no split of the world in {RECIPES / 'world.yaml'}: {', '.join(splits)}.")
+        raise ValueError(f"{source!r} is no split of {RECIPES / 'world.yaml'}. The splits are {', '.join(splits)}.")
     return splits[name]

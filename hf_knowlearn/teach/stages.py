@@ -1,127 +1,194 @@
-"""Stages: a run in steps, each a recipe of its own; what each reads, what it begins with, and what it leaves behind.
+"""The stages of a run: each starts from the files that the one before left.
 
-The surprising decision: every stage begins with the files that the one before left, in a run that was never stopped as
-in one that goes on. So both are the same run, bit for bit, and no more than one stage is ever in memory. Optimizer and
-schedule begin anew with each stage, because their figures belong to the stage's own steps and learning rate.
+Why from files, also in a run that was never interrupted: a resumed run is then the same run, bit for bit, and only
+one stage is in memory. Optimizer and learning rate schedule start again in every stage, because they belong to its
+own steps.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
-from hf_knowlearn.config.parsing import Recipe
-from hf_knowlearn.config.teach_arguments import READ
+from hf_knowlearn.config.settings import RunSettings, StageSettings
 from hf_knowlearn.documents import Question
 from hf_knowlearn.evaluation.mastery import CATEGORIES
+from hf_knowlearn.format_aug.rows import Row
+from hf_knowlearn.run_files import CHECKPOINTS, MODEL, STAGE_RECORD
 from hf_knowlearn.teach.data import RunData
+from hf_knowlearn.teach.measurements import Measurement, Measurements, read_mastery
+from hf_knowlearn.teach.progress import Progress
+from hf_knowlearn.teach.report_builder import log_figures, stage_figures
+from hf_knowlearn.teach.run_folder import run_id
+from hf_knowlearn.teach.schedule import schedule_stage
+from hf_knowlearn.teach.trainers import next_trainer, save, train
 
 if TYPE_CHECKING:
     from hf_knowlearn.evaluation.mastery import Mastery
-
-RECORD = "stage.json"
-
-
-# What a stage reads
+    from hf_knowlearn.training import SAMSFTTrainer
 
 
-def classifies(recipe: Recipe) -> bool:
-    """Whether the questions are classified before the run."""
-    return any(stage.teach.classify for stage in recipe.steps)
+@dataclass
+class Trained:
+    """The state of a run between its stages.
+
+    Args:
+        trainer: the trainer of the current stage.
+        rows: the training rows of every stage.
+        figures: the figures of every finished stage.
+        mastery: the classes of mastery before the run and after every stage; None: not measured.
+        after: the latest measurement.
+    """
+
+    trainer: "SAMSFTTrainer"
+    rows: list[list[Row]]
+    after: Measurement
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    mastery: "list[Sequence[Mastery] | None]" = field(default_factory=list)
 
 
-def selectable(stage: Recipe, material: RunData) -> RunData:
-    """All that the stage could read, whatever is known when it begins.
+def train_stages(
+    settings: RunSettings,
+    data: RunData,
+    trainer: "SAMSFTTrainer",
+    rows: list[list[Row]],
+    before: Measurement,
+) -> Trained:
+    """Train every stage that is not finished, and measure the model after it.
+
+    Args:
+        trainer: the trainer of the first stage.
+        rows: the rows of every stage; those of a stage that is scheduled late are replaced when it starts.
+    """
+    state = Trained(trainer, rows, before, mastery=[before.mastery])
+    numbers_of_steps = [
+        len(of_stage) // stage.rows_per_step for stage, of_stage in zip(settings.stages, rows, strict=True)
+    ]
+    progress = Progress([stage.name for stage in settings.stages], numbers_of_steps)
+    for number in range(len(settings.stages)):
+        settings = _schedule_late(settings, data, number, state, progress)
+        stage = settings.stages[number]
+        is_last = number == len(settings.stages) - 1
+        if not is_last and (record := _read_record(stage)):
+            progress.already_finished(number, record["steps"], record["seconds"])
+            state.figures.append(record)
+            state.mastery.append(read_mastery(stage))
+        else:
+            _train_stage(settings, data, number, before, state, progress)
+    return state
+
+
+def _schedule_late(
+    settings: RunSettings, data: RunData, number: int, state: Trained, progress: Progress
+) -> RunSettings:
+    """The settings with the steps of a stage whose rows are only known now; its rows are put into `state`."""
+    stage, stage_data = settings.stages[number], data.stages[number]
+    if not stage.is_scheduled_late:
+        return settings
+    if stage.selection:
+        first, now = state.mastery[0], state.mastery[-1]
+        assert first is not None
+        assert now is not None, "a stage that selects by class follows one that measures mastery"
+        stage_data = select_questions(stage, stage_data, first, now)
+    stage, state.rows[number] = schedule_stage(stage, stage_data, state.trainer.processing_class)
+    progress.steps[number] = stage.max_steps
+    stages = (*settings.stages[:number], stage, *settings.stages[number + 1 :])
+    return replace(settings, stages=stages)
+
+
+def _train_stage(
+    settings: RunSettings, data: RunData, number: int, before: Measurement, state: Trained, progress: Progress
+) -> None:
+    stage, is_last = settings.stages[number], number == len(settings.stages) - 1
+    if number or stage.is_scheduled_late:
+        state.trainer = next_trainer(settings, number, data, state.trainer, state.rows[number])
+    if stage.name:
+        progress.starts(number)
+    state.trainer.add_callback(progress)
+    seconds = train(state.trainer, run_id(settings.folder))
+    if stage.name:
+        progress.ends(number)
+    state.after = Measurements(settings, data).measure(state.trainer, stage)
+    figures = stage_figures(settings, state.trainer, seconds, before, state.after)
+    log_figures(state.trainer, figures)
+    state.figures.append(figures)
+    state.mastery.append(state.after.mastery)
+    if not is_last:
+        save(state.trainer, stage.folder / MODEL)
+        if state.trainer.accelerator.is_main_process:
+            _write_record(stage, figures)
+        state.trainer.accelerator.wait_for_everyone()
+
+
+def select_questions(
+    stage: StageSettings, data: RunData, first: Sequence["Mastery"], now: Sequence["Mastery"]
+) -> RunData:
+    """The data with the questions that the stage trains on and replays.
+
+    Args:
+        first, now: the classes of mastery before the run and before the stage.
 
     Raises:
-        ValueError: it chooses among questions, and there are none.
+        ValueError: no question to train on is left.
     """
-    if not stage.selects:
-        return material
-    if not material.train_questions:
-        raise ValueError("it chooses questions by their class: give it train_questions to choose from.")
-    replayed = material.train_questions if stage.teach.replay_categories else []
-    return replace(material, replay_questions=[*material.replay_questions, *replayed])
-
-
-def select(stage: Recipe, material: RunData, first: Sequence["Mastery"], now: Sequence["Mastery"]) -> RunData:
-    """What the stage reads of `material`, given how well its questions were known at `first` and are known `now`.
-
-    Raises:
-        ValueError: no question is left to train on.
-    """
-    arguments = stage.teach
+    selection = stage.selection
     was, is_now = ({one.question_id: one.category for one in classes} for classes in (first, now))
     rank = CATEGORIES[::-1].index
-    wanted = arguments.train_categories or CATEGORIES
+    wanted = selection.train_categories or CATEGORIES
 
-    def is_trained(question: Question) -> bool:
+    def is_selected(question: Question) -> bool:
         category = is_now[question.id]
-        return category in wanted and (not arguments.train_improved or rank(category) > rank(was[question.id]))
+        return category in wanted and (not selection.train_improved or rank(category) > rank(was[question.id]))
 
-    trains = "train_questions" in (arguments.reads or READ)
-    chosen = [question for question in material.train_questions if trains and is_trained(question)]
-    if trains and not chosen:
-        there = ", ".join(f"{sum(one.category == name for one in now)} {name}" for name in CATEGORIES)
-        risen = ", whose class has risen" if arguments.train_improved else ""
+    trains = "train_questions" in stage.sources.train_on
+    selected = [question for question in data.train_questions if trains and is_selected(question)]
+    if trains and not selected:
+        counts = ", ".join(f"{sum(one.category == name for one in now)} {name}" for name in CATEGORIES)
+        improved = " and has improved" if selection.train_improved else ""
         raise ValueError(
-            f"{stage.whose}none of the questions to train on is {' or '.join(wanted)}{risen}: there are {there}."
-            f" Choose other train_categories, other questions, or a model that knows them half."
+            f"{stage.label}none of the training questions is {' or '.join(wanted)}{improved}: there are {counts}. Use"
+            " other train_categories, other questions, or a model that knows some of them."
         )
-    ids = {question.id for question in chosen}
-    old = [
+    ids = {question.id for question in selected}
+    replayed = [
         question
-        for question in material.train_questions
-        if question.id not in ids and is_now[question.id] in (arguments.replay_categories or ())
+        for question in data.train_questions
+        if question.id not in ids and is_now[question.id] in (selection.replay_categories or ())
     ]
-    return replace(material, train_questions=chosen, replay_questions=[*material.replay_questions, *old])
+    return replace(data, train_questions=selected, replay_questions=[*data.replay_questions, *replayed])
 
 
-# What a stage leaves behind
-
-
-def merges(recipe: Recipe) -> bool:
-    """Whether an adapter of the run becomes part of its model, so that the run ends in a whole model."""
-    return any(stage.teach.adapter == "merge" for stage in recipe.stages[1:])
-
-
-def has_moved(recipe: Recipe, number: int) -> bool:
-    """Whether in stage `number` (from 0) the model without its adapter is another than the one before the run."""
-    return not recipe.model.use_peft or any(stage.teach.adapter == "merge" for stage in recipe.steps[1 : number + 1])
-
-
-def read_record(stage: Recipe) -> dict[str, Any] | None:
-    """The figures of a finished stage; None of one that isn't.
+def _read_record(stage: StageSettings) -> dict[str, Any] | None:
+    """The figures of a finished stage; None if it is not finished.
 
     Raises:
-        ValueError: its model is gone, with which the next one would begin.
+        ValueError: its model, with which the next stage starts, is missing.
     """
-    path = stage.output_dir / RECORD
+    path = stage.folder / STAGE_RECORD
     if not path.is_file():
         return None
-    if not (stage.output_dir / "model").is_dir():
+    if not (stage.folder / MODEL).is_dir():
         raise ValueError(
-            f"{str(stage.output_dir / 'model')!r} is gone, with which the stage after {stage.name!r} begins: delete"
-            f" {str(path)!r} to train that stage again, or pass --overwrite to begin anew."
+            f"{str(stage.folder / MODEL)!r} is missing, with which the stage after {stage.name!r} starts: delete"
+            f" {str(path)!r} to train that stage again, or pass --overwrite to start again."
         )
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
 
 
-def write_record(stage: Recipe, record: Mapping[str, Any]) -> None:
-    """Mark the stage as finished; its checkpoints have done their work."""
-    atomic_files.write_text(
-        stage.output_dir / RECORD, json.dumps(atomic_files.json_values(record), ensure_ascii=False) + "\n"
-    )
-    atomic_files.delete_matching(stage.output_dir, "checkpoints")
+def _write_record(stage: StageSettings, record: Mapping[str, Any]) -> None:
+    """Mark the stage as finished, and delete its checkpoints."""
+    text = json.dumps(atomic_files.json_values(record), ensure_ascii=False) + "\n"
+    atomic_files.write_text(stage.folder / STAGE_RECORD, text)
+    atomic_files.delete_matching(stage.folder, CHECKPOINTS)
 
 
-def clear(recipe: Recipe) -> None:
-    """Delete the models and checkpoints of a finished run's stages. Their answers and figures stay."""
-    for stage in recipe.stages:
-        for name in ("model", "checkpoints"):
-            atomic_files.delete_matching(stage.output_dir, name)
-        with suppress(OSError):  # the last one's is empty then, since its answers are the run's
-            stage.output_dir.rmdir()
+def delete_stage_models(settings: RunSettings) -> None:
+    """Delete the models and checkpoints of the stages of a finished run; their answers and figures stay."""
+    for stage in settings.stages if settings.has_stages else ():
+        for name in (MODEL, CHECKPOINTS):
+            atomic_files.delete_matching(stage.folder, name)
+        with suppress(OSError):  # Why: only the last stage's folder is empty, since its answers are in the run folder
+            stage.folder.rmdir()

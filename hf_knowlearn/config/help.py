@@ -1,0 +1,115 @@
+"""`knowlearn teach --help`: the options that matter, with their effective defaults; `--help all` shows our other
+options."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields
+from functools import cache
+from textwrap import fill
+from typing import Any
+
+from hf_knowlearn.config.recipes import read_recipe
+from hf_knowlearn.config.teach_arguments import EvaluationArguments, TeachArguments
+from hf_knowlearn.console import TEACH_EXAMPLE
+from hf_knowlearn.paths import RECIPES
+
+WIDTH = 100
+# The options of the short help, by group. Those of TRL and transformers have their help here.
+SHORT: dict[str, tuple[str, ...]] = {
+    "Model": ("model", "load_in_4bit", "lora_r", "use_peft"),
+    "Data": ("documents", "questions", "output_dir"),
+    "Views": ("views", "num_views"),
+    "Training": ("num_train_epochs", "max_steps", "learning_rate", "per_device_train_batch_size", "sam_rho"),
+    "Forgetting": ("replay_self", "replay_share"),
+    "Recipes": ("config", "curriculum"),
+}
+LIBRARY_HELP = {
+    "model": "Model to teach: a folder, a name on the Hub, or tiny_base, which this package contains.",
+    "load_in_4bit": "Load the model in 4 bits (QLoRA).",
+    "lora_r": "Rank of the LoRA adapter.",
+    "use_peft": "Train a LoRA adapter; false trains all weights.",
+    "output_dir": "Run folder. The same command continues a run that was stopped.",
+    "num_train_epochs": "Number of times that each document is trained on, each time in its next view.",
+    "max_steps": "Number of optimizer steps, instead of num_train_epochs.",
+    "learning_rate": "Learning rate.",
+    "per_device_train_batch_size": "Rows of a micro-batch on each device.",
+    "config": "Recipe: a YAML file of options.",
+    "curriculum": "Stages to train in: cpt, cpt_then_it, mixed, pit, pit_plus_plus, gradual, or a file.",
+}
+# Our other options, by group.
+LONG: dict[str, tuple[str, ...]] = {
+    "Data": ("train_documents", "train_questions", "train_conversations"),
+    "Views": ("format_groups", "hold_out", "document_template"),
+    "Replay": ("replay_documents", "replay_questions", "replay_self_prompts", "replay_kl"),
+    "Stages": (
+        "train_on", "question_order", "classify", "train_categories", "train_improved", "replay_categories", "adapter"
+    ),
+    "Publishing and folders": ("hub_license", "overwrite"),
+}  # fmt: skip
+
+
+def help_text(everything: bool = False) -> str:
+    """The help of `knowlearn teach`.
+
+    Args:
+        everything: also list our options that few runs need.
+    """
+    own, defaults = own_options(), effective_defaults()
+    lines = [f"usage: {TEACH_EXAMPLE}", ""]
+    for group, names in SHORT.items():
+        lines += [f"{group}:", *(_entry(name, own, defaults) for name in names), ""]
+    if not everything:
+        lines += ["--help all shows the options of views, replay, stages, evaluation and SAM."]
+    else:
+        for group, names in LONG.items():
+            lines += [f"{group}:", *(_entry(name, own, defaults) for name in names), ""]
+        lines += ["Evaluation:", *(_entry(name, own, defaults) for name in own if name.startswith("evaluation.")), ""]
+        lines += ["SAM:", *(_entry(name, own, defaults) for name in own if name.startswith("sam_")), ""]
+    lines += [
+        fill("Every option of TRL's SFTConfig and ModelConfig is accepted too. docs/options.md has all tables.", WIDTH)
+    ]
+    return "\n".join(lines)
+
+
+@cache
+def own_options() -> "dict[str, Field[Any]]":
+    """Our options by name, those of the evaluation as `evaluation.NAME`."""
+    from hf_knowlearn.training import SAMOptions
+
+    own = {option.name: option for option in fields(TeachArguments)}
+    own |= {f"evaluation.{option.name}": option for option in fields(EvaluationArguments)}
+    return own | {option.name: option for option in fields(SAMOptions)}
+
+
+@cache
+def effective_defaults() -> Mapping[str, Any]:
+    """The default of every option of a run without a recipe: those of recipes/teach.yaml, else those of the
+    classes."""
+    from trl import ModelConfig
+
+    from hf_knowlearn.training import SAMConfig
+
+    defaults = {option.name: option.default for arguments in (ModelConfig, SAMConfig) for option in fields(arguments)}
+    defaults |= {name: option.default for name, option in own_options().items()}
+    return {**defaults, **read_recipe(RECIPES / "teach.yaml")}
+
+
+def _entry(name: str, own: "Mapping[str, Field[Any]]", defaults: Mapping[str, Any]) -> str:
+    text = own[name].metadata["help"] if name in own else LIBRARY_HELP[name]
+    notes = [*_choices(own[name])] if name in own else []
+    default = shown_default(defaults.get(name))
+    notes += [f"Default: {default}."] if default and "Default:" not in text else []
+    indent = " " * 6
+    body = fill(" ".join([text, *notes]), WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return f"  --{name}\n{body}"
+
+
+def _choices(option: "Field[Any]") -> Iterator[str]:
+    if choices := option.metadata.get("choices"):
+        yield f"One of {', '.join(choices)}."
+
+
+def shown_default(default: Any) -> str:
+    """A default as the help and the table of options show it; empty for none."""
+    if default in (None, "", MISSING):
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)

@@ -1,0 +1,363 @@
+"""Resolved settings: what `teach/` and the packages below it need to know of a recipe, in frozen dataclasses.
+
+`resolve` is the only function that takes a `Recipe` apart. What depends on the model or the data is added later by
+methods that return new settings: the longest row (`with_context`) and the number of steps (`with_steps`).
+"""
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_knowlearn.config.parsing import Recipe
+from hf_knowlearn.config.teach_arguments import TRAINING_SETS, TeachArguments
+from hf_knowlearn.evaluation.settings import EvaluationSettings
+from hf_knowlearn.format_aug.settings import RAW, ViewSettings
+from hf_knowlearn.generation.settings import GenerationSettings
+from hf_knowlearn.models.loading import ModelSettings
+from hf_knowlearn.prompts.limits import smallest_limit
+from hf_knowlearn.training.settings import ReplaySettings
+
+if TYPE_CHECKING:
+    from trl import ModelConfig
+
+    from hf_knowlearn.training import SAMConfig
+
+DEFAULT_NAME = "trained"  # of a run without run_name
+LONGEST_PART = 512  # tokens of a part of a document; views that are longer than max_length are split again
+MOST_READ_ROWS = 16  # rows in a batch whose logits are all held in memory
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Where the data of a run or a stage comes from: a path, a name on the Hub or world:SPLIT for each set.
+
+    Args:
+        train_on: the sets that are trained on, in the order of `TRAINING_SETS`.
+    """
+
+    documents: str | None
+    train_documents: str | None
+    train_questions: str | None
+    train_conversations: str | None
+    replay_documents: str | None
+    replay_questions: str | None
+    train_on: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """Which training questions a stage selects by their class of mastery. None: all of them, and none to replay."""
+
+    train_categories: tuple[str, ...] | None = None
+    train_improved: bool = False
+    replay_categories: tuple[str, ...] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.train_categories or self.train_improved or self.replay_categories)
+
+
+@dataclass(frozen=True)
+class PublishSettings:
+    """Where a finished run is published; `private` and `license` None: decided by its documents."""
+
+    repo_id: str | None
+    private: bool | None
+    license: str | None
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """The settings of one stage; a run without stages has one stage without a name.
+
+    Args:
+        number: position of the stage in the run, from 0.
+        folder: folder of the stage; without a name, the run folder.
+        question_template: template of the questions that are trained on.
+        classify: preset with which mastery is measured after the stage; None: it is not measured.
+        adapter: what happens to the previous stage's adapter: `continue`, `merge` or `new`.
+        training: arguments of the trainer; copied, never changed.
+        peft_config: the adapter that the stage starts; None for full training.
+        max_steps: optimizer steps; 0 or less until `with_steps`, if the recipe gives epochs.
+        max_length: tokens that a row may have; None: no limit.
+    """
+
+    name: str
+    number: int
+    folder: Path
+    sources: SourceSettings
+    views: ViewSettings
+    replay: ReplaySettings
+    selection: SelectionSettings
+    question_order: str
+    question_template: str
+    classify: str | None
+    adapter: str
+    training: "SAMConfig"
+    peft_config: Any
+    max_steps: int
+    max_length: int | None
+
+    @property
+    def label(self) -> str:
+        """The start of a message about the stage; empty without a name."""
+        return f"stage {self.name!r}: " if self.name else ""
+
+    @property
+    def rows_per_step(self) -> int:
+        """Rows of one optimizer step over all processes."""
+        training = self.training
+        rows: int = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
+        return rows
+
+    @property
+    def replays(self) -> bool:
+        """Whether the recipe names anything to replay."""
+        sources = (self.sources.replay_documents, self.sources.replay_questions, self.selection.replay_categories)
+        return bool((any(sources) or self.replay.num_generated) and self.replay.share)
+
+    @property
+    def replayed_rows_per_step(self) -> int:
+        """Rows of one optimizer step that are replayed.
+
+        Raises:
+            ValueError: the share rounds to no row or to all rows.
+        """
+        if not self.replays:
+            return 0
+        batch, share = self.rows_per_step, self.replay.share
+        rows = round(share * batch)
+        if rows in (0, batch):
+            shares = f", or a share between {1 / batch:.3f} and {1 - 1 / batch:.3f}" if batch > 1 else ""
+            raise ValueError(
+                f"replay_share={share} of a step of {batch} rows is {rows} rows: use a larger batch"
+                f" (per_device_train_batch_size, gradient_accumulation_steps){shares}."
+            )
+        return rows
+
+    @property
+    def is_scheduled_late(self) -> bool:
+        """Whether its rows are only known when it starts: selected by class, or generated by the model."""
+        return bool(self.selection or self.replay.num_generated)
+
+    def with_steps(self, units: int, replayed: int) -> "StageSettings":
+        """The stage with the number of steps in which `units` training units occur `num_train_epochs` times.
+
+        Args:
+            replayed: replayed rows of each step.
+        """
+        if self.max_steps > 0:
+            return self
+        steps = round(self.training.num_train_epochs * units / (self.rows_per_step - replayed))
+        return replace(self, max_steps=max(1, steps))
+
+    def trainer_arguments(self) -> "SAMConfig":
+        """The arguments of the stage's trainer, which trains on the rows of the schedule in their order."""
+        training = copy(self.training)
+        training.max_steps = self.max_steps
+        training.shuffle_dataset = False
+        training.train_sampling_strategy = "sequential"
+        training.max_length = None  # Why: rows already fit, so nothing may be truncated
+        if training.logging_steps >= 1:  # below 1 it is a share of the run
+            training.logging_steps = min(training.logging_steps, self.max_steps)
+        return training
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings of a run.
+
+    Args:
+        name: name of the run in reports.
+        options: the options as plain values, as they are recorded.
+        sources: data of the whole run; `stages` have their own.
+        questions, replayed_questions, retention_questions: sources of the questions of the evaluation.
+        model_name: the model as the user wrote it.
+        max_length: tokens that a row may have in the evaluation; None: no limit.
+        views: the views of the run, for the evaluation.
+        show_progress: whether progress bars are shown.
+    """
+
+    name: str
+    folder: Path
+    options: Mapping[str, Any]
+    seed: int
+    model_name: str
+    model: ModelSettings
+    uses_adapter: bool
+    sources: SourceSettings
+    questions: str | None
+    replayed_questions: str | None
+    retention_questions: str | None
+    replay_prompts: tuple[str, ...] | None
+    evaluation: EvaluationSettings
+    views: ViewSettings
+    max_length: int | None
+    stages: tuple[StageSettings, ...]
+    show_progress: bool
+    overwrite: bool
+    publish: PublishSettings | None
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether the recipe names stages."""
+        return bool(self.stages[0].name)
+
+    @property
+    def classify(self) -> str | None:
+        """The preset with which mastery is measured before the run; None: it is not measured."""
+        return next((stage.classify for stage in self.stages if stage.classify), None)
+
+    @property
+    def merges_adapter(self) -> bool:
+        """Whether a stage merges an adapter, so that the run ends with a whole model."""
+        return any(stage.adapter == "merge" for stage in self.stages[1:])
+
+    def changes_base(self, number: int) -> bool:
+        """Whether in stage `number` the model without its adapter differs from the base model."""
+        return not self.uses_adapter or any(stage.adapter == "merge" for stage in self.stages[1 : number + 1])
+
+    def with_context(self, context: int | None) -> "RunSettings":
+        """The settings for a model that reads at most `context` tokens; None: any number."""
+        stages = tuple(replace(stage, max_length=smallest_limit(stage.max_length, context)) for stage in self.stages)
+        return replace(self, max_length=smallest_limit(self.max_length, context), stages=stages)
+
+
+def resolve(recipe: Recipe) -> RunSettings:
+    """The settings of a recipe."""
+    training, model = recipe.training, recipe.model
+    assert model.model_name_or_path is not None, "a recipe without a model is an error of the parser"
+    views = _views(recipe)
+    stages = tuple(_stage(each, recipe, number) for number, each in enumerate(recipe.stages or (recipe,)))
+    publish = PublishSettings(training.hub_model_id, training.hub_private_repo, recipe.teach.hub_license)
+    return RunSettings(
+        name=training.run_name or DEFAULT_NAME,
+        folder=recipe.output_dir,
+        options=recipe.options,
+        seed=training.seed,
+        model_name=model.model_name_or_path,
+        model=_model(recipe, model),
+        uses_adapter=model.use_peft,
+        sources=_sources(recipe.teach),
+        questions=recipe.teach.questions,
+        replayed_questions=recipe.evaluation.replayed_questions,
+        retention_questions=recipe.evaluation.retention_questions,
+        replay_prompts=_tuple(recipe.teach.replay_self_prompts),
+        evaluation=_evaluation(recipe, views),
+        views=views,
+        max_length=training.max_length,
+        stages=stages,
+        show_progress=not training.disable_tqdm,
+        overwrite=recipe.teach.overwrite,
+        publish=publish if recipe.pushes else None,
+    )
+
+
+def _stage(stage: Recipe, run: Recipe, number: int) -> StageSettings:
+    from trl import get_peft_config
+
+    teach = stage.teach
+    replay = ReplaySettings(teach.replay_share, teach.replay_kl, teach.replay_self, _tuple(teach.replay_self_prompts))
+    selection = SelectionSettings(
+        _tuple(teach.train_categories), teach.train_improved, _tuple(teach.replay_categories)
+    )
+    return StageSettings(
+        name=stage.name,
+        number=number,
+        folder=stage.output_dir,
+        sources=_sources(teach),
+        views=_views(stage),
+        replay=replay,
+        selection=selection,
+        question_order=teach.question_order,
+        question_template=run.evaluation.template,
+        classify=teach.classify,
+        adapter=teach.adapter,
+        training=stage.training,
+        peft_config=get_peft_config(stage.model),
+        max_steps=stage.training.max_steps,
+        max_length=stage.training.max_length,
+    )
+
+
+def _sources(teach: TeachArguments) -> SourceSettings:
+    return SourceSettings(
+        documents=teach.documents,
+        train_documents=teach.train_documents,
+        train_questions=teach.train_questions,
+        train_conversations=teach.train_conversations,
+        replay_documents=teach.replay_documents,
+        replay_questions=teach.replay_questions,
+        train_on=tuple(name for name in TRAINING_SETS if teach.train_on is None or name in teach.train_on),
+    )
+
+
+def _views(recipe: Recipe) -> ViewSettings:
+    teach = recipe.teach
+    return ViewSettings(
+        family=teach.family,
+        num_views=teach.num_views,
+        seed=recipe.training.seed,
+        groups=_tuple(teach.format_groups),
+        hold_out=teach.hold_out,
+        weights=teach.weights,
+        template=teach.document_template,
+        part_tokens=LONGEST_PART,
+    )
+
+
+def raw_settings(views: ViewSettings) -> ViewSettings:
+    """The settings for the same documents unchanged, as plain text."""
+    return replace(views, family=RAW, weights=None, template="plain")
+
+
+def _evaluation(recipe: Recipe, views: ViewSettings) -> EvaluationSettings:
+    options, batch_size = recipe.evaluation, recipe.training.per_device_eval_batch_size
+    generation = GenerationSettings(
+        shots=options.shots,
+        template=options.template,
+        instruction=options.instruction,
+        max_new_tokens=options.max_new_tokens,
+        batch_size=batch_size,
+        seed=recipe.training.seed,
+    )
+    return EvaluationSettings(
+        generation=generation,
+        language=options.answer_language,
+        open_book=options.open_book,
+        knowledge_tokens=options.knowledge_tokens,
+        every=options.every,
+        hold_out=views.hold_out,
+        part_tokens=LONGEST_PART,
+        batch_size=min(batch_size, MOST_READ_ROWS),
+    )
+
+
+def _model(recipe: Recipe, model: "ModelConfig") -> ModelSettings:
+    training = recipe.training
+    return ModelSettings(
+        name_or_path=str(model.model_name_or_path),
+        revision=model.model_revision,
+        dtype=_dtype(recipe),
+        attn_implementation=model.attn_implementation,
+        load_in_4bit=model.load_in_4bit,
+        load_in_8bit=model.load_in_8bit,
+        bnb_4bit_quant_type=model.bnb_4bit_quant_type,
+        use_bnb_nested_quant=model.use_bnb_nested_quant,
+        bnb_4bit_quant_storage=model.bnb_4bit_quant_storage,
+        trust_remote_code=training.trust_remote_code,
+        device=training.device,
+        label=f"--model {model.model_name_or_path}",
+    )
+
+
+def _dtype(recipe: Recipe) -> str:
+    """The dtype of the weights: under an adapter that of the computation, else the user's or fp32."""
+    if not recipe.model.use_peft or "dtype" in recipe.options:
+        return str(recipe.model.dtype)
+    return "bfloat16" if recipe.training.bf16 else "float16" if recipe.training.fp16 else "float32"
+
+
+def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)

@@ -1,0 +1,56 @@
+"""Settings of an evaluation: how questions are asked, how answers are compared, and what else is measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hf_knowlearn.generation.settings import GenerationSettings, is_integer_from
+from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
+from hf_knowlearn.views import GROUPS
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Everything that an evaluation of a run depends on, except the model, the documents and the questions.
+
+    Args:
+        generation: prompts, samples and batch size of the generated responses.
+        language: language of the answers, for their normalisation, see `knowledge_recall.scoring.normalize`.
+        open_book: also evaluate the base model with the document of each question in the prompt.
+        knowledge_tokens: measure the probability of knowledge tokens. None: if there are no questions.
+        every: number of optimizer steps between two evaluations during training. None: no evaluation during training.
+        hold_out: group of formats that training leaves out. Knowledge tokens are measured in this group only.
+        part_tokens: limit for the tokens of a part. Longer documents are split to measure knowledge tokens.
+        batch_size: number of rows that each process computes at once to measure knowledge tokens and drift.
+
+    Raises:
+        ValueError: a value is out of range. The message lists all such values.
+
+    Example:
+        >>> settings = EvaluationSettings(GenerationSettings(samples=4), language="de", every=100)
+        >>> settings.generation.samples
+        4
+    """
+
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
+    language: str = "en"
+    open_book: bool = False
+    knowledge_tokens: bool | None = None
+    every: int | None = None
+    hold_out: str | None = None
+    part_tokens: int = 512
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise ValueError("\n".join(problems))
+
+    def _problems(self) -> Iterator[str]:
+        if self.language not in LANGUAGES:
+            yield f"language={self.language!r}: choose from {', '.join(LANGUAGES)}."
+        if self.hold_out is not None and self.hold_out not in GROUPS:
+            yield f"hold_out={self.hold_out!r}: choose from {', '.join(GROUPS)}, or None."
+        if self.every is not None and not is_integer_from(1, self.every):
+            yield f"every={self.every!r}: give an integer of at least 1, or None."
+        for name in ("part_tokens", "batch_size"):
+            if not is_integer_from(1, value := getattr(self, name)):
+                yield f"{name}={value!r}: give an integer of at least 1."

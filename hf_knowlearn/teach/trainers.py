@@ -1,0 +1,138 @@
+"""The trainer of a stage: made for a schedule, trained from its last checkpoint, and saved."""
+
+import gc
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_knowlearn import atomic_files
+from hf_knowlearn.config.settings import RunSettings, StageSettings
+from hf_knowlearn.format_aug.rows import SELF_GENERATED, SELF_GENERATED_CUT, Row
+from hf_knowlearn.teach.data import RunData
+from hf_knowlearn.teach.stage_models import load_base, load_for_stage
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from hf_knowlearn.training import SAMSFTTrainer
+
+
+def new_trainer(
+    settings: RunSettings,
+    stage: StageSettings,
+    data: RunData,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: Sequence[Row],
+) -> "SAMSFTTrainer":
+    """The trainer that trains on `rows` in their order, and evaluates during training if the settings say so."""
+    from accelerate.utils import is_peft_model
+
+    from hf_knowlearn.evaluation.callback import RecallCallback
+    from hf_knowlearn.training import SAMSFTTrainer
+    from hf_knowlearn.training.replay_trainer import ReplaySFTTrainer
+
+    trainer_class: Any = SAMSFTTrainer
+    if stage.replay.num_generated:
+        trainer_class = partial(ReplaySFTTrainer, kl_weight=stage.replay.kl_weight)
+    trainer = trainer_class(
+        model,
+        args=stage.trainer_arguments(),
+        train_dataset=_dataset(stage, rows),
+        processing_class=tokenizer,
+        peft_config=None if is_peft_model(model) else stage.peft_config,
+    )
+    _log_beside_the_stage(trainer, stage)
+    questions, every = data.questions["questions"], settings.evaluation.every
+    if every is not None and questions:
+        generation = replace(settings.evaluation.generation, samples=0)
+        trainer.add_callback(RecallCallback(trainer, questions, every, generation))
+    return trainer
+
+
+def _dataset(stage: StageSettings, rows: Sequence[Row]) -> Any:
+    from datasets import Dataset
+
+    from hf_knowlearn.training.replay_trainer import ENDED, REPLAYED
+
+    dataset = Dataset.from_list([{name: row[name] for name in ("prompt", "completion")} for row in rows])
+    if stage.replay.num_generated:
+        dataset = dataset.add_column(ENDED, [row["family"] != SELF_GENERATED_CUT for row in rows])
+        generated = [row["family"] in (SELF_GENERATED, SELF_GENERATED_CUT) for row in rows]
+        dataset = dataset.add_column(REPLAYED, generated)
+    return dataset
+
+
+def _log_beside_the_stage(trainer: Any, stage: StageSettings) -> None:
+    from transformers.integrations import TensorBoardCallback
+
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None and stage.name:
+            # Why: its default is among the checkpoints of the stage, which are deleted.
+            callback.logging_dir = str(stage.folder / "runs")
+
+
+def next_trainer(
+    settings: RunSettings, number: int, data: RunData, previous: "SAMSFTTrainer", rows: Sequence[Row]
+) -> "SAMSFTTrainer":
+    """The trainer of stage `number`. Frees the memory of the previous one first."""
+    import torch
+
+    from hf_knowlearn.training.replay_trainer import ReplaySFTTrainer
+
+    previous.accelerator.free_memory()
+    previous.model = previous.model_wrapped = previous.optimizer = previous.lr_scheduler = None
+    if isinstance(previous, ReplaySFTTrainer):
+        previous.base = None
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    model, tokenizer = load_for_stage(settings, number)
+    trainer = new_trainer(settings, settings.stages[number], data, model, tokenizer, rows)
+    if isinstance(trainer, ReplaySFTTrainer) and trainer.kl_weight and settings.changes_base(number):
+        trainer.base = load_base(settings)[0].requires_grad_(False)
+    return trainer
+
+
+def train(trainer: "SAMSFTTrainer", run_id: str) -> float:
+    """Train from the last checkpoint that `run_id` sealed, and return the seconds. SIGTERM saves a checkpoint and
+    exits."""
+    from hf_knowlearn.teach.checkpoints import SealCheckpoints, last_checkpoint
+    from hf_knowlearn.training.sigterm import SaveOnSigterm
+
+    folder, start = Path(trainer.args.output_dir), time.monotonic()
+    checkpoint = last_checkpoint(folder, run_id)
+    # Why: before SaveOnSigterm, which may end the process, and instead of Trainer's own rotation of checkpoints.
+    trainer.add_callback(SealCheckpoints(run_id, trainer.args.save_total_limit))
+    trainer.args.save_total_limit = None
+    saving = SaveOnSigterm()
+    trainer.add_callback(saving)
+    with saving.listening():
+        trainer.train(resume_from_checkpoint=checkpoint)
+    if checkpoint is None or Path(checkpoint).name != f"checkpoint-{trainer.state.global_step}":
+        # Why: cached responses of a stopped run are those of another model.
+        if trainer.accelerator.is_main_process:
+            atomic_files.delete_matching(folder, "responses.after*")
+        trainer.accelerator.wait_for_everyone()
+    return time.monotonic() - start
+
+
+def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:
+    """Save the model or adapter with its tokenizer in safetensors, as a whole or not at all.
+
+    Args:
+        merged: merge the adapter into the model, which is then saved.
+    """
+    from transformers.trainer import TRAINING_ARGS_NAME
+
+    if merged:
+        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+    if not trainer.accelerator.is_main_process:
+        trainer.save_model(str(folder))  # writes nothing, but hands over its shard of a sharded model
+        return
+    with atomic_files.atomic_write(folder) as draft:
+        trainer.save_model(str(draft))
+        (draft / TRAINING_ARGS_NAME).unlink()  # Why: a pickle with paths of this machine; recipe.yaml has the options
