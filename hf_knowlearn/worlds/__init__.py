@@ -1,4 +1,4 @@
-"""Worlds: made-up people whose every fact is known, and the tiny base model that has read about some of them."""
+"""Synthetic worlds: made-up people with exact ground truth, and the tiny base model trained on some of them."""
 
 from hf_knowlearn.worlds.people import Person, World
 

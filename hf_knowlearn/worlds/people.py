@@ -1,7 +1,7 @@
 """Made-up people with exact ground truth, after bioS of "Physics of Language Models 3.1" (arXiv 2309.14316, §2).
 
-Every draw is a function of the seed and of what is drawn, never of a running generator: person 700 is the same
-whether a world holds 701 people or a million, and telling 3 of a biography is the same whether 4 or 40 are told.
+Each random choice is a hash of the seed and of a key that names the choice. Person 700 is therefore the same in a
+world of 701 people and of a million, and biography 3 does not depend on how many biographies are generated.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ CRAFTS = "buyer carver cutter dealer painter polisher printer sorter trader weig
 ERAS = "antique carved curious dented faded foreign gilded hollow lacquered miniature royal rusty".split()
 KEEPSAKES = "anchors bells buttons clocks compasses kettles keys lanterns masks stamps".split()
 
-# Eight wordings an attribute, the name in full in each: so a sentence can be moved without losing whom it tells of.
+# Eight wordings per attribute. Why the full name in each: a sentence keeps its subject in any sentence order.
 WORDINGS = {
     "birthplace": (
         "{name} was born in {value}.",
@@ -85,18 +85,18 @@ QUESTIONS = {
 
 
 def fraction(*key: object) -> float:
-    """A number in [0, 1) that depends on `key` alone: the same on every machine and Python."""
+    """A pseudo-random number in [0, 1) that depends only on `key`, on every machine and Python version."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=7).digest()
     return int.from_bytes(digest, "big") / 2**56
 
 
 def pick(options: Sequence[T], *key: object) -> T:
-    """One of `options`, by `key` alone."""
+    """A pseudo-random element of `options` that depends only on `key`."""
     return options[int(fraction(*key) * len(options))]
 
 
 def word(syllables: int, *key: object) -> str:
-    """A made-up word of so many syllables, capitalised."""
+    """A made-up, capitalized word of `syllables` syllables."""
     parts = (
         pick(ONSETS, *key, i, "onset") + pick(VOWELS, *key, i, "vowel") + pick(CODAS, *key, i, "coda")
         for i in range(syllables)
@@ -105,7 +105,7 @@ def word(syllables: int, *key: object) -> str:
 
 
 def distinct_words(count: int, syllables: int, *key: object) -> tuple[str, ...]:
-    """The first `count` different made-up words of a sequence that `key` fixes."""
+    """The first `count` distinct words of a sequence that depends only on `key`."""
     found: dict[str, None] = {}
     attempt = 0
     while len(found) < count:
@@ -116,7 +116,13 @@ def distinct_words(count: int, syllables: int, *key: object) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Person:
-    """A made-up person: `number` in its world, a name nobody else there has, and one value per attribute."""
+    """A made-up person.
+
+    Args:
+        number: index of the person in the world, from 0.
+        name: first and last name, unique in the world.
+        facts: attribute -> value, for the attributes of `World.values`.
+    """
 
     number: int
     name: str
@@ -124,19 +130,31 @@ class Person:
 
     @property
     def id(self) -> str:
-        """The id of the person's document, of the facts in it and of the questions about it."""
+        """The id of the person's document, and the prefix of the ids of facts and questions."""
         return f"person-{self.number:06d}"
 
 
 @dataclass(frozen=True)
 class World:
-    """As many people as wanted, fixed by a seed. Attribute values come from `values`, at least 100 of each."""
+    """Any number of people that depend only on a seed.
+
+    Args:
+        seed: seed of all people and texts.
+
+    Example:
+        >>> world = World(2026)
+        >>> (person,) = world.people(0, 1)
+        >>> person.name, person.facts["birthplace"]
+        ('Lalgrol Fudu', 'Tesgom')
+        >>> world.questions(person)[0].text
+        'Where was Lalgrol Fudu born?'
+    """
 
     seed: int
 
     @cached_property
     def values(self) -> dict[str, tuple[str, ...]]:
-        """The values of each attribute. A guess is right with probability 1 / len(values[attribute])."""
+        """The values of each attribute, at least 100. A guess is correct with probability 1 / (number of values)."""
         firms = distinct_words(120, 2, self.seed, "firm")
         schools = distinct_words(120, 2, self.seed, "school")
         return {
@@ -149,11 +167,15 @@ class World:
 
     @property
     def chance(self) -> float:
-        """Exact match of a guesser who knows the attributes' values and nothing else."""
+        """Expected exact match of guesses among the values of the right attribute, in [0, 1]."""
         return sum(1 / len(values) for values in self.values.values()) / len(self.values)
 
     def people(self, first: int, last: int) -> Iterator[Person]:
-        """People `first` up to, not including, `last`. Names are told apart from the beginning of the world."""
+        """The people with the numbers `first` to `last` - 1.
+
+        Raises:
+            ValueError: no unused name is left for a person.
+        """
         taken: set[str] = set()
         for number in range(last):
             name = self._name(number, taken)
@@ -167,24 +189,38 @@ class World:
             name = f"{word(2, *key, 'first')} {word(2, *key, 'last')}"
             if name not in taken:
                 return name
-        raise ValueError(f"No free name was found for person {number}: ask for fewer people.")
+        raise ValueError(f"No unused name was found for person {number}. Generate fewer people.")
 
-    def biography(self, person: Person, telling: int = 0, fixed_order: bool = False) -> Document:
-        """The person's five facts, a sentence each, in a wording and (if not `fixed_order`) an order by `telling`."""
-        key = (self.seed, person.number, telling)
+    def biography(self, person: Person, number: int = 0, fixed_order: bool = False) -> Document:
+        """A biography of the person: five facts, with one sentence each.
+
+        Args:
+            person: a person of this world.
+            number: number of the biography. Biographies differ in the wordings and the order of the sentences.
+            fixed_order: whether all biographies have the same order of the facts.
+        """
+        key = (self.seed, person.number, number)
         sentences = []
         for attribute in sorted(person.facts, key=lambda a: 0 if fixed_order else fraction(*key, a, "order")):
             wording = pick(WORDINGS[attribute], *key, attribute, "wording")
             sentence = wording.format(name=person.name, value=person.facts[attribute])
             sentences.append(sentence[0].upper() + sentence[1:])
-        id = person.id if telling == 0 else f"{person.id}/{telling}"
+        id = person.id if number == 0 else f"{person.id}/{number}"
         return Document(id, " ".join(sentences), title=person.name)
 
     def questions(self, person: Person, wordings: int = 1) -> list[Question]:
-        """One question an attribute and wording; the wordings of one fact share its `fact_id`."""
+        """The questions about the person's facts, one for each attribute and wording.
+
+        Args:
+            person: a person of this world.
+            wordings: number of questions per fact, 1 or 2. Questions about one fact share their `fact_id`.
+
+        Raises:
+            ValueError: `wordings` is out of range.
+        """
         most = min(map(len, QUESTIONS.values()))
         if not 1 <= wordings <= most:
-            raise ValueError(f"wordings={wordings}: a fact can be asked for in 1 to {most} wordings.")
+            raise ValueError(f"wordings must be from 1 to {most}, got {wordings}.")
         return [
             Question(
                 id=f"{person.id}/{attribute}/{number}",

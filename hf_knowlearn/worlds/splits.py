@@ -1,4 +1,4 @@
-"""A world frozen in YAML: which people play which part, so that a recipe can name them as it would name a file."""
+"""Splits of a world, read from a YAML file. Recipes use them in place of files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,16 @@ from hf_knowlearn.worlds.people import World
 
 @dataclass(frozen=True)
 class Split:
-    """Some people of a world, and how often each is told of and asked about."""
+    """A range of people, with their biographies and questions.
+
+    Args:
+        world: the world of the people.
+        first: number of the first person.
+        last: number after that of the last person.
+        biographies: biographies per person. A single biography has the number 0; several have the numbers from 1.
+        wordings: questions per fact, 1 or 2.
+        fixed_order: whether all biographies have the same order of the facts.
+    """
 
     world: World
     first: int
@@ -21,18 +30,19 @@ class Split:
     fixed_order: bool = False
 
     def documents(self) -> list[Document]:
-        """The biographies: telling 0 alone, or the tellings from 1 on when there are several."""
-        tellings = range(1) if self.biographies == 1 else range(1, self.biographies + 1)
+        """The biographies, person by person."""
+        numbers = [0] if self.biographies == 1 else range(1, self.biographies + 1)
         people = self.world.people(self.first, self.last)
-        return [self.world.biography(person, t, self.fixed_order) for person in people for t in tellings]
+        return [self.world.biography(person, number, self.fixed_order) for person in people for number in numbers]
 
     def questions(self) -> list[Question]:
-        """The questions about these people's facts."""
-        return [q for p in self.world.people(self.first, self.last) for q in self.world.questions(p, self.wordings)]
+        """The questions about the people's facts, person by person."""
+        people = self.world.people(self.first, self.last)
+        return [question for person in people for question in self.world.questions(person, self.wordings)]
 
 
 def read_splits(path: Path) -> dict[str, Split]:
-    """The splits that `path`, a world in YAML, names."""
-    frozen = yaml.safe_load(path.read_text(encoding="utf-8"))
-    world = World(frozen["seed"])
-    return {name: Split(world, *split.pop("people"), **split) for name, split in frozen["splits"].items()}
+    """The splits of a YAML file, by name."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    world = World(content["seed"])
+    return {name: Split(world, *split.pop("people"), **split) for name, split in content["splits"].items()}

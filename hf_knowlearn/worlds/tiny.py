@@ -1,7 +1,7 @@
-"""The tiny base model: a Llama of 1.1 M parameters whose tokenizer has read the old world only.
+"""The tiny base model: a Llama of 1.1 M parameters that two CPU cores can train, and its tokenizer.
 
-Small enough to ship and to teach on two CPU cores; the names of new people come to it in pieces it has met in other
-names, as a stranger's name comes to a real model. (A tokenizer that had seen the new names would flatter recall.)
+The tokenizer is trained on the texts of the base model only. Names of new people are split into several tokens, as
+unknown names are for a pretrained model. A tokenizer trained on the new names would make recall too easy.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ VOCABULARY = 2048
 CONTEXT = 512  # positions; the longest view of a biography takes about 200
 BOS, EOS, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 
-# The chat form of a question is the plain form, so that either way of asking meets what the model has read.
+# Why: a chat prompt equals the plain prompt, so the model can answer both without further training.
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}"
@@ -24,7 +24,7 @@ CHAT_TEMPLATE = (
 
 
 def new_tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
-    """A byte-level BPE tokenizer trained on `texts`, with a beginning, an end and a padding token of their own."""
+    """Train a byte-level BPE tokenizer on `texts`, with separate tokens for beginning, end and padding."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -50,7 +50,10 @@ def new_tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
 
 
 def new_model(tokenizer: "PreTrainedTokenizerFast", seed: int) -> "LlamaForCausalLM":
-    """An untrained Llama for `tokenizer`: 4 layers of width 128, 4 heads, tied embeddings, fp32."""
+    """Make an untrained Llama for `tokenizer`: 4 layers of width 128, 4 heads, tied embeddings, fp32.
+
+    The weights depend only on `seed`. The global random number generators do not change.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -67,6 +70,6 @@ def new_model(tokenizer: "PreTrainedTokenizerFast", seed: int) -> "LlamaForCausa
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    with torch.random.fork_rng(devices=[]):  # the weights are drawn on the CPU: no GPU is woken, no GPU's RNG is set
+    with torch.random.fork_rng(devices=[]):  # Why: weights are sampled on the CPU, so no GPU has to be initialized.
         torch.default_generator.manual_seed(seed)
         return LlamaForCausalLM(config)
