@@ -1,6 +1,6 @@
-"""Training: TRL's supervised trainer with sharpness-aware minimisation.
+"""Training: TRL's supervised trainer with sharpness-aware minimisation (SAM) and replay.
 
-The names are loaded when first used: `import hf_knowlearn.training` does not wait for torch.
+The names are imported on first use, so that `import hf_knowlearn.training` does not load torch.
 """
 
 from importlib import import_module
@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_knowlearn.training.config import SAMConfig, SAMOptions
     from hf_knowlearn.training.mixin import SAMMixin
-    from hf_knowlearn.training.one_pass import MSAM, LoRABalancedness
+    from hf_knowlearn.training.replay_trainer import ReplaySFTTrainer
     from hf_knowlearn.training.sam import sam_ascent
+    from hf_knowlearn.training.settings import ReplaySettings
     from hf_knowlearn.training.trainer import SAMSFTTrainer
 
-__all__ = ["MSAM", "LoRABalancedness", "SAMConfig", "SAMMixin", "SAMOptions", "SAMSFTTrainer", "sam_ascent"]
+__all__ = [
+    "ReplaySFTTrainer",
+    "ReplaySettings",
+    "SAMConfig",
+    "SAMMixin",
+    "SAMOptions",
+    "SAMSFTTrainer",
+    "sam_ascent",
+]
 
-_FILE = {
-    "LoRABalancedness": "one_pass",
-    "MSAM": "one_pass",
+_MODULES = {
+    "ReplaySFTTrainer": "replay_trainer",
+    "ReplaySettings": "settings",
     "SAMConfig": "config",
     "SAMMixin": "mixin",
     "SAMOptions": "config",
@@ -27,9 +36,9 @@ _FILE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _FILE:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_FILE[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

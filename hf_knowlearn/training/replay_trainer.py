@@ -1,9 +1,6 @@
-"""`ReplaySFTTrainer`: a trainer that is reminded, among what it is taught, of text that the model itself wrote.
+"""`ReplaySFTTrainer`: trains on replayed text with KL(base model, fine-tuned model) instead of cross-entropy.
 
-Such text is learned as any other, or by KL(base || model) at each of its tokens: not the one token that the base
-happened to draw, but all that it held possible. Whole rows are one or the other, and a step's loss is still one sum
-over tokens, divided by their number. The surprising decision: a row says whether its text had ended. `SFTTrainer` puts
-an end token behind every row; behind a text that was only cut it would teach the model to stop there.
+The loss of a step is one sum over the trained tokens of all rows, divided by their number.
 """
 
 from collections.abc import Iterator
@@ -16,35 +13,43 @@ from torch import nn
 from torch.nn.functional import kl_div
 from trl.trainer.sft_trainer import get_dataset_column_names
 
-from hf_knowlearn.training.packing import undisturbed
+from hf_knowlearn.training.packing import evaluation_mode
 from hf_knowlearn.training.trainer import SAMSFTTrainer
 
-ENDED, REPLAYED = "ended", "replayed"
+ENDED, REPLAYED = "ended", "replayed"  # columns of the training rows
 
 
 @dataclass
-class MarkingCollator:
-    """Collates as `collator` does, and says which rows are rehearsed: (rows,) of booleans."""
+class ReplayCollator:
+    """Collates rows as `collator` does, and adds the column `replayed`: booleans of shape (rows,)."""
 
     collator: Any
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        marks = [example.get(REPLAYED, False) for example in examples]
+        replayed = [example.get(REPLAYED, False) for example in examples]
         rows = [{name: value for name, value in example.items() if name != REPLAYED} for example in examples]
-        return {**self.collator(rows), REPLAYED: torch.tensor(marks)}
+        return {**self.collator(rows), REPLAYED: torch.tensor(replayed)}
 
 
 class ReplaySFTTrainer(SAMSFTTrainer):
-    """`SAMSFTTrainer` on rows with two columns more: `ended` and `rehearsed`.
+    """`SAMSFTTrainer` for rows with two more boolean columns, `ended` and `replayed`.
 
-    Where `ended` is false, the end token behind the row isn't trained.
+    Where `ended` is false, the text was truncated. The end token of such a row is not trained on, because it would
+    teach the model to stop in the middle of a text. Rows with `replayed` are trained on with
+    KL(base model, fine-tuned model) at each of their tokens.
 
     Args:
-        kl_weight: of the tokens of `rehearsed` rows, trained by KL(base || model); 0: they are trained as all others.
-        base: what the model was; None: what it is without its adapter. It may be set after the trainer is made.
+        kl_weight: weight of the KL divergence, 0 or more. With 0, replayed rows have the same loss as all other rows.
+        base: the base model. None: the model without its adapter. It can be set later, before training.
 
     Raises:
-        ValueError: rows are joined, or the model is in shards, where rehearsed rows can't be run by themselves.
+        ValueError: `kl_weight` is above 0, and packing joins the rows or the model is sharded.
+
+    Example:
+
+        rows = Dataset.from_list([{"prompt": "", "completion": "The river", "ended": False, "replayed": True}])
+        args = SAMConfig("outputs/replay")
+        ReplaySFTTrainer("MODEL", args, train_dataset=rows, peft_config=LoraConfig(), kl_weight=1.0).train()
     """
 
     data_collator: Any
@@ -54,23 +59,24 @@ class ReplaySFTTrainer(SAMSFTTrainer):
         self.kl_weight, self.base = kl_weight, base
         super().__init__(*args, **named)
         if kl_weight:
-            self._refuse_what_kl_cannot_do()
-            self.data_collator = MarkingCollator(self.data_collator)
+            self._check_kl()
+            self.data_collator = ReplayCollator(self.data_collator)
 
-    def _refuse_what_kl_cannot_do(self) -> None:
-        shards = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        problems = {
-            "padding_free or packing: rows are joined to one": self.padding_free or self.args.packing,
-            "FSDP or DeepSpeed: no process has the whole model to run its rehearsed rows on": shards,
-        }
-        if found := [problem for problem, there in problems.items() if there]:
+    def _check_kl(self) -> None:
+        problems = []
+        if self.padding_free or self.args.packing:
+            problems.append("padding_free or packing: the rows are joined. Set both to false")
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            problems.append("FSDP or DeepSpeed: no process has the whole model for its replayed rows. Use DDP")
+        if problems:
             raise ValueError(
-                f"replay_kl: {self.kl_weight} can't run with {'; '.join(found)}. Leave that out, or set replay_kl: 0."
+                f"replay_kl: {self.kl_weight} cannot run with {'; '.join(problems)}, or set replay_kl: 0."
             )
 
     def _prepare_dataset(self, dataset: Any, *others: Any, **named: Any) -> Any:
         prepared = super()._prepare_dataset(dataset, *others, **named)
-        return prepared.map(_open_end) if ENDED in (get_dataset_column_names(prepared) or ()) else prepared
+        has_column = ENDED in (get_dataset_column_names(prepared) or ())
+        return prepared.map(_without_end_of_cut_text) if has_column else prepared
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
@@ -80,44 +86,46 @@ class ReplaySFTTrainer(SAMSFTTrainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        mark = inputs.pop(REPLAYED, None)
-        if mark is None or not self.model.training:
+        mask = inputs.pop(REPLAYED, None)
+        if mask is None or not self.model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        own, labels = _rows(inputs, mark), inputs["labels"]
-        # Every micro-batch is one call of the wrapped model, whatever it holds, so that all processes stay in step.
-        others = {**inputs, "labels": torch.full_like(labels, -100)} if mark.all() else _rows(inputs, ~mark)
-        count = labels[:, 1:].ne(-100).sum()
-        self._count_tokens(own["attention_mask"].sum() * (not mark.all()))
-        learned = super().compute_loss(model, others, num_items_in_batch=num_items_in_batch)
-        divergence, compared = self._divergence(own)
-        self._log_divergence(divergence.detach(), compared)
-        if num_items_in_batch is None:  # then `learned` is a mean over the tokens of the other rows alone
-            learned, items, processes = learned * (count - compared) / count.clamp(min=1), count, 1
+        replayed, labels = _select_rows(inputs, mask), inputs["labels"]
+        # Why: each micro-batch calls the wrapped model once, even if all rows are replayed, because under DDP all
+        # processes must make the same calls.
+        others = {**inputs, "labels": torch.full_like(labels, -100)} if mask.all() else _select_rows(inputs, ~mask)
+        # If all rows are replayed, `SFTTrainer` counts their tokens.
+        self._count_tokens(replayed["attention_mask"].sum() * ~mask.all())
+        loss = super().compute_loss(model, others, num_items_in_batch=num_items_in_batch)
+        divergence, num_replayed = self._divergence(replayed)
+        self._log_divergence(divergence.detach(), num_replayed)
+        if num_items_in_batch is None:  # then `loss` is a mean over the tokens of the other rows
+            items, processes = labels[:, 1:].ne(-100).sum(), 1
+            loss = loss * (items - num_replayed) / items.clamp(min=1)
         else:
-            items = torch.as_tensor(num_items_in_batch, device=count.device)
-            # As TRL does: the items are counted over all processes, whose gradients are averaged.
+            items = torch.as_tensor(num_items_in_batch, device=labels.device)
+            # As in TRL: the items are summed over all processes, whose gradients are averaged.
             processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        return learned + self.kl_weight * processes * divergence / items.clamp(min=1)
+        return loss + self.kl_weight * processes * divergence / items.clamp(min=1)
 
     def _divergence(self, rows: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """KL(base || model) summed over the tokens that `rows` train, in nats; and how many these are."""
+        """KL(base model, fine-tuned model) in nats, summed over the trained tokens of `rows`, and their number."""
         trained = rows["labels"][:, 1:] != -100
         if not trained.any():
             return torch.zeros((), device=trained.device), trained.sum()
-        read = {name: value for name, value in rows.items() if name != "labels"} | {"use_cache": False}
+        inputs = {name: value for name, value in rows.items() if name != "labels"} | {"use_cache": False}
         with self.accelerator.autocast():
-            with self._base() as base:
-                before = base(**read).logits[:, :-1][trained].float().log_softmax(-1)
-            now = self.model(**read).logits[:, :-1][trained].float().log_softmax(-1)
-        return kl_div(now, before, reduction="sum", log_target=True), trained.sum()
+            with self._base_model() as base:
+                expected = base(**inputs).logits[:, :-1][trained].float().log_softmax(-1)
+            predicted = self.model(**inputs).logits[:, :-1][trained].float().log_softmax(-1)
+        return kl_div(predicted, expected, reduction="sum", log_target=True), trained.sum()
 
     @contextmanager
-    def _base(self) -> Iterator[nn.Module]:
-        """What the model was, without dropout and gradients."""
+    def _base_model(self) -> Iterator[nn.Module]:
+        """The base model, without dropout and gradients."""
         model: Any = self.accelerator.unwrap_model(self.model)
         if self.base is None and not hasattr(model, "disable_adapter"):
-            raise ValueError("replay_kl: the model has no adapter to be compared without: give the trainer its base.")
-        with undisturbed(self.base or model):
+            raise ValueError("replay_kl: the model has no adapter to disable. Pass the base model to the trainer.")
+        with evaluation_mode(self.base or model):
             if self.base is not None:
                 yield self.base
                 return
@@ -125,22 +133,22 @@ class ReplaySFTTrainer(SAMSFTTrainer):
                 yield model
 
     def _count_tokens(self, tokens: torch.Tensor) -> None:
-        """Count the tokens of rows that `SFTTrainer` isn't given, as it counts the others."""
+        """Add tokens that `SFTTrainer` does not see to its count."""
         self._total_train_tokens += int(self.accelerator.gather(tokens).sum()) // self._tp_size
 
     def _log_divergence(self, divergence: torch.Tensor, tokens: torch.Tensor) -> None:
-        both = torch.stack([divergence.double(), tokens.double()])[None]
-        total, number = self.accelerator.gather(both).sum(0).tolist()
+        sums = torch.stack([divergence.double(), tokens.double()])[None]
+        total, number = self.accelerator.gather(sums).sum(0).tolist()
         if number:
             self._metrics["train"]["replay_kl"].append(total / number)
 
 
-def _rows(inputs: dict[str, Any], mark: torch.Tensor) -> dict[str, Any]:
-    """The marked rows of a batch, as long as the longest of them."""
-    longest = int(inputs["attention_mask"][mark].sum(-1).max()) if mark.any() else 0
-    return {name: value[mark][:, :longest] if torch.is_tensor(value) else value for name, value in inputs.items()}
+def _select_rows(inputs: dict[str, Any], mask: torch.Tensor) -> dict[str, Any]:
+    """The rows of a batch where `mask`, of shape (rows,), is true, cut to the longest of them."""
+    longest = int(inputs["attention_mask"][mask].sum(-1).max()) if mask.any() else 0
+    return {name: value[mask][:, :longest] if torch.is_tensor(value) else value for name, value in inputs.items()}
 
 
-def _open_end(row: dict[str, Any]) -> dict[str, Any]:
+def _without_end_of_cut_text(row: dict[str, Any]) -> dict[str, Any]:
     *labels, end = row["labels"]
     return {"labels": [*labels, end if row[ENDED] else -100]}

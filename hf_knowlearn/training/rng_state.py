@@ -1,5 +1,6 @@
-"""What a second pass over the same micro-batches needs: the generators where they stood, and a count of passes."""
+"""What a second pass over the same micro-batches needs: the states of the random number generators, and a counter."""
 
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -8,31 +9,37 @@ from transformers.trainer_callback import ExportableState
 
 
 class MicroBatch(NamedTuple):
-    """All that `training_step` is given."""
+    """The arguments of `Trainer.training_step`."""
 
     inputs: Any
     num_items_in_batch: Any
 
 
+def fork_rng() -> AbstractContextManager[None]:
+    """Restores the generators of the CPU and of the GPUs in use at the end of the block."""
+    return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else [])
+
+
 class RandomState(NamedTuple):
-    """Where the generators stand from which dropout and noise are drawn."""
+    """States of the generators of the CPU and of the GPUs in use."""
 
     cpu: torch.Tensor
     cuda: list[torch.Tensor]
 
     @classmethod
-    def now(cls) -> "RandomState":
-        cuda = torch.cuda.is_initialized()
-        return cls(torch.get_rng_state(), torch.cuda.get_rng_state_all() if cuda else [])
+    def get(cls) -> "RandomState":
+        """The current states."""
+        return cls(torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])
 
-    def restore(self) -> None:
+    def set(self) -> None:
+        """Continue from these states."""
         torch.set_rng_state(self.cpu)
         if self.cuda:
             torch.cuda.set_rng_state_all(self.cuda)
 
 
 class GradientEvaluations(TrainerCallback, ExportableState):
-    """Counts the passes over accumulation windows, in fractions where part of a window is run; kept in checkpoints."""
+    """Counts passes over accumulation windows; part of a window counts as a fraction. Checkpoints save the count."""
 
     def __init__(self) -> None:
         self.count = 0.0
@@ -41,8 +48,8 @@ class GradientEvaluations(TrainerCallback, ExportableState):
         return {"args": {}, "attributes": {"count": self.count}}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # Trainer itself restores callbacks only on request. A checkpoint of a plain trainer holds no count: its steps
-        # were one pass each.
+        # Why: Trainer restores callbacks only on request. The checkpoint of a plain trainer has no count; each of its
+        # steps was one pass.
         callbacks: Any = state.stateful_callbacks
         saved = callbacks.get(type(self).__name__) if state.global_step else None
         self.count = saved["attributes"]["count"] if saved else state.global_step

@@ -1,8 +1,7 @@
-"""SIGTERM, which a scheduler sends before it takes the machine away: save at the end of the step, and exit with 0.
+"""SIGTERM, which a scheduler sends before it stops a machine: finish the step, save a checkpoint, exit with code 0.
 
-transformers' own answer (`enable_jit_checkpoint`) waits three seconds and may save within a step, after its dropout
-was drawn: the run then goes on as another one. Here the step is finished first. The surprising decision: the exit is
-raised where the checkpoint has just been written, so that nothing which belongs to the end of a training is done.
+transformers' `enable_jit_checkpoint` may save inside a step, after dropout was sampled. The resumed run then differs
+from an uninterrupted one.
 """
 
 import logging
@@ -20,40 +19,46 @@ logger = logging.getLogger("hf_knowlearn.training")
 
 
 class SaveOnSigterm(TrainerCallback):
-    """Within `listening`, SIGTERM lets a trainer finish its step, save a checkpoint and raise `SystemExit(0)`.
+    """Saves a checkpoint and raises `SystemExit(0)` after the step in which SIGTERM arrives.
 
-    With several processes, all stop at the same step when any of them is told to.
+    If one of several processes receives the signal, all of them stop after the same step.
+
+    Example:
+
+        callback = SaveOnSigterm()
+        trainer.add_callback(callback)
+        with callback.listening():
+            trainer.train()
     """
 
     def __init__(self) -> None:
-        self.came = False
+        self.received = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within the block SIGTERM is noted. Outside of the main thread, which alone may listen, nothing changes."""
+        """Handle SIGTERM within the block. Only the main thread can; in other threads the block changes nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGTERM, self._note)
+        previous = signal.signal(signal.SIGTERM, self._handle)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, previous)
 
-    def _note(self, *_: Any) -> None:
-        self.came = True
+    def _handle(self, *_: Any) -> None:
+        self.received = True
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if args.world_size > 1:
-            came = torch.tensor(int(self.came), device=args.device)
-            distributed.all_reduce(came, op=distributed.ReduceOp.MAX)
-            self.came = bool(came)
-        if self.came:
+            received = torch.tensor(int(self.received), device=args.device)
+            distributed.all_reduce(received, op=distributed.ReduceOp.MAX)
+            self.received = bool(received)
+        if self.received:
             control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self.came:
-            logger.info(
-                "Stopped by SIGTERM after step %d, which is saved. The same command goes on.", state.global_step
-            )
+        # Why: exit here and not with `should_training_stop`, so that nothing runs that belongs to the end of training.
+        if self.received:
+            logger.info("Stopped by SIGTERM. Step %d is saved. Run the same command to resume.", state.global_step)
             raise SystemExit(0)

@@ -1,7 +1,4 @@
-"""`SAMSFTTrainer`: TRL's `SFTTrainer` with sharpness-aware minimisation, refusing what would make it wrong in silence.
-
-With `sam_rho = 0` it is `SFTTrainer` bit for bit; all that is refused then is packing that lets documents see others.
-"""
+"""`SAMSFTTrainer`: TRL's `SFTTrainer` with sharpness-aware minimisation and a check of packing."""
 
 from typing import Any
 
@@ -14,37 +11,51 @@ from hf_knowlearn.training.packing import check_packing
 
 
 class SAMSFTTrainer(SAMMixin, SFTTrainer):
-    """`SFTTrainer` whose `args` are a `SAMConfig`; everything else as TRL documents it.
+    """`SFTTrainer` with SAM. With `sam_rho: 0` it trains to the same weights as `SFTTrainer`, bit for bit.
 
     `gradient_evaluations` counts the passes over accumulation windows: one for a plain step, two for a SAM step.
+
+    Args:
+        model: as in `SFTTrainer`.
+        args: a `SAMConfig`.
+
+    Raises:
+        ValueError: `args` is not a `SAMConfig`; SAM cannot run in this setting; or packing lets a token attend to
+            another document.
+
+    Example:
+
+        args = SAMConfig("outputs/sam", sam_rho=0.05)
+        SAMSFTTrainer("MODEL", args=args, train_dataset=rows).train()
     """
 
     def __init__(self, model: Any, args: SAMConfig | None = None, *others: Any, **named: Any) -> None:
         if not isinstance(args, SAMConfig):
-            # SFTTrainer would go on with a config of its own, and SAM would be off without a word.
+            # Why: SFTTrainer would replace None by its own config, and SAM would be silently off.
             raise ValueError(f"args: expected a SAMConfig, got {type(args).__name__}. Pass SAMConfig(output_dir=…).")
         super().__init__(model, args, *others, **named)
-        # What Trainer doesn't place itself (FSDP, DeepSpeed, device maps) is whole, and where it will run, only after
-        # it is prepared: under FSDP the other processes may hold no weights yet.
-        self._packing_is_unproven = not self.place_model_on_device
+        # Why: with FSDP, DeepSpeed and device maps the weights are complete only when training has prepared the model.
+        self._packing_is_checked = self.place_model_on_device
         if self.place_model_on_device:
             check_packing(self, self.model)
 
     def compute_loss(self, model: Any, inputs: Any, *others: Any, **named: Any) -> Any:
-        if self._packing_is_unproven:
+        if not self._packing_is_checked:
             check_packing(self, model)
-            self._packing_is_unproven = False
+            self._packing_is_checked = True
         return super().compute_loss(model, inputs, *others, **named)
 
-    def cannot_cut_rows(self) -> str | None:
-        return "padding_free and packing join them to one" if self.padding_free else None
+    def rows_cannot_be_split(self) -> str | None:
+        return "padding_free and packing join them" if self.padding_free else None
 
     def first_rows(self, inputs: Any, rows: int) -> tuple[Any, float]:
         count = len(inputs["input_ids"])
-        if odd := [name for name, value in inputs.items() if torch.is_tensor(value) and value.shape[:1] != (count,)]:
+        tensors = {name: value for name, value in inputs.items() if torch.is_tensor(value)}
+        if other_sizes := [name for name, value in tensors.items() if value.shape[:1] != (count,)]:
             raise ValueError(
-                f"sam_ascent_batches: the {count} rows of a micro-batch can't be cut where {', '.join(odd)} has "
-                "another number of them. Accumulate over several micro-batches, or set sam_ascent_batches: 0."
+                f"sam_ascent_batches: the {count} rows of a micro-batch cannot be split, because "
+                f"{', '.join(other_sizes)} does not have {count} rows. Accumulate over several micro-batches, or set "
+                "sam_ascent_batches: 0."
             )
-        cut = {name: value[:rows] if torch.is_tensor(value) else value for name, value in inputs.items()}
-        return cut, min(rows / count, 1.0)
+        part = {name: value[:rows] for name, value in tensors.items()}
+        return {**inputs, **part}, min(rows / count, 1.0)

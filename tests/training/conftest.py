@@ -1,4 +1,4 @@
-"""What the training tests share: a tokenizer trained on the spot, a two-layer Llama, ragged rows, and a trainer."""
+"""Fixtures of the training tests: a small tokenizer, a Llama of two layers, rows of different lengths, a trainer."""
 
 import gc
 from collections.abc import Callable
@@ -23,8 +23,8 @@ SENTENCES = [
 
 
 @pytest.fixture(scope="session", autouse=True)
-def imported_modules_are_not_garbage() -> None:
-    """Each `train()` collects garbage, and would look at every object of torch and trl again: most of a short test."""
+def freeze_imported_objects() -> None:
+    """Exclude imported objects from garbage collection, which takes most of the time of a short `train()`."""
     gc.collect()
     gc.freeze()
 
@@ -49,19 +49,19 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def rows() -> Dataset:
-    """Twenty rows of 6 to 20 tokens; the loss is taken on all but a first part of each, 1 to 5 tokens long."""
+    """Twenty rows of 6 to 20 tokens. The first 1 to 5 tokens of each have no label."""
     random = Random(1)
     rows = []
     for _ in range(20):
         ids = [random.randrange(2, 256) for _ in range(random.randint(6, 20))]
-        asked = random.randint(1, 5)
-        rows.append({"input_ids": ids, "labels": [-100] * asked + ids[asked:]})
+        prompt = random.randint(1, 5)
+        rows.append({"input_ids": ids, "labels": [-100] * prompt + ids[prompt:]})
     return Dataset.from_list(rows)
 
 
 @pytest.fixture(scope="session")
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Callable[..., LlamaForCausalLM]:
-    """Makes the same model each time. (A deep copy of one that TRL has wrapped would run the original's weights.)"""
+    """Returns the same model on each call. (A deep copy of a model that TRL has wrapped runs the original weights.)"""
 
     def new_model(dropout: float = 0.0, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
         config = LlamaConfig(
@@ -72,7 +72,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Callable[..., LlamaForCausa
             num_attention_heads=2,
             num_key_value_heads=2,
             max_position_embeddings=64,
-            initializer_range=0.2,  # at the usual 0.02 so small a model is nearly linear, and SAM nearly plain
+            initializer_range=0.2,  # with 0.02 such a small model is nearly linear, and SAM changes little
             attention_dropout=dropout,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -88,7 +88,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Callable[..., LlamaForCausa
 def new_trainer(
     tokenizer: PreTrainedTokenizerFast, rows: Dataset, new_model: Callable[..., LlamaForCausalLM], tmp_path: Path
 ) -> Callable[..., Any]:
-    """A trainer of `trainer_class` on `rows`; further keywords are options of its config."""
+    """Returns a trainer of `trainer_class` on `rows`. `options` are options of its config."""
 
     def new_trainer(
         trainer_class: type = SAMSFTTrainer,

@@ -1,4 +1,4 @@
-"""Packed documents and the same documents alone: what isolates passes, what leaks is refused, no trace is left."""
+"""The check of packing: it accepts isolated documents, raises an error for leaks, and changes nothing."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ from trl import SFTTrainer, pack_dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from hf_knowlearn.training import SAMSFTTrainer
-from hf_knowlearn.training.packing import _documents, probe
+from hf_knowlearn.training.packing import _random_documents, probe
 
 SHAPE = {
     "hidden_size": 32,
@@ -43,7 +43,7 @@ ARCHITECTURES = {
     "Gemma3Text": {**SHAPE, **SLIDING, "head_dim": 16, "layer_types": ["sliding_attention", "full_attention"]},
     "Mixtral": {**SHAPE, "num_local_experts": 4},
 }
-# Layers that carry a state along the row.
+# Models with recurrent layers.
 RECURRENT = {
     "Mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "initializer_range": 0.2},
     "Jamba": {**SHAPE, "num_experts": 2, "mamba_d_state": 8, "attn_layer_period": 2, "attn_layer_offset": 1},
@@ -55,7 +55,7 @@ RECURRENT = {
 }
 
 
-restart = DataCollatorForLanguageModeling.get_position_ids_from_packed_seq_lengths
+positions_of = DataCollatorForLanguageModeling.get_position_ids_from_packed_seq_lengths
 
 
 def lora():
@@ -80,7 +80,7 @@ def model_of(tokenizer):
 
 @pytest.fixture
 def packed(new_trainer):
-    """A trainer that packs into rows of 64 tokens, or as `options` say."""
+    """A trainer that packs into rows of 64 tokens unless `options` change it."""
 
     def packed(trainer_class=SAMSFTTrainer, eval_dataset=None, data_collator=None, **options):
         more = {"eval_dataset": eval_dataset, "data_collator": data_collator}
@@ -97,18 +97,18 @@ def weights_and_losses(trainer):
     )
 
 
-# What isolates
+# Isolated documents
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_bfd_isolates(architecture, attention, packed, model_of):
+def test_bfd_isolates_documents(architecture, attention, packed, model_of):
     trainer = packed(model=model_of(architecture, attention))
     evidence = probe(trainer, trainer.model, "bfd")
-    assert evidence.moved <= 1e-6
+    assert evidence.neighbour <= 1e-6
     assert evidence.alone <= 2e-6
     assert evidence.joined > 0.5
-    assert not evidence.coarse
+    assert not evidence.low_precision
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,12 @@ def test_bfd_isolates(architecture, attention, packed, model_of):
         (torch.bfloat16, {"bf16": True, "peft_config": lora()}),
     ],
 )
-def test_in_sixteen_bits_the_neighbours_still_move_nothing_at_all(dtype, options, packed, model_of):
+def test_in_16_bits_the_neighbours_change_nothing(dtype, options, packed, model_of):
     trainer = packed(model=model_of("Llama").to(dtype), **options)
     evidence = probe(trainer, trainer.model, "bfd")
-    assert evidence.moved == 0
+    assert evidence.neighbour == 0
     assert evidence.alone <= 0.03
-    assert evidence.coarse
+    assert evidence.low_precision
     assert evidence.isolates
 
 
@@ -137,20 +137,20 @@ def test_quantised_models_isolate(bits, packed, model_of, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model", quantization_config=quantised)
     trainer = packed(model=model, peft_config=lora())
     evidence = probe(trainer, trainer.model, "bfd")
-    # In 8 bits the tokens of a batch are quantised together, in rows of their own as well: that is no leak.
-    assert (evidence.moved == 0) == (evidence.rounding == 0) == (bits == 4)
+    # In 8 bits all tokens of a batch share a scale, also in separate rows. This is no leak.
+    assert (evidence.neighbour == 0) == (evidence.rounding == 0) == (bits == 4)
     assert evidence.isolates
-    with pytest.raises(ValueError, match="sees them"):
+    with pytest.raises(ValueError, match="attends to other documents"):
         packed(model=trainer.model, packing_strategy="wrapped")
 
 
-def test_rows_that_only_the_collator_joins_isolate(new_trainer):
+def test_rows_that_the_collator_joins_are_isolated(new_trainer):
     trainer = new_trainer(padding_free=True, max_length=None)
     assert trainer.data_collator(list(trainer.train_dataset))["input_ids"].shape[0] == 1
 
 
 @pytest.mark.parametrize(("strategy", "streamed"), [("bfd", False), ("bfd_split", False), ("bfd", True)])
-def test_packed_training_is_unpacked_training(strategy, streamed, new_trainer, rows):
+def test_packed_training_equals_unpacked_training(strategy, streamed, new_trainer, rows):
     options = {"optim": "sgd", "learning_rate": 0.2, "per_device_train_batch_size": 20, "max_steps": 3}
     weights, losses = weights_and_losses(new_trainer(**options))
     dataset = rows.to_iterable_dataset() if streamed else rows
@@ -162,37 +162,36 @@ def test_packed_training_is_unpacked_training(strategy, streamed, new_trainer, r
     torch.testing.assert_close(packed_weights, weights, rtol=0, atol=1e-5)
 
 
-def test_what_is_found_is_said_once(packed, caplog):
+def test_the_result_is_logged_once(packed, caplog):
     with caplog.at_level(logging.INFO, logger="hf_knowlearn.training"):
         packed()
-    said = [record.getMessage() for record in caplog.records if record.name == "hf_knowlearn.training"]
-    assert len(said) == 1
-    assert said[0].startswith(
-        "packing: true, packing_strategy: bfd: each document is on its own; its logits move by 0 "
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "hf_knowlearn.training"]
+    assert message.startswith(
+        "packing: true, packing_strategy: bfd: packed documents are isolated: its logits change by 0 "
     )
 
 
-def test_documents_hold_no_special_tokens():
+def test_the_random_documents_contain_no_special_tokens():
     tokenizer = SimpleNamespace(vocab_size=6, all_special_ids=[0, 1, 5])
     for processing_class in (tokenizer, SimpleNamespace(tokenizer=tokenizer)):
-        documents = _documents(SimpleNamespace(processing_class=processing_class))
+        documents = _random_documents(SimpleNamespace(processing_class=processing_class))
         assert {token for document in documents for token in document} == {2, 3, 4}
 
 
-def test_the_model_is_asked_in_the_precision_it_is_trained_in(packed, new_model):
+def test_the_probe_runs_in_the_precision_of_training(packed, new_model):
     model, dtypes = new_model(), set()
     model.lm_head.register_forward_hook(lambda _, inputs, output: dtypes.add(output.dtype))
     packed(model=model, bf16=True)
     assert dtypes == {torch.bfloat16}
 
 
-def test_where_nothing_is_packed_nothing_is_run(new_trainer, new_model):
+def test_without_packing_the_model_is_not_run(new_trainer, new_model):
     model = new_model()
     model.register_forward_pre_hook(lambda *_: pytest.fail("the model was run"))
     new_trainer(model=model)
 
 
-# What leaks
+# Leaks
 
 
 @pytest.mark.parametrize(
@@ -205,126 +204,128 @@ def test_where_nothing_is_packed_nothing_is_run(new_trainer, new_model):
         ("sdpa", {"peft_config": lora()}),
     ],
 )
-def test_wrapped_is_refused(attention, options, packed, model_of):
-    said = (
-        rf"packing: true, packing_strategy: wrapped \(\w+, attention {attention}\): a document packed with others "
-        r"sees them: its logits move by \d.* \(allowed: 0.0001 and 0.0001\). Set packing: false.*packing_strategy: bfd"
+def test_wrapped_packing_is_an_error(attention, options, packed, model_of):
+    message = (
+        rf"packing: true, packing_strategy: wrapped \(\w+, attention {attention}\): a packed document attends to "
+        r"other documents: its logits change by \d.* \(limits: 0.0001 and 0.0001\). Set packing: false.*strategy: bfd"
     )
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         packed(model=model_of("Llama", attention), packing_strategy="wrapped", **options)
 
 
-def test_wrapped_rows_of_a_stream_are_refused(packed, rows):
-    with pytest.raises(ValueError, match=r"packing_strategy: wrapped .* sees them"):
+def test_wrapped_packing_of_a_stream_is_an_error(packed, rows):
+    with pytest.raises(ValueError, match=r"packing_strategy: wrapped .* attends to other documents"):
         packed(packing_strategy="wrapped", train_dataset=rows.to_iterable_dataset())
 
 
-def test_packed_evaluation_of_an_unpacked_run_is_refused(new_trainer):
-    # TRL then packs the rows and collates them with padding, which leaves the boundaries out.
-    with pytest.raises(ValueError, match=r"^eval_packing: true, packing_strategy: bfd .* sees them"):
+def test_packed_evaluation_of_an_unpacked_run_is_an_error(new_trainer):
+    # TRL packs the rows and pads them, which loses the boundaries.
+    with pytest.raises(ValueError, match=r"^eval_packing: true, packing_strategy: bfd .* attends to other documents"):
         new_trainer(eval_packing=True)
 
 
-def test_unpacked_evaluation_of_a_packed_run_isolates(packed, rows):
+def test_unpacked_evaluation_of_a_packed_run_is_accepted(packed, rows):
     packed(eval_packing=False, eval_dataset=rows).evaluate()
 
 
-def test_rows_packed_beforehand_are_refused_if_the_collator_pads_them(new_trainer, rows):
-    beforehand = pack_dataset(rows, 64)
-    options = {"train_dataset": beforehand, "dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None}
-    with pytest.raises(ValueError, match=r"^rows with seq_lengths, packing: false .* sees them"):
+def test_rows_packed_before_training_are_an_error_if_the_collator_pads_them(new_trainer, rows):
+    packed_rows = pack_dataset(rows, 64)
+    options = {"train_dataset": packed_rows, "dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None}
+    with pytest.raises(ValueError, match=r"^rows with seq_lengths, packing: false .* attends to other documents"):
         new_trainer(**options)
     new_trainer(packing=True, **options)
 
 
-def test_rows_that_are_used_as_they_come_are_not_taken_for_packed(packed):
+def test_rows_that_skip_preparation_are_not_packed(packed):
     packed(packing_strategy="wrapped", dataset_kwargs={"skip_prepare_dataset": True})
 
 
 @pytest.mark.parametrize("architecture", RECURRENT)
-def test_layers_that_carry_a_state_are_refused(architecture, packed, model_of):
-    with pytest.raises(ValueError, match=rf"packing_strategy: bfd \({architecture}ForCausalLM, .* sees them"):
+def test_recurrent_layers_are_an_error(architecture, packed, model_of):
+    with pytest.raises(
+        ValueError, match=rf"packing_strategy: bfd \({architecture}ForCausalLM, .* attends to other documents"
+    ):
         packed(model=model_of(architecture))
 
 
 @pytest.mark.filterwarnings("ignore:Position ids are not supported for parameter efficient tuning")
-def test_a_learned_prompt_is_refused_because_peft_drops_the_positions(packed):
+def test_prompt_tuning_is_an_error_because_peft_drops_the_positions(packed):
     prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=40)
-    with pytest.raises(ValueError, match="sees them"):
+    with pytest.raises(ValueError, match="attends to other documents"):
         packed(peft_config=prompt)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_a_mask_made_without_the_positions_is_refused(attention, packed, model_of, monkeypatch):
+def test_a_mask_without_positions_is_an_error(attention, packed, model_of, monkeypatch):
     make = modeling_llama.create_causal_mask
     monkeypatch.setattr(
         modeling_llama, "create_causal_mask", lambda position_ids, **others: make(position_ids=None, **others)
     )
-    with pytest.raises(ValueError, match=rf"attention {attention}\): .* sees them"):
+    with pytest.raises(ValueError, match=rf"attention {attention}\): .* attends to other documents"):
         packed(model=model_of("Llama", attention))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.01])
 @pytest.mark.parametrize("options", [{}, {"bf16": True}])
-def test_a_leak_beside_the_attention_is_refused_however_small(share, options, packed, new_model):
+def test_a_small_leak_outside_attention_is_an_error(share, options, packed, new_model):
     model = new_model()
     model.model.layers[0].register_forward_hook(lambda _, inputs, output: output + share * inputs[0].mean(1, True))
-    with pytest.raises(ValueError, match="sees them"):
+    with pytest.raises(ValueError, match="attends to other documents"):
         packed(model=model, **options)
 
 
-def no_document_ends(lengths):
+def without_boundaries(lengths):
     return [torch.arange(sum(row)) for row in lengths]
 
 
-def only_rows_run_on(lengths):
-    ids = restart(lengths)
+def continued_across_rows(lengths):
+    ids = positions_of(lengths)
     for last, row, positions in zip(lengths, lengths[1:], ids[1:], strict=False):
         positions[: row[0]] += last[-1]
     return ids
 
 
-@pytest.mark.parametrize("forgetful", [no_document_ends, only_rows_run_on])
-def test_a_collator_that_forgets_where_documents_end_is_refused(forgetful, packed, monkeypatch):
-    monkeypatch.setattr(DataCollatorForLanguageModeling, restart.__name__, staticmethod(forgetful))
-    with pytest.raises(ValueError, match=r"sees them: its logits move by (1|0\.\d) "):
+@pytest.mark.parametrize("wrong_positions", [without_boundaries, continued_across_rows])
+def test_a_collator_that_loses_the_boundaries_is_an_error(wrong_positions, packed, monkeypatch):
+    monkeypatch.setattr(DataCollatorForLanguageModeling, positions_of.__name__, staticmethod(wrong_positions))
+    with pytest.raises(ValueError, match=r"attends to other documents: its logits change by (1|0\.\d) "):
         packed()
 
 
-def test_lengths_that_never_reach_the_collator_are_refused(packed):
+def test_lengths_that_do_not_reach_the_collator_are_an_error(packed):
     class Dropping(SAMSFTTrainer):
         def _set_signature_columns_if_needed(self):
             self._signature_columns = ["input_ids", "labels"]
 
-    with pytest.raises(ValueError, match="sees them"):
+    with pytest.raises(ValueError, match="attends to other documents"):
         packed(Dropping)
 
 
-def test_positions_that_go_on_counting_are_refused_though_no_neighbour_is_seen(packed, model_of):
+def test_positions_that_do_not_restart_are_an_error(packed, model_of):
     model = model_of("GPT2")
     # The mask is right, but the positions start at 5 in the second document and at 10 in the third.
     model.transformer.wpe.register_forward_pre_hook(lambda _, args: args[0] + 5 * ((args[0] == 0).cumsum(-1) - 1))
-    with pytest.raises(ValueError, match=r"move by 0 of .* and differ by (1|0\.\d) "):
+    with pytest.raises(ValueError, match=r"change by 0 of .* and differ by (1|0\.\d) "):
         packed(model=model)
 
 
-def test_a_collator_that_cuts_documents_is_refused(packed):
-    class Cutter(DataCollatorForLanguageModeling):
+def test_a_collator_that_truncates_documents_is_an_error(packed):
+    class Truncating(DataCollatorForLanguageModeling):
         def torch_call(self, examples):
             return super().torch_call([{"input_ids": row["input_ids"][:7]} for row in examples])
 
-    with pytest.raises(ValueError, match=r"data_collator Cutter: its batch .* can't be told"):
-        packed(packing_strategy="wrapped", data_collator=Cutter(pad_token_id=1))
+    with pytest.raises(ValueError, match=r"data_collator Truncating: its batch .* packing cannot be checked"):
+        packed(packing_strategy="wrapped", data_collator=Truncating(pad_token_id=1))
 
 
-def test_a_model_whose_logits_depend_on_nothing_is_refused(packed, new_model):
+def test_a_model_with_constant_logits_is_an_error(packed, new_model):
     model = new_model()
     torch.nn.init.zeros_(model.lm_head.weight)
-    with pytest.raises(ValueError, match="whether packed documents see each other can't be told"):
+    with pytest.raises(ValueError, match="the check of packing is not conclusive"):
         packed(model=model)
 
 
-def test_all_that_leaks_is_said_at_once(packed, monkeypatch):
+def test_the_error_lists_all_leaks(packed, monkeypatch):
     make = modeling_llama.create_causal_mask
     monkeypatch.setattr(
         modeling_llama, "create_causal_mask", lambda position_ids, **others: make(position_ids=None, **others)
@@ -333,19 +334,19 @@ def test_all_that_leaks_is_said_at_once(packed, monkeypatch):
         packed(eval_packing=False)
 
 
-# What it leaves alone
+# Side effects
 
 
-def draw(*_):
+def sample(*_):
     torch.rand(3)
 
 
-def test_the_probe_leaves_no_trace(packed, new_model):
+def test_the_probe_has_no_side_effects(packed, new_model):
     model = new_model(dropout=0.5)
     trainer = packed(model=model, neftune_noise_alpha=5)
     model.train()
     model.model.layers[1].eval()
-    model.register_forward_pre_hook(draw)
+    model.register_forward_pre_hook(sample)
     for weight in model.parameters():
         weight.grad = torch.ones_like(weight)
 
@@ -370,7 +371,7 @@ def test_the_probe_leaves_no_trace(packed, new_model):
     assert {*settings_before[0]} == {True, False}
 
 
-def test_in_an_open_autocast_block_the_next_pass_still_has_gradients(packed, new_model):
+def test_gradients_exist_after_the_probe_in_an_open_autocast_block(packed, new_model):
     model = new_model()
     with torch.autocast("cpu", torch.bfloat16):
         packed(model=model, bf16=True)
@@ -379,7 +380,7 @@ def test_in_an_open_autocast_block_the_next_pass_still_has_gradients(packed, new
 
 
 @pytest.mark.parametrize("options", [{}, {"bf16": True}])
-def test_with_rho_0_packing_too_is_sfttrainer_bit_for_bit(options, packed, new_model):
+def test_with_rho_0_and_packing_it_equals_sfttrainer_bit_for_bit(options, packed, new_model):
     runs = []
     for trainer_class in (SFTTrainer, SAMSFTTrainer):
         trainer = packed(trainer_class, model=new_model(dropout=0.3), neftune_noise_alpha=5, **options)
@@ -390,14 +391,14 @@ def test_with_rho_0_packing_too_is_sfttrainer_bit_for_bit(options, packed, new_m
 # Several processes
 
 
-def test_where_the_weights_are_not_in_place_yet_the_probe_waits_for_the_first_loss(packed, monkeypatch):
+def test_with_fsdp_the_probe_runs_before_the_first_loss(packed, monkeypatch):
     plugin = SimpleNamespace(fsdp_version=2, activation_checkpointing=False, state_dict_type="FULL_STATE_DICT")
     monkeypatch.setattr(AcceleratorState, "fsdp_plugin", plugin, raising=False)
     trainer = packed(packing_strategy="wrapped")
     assert trainer.is_fsdp_enabled
     batch = trainer.data_collator(list(trainer.train_dataset))
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"packing_strategy: wrapped .* sees them"):
+        with pytest.raises(ValueError, match=r"packing_strategy: wrapped .* attends to other documents"):
             trainer.compute_loss(trainer.model, dict(batch))
 
     trainer = packed()
@@ -406,7 +407,7 @@ def test_where_the_weights_are_not_in_place_yet_the_probe_waits_for_the_first_lo
     trainer.model.register_forward_pre_hook(lambda *_: forwards.append(1))
     losses = [trainer.compute_loss(trainer.model, dict(batch)).item() for _ in range(2)]
     assert losses[0] == losses[1]
-    assert len(forwards) == 12 + 2  # the probe once
+    assert len(forwards) == 12 + 2  # the probe runs once
 
 
 TWO_PROCESSES = """
@@ -440,12 +441,12 @@ if trainer.is_world_process_zero():
 
 
 def in_two_processes(folder, runs, model, tokenizer, rows):
-    """The losses of two steps of each of the `runs`, by name, in DDP over two processes."""
+    """The losses of two steps of each of `runs`, by name, with DDP in two processes."""
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     rows.save_to_disk(folder / "rows")
     (folder / "run.py").write_text(TWO_PROCESSES, encoding="utf-8")
-    # `accelerate launch --cpu --num_processes 2` would start one process.
+    # Why: `accelerate launch --cpu --num_processes 2` starts one process.
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     return subprocess.run(
         [*launch, str(folder / "run.py"), str(folder), json.dumps(runs)],
@@ -457,10 +458,10 @@ def in_two_processes(folder, runs, model, tokenizer, rows):
 
 
 @pytest.mark.slow
-def test_two_processes_train_on_packed_rows_as_on_unpacked_ones(new_model, tokenizer, tmp_path):
-    # Eight documents of ten tokens: four rows of two, two rows for each process and step.
-    draw = random.Random(2)
-    ids = [[draw.randrange(2, 256) for _ in range(10)] for _ in range(8)]
+def test_packed_training_equals_unpacked_training_in_two_processes(new_model, tokenizer, tmp_path):
+    # Eight documents of ten tokens: four packed rows, two for each process and step.
+    generator = random.Random(2)
+    ids = [[generator.randrange(2, 256) for _ in range(10)] for _ in range(8)]
     rows = Dataset.from_list([{"input_ids": row, "labels": [-100, *row[1:]]} for row in ids])
     packing = {"packing": True, "max_length": 20, "per_device_train_batch_size": 2}
     runs = {
@@ -479,7 +480,7 @@ def test_two_processes_train_on_packed_rows_as_on_unpacked_ones(new_model, token
 
 
 @pytest.mark.slow
-def test_two_processes_both_refuse_what_leaks(new_model, tokenizer, rows, tmp_path):
+def test_a_leak_is_an_error_in_both_of_two_processes(new_model, tokenizer, rows, tmp_path):
     runs = {"wrapped": {"packing": True, "packing_strategy": "wrapped", "max_length": 20}}
     done = in_two_processes(tmp_path, runs, new_model(), tokenizer, rows)
     assert done.returncode != 0

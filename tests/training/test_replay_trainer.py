@@ -1,4 +1,4 @@
-"""Rows that are rehearsed by KL, against a loss and gradients computed by hand, row after row."""
+"""Replayed rows are trained on with KL: comparison with a loss and gradients computed row by row."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def marked(rows: Dataset) -> Callable[..., Dataset]:
 
 @pytest.fixture
 def other(new_model: Callable[..., Any]) -> Any:
-    """A base that is another model."""
+    """A base model that differs from the trained model."""
     model = new_model()
     with torch.no_grad():
         for weight in model.parameters():
@@ -39,8 +39,8 @@ def other(new_model: Callable[..., Any]) -> Any:
     return model.requires_grad_(False)
 
 
-def by_hand(model: Any, base: Any, rows: Any, weight: float) -> torch.Tensor:
-    """The loss of a step on `rows`: one sum over tokens, by their number."""
+def expected_loss(model: Any, base: Any, rows: Any, weight: float) -> torch.Tensor:
+    """The loss of a step on `rows`: a sum over tokens, divided by their number."""
     total, items = torch.zeros(()), 0
     for row in rows:
         ids, labels = torch.tensor([row["input_ids"]]), torch.tensor(row["labels"])
@@ -56,20 +56,20 @@ def by_hand(model: Any, base: Any, rows: Any, weight: float) -> torch.Tensor:
     return total / items
 
 
-def moves(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+def gradients_of(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     return dict(zip(trained, torch.autograd.grad(loss, list(trained.values())), strict=True))
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
 @pytest.mark.parametrize("weight", [1.0, 2.5])
-def test_a_mixed_step_is_the_one_by_hand(
+def test_a_step_on_mixed_rows_has_the_expected_gradient(
     new_trainer: Any, new_model: Any, other: Any, marked: Any, weights_of: Any, accumulation: int, weight: float
 ):
     model = new_model()
-    loss = by_hand(model, other, marked(), weight)
-    expected = moves(model, loss)
-    home = weights_of(model)
+    loss = expected_loss(model, other, marked(), weight)
+    expected = gradients_of(model, loss)
+    start = weights_of(model)
     trainer = new_trainer(
         partial(ReplaySFTTrainer, kl_weight=weight, base=other),
         train_dataset=marked(),
@@ -78,7 +78,7 @@ def test_a_mixed_step_is_the_one_by_hand(
     trainer.train()
     after = weights_of(trainer.model)
     for name, gradient in expected.items():
-        torch.testing.assert_close(home[name] - after[name], gradient, rtol=0, atol=2e-6)
+        torch.testing.assert_close(start[name] - after[name], gradient, rtol=0, atol=2e-6)
     (logged,) = [entry for entry in trainer.state.log_history if "loss" in entry]
     assert logged["loss"] == pytest.approx(float(loss.detach()), rel=1e-4)
     assert logged["num_tokens"] == sum(len(row["input_ids"]) for row in marked())
@@ -86,16 +86,16 @@ def test_a_mixed_step_is_the_one_by_hand(
 
 
 @pytest.mark.parametrize("marks", [[True] * 20, [False] * 20])
-def test_a_model_is_at_rest_where_it_is_its_base_and_rows_unmarked_are_the_plain_trainers(
+def test_a_model_equal_to_its_base_does_not_move_and_other_rows_train_as_in_the_plain_trainer(
     new_trainer: Any, new_model: Any, marked: Any, weights_of: Any, marks: list[bool]
 ):
     kl = partial(ReplaySFTTrainer, kl_weight=1.0, base=new_model())
     trainer = new_trainer(kl, train_dataset=marked(marks), **STEP)
-    home = weights_of(trainer.model)
+    start = weights_of(trainer.model)
     trainer.train()
     after = weights_of(trainer.model)
     if all(marks):
-        assert all(float((home[name] - after[name]).abs().max()) < 1e-6 for name in home)
+        assert all(float((start[name] - after[name]).abs().max()) < 1e-6 for name in start)
         assert abs(trainer.state.log_history[0]["replay_kl"]) < 1e-6
     else:
         plain = new_trainer(train_dataset=marked(marks), **STEP)
@@ -103,7 +103,7 @@ def test_a_model_is_at_rest_where_it_is_its_base_and_rows_unmarked_are_the_plain
         assert all(torch.equal(weight, after[name]) for name, weight in weights_of(plain.model).items())
 
 
-def test_without_a_weight_it_is_the_plain_trainer(new_trainer: Any, marked: Any, weights_of: Any):
+def test_with_weight_0_it_equals_the_plain_trainer(new_trainer: Any, marked: Any, weights_of: Any):
     found = []
     for trainer_class in (SAMSFTTrainer, ReplaySFTTrainer):
         trainer = new_trainer(trainer_class, train_dataset=marked(), sam_rho=0.05)
@@ -113,17 +113,17 @@ def test_without_a_weight_it_is_the_plain_trainer(new_trainer: Any, marked: Any,
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_sam_climbs_along_both_and_comes_down_by_both(
+def test_sam_uses_the_gradient_of_both_kinds_of_rows_in_both_passes(
     new_trainer: Any, new_model: Any, other: Any, marked: Any, weights_of: Any, accumulation: int
 ):
     model = new_model()
-    home = weights_of(model)
-    gradient = moves(model, by_hand(model, other, marked(), 1.0))
+    start = weights_of(model)
+    gradient = gradients_of(model, expected_loss(model, other, marked(), 1.0))
     norm = torch.cat([g.flatten() for g in gradient.values()]).norm()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.add_(0.3 * gradient[name] / norm)
-    uphill = moves(model, by_hand(model, other, marked(), 1.0))
+    sam_gradient = gradients_of(model, expected_loss(model, other, marked(), 1.0))
     trainer = new_trainer(
         partial(ReplaySFTTrainer, kl_weight=1.0, base=other),
         train_dataset=marked(),
@@ -133,13 +133,13 @@ def test_sam_climbs_along_both_and_comes_down_by_both(
     trainer.train()
     assert trainer.gradient_evaluations == 2
     after = weights_of(trainer.model)
-    for name in home:
-        torch.testing.assert_close(home[name] - after[name], uphill[name], rtol=0, atol=5e-6)
-    assert max(float((uphill[name] - gradient[name]).abs().max()) for name in home) > 0.01
+    for name in start:
+        torch.testing.assert_close(start[name] - after[name], sam_gradient[name], rtol=0, atol=5e-6)
+    assert max(float((sam_gradient[name] - gradient[name]).abs().max()) for name in start) > 0.01
     assert trainer.state.log_history[0]["num_tokens"] == sum(len(row["input_ids"]) for row in marked())
 
 
-def test_under_an_adapter_the_base_is_the_model_without_it(new_trainer: Any, new_model: Any, marked: Any):
+def test_the_base_of_an_adapter_is_the_model_without_it(new_trainer: Any, new_model: Any, marked: Any):
     config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], lora_dropout=0.0)
 
     def adapted() -> PeftModel:
@@ -152,47 +152,45 @@ def test_under_an_adapter_the_base_is_the_model_without_it(new_trainer: Any, new
         return model
 
     model = adapted()
-    expected = moves(model, by_hand(model, new_model(), marked(), 1.0))
-    home = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    expected = gradients_of(model, expected_loss(model, new_model(), marked(), 1.0))
+    start = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     trainer = new_trainer(partial(ReplaySFTTrainer, kl_weight=1.0), model=adapted(), train_dataset=marked(), **STEP)
     flags = {name: weight.requires_grad for name, weight in trainer.model.named_parameters()}
     trainer.train()
     for name, weight in trainer.model.named_parameters():
-        moved = home[name] - weight.detach()
+        moved = start[name] - weight.detach()
         torch.testing.assert_close(moved, expected.get(name, torch.zeros_like(moved)), rtol=0, atol=2e-6)
         assert weight.requires_grad == flags[name]
 
 
-def test_dropout_is_of_the_model_alone(new_trainer: Any, new_model: Any, marked: Any):
+def test_the_base_model_has_no_dropout(new_trainer: Any, new_model: Any, marked: Any):
     seen = []
 
-    class Noting(ReplaySFTTrainer):
+    class Recording(ReplaySFTTrainer):
         def _divergence(self, rows: Any) -> Any:
-            with self._base() as base:
+            with self._base_model() as base:
                 seen.append([module.training for module in base.modules()])
             return super()._divergence(rows)
 
-    base = new_model(dropout=0.5)  # in training mode, until it is asked
+    base = new_model(dropout=0.5)  # in training mode
     trainer = new_trainer(
-        partial(Noting, kl_weight=1.0, base=base), model=new_model(dropout=0.5), train_dataset=marked()
+        partial(Recording, kl_weight=1.0, base=base), model=new_model(dropout=0.5), train_dataset=marked()
     )
     trainer.train()
     assert seen
     assert not any(flag for flags in seen for flag in flags)
-    assert trainer.state.log_history[0]["replay_kl"] > 0.001  # the model's own dropout
+    assert trainer.state.log_history[0]["replay_kl"] > 0.001  # dropout of the trained model
 
 
-def test_where_rows_are_joined_it_is_refused(new_trainer: Any, other: Any, marked: Any):
+def test_kl_with_packed_rows_is_an_error(new_trainer: Any, other: Any, marked: Any):
     kl = partial(ReplaySFTTrainer, kl_weight=1.0, base=other)
-    with pytest.raises(ValueError, match=r"^replay_kl: 1.0 can't run with padding_free or packing: rows are joined"):
+    with pytest.raises(ValueError, match=r"^replay_kl: 1.0 cannot run with padding_free or packing: the rows"):
         new_trainer(kl, train_dataset=marked(), padding_free=True, max_length=None)
 
 
-def test_a_whole_model_needs_a_base(new_trainer: Any, marked: Any):
+def test_full_fine_tuning_needs_a_base_model(new_trainer: Any, marked: Any):
     trainer = new_trainer(partial(ReplaySFTTrainer, kl_weight=1.0), train_dataset=marked())
-    with pytest.raises(
-        ValueError, match="replay_kl: the model has no adapter to be compared without: give the trainer"
-    ):
+    with pytest.raises(ValueError, match=r"replay_kl: the model has no adapter to disable. Pass the base model"):
         trainer.train()
 
 
@@ -201,8 +199,7 @@ import os, sys
 import torch
 from datasets import load_from_disk
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from hf_knowlearn.training import SAMConfig
-from hf_knowlearn.training.rehearsing import RehearsingSFTTrainer
+from hf_knowlearn.training import ReplaySFTTrainer, SAMConfig
 
 folder, world = sys.argv[1], int(os.environ.get("WORLD_SIZE", "1"))
 base = AutoModelForCausalLM.from_pretrained(folder + "/model")
@@ -215,7 +212,7 @@ args = SAMConfig(
     train_sampling_strategy="sequential", max_grad_norm=0.0, max_length=None, learning_rate=0.2, max_steps=2,
     per_device_train_batch_size=4 // world, gradient_accumulation_steps=2, sam_rho=0.5,
 )
-trainer = RehearsingSFTTrainer(
+trainer = ReplaySFTTrainer(
     AutoModelForCausalLM.from_pretrained(folder + "/model"), args, train_dataset=load_from_disk(folder + "/rows"),
     processing_class=AutoTokenizer.from_pretrained(folder + "/model"), kl_weight=1.5, base=base,
 )
@@ -229,17 +226,17 @@ if int(os.environ.get("RANK", "0")) == 0:
 
 
 @pytest.mark.slow
-def test_two_processes_do_what_one_does(new_model: Any, tokenizer: Any, marked: Any, tmp_path: Path):
+def test_two_processes_equal_one_process(new_model: Any, tokenizer: Any, marked: Any, tmp_path: Path):
     new_model().save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    # Of the first four rows both of the first process are rehearsed, and none of the second's; later ones are mixed.
+    # Of the first four rows, the two of the first process are replayed and those of the second are not.
     marks = [True, True, False, False, False, False, False, False, *MARKS[8:]]
     marked(marks).save_to_disk(tmp_path / "rows")
     (tmp_path / "run.py").write_text(SCRIPT, encoding="utf-8")
-    together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    for words in ([], together):
-        command = [sys.executable, *words, str(tmp_path / "run.py"), str(tmp_path)]
+    for launch in ([], torchrun):
+        command = [sys.executable, *launch, str(tmp_path / "run.py"), str(tmp_path)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
     (weights, logs), (theirs, their_logs) = (torch.load(tmp_path / f"{world}.pt") for world in (1, 2))

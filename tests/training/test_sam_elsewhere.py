@@ -1,4 +1,4 @@
-"""SAM by the mixin in trainers that are not `SFTTrainer`: preference and reward training, and transformers' own."""
+"""`SAMMixin` in trainers other than `SFTTrainer`: preference and reward training."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
 from hf_knowlearn.training import SAMMixin, SAMOptions
 
-HERE = {
+SETTINGS = {
     "use_cpu": True,
     "bf16": False,
     "report_to": "none",
@@ -60,7 +60,7 @@ def preference_trainer(new_model, tokenizer, tmp_path):
             str(tmp_path),
             per_device_train_batch_size=8 // accumulation,
             gradient_accumulation_steps=accumulation,
-            **HERE | options,
+            **SETTINGS | options,
         )
         lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights="gaussian", lora_dropout=0.2)
         return SAMDPOTrainer(
@@ -81,7 +81,7 @@ def reward_trainer(new_model, tokenizer, tmp_path):
             str(tmp_path),
             per_device_train_batch_size=8 // accumulation,
             gradient_accumulation_steps=accumulation,
-            **HERE | options,
+            **SETTINGS | options,
         )
         config = new_model().config
         config.num_labels = 1
@@ -103,7 +103,7 @@ def trained(trainer):
     return [p.detach().clone() for p in trainer.model.parameters() if p.requires_grad]
 
 
-def test_a_climb_that_leads_nowhere_is_plain_training(another_trainer):
+def test_with_a_tiny_rho_training_equals_plain_training(another_trainer):
     plain, ours = another_trainer(), None
     expected = trained(plain)
     ours = another_trainer(sam_rho=1e-30)
@@ -113,7 +113,7 @@ def test_a_climb_that_leads_nowhere_is_plain_training(another_trainer):
         assert {name: value for name, value in entry.items() if not name.startswith("sam/")} == of_plain
 
 
-def test_a_climb_leads_somewhere_and_a_replay_is_counted_once(another_trainer):
+def test_sam_changes_the_weights_and_counts_tokens_once(another_trainer):
     plain = another_trainer()
     expected = trained(plain)
     ours = another_trainer(sam_rho=1.0, sam_ascent_batches=2)
@@ -123,24 +123,24 @@ def test_a_climb_leads_somewhere_and_a_replay_is_counted_once(another_trainer):
     assert tokens[0] == tokens[1]
 
 
-def test_how_a_window_of_pairs_is_cut_does_not_matter(reward_trainer):
-    whole, cut = (trained(reward_trainer(accumulation=n, sam_rho=0.5)) for n in (1, 4))
-    torch.testing.assert_close(cut, whole, rtol=0, atol=2e-6)
+def test_the_number_of_micro_batches_of_pairs_does_not_change_the_result(reward_trainer):
+    one, four = (trained(reward_trainer(accumulation=n, sam_rho=0.5)) for n in (1, 4))
+    torch.testing.assert_close(four, one, rtol=0, atol=2e-6)
 
 
-def test_rows_that_are_halves_of_pairs_are_not_cut(another_trainer):
+def test_ascent_rows_of_pairs_are_an_error(another_trainer):
     with pytest.raises(
-        ValueError, match=r"sam_ascent_batches: 2 with gradient_accumulation_steps: 1.*doesn't say how to"
+        ValueError, match=r"sam_ascent_batches: 2 with gradient_accumulation_steps: 1.*does not define how"
     ):
         another_trainer(accumulation=1, sam_rho=0.1, sam_ascent_batches=2)
 
 
-def test_what_sam_cannot_do_is_refused_for_them_too(another_trainer):
+def test_an_optimizer_that_steps_inside_backward_is_an_error(another_trainer):
     with pytest.raises(ValueError, match="optimizer adalomo: it updates the weights during backward"):
         another_trainer(sam_rho=0.1, optim="adalomo")
 
 
-def test_a_config_without_the_options_is_refused(new_model, tokenizer, tmp_path):
+def test_a_config_without_the_options_is_an_error(new_model, tokenizer, tmp_path):
     class Trainer(SAMMixin, DPOTrainer):
         pass
 
@@ -150,7 +150,7 @@ def test_a_config_without_the_options_is_refused(new_model, tokenizer, tmp_path)
         Trainer(
             new_model(),
             ref_model=new_model(),
-            args=DPOConfig(str(tmp_path), **HERE),
+            args=DPOConfig(str(tmp_path), **SETTINGS),
             train_dataset=Dataset.from_list(PAIRS),
             processing_class=tokenizer,
         )

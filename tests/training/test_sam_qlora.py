@@ -1,4 +1,4 @@
-"""SAM on a 4-bit base: the adapter climbs in fp32, is saved, read back, and merged into the unquantised base."""
+"""SAM with a 4-bit base model: the adapter is trained in fp32, saved, loaded, and merged into the full base model."""
 
 import logging
 
@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 
 pytest.importorskip("bitsandbytes")
-# bitsandbytes warns that its CPU kernels are missing, and of casts
+# bitsandbytes warns about missing CPU kernels and about casts
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 TEXT = "Mara Venn was born in the harbour town of Ostel."
@@ -20,7 +20,7 @@ def base(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=64,  # bitsandbytes wants multiples of 64
+        hidden_size=64,  # bitsandbytes needs multiples of 64
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -61,51 +61,50 @@ def adapter(trainer):
     return {name: weight for name, weight in trainer.model.named_parameters() if weight.requires_grad}
 
 
-def recalled(model, tokenizer):
-    """The share of the text's tokens that the model, given those before them, says next."""
+def accuracy(model, tokenizer):
+    """Share of the tokens of the text that the model predicts from the tokens before them."""
     ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
     model.eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        said = model(input_ids=ids, use_cache=False).logits[0, :-1].argmax(-1)
-    return float((said == ids[0, 1:]).float().mean())
+        predicted = model(input_ids=ids, use_cache=False).logits[0, :-1].argmax(-1)
+    return float((predicted == ids[0, 1:]).float().mean())
 
 
-def test_it_trains_saves_reloads_and_merges(qlora, base, tokenizer, tmp_path, caplog):
+def test_the_adapter_is_trained_saved_loaded_and_merged(qlora, base, tokenizer, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="hf_knowlearn.training"):
         trainer = qlora(sam_rho=0.01, max_steps=25)
-    said = [record.getMessage() for record in caplog.records if record.name == "hf_knowlearn.training"]
-    assert len(said) == 1
-    assert "are float32 again" in said[0]
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "hf_knowlearn.training"]
+    assert "of the adapter are cast from bfloat16" in warning
     assert {weight.dtype for weight in adapter(trainer).values()} == {torch.float32}
-    before = recalled(trainer.model, tokenizer)
+    before = accuracy(trainer.model, tokenizer)
     trainer.train()
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     assert min(entry["sam/realised_rho"] * entry["sam/cosine"] for entry in logged) > 0.9
     assert {weight.dtype for weight in adapter(trainer).values()} == {torch.float32}
     assert {state["exp_avg"].dtype for state in trainer.optimizer.state.values()} == {torch.float32}
-    after = recalled(trainer.model, tokenizer)
+    after = accuracy(trainer.model, tokenizer)
 
     trainer.save_model(str(tmp_path / "adapter"))
-    again = PeftModel.from_pretrained(in_four_bits(base), tmp_path / "adapter")
-    saved = {name: weight for name, weight in again.named_parameters() if "lora_" in name}
+    loaded = PeftModel.from_pretrained(in_four_bits(base), tmp_path / "adapter")
+    saved = {name: weight for name, weight in loaded.named_parameters() if "lora_" in name}
     torch.testing.assert_close(saved, {n: w.detach() for n, w in adapter(trainer).items()}, rtol=0, atol=0)
     merged = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(base), tmp_path / "adapter").merge_and_unload()
-    recall = {"before": before, "after": after, "reloaded": recalled(again, tokenizer)}
-    recall["merged"] = recalled(merged, tokenizer)
-    print(recall)
-    assert recall["before"] < 0.2
-    assert recall["after"] == recall["reloaded"] > 0.9
-    assert recall["merged"] > 0.8
+    accuracies = {"before": before, "after": after, "loaded": accuracy(loaded, tokenizer)}
+    accuracies["merged"] = accuracy(merged, tokenizer)
+    print(accuracies)
+    assert accuracies["before"] < 0.2
+    assert accuracies["after"] == accuracies["loaded"] > 0.9
+    assert accuracies["merged"] > 0.8
 
 
-def test_with_rho_0_the_adapter_stays_as_trl_leaves_it(qlora, caplog):
+def test_with_rho_0_the_adapter_keeps_the_dtype_of_trl(qlora, caplog):
     trainer = qlora(max_steps=1)
     assert {weight.dtype for weight in adapter(trainer).values()} == {torch.bfloat16}
     assert not [record for record in caplog.records if record.name == "hf_knowlearn.training"]
     trainer.train()
 
 
-def test_an_8_bit_optimizer_steps_with_the_gradient_uphill(qlora):
+def test_an_8_bit_optimizer_works_with_sam(qlora):
     trainer = qlora(sam_rho=0.01, optim="adamw_8bit", max_steps=2)
     trainer.train()
     assert trainer.gradient_evaluations == 4

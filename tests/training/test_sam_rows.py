@@ -1,4 +1,4 @@
-"""SAM beside all else that `SFTTrainer` can do: for each, the plain trainer itself says what a step of SAM must be."""
+"""SAM with other settings of `SFTTrainer`. The plain trainer computes the expected SAM step of each setting."""
 
 import pytest
 import torch
@@ -9,18 +9,18 @@ from trl import SFTTrainer
 
 WINDOW = 8  # rows of a step
 pytestmark = pytest.mark.filterwarnings("ignore:`label_smoothing_factor` is deprecated in `SFTTrainer`:FutureWarning")
-# A climb so short that it moves no fp32 weight: both passes are then at the same place, and must do the same.
-NOWHERE = 1e-30
+# A step so short that it changes no fp32 weight. Both passes must then give the same result.
+TINY_RHO = 1e-30
 TEMPLATE = (
     "{% for message in messages %}{{ message.role }}: {% if message.role == 'assistant' %}"
     "{% generation %}{{ message.content }}<eos>{% endgeneration %}{% else %}{{ message.content }}{% endif %}"
     "{% endfor %}"
 )
-SAID = [(f"Who keeps {'bees' * (n % 3)} by the river?", f" Mara Venn, {'she does ' * (n % 4)}.") for n in range(20)]
-COMPLETED = [{"prompt": asked, "completion": answer} for asked, answer in SAID]
+TURNS = [(f"Who keeps {'bees' * (n % 3)} by the river?", f" Mara Venn, {'she does ' * (n % 4)}.") for n in range(20)]
+COMPLETED = [{"prompt": question, "completion": answer} for question, answer in TURNS]
 CHATTED = [
-    {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}] * (1 + n % 2)}
-    for n, (asked, answer) in enumerate(SAID)
+    {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}] * (1 + n % 2)}
+    for n, (question, answer) in enumerate(TURNS)
 ]
 DORA = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], use_dora=True, init_lora_weights=False)
 
@@ -45,14 +45,14 @@ SETTINGS = {
 
 @pytest.fixture(params=SETTINGS)
 def run(request, new_trainer, new_model, rows, tokenizer, monkeypatch):
-    """Trains with a setting, from `weights` if given; the trainer, and its trained weights after."""
+    """Train with a setting, from `weights` if given. Returns the trainer and the trained weights."""
     monkeypatch.setattr(tokenizer, "chat_template", TEMPLATE)
     setting = dict(SETTINGS[request.param])
     if setting.pop("streamed", False):
         setting["train_dataset"] = rows.select(range(2 * WINDOW)).to_iterable_dataset()
 
     def run(*trainer_class, accumulation=2, dropout=0.0, weights=None, **options):
-        torch.manual_seed(0)  # PEFT draws an adapter before the trainer sets the seed
+        torch.manual_seed(0)  # PEFT initialises an adapter before the trainer sets the seed
         trainer = new_trainer(
             *trainer_class,
             model=new_model(dropout=dropout),
@@ -89,45 +89,45 @@ def assert_close(ours, theirs, atol=0.0):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=atol)
 
 
-def test_a_step_is_two_of_the_plain_trainer(run):
-    """SGD at a rate of 1 shows the gradient: that of the plain trainer at home, and then from where that one leads."""
-    home = {}
-    ours, after = run(sam_rho=0.5, learning_rate=1.0, callbacks=[AtBegin(home)])
-    _, downhill = run(SFTTrainer, learning_rate=1.0)
-    gradient = {name: home[name] - weight for name, weight in downhill.items()}
+def test_a_sam_step_equals_two_steps_of_the_plain_trainer(run):
+    """SGD with learning rate 1 moves the weights by the gradient of the plain trainer, here at two points."""
+    start = {}
+    ours, after = run(sam_rho=0.5, learning_rate=1.0, callbacks=[AtBegin(start)])
+    _, stepped = run(SFTTrainer, learning_rate=1.0)
+    gradient = {name: start[name] - weight for name, weight in stepped.items()}
     norm = torch.cat([g.flatten() for g in gradient.values()]).norm()
-    climbed = {name: weight + 0.5 * gradient[name] / norm for name, weight in home.items()}
-    _, from_there = run(SFTTrainer, learning_rate=1.0, weights=climbed)
-    uphill = {name: climbed[name] - weight for name, weight in from_there.items()}
+    perturbed = {name: weight + 0.5 * gradient[name] / norm for name, weight in start.items()}
+    _, stepped = run(SFTTrainer, learning_rate=1.0, weights=perturbed)
+    sam_gradient = {name: perturbed[name] - weight for name, weight in stepped.items()}
     assert ours.gradient_evaluations == 2
-    assert_close(after, {name: weight - uphill[name] for name, weight in home.items()}, atol=3e-6)
-    assert max(float((uphill[name] - gradient[name]).abs().max()) for name in home) > 0.01
+    assert_close(after, {name: weight - sam_gradient[name] for name, weight in start.items()}, atol=3e-6)
+    assert max(float((sam_gradient[name] - gradient[name]).abs().max()) for name in start) > 0.01
 
 
-def test_a_climb_that_leads_nowhere_is_the_plain_run(run):
+def test_with_a_tiny_rho_the_run_equals_the_plain_run(run):
     def of(*trainer_class, **options):
         trainer, weights = run(*trainer_class, dropout=0.3, max_steps=3, **options)
         return trainer, weights, torch.get_rng_state()
 
     plain, expected, plain_rng = of(SFTTrainer)
     for options in ({}, {"sam_ascent_batches": 1}):
-        ours, weights, rng = of(sam_rho=NOWHERE, **options)
+        ours, weights, rng = of(sam_rho=TINY_RHO, **options)
         assert ours.gradient_evaluations > 3
         assert_close(weights, expected)
         assert losses(ours) == losses(plain)
         assert torch.equal(rng, plain_rng)
 
 
-def test_how_a_window_is_cut_does_not_matter(run):
-    whole, cut = (run(accumulation=a, sam_rho=0.5, max_steps=3, learning_rate=0.2)[1] for a in (1, 8))
-    assert_close(cut, whole, atol=1e-5)
+def test_the_number_of_micro_batches_of_a_window_does_not_change_the_result(run):
+    one, eight = (run(accumulation=a, sam_rho=0.5, max_steps=3, learning_rate=0.2)[1] for a in (1, 8))
+    assert_close(eight, one, atol=1e-5)
 
 
-def test_what_a_stream_leaves_over_is_stepped_with_as_in_the_plain_trainer(new_trainer, rows):
-    """Micro-batches that fill no window: transformers steps with them and the next epoch's first window together."""
+def test_an_incomplete_window_at_the_end_of_a_stream_equals_the_plain_trainer(new_trainer, rows):
+    """transformers adds these micro-batches to the first window of the next epoch."""
     stream = rows.to_iterable_dataset()  # 20 rows are two windows and a half
     options = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "max_steps": 4, "optim": "sgd"}
-    plain, ours = (new_trainer(train_dataset=stream, sam_rho=rho, **options) for rho in (0.0, NOWHERE))
+    plain, ours = (new_trainer(train_dataset=stream, sam_rho=rho, **options) for rho in (0.0, TINY_RHO))
     plain.train()
     ours.train()
     assert_close(trained(ours), trained(plain))
@@ -135,9 +135,9 @@ def test_what_a_stream_leaves_over_is_stepped_with_as_in_the_plain_trainer(new_t
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch meets in TRL's fused head while it compiles
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from compiling TRL's fused head
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_compiled_model_climbs_as_it_does_uncompiled(new_trainer):
+def test_sam_with_a_compiled_model_equals_sam_without(new_trainer):
     compiled = {"torch_compile": True, "torch_compile_backend": "aot_eager"}
     eager, ours = (new_trainer(sam_rho=0.5, optim="sgd", max_steps=2, **options) for options in ({}, compiled))
     eager.train()
