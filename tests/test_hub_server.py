@@ -1,4 +1,4 @@
-"""The Hub of the tests, through its clients: what they store comes back, and each refusal is known by its name."""
+"""Tests of the Hub in memory, through its clients: data is stored unchanged, and each error has its type."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def commit(api: HfApi, repo: str = "ada/ferry", parent: str | None = None, **fil
 
 
 @pytest.mark.parametrize("kind", ["model", "dataset", "space"])
-def test_a_folder_comes_back_as_it_was(hub: HubServer, api: HfApi, kind: str, tmp_path: Path) -> None:
+def test_an_uploaded_folder_is_downloaded_unchanged(hub: HubServer, api: HfApi, kind: str, tmp_path: Path) -> None:
     files = {"README.md": CARD, "w.safetensors": WEIGHTS, "a b/naïve.txt": b"one", "empty.txt": b""}
     api.create_repo("ada/ferry", repo_type=kind, private=True, space_sdk="gradio" if kind == "space" else None)
     api.upload_folder(repo_id="ada/ferry", repo_type=kind, folder_path=folder_of(files, tmp_path / "in"))
@@ -67,20 +67,20 @@ def test_a_folder_comes_back_as_it_was(hub: HubServer, api: HfApi, kind: str, tm
     assert {s.rfilename: s.size for s in info.siblings if s.lfs} == {"w.safetensors": len(WEIGHTS)}
 
 
-def test_what_lfs_holds_is_sent_once_and_fetched_without_the_token(hub: HubServer, api: HfApi) -> None:
+def test_an_lfs_file_is_uploaded_once_and_downloaded_without_token(hub: HubServer, api: HfApi) -> None:
     hub.add_repo("ada/ferry")
     commit(api, w_bin=WEIGHTS)
     commit(api, w_bin=WEIGHTS, again_bin=WEIGHTS)
     assert [entry.method for entry in hub.log if entry.path.startswith("/lfs/")] == ["PUT"]
     assert Path(hf_hub_download("ada/ferry", "again.bin")).read_bytes() == WEIGHTS
     assert [entry.user for entry in hub.log if entry.path.startswith("/lfs/")] == [None, None]
-    # Ours to break: with a token, the storage refuses, as the Hub's does.
+    # With a token, the storage returns an error, as that of the Hub does.
     address = f"{hub.storage}/lfs/model/ada/ferry/{hub.repos['model', 'ada/ferry'].at('main').files['w.bin'].etag}"
     assert get_session().get(address).content == WEIGHTS
     assert get_session().get(address, headers={"authorization": "Bearer hf_ada"}).status_code == 400
 
 
-def test_what_is_not_what_its_sha_says_is_refused(hub: HubServer, api: HfApi) -> None:
+def test_content_with_a_wrong_sha_is_an_error(hub: HubServer, api: HfApi) -> None:
     hub.add_repo("ada/ferry")
     operation = CommitOperationAdd("w.bin", WEIGHTS)
     operation.path_or_fileobj = b"other"
@@ -90,7 +90,7 @@ def test_what_is_not_what_its_sha_says_is_refused(hub: HubServer, api: HfApi) ->
     assert list(hub.files("ada/ferry")) == [".gitattributes"]
 
 
-def test_files_are_replaced_deleted_and_left_alone(hub: HubServer, api: HfApi) -> None:
+def test_a_commit_replaces_and_deletes_only_its_files(hub: HubServer, api: HfApi) -> None:
     hub.add_repo("ada/ferry", {"a.txt": b"1", "b.txt": b"1", "old/c.txt": b"1", "old/deep/d.txt": b"1"})
     operations = [CommitOperationAdd("a.txt", b"2"), CommitOperationDelete("old/")]
     api.create_commit("ada/ferry", operations, commit_message="Files")
@@ -124,7 +124,7 @@ def test_revisions_are_branches_tags_and_commits(hub: HubServer, api: HfApi) -> 
         api.model_info("ada/ferry", revision="v1")
 
 
-def test_a_tree_is_told_in_pages_and_by_folder(hub: HubServer, api: HfApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_is_listed_in_pages_and_by_folder(hub: HubServer, api: HfApi, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [f"{folder}/{name}.txt" for folder in "ab" for name in range(4)]
     hub.add_repo("ada/ferry", dict.fromkeys(paths, b"x"), type="dataset")
     monkeypatch.setattr(HubServer, "page_size", 3)
@@ -137,7 +137,7 @@ def test_a_tree_is_told_in_pages_and_by_folder(hub: HubServer, api: HfApi, monke
     ]
 
 
-def test_a_commit_on_another_parent_is_refused(hub: HubServer, api: HfApi) -> None:
+def test_a_commit_on_another_parent_is_an_error(hub: HubServer, api: HfApi) -> None:
     hub.add_repo("ada/ferry")
     first = commit(api, a_txt=b"1")
     commit(api, parent=first, a_txt=b"2")
@@ -148,7 +148,7 @@ def test_a_commit_on_another_parent_is_refused(hub: HubServer, api: HfApi) -> No
 
 
 @pytest.mark.parametrize(
-    ("token", "repo", "says"),
+    ("token", "repo", "error"),
     [
         ("hf_wrong", "ada/ferry", (401, "Invalid credentials in Authorization header")),
         (False, "ada/ferry", (401, "Repository Not Found")),
@@ -160,24 +160,26 @@ def test_a_commit_on_another_parent_is_refused(hub: HubServer, api: HfApi) -> No
         ("hf_ada", "mill/none", (404, "Repository Not Found")),
     ],
 )
-def test_who_may_write_where(hub: HubServer, token: str | bool, repo: str, says: tuple[int, str] | None) -> None:
+def test_only_members_with_a_write_token_may_write(
+    hub: HubServer, token: str | bool, repo: str, error: tuple[int, str] | None
+) -> None:
     hub.add_user("bob", token="hf_bob")
     hub.add_user("ada", token="hf_reader", role="read")
     hub.add_user("carl", token="hf_carl", orgs={"mill": "read"})
     hub.add_repo("ada/ferry", private=True)
     hub.add_repo("mill/public")
     api = HfApi(token=token)
-    if says is None:
+    if error is None:
         commit(api, repo, a_txt=b"1")
         assert hub.files(repo)["a.txt"] == b"1"
     else:
-        with pytest.raises(HfHubHTTPError, match=says[1]) as raised:
+        with pytest.raises(HfHubHTTPError, match=error[1]) as raised:
             commit(api, repo, a_txt=b"1")
-        assert raised.value.response.status_code == says[0]
+        assert raised.value.response.status_code == error[0]
     assert "hf_" not in str(hub.log)
 
 
-def test_names_and_namespaces_that_cannot_be_had(hub: HubServer, api: HfApi) -> None:
+def test_taken_names_and_foreign_namespaces_are_errors(hub: HubServer, api: HfApi) -> None:
     assert api.create_repo("mill/grain").repo_id == "mill/grain"
     assert api.create_repo("mill/grain", exist_ok=True).repo_id == "mill/grain"
     assert api.create_repo("mill/grain", repo_type="dataset").repo_id == "mill/grain"
@@ -189,7 +191,7 @@ def test_names_and_namespaces_that_cannot_be_had(hub: HubServer, api: HfApi) -> 
     assert not api.repo_exists("mill/grain")
 
 
-def test_private_and_gated_files_are_for_those_let_in(hub: HubServer, api: HfApi, tmp_path: Path) -> None:
+def test_private_and_gated_files_need_access(hub: HubServer, api: HfApi, tmp_path: Path) -> None:
     hub.add_user("bob", token="hf_bob")
     hub.add_repo("ada/ferry", {"a.txt": b"1"}, private=True)
     repo = hub.add_repo("mill/gated", {"a.txt": b"1"}, gated=True)
@@ -206,7 +208,7 @@ def test_private_and_gated_files_are_for_those_let_in(hub: HubServer, api: HfApi
     assert HfApi(token=False).model_info("ada/ferry").private is False
 
 
-def test_whoami_names_organisations_and_the_role_of_the_token(api: HfApi) -> None:
+def test_whoami_returns_organisations_and_the_role_of_the_token(api: HfApi) -> None:
     me = api.whoami()
     assert (me["name"], [org["name"] for org in me["orgs"]]) == ("ada", ["mill"])
     assert me["auth"]["accessToken"]["role"] == "write"
@@ -214,7 +216,7 @@ def test_whoami_names_organisations_and_the_role_of_the_token(api: HfApi) -> Non
         api.whoami(token="hf_wrong")
 
 
-def test_a_card_without_metadata_is_warned_of(hub: HubServer, api: HfApi) -> None:
+def test_a_card_without_metadata_is_a_warning(hub: HubServer, api: HfApi) -> None:
     hub.add_repo("ada/ferry")
     with pytest.warns(UserWarning, match="empty or missing yaml metadata"):
         commit(api, README_md=b"# Ferry")
@@ -222,7 +224,7 @@ def test_a_card_without_metadata_is_warned_of(hub: HubServer, api: HfApi) -> Non
     assert ModelCard.load("ada/ferry").data.license == "mit"
 
 
-def test_what_is_missing_is_named(hub: HubServer) -> None:
+def test_missing_files_revisions_and_repositories_have_their_own_errors(hub: HubServer) -> None:
     hub.add_repo("ada/ferry")
     with pytest.raises(RemoteEntryNotFoundError):
         hf_hub_download("ada/ferry", "none.txt")
@@ -233,7 +235,7 @@ def test_what_is_missing_is_named(hub: HubServer) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 500, 503])
-def test_any_status_comes_by_script_and_once(hub: HubServer, api: HfApi, status: int) -> None:
+def test_a_planned_status_is_returned_once(hub: HubServer, api: HfApi, status: int) -> None:
     hub.fail(status, "The mill is closed", after=1, path="whoami")
     assert api.whoami()["name"] == "ada"
     with pytest.raises(HfHubHTTPError) as raised:
@@ -243,7 +245,7 @@ def test_any_status_comes_by_script_and_once(hub: HubServer, api: HfApi, status:
     assert [entry.status for entry in hub.log] == [200, status, 200]
 
 
-def test_too_many_requests_are_waited_for(hub: HubServer, api: HfApi) -> None:
+def test_the_client_waits_after_too_many_requests(hub: HubServer, api: HfApi) -> None:
     hub.add_repo("ada/ferry")
     hub.fail(429, path="preupload", retry_after=0)
     commit(api, a_txt=b"1")
@@ -251,7 +253,7 @@ def test_too_many_requests_are_waited_for(hub: HubServer, api: HfApi) -> None:
 
 
 @pytest.mark.parametrize(("bytes_read", "made"), [(0, False), (100, False), (None, True)])
-def test_a_commit_cut_half_way_changes_nothing(hub: HubServer, api: HfApi, bytes_read: int | None, made: bool) -> None:
+def test_an_interrupted_commit_changes_nothing(hub: HubServer, api: HfApi, bytes_read: int | None, made: bool) -> None:
     hub.add_repo("ada/ferry", {"a.txt": b"1"})
     hub.cut(path="/commit/", received=bytes_read)
     with pytest.raises(httpx2.TransportError):
@@ -262,14 +264,14 @@ def test_a_commit_cut_half_way_changes_nothing(hub: HubServer, api: HfApi, bytes
     assert hub.files("ada/ferry")["a.txt"] == b"2"
 
 
-def test_a_download_that_was_cut_goes_on_at_that_byte(hub: HubServer) -> None:
+def test_an_interrupted_download_continues_at_its_byte(hub: HubServer) -> None:
     hub.add_repo("ada/ferry", {"w.bin": 40 * WEIGHTS})
-    hub.cut(method="GET", path="^/lfs/", sent=11_000_000)  # the client writes ten million at a time
+    hub.cut(method="GET", path="^/lfs/", sent=11_000_000)  # the client writes ten million bytes at a time
     assert Path(hf_hub_download("ada/ferry", "w.bin")).read_bytes() == 40 * WEIGHTS
     assert [entry.status for entry in hub.log if entry.path.startswith("/lfs/")] == [None, 206]
 
 
-def test_parts_of_a_file_are_read_alone(hub: HubServer) -> None:
+def test_a_range_of_a_file_can_be_read(hub: HubServer) -> None:
     hub.add_repo("ada/ferry", {"digits.txt": b"0123456789"})
 
     def part(which: str) -> tuple[int, bytes]:
@@ -318,7 +320,7 @@ class Share(evaluate.Metric):
 """
 
 
-def test_another_process_with_an_empty_cache_loads_a_data_set_a_metric_and_an_adapter(
+def test_another_process_with_an_empty_cache_loads_a_dataset_a_metric_and_an_adapter(
     hub: HubServer, api: HfApi, base: Path, tmp_path: Path
 ) -> None:
     import torch

@@ -16,7 +16,7 @@ from hf_knowlearn.hub.redaction import public_name
 from hf_knowlearn.hub.templates import render, spread
 from hf_knowlearn.reports.findings import cost_in_words, forgotten
 from hf_knowlearn.reports.formatting import knowledge_share, known, number_of, share
-from hf_knowlearn.reports.schema import CARD_COLUMNS
+from hf_knowlearn.reports.schema import CARD_COLUMNS, ROLES
 
 TINY_BASE = "tiny_base"  # the model in this package
 Report = Mapping[str, Any]
@@ -48,7 +48,7 @@ def model_card(report: Report, about: Published, answers: Sequence[Row] = (), ch
         trained_on=" and ".join(_trained_on(report["counts"])) or "nothing",
         sources=list(map(public_name, training_sources(recipe))),
         table=list(_table(report, name)),
-        questions={role: number_of(n, "question") for role, n in report["counts"].items() if n},
+        questions={role: number_of(n, "question") if (n := report["counts"].get(role)) else "" for role in ROLES},
         by_tokens=bool(after.get("knowledge_tokens")),
         has_chart=chart,
         mastery=_mastery(report["before"], after),

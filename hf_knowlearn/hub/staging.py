@@ -188,14 +188,15 @@ def stage_questions(
         splits: rows with `QUESTION_COLUMNS`, by split.
         sources: `source` and `sha256` of each split.
     """
-    from datasets import Dataset, Features, List, Value
+    import pyarrow as pa
+    from pyarrow import parquet
 
-    text, texts = Value("string"), List(Value("string"))
-    features = Features({name: texts if name in ("answers", "options") else text for name in QUESTION_COLUMNS})
+    text, texts = pa.string(), pa.list_(pa.string())
+    schema = pa.schema([(name, texts if name in ("answers", "options") else text) for name in QUESTION_COLUMNS])
     (folder / "data").mkdir(parents=True)
     for split, rows in splits.items():
-        table = Dataset.from_list([{name: row[name] for name in QUESTION_COLUMNS} for row in rows], features)
-        table.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
+        table = pa.Table.from_pylist([{name: row[name] for name in QUESTION_COLUMNS} for row in rows], schema)
+        parquet.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
     _write(folder / "README.md", questions_card(splits, repo_id, license, sources))
 
 

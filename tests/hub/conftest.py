@@ -1,4 +1,4 @@
-"""What the tests of publishing share: a finished run that nobody had to train, and `publish` as typed."""
+"""Fixtures of the tests of publishing: a finished run, and the `knowlearn publish` command."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def run(base: Path, tmp_path: Path) -> Path:
-    """The output folder of a run: an adapter that changes what its base says, with report, answers and chart."""
+    """The output folder of a run: an adapter that changes the answers of its base model, report, answers and chart."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -46,7 +46,7 @@ def base_on_hub(hub: HubServer, base: Path) -> HubServer:
 
 @pytest.fixture
 def publish(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`knowlearn publish …` in this process: exit code, what it said, what it complained of."""
+    """`knowlearn publish …` in this process: exit code, standard output and standard error."""
     from hf_knowlearn.cli import main
 
     def publish(*words: Any) -> tuple[int, str, str]:

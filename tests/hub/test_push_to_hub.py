@@ -1,4 +1,4 @@
-"""`push_to_hub: true` publishes the finished run with our card; what would keep it from that is said before it."""
+"""Tests of `push_to_hub: true`: it publishes the finished run, and finds errors before training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def test_a_finished_run_is_published_once_with_its_figures(
     run = {**options, "model": "ada/base", "questions": questions, "lora_r": 2}
     assert knowlearn("teach", **run) == 0
     assert ("model", "ada/ferries") not in hub.repos
-    for _ in range(2):  # asked for later, of a run that is finished; and again, when nothing is left to do
+    for _ in range(2):  # after the run is finished; the second time changes nothing
         assert knowlearn("teach", **run, **PUSH) == 0
         assert len(hub.commits("ada/ferries")) == 2
     assert hub.repos["model", "ada/ferries"].private
@@ -33,18 +33,18 @@ def test_a_finished_run_is_published_once_with_its_figures(
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "error"),
     [
-        ({"hub_model_id": "ferries"}, "hub_model_id='ferries': say where to, as hub_model_id: OWNER/NAME"),
-        ({"hub_license": "null"}, "--license: under which terms documents may be passed on isn't known"),
+        ({"hub_model_id": "ferries"}, "hub_model_id='ferries': push_to_hub needs hub_model_id: OWNER/NAME"),
+        ({"hub_license": "null"}, "--license: the licence of documents is unknown"),
         ({"hub_license": "My own"}, "--license 'My own': give an identifier"),
-        ({}, "The adapter's base model is 'base0', a folder of this machine"),
+        ({}, "The adapter's base model is 'base0', a folder on this machine"),
     ],
 )
-def test_what_would_keep_it_from_being_published_is_said_before_it_is_taught(
-    change: dict[str, Any], complaint: str, hub: HubServer, options: dict[str, Any], knowlearn: Callable[..., int],
+def test_errors_of_publishing_are_found_before_training(
+    change: dict[str, Any], error: str, hub: HubServer, options: dict[str, Any], knowlearn: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ):  # fmt: skip
     assert knowlearn("teach", **{**options, **PUSH, **change}) == 2
-    assert complaint in capsys.readouterr().err
+    assert error in capsys.readouterr().err
     assert not Path(options["output_dir"]).exists()

@@ -1,13 +1,13 @@
-"""A Hub in memory, spoken to by the unmodified clients through `HF_ENDPOINT` (what huggingface_hub 2.4 asks for).
+"""A Hub in memory, which the unmodified clients reach through `HF_ENDPOINT` (the API of huggingface_hub 2.4).
 
-A file kept by LFS is answered with a redirect to another host name that refuses tokens, as the Hub's storage does, so
-a client that sent one along would be noticed. Not covered: xet, multipart uploads, pull requests, validation of cards.
+A file in LFS is a redirect to another host name that rejects tokens, as the storage of the Hub does, so that a test
+notices a client that sends its token there. Not covered: xet, multipart uploads, pull requests, validation of cards.
 
     with HubServer() as hub:
         hub.add_user("ada", token="hf_ada", orgs={"mill": "write"})
-        hub.fail(503, after=3, retry_after=0)            # the fourth request from now on, once
-        hub.cut(path="/commit/", received=100)           # the next commit, 100 bytes into its body: nothing is done
-        hub.cut(path="/commit/")                         # the next commit: it is made, and its answer lost
+        hub.fail(503, after=3, retry_after=0)            # the fourth request from now, once
+        hub.cut(path="/commit/", received=100)           # the next commit, after 100 bytes: nothing is done
+        hub.cut(path="/commit/")                         # the next commit: it is made, and the response is lost
         HfApi(endpoint=hub.endpoint, token="hf_ada").upload_folder(...)
         assert hub.files("ada/ferry", type="dataset")["README.md"] == ...
 """
@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from hub_server.api import handle
-from hub_server.messages import Refused, Request, Response
+from hub_server.messages import HubError, Request, Response
 from hub_server.repos import Hub
 
 Do = Callable[[], object] | None
@@ -29,7 +29,7 @@ Do = Callable[[], object] | None
 
 @dataclass
 class Logged:
-    """A request as it came in, without its token. `status` is None where the connection was cut."""
+    """A request without its token. `status` is None if the connection was cut."""
 
     method: str
     path: str
@@ -42,18 +42,18 @@ class Logged:
 
 @dataclass
 class Fault:
-    """What befalls the `times` requests that match `method` and `path` (a pattern), after `after` that also do."""
+    """A failure of `times` requests that match `method` and `path` (a pattern), after the first `after` of them."""
 
     method: str
     path: str
     after: int
     times: int
     do: Do
-    refusal: Response | None = None
+    error: Response | None = None
     received: int | None = None
     sent: int | None = None
 
-    def strikes(self, method: str, path: str) -> bool:
+    def applies(self, method: str, path: str) -> bool:
         if not self.times or self.method not in ("", method) or not re.search(self.path, path):
             return False
         self.after -= 1
@@ -62,7 +62,7 @@ class Fault:
 
 
 class HubServer(Hub):
-    """The Hub, a server of it in a thread, what shall go wrong, and the log."""
+    """The Hub with a server in a thread, planned faults, and a log of requests."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -80,11 +80,11 @@ class HubServer(Hub):
         self._http.server_close()
 
     def reset(self) -> None:
-        """As new: no users, no repositories, nothing to go wrong, an empty log."""
+        """Remove all users, repositories, faults and log entries."""
         super().__init__()
         self.faults: list[Fault] = []
         self.log: list[Logged] = []
-        self.errors: list[str] = []  # of this server, which a test must not see
+        self.errors: list[str] = []  # of this server; a test fails if there are any
 
     def fail(
         self,
@@ -98,12 +98,12 @@ class HubServer(Hub):
         retry_after: int | None = None,
         do: Do = None,
     ) -> None:
-        """Refuses requests to come, which are not done. `do` is called before the answer."""
+        """Answer later requests with an error, without performing them. `do` is called before the response."""
         waits = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        # Above 500 it is a gateway that answers, with a page for people.
+        # A status above 500 comes from a gateway, which answers with an HTML page.
         page = Response(status, f"<html>{message}</html>".encode(), {"Content-Type": "text/html", **waits})
-        refusal = page if status > 500 else Refused(status, message, **waits).response
-        self.faults.append(Fault(method, path, after, times, do, refusal))
+        error = page if status > 500 else HubError(status, message, **waits).response
+        self.faults.append(Fault(method, path, after, times, do, error))
 
     def cut(
         self,
@@ -116,20 +116,25 @@ class HubServer(Hub):
         sent: int | None = None,
         do: Do = None,
     ) -> None:
-        """Cuts connections to come: after `received` bytes of the request's body, which is then not done, or else
-        after `sent` bytes of the answer's body; with neither, the request is done and nothing is answered. `do` is
-        called when what is done is done, before any answer."""
+        """Cut later connections.
+
+        Args:
+            received: cut after so many bytes of the request body; the request is not performed.
+            sent: perform the request, and cut after so many bytes of the response body. With neither, the request is
+                performed and there is no response.
+            do: called after the request was performed or dropped, before any response.
+        """
         self.faults.append(Fault(method, path, after, times, do, received=received, sent=sent))
 
-    def arrival(self, request: Request) -> tuple[Logged, Fault | None]:
-        """Writes the request down, and says what shall go wrong with it."""
+    def register(self, request: Request) -> tuple[Logged, Fault | None]:
+        """Log the request, and return its fault if one is planned."""
         logged = Logged(request.method, unquote(request.path), request.user.name if request.user else None)
-        # The client asks this for itself, once a day: counted, it would shift what a test counts.
+        # The client sends this request once a day. It is not logged, since tests count requests.
         if request.path == "/api/agent-harnesses":
             return logged, None
         with self._lock:
             self.log.append(logged)
-            return logged, next((f for f in self.faults if f.strikes(logged.method, logged.path)), None)
+            return logged, next((f for f in self.faults if f.applies(logged.method, logged.path)), None)
 
     def respond(self, request: Request) -> Response:
         with self._lock:
@@ -141,7 +146,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing is printed: the handler writes down its own errors, and clients may hang up."""
+        """Print nothing: the handler records its errors, and clients may close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -166,12 +171,12 @@ class _Handler(BaseHTTPRequestHandler):
         user = self.hub.users.get(headers.get("authorization", "").removeprefix("Bearer "))
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         request = Request(self.command, url.path, query, headers, user)
-        logged, fault = self.hub.arrival(request)
+        logged, fault = self.hub.register(request)
         request = replace(request, body=self._body(limit=fault.received if fault else None))
         response = self._response(request, fault)
         if fault and fault.do:
             fault.do()
-        if not fault or fault.refusal:
+        if not fault or fault.error:
             logged.status = response.status
             self._send(response)
         else:
@@ -180,12 +185,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(response, fault.sent)
 
     def _response(self, request: Request, fault: Fault | None) -> Response:
-        if fault and fault.refusal:
-            return fault.refusal
+        if fault and fault.error:
+            return fault.error
         return Response() if fault and fault.received is not None else self.hub.respond(request)
 
     def _body(self, limit: int | None) -> bytes:
-        """The request's body, of a known length or in chunks; at most `limit` bytes of the former."""
+        """The request body, of a known length or in chunks; of a known length at most `limit` bytes."""
         if self.headers.get("Transfer-Encoding") != "chunked":
             length = int(self.headers.get("Content-Length", 0))
             return self._read(length if limit is None else min(limit, length))
@@ -199,11 +204,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _read(self, length: int) -> bytes:
         data = self.rfile.read(length)
         if len(data) < length:
-            raise ConnectionError("The client hung up")
+            raise ConnectionError("The client closed the connection")
         return data
 
     def _send(self, response: Response, sent: int | None = None) -> None:
-        """All of it, or its body's first bytes."""
+        """Send the response, or the first `sent` bytes of its body."""
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value.encode("ascii", "replace").decode())
@@ -213,4 +218,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(response.body[:sent])
 
     def log_message(self, *_: object) -> None:
-        """Nothing on the screen; `hub.log` has it."""
+        """Print nothing; `hub.log` has the request."""

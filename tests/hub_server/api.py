@@ -1,4 +1,4 @@
-"""The Hub's addresses, each a function of the Hub and a request."""
+"""The endpoints of the Hub: each is a function of the Hub and a request."""
 
 import base64
 import hashlib
@@ -10,23 +10,23 @@ from urllib.parse import parse_qs, unquote
 
 import yaml
 
-from hub_server.messages import Refused, Request, Response, answer
+from hub_server.messages import HubError, Request, Response, json_response
 from hub_server.repos import LFS_SUFFIXES, Blob, Commit, Hub, Repo
 
 WEB = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 LFS_FROM_BYTES = 10_000_000
 DAY = "2026-01-01T00:00:00.000Z"
 
-Handle = Callable[..., Response]
-ROUTES: list[tuple[str, re.Pattern[str], Handle]] = []
+Endpoint = Callable[..., Response]
+ROUTES: list[tuple[str, re.Pattern[str], Endpoint]] = []
 PARTS = {"kind": "model|dataset|space", "web": "(?:datasets/|spaces/)?", "id": "[^/]+/[^/]+", "path": ".*"}
 
 
-def route(method: str, template: str) -> Callable[[Handle], Handle]:
-    """Calls the function with the parts in braces; `{web}` is the kind as web addresses spell it."""
+def route(method: str, template: str) -> Callable[[Endpoint], Endpoint]:
+    """Register a function for a path; it gets the parts in braces. `{web}` is the kind in web addresses."""
     pattern = re.sub(r"{(\w+)}", lambda name: f"(?P<{name[1]}>{PARTS.get(name[1], '[^/]+')})", template)
 
-    def add(handle: Handle) -> Handle:
+    def add(handle: Endpoint) -> Endpoint:
         ROUTES.append((method, re.compile(pattern), handle))
         return handle
 
@@ -35,28 +35,28 @@ def route(method: str, template: str) -> Callable[[Handle], Handle]:
 
 @route("GET", "/api/agent-harnesses")
 def agent_harnesses(hub: Hub, request: Request) -> Response:
-    return answer({"standardEnvVars": [], "harnesses": {}})
+    return json_response({"standardEnvVars": [], "harnesses": {}})
 
 
 @route("GET", "/api/whoami-v2")
 def whoami(hub: Hub, request: Request) -> Response:
     if not (user := request.user):
-        raise Refused(401, "Invalid username or password.")
+        raise HubError(401, "Invalid username or password.")
     orgs = [{"type": "org", "name": name, "roleInOrg": role} for name, role in user.orgs.items()]
     auth = {"type": "access_token", "accessToken": {"displayName": "test", "role": user.role}}
-    return answer({"type": "user", "name": user.name, "fullname": user.name, "orgs": orgs, "auth": auth})
+    return json_response({"type": "user", "name": user.name, "fullname": user.name, "orgs": orgs, "auth": auth})
 
 
 @route("POST", "/api/validate-yaml")
 def validate_yaml(hub: Hub, request: Request) -> Response:
-    """Whether the metadata is YAML; not, as the Hub would, whether its values are known there."""
+    """Whether the metadata is YAML. The values are not checked, unlike on the Hub."""
     text = request.json()["content"]
     try:
         metadata(text.encode())
     except yaml.YAMLError as error:
-        return answer({"errors": [{"message": str(error)}], "warnings": []}, 400)
+        return json_response({"errors": [{"message": str(error)}], "warnings": []}, 400)
     missing = [] if text.startswith("---") else [{"message": "empty or missing yaml metadata in repo card"}]
-    return answer({"errors": [], "warnings": missing})
+    return json_response({"errors": [], "warnings": missing})
 
 
 def metadata(card: bytes) -> Any:
@@ -66,35 +66,35 @@ def metadata(card: bytes) -> Any:
 
 @route("POST", "/api/repos/create")
 def create(hub: Hub, request: Request) -> Response:
-    asked, user = request.json(), request.user
+    body, user = request.json(), request.user
     if not user:
-        raise Refused(401, "Invalid username or password.")
-    owner, kind = asked.get("organization") or user.name, asked.get("type", "model")
+        raise HubError(401, "Invalid username or password.")
+    owner, kind = body.get("organization") or user.name, body.get("type", "model")
     if not user.may_write(owner):
-        raise Refused(403, f'You don\'t have the rights to create a {kind} under the namespace "{owner}"')
-    repo_id = f"{owner}/{asked['name']}"
+        raise HubError(403, f'You don\'t have the rights to create a {kind} under the namespace "{owner}"')
+    repo_id = f"{owner}/{body['name']}"
     url = f"{hub.endpoint}/{WEB[kind]}{repo_id}"
     if (kind, repo_id) in hub.repos:
-        return answer({"error": f"You already created this {kind} repo: {repo_id}", "url": url}, 409)
-    hub.add_repo(repo_id, type=kind, private=asked.get("visibility") == "private" or bool(asked.get("private")))
-    return answer({"url": url, "name": repo_id})
+        return json_response({"error": f"You already created this {kind} repo: {repo_id}", "url": url}, 409)
+    hub.add_repo(repo_id, type=kind, private=body.get("visibility") == "private" or bool(body.get("private")))
+    return json_response({"url": url, "name": repo_id})
 
 
 @route("DELETE", "/api/repos/delete")
 def delete(hub: Hub, request: Request) -> Response:
-    asked = request.json()
-    owner = asked.get("organization") or (request.user.name if request.user else "")
-    repo = hub.writable(request, asked.get("type", "model"), f"{owner}/{asked['name']}")
+    body = request.json()
+    owner = body.get("organization") or (request.user.name if request.user else "")
+    repo = hub.writable(request, body.get("type", "model"), f"{owner}/{body['name']}")
     del hub.repos[repo.kind, repo.id]
-    return answer({})
+    return json_response({})
 
 
 @route("PUT", "/api/{kind}s/{id}/settings")
 def settings(hub: Hub, request: Request, kind: str, id: str) -> Response:
-    repo, asked = hub.writable(request, kind, id), request.json()
-    repo.private = asked["visibility"] == "private" if "visibility" in asked else repo.private
-    repo.gated = bool(asked.get("gated", repo.gated))
-    return answer({})
+    repo, body = hub.writable(request, kind, id), request.json()
+    repo.private = body["visibility"] == "private" if "visibility" in body else repo.private
+    repo.gated = bool(body.get("gated", repo.gated))
+    return json_response({})
 
 
 @route("GET", "/api/{kind}s/{id}(?:/revision/{rev})?")
@@ -118,14 +118,14 @@ def info(hub: Hub, request: Request, kind: str, id: str, rev: str) -> Response:
         "siblings": siblings,
     }
     state = {"private": repo.private, "gated": "manual" if repo.gated else False, "disabled": False}
-    return answer(about | state | {"cardData": card, "tags": (card or {}).get("tags") or []})
+    return json_response(about | state | {"cardData": card, "tags": (card or {}).get("tags") or []})
 
 
 @route("GET", "/api/{kind}s/{id}/auth-check")
 def auth_check(hub: Hub, request: Request, kind: str, id: str) -> Response:
     (hub.writable if request.query.get("write") else hub.readable)(request, kind, id)
     hub.readable(request, kind, id, content=True)
-    return answer({})
+    return json_response({})
 
 
 @route("GET", "/api/{kind}s/{id}/refs")
@@ -136,62 +136,67 @@ def refs(hub: Hub, request: Request, kind: str, id: str) -> Response:
         return [{"name": name, "ref": prefix + name, "targetCommit": commit.sha} for name, commit in named.items()]
 
     branches, tags = listed(repo.branches, "refs/heads/"), listed(repo.tags, "refs/tags/")
-    return answer({"branches": branches, "tags": tags, "converts": [], "pullRequests": []})
+    return json_response({"branches": branches, "tags": tags, "converts": [], "pullRequests": []})
 
 
 @route("POST", "/api/{kind}s/{id}/branch/{name}")
 @route("POST", "/api/{kind}s/{id}/tag/{rev}")
 def add_ref(hub: Hub, request: Request, kind: str, id: str, rev: str = "", name: str = "") -> Response:
-    repo, asked = hub.writable(request, kind, id), request.json()
-    where, name = (repo.branches, name) if name else (repo.tags, asked["tag"])
+    repo, body = hub.writable(request, kind, id), request.json()
+    where, name = (repo.branches, name) if name else (repo.tags, body["tag"])
     if name in where:
-        raise Refused(409, f"Reference {name} already exists")
-    where[name] = repo.at(rev or asked.get("startingPoint", "main"))
-    return answer({})
+        raise HubError(409, f"Reference {name} already exists")
+    where[name] = repo.at(rev or body.get("startingPoint", "main"))
+    return json_response({})
 
 
 @route("DELETE", "/api/{kind}s/{id}/{sort}/{name}")
 def delete_ref(hub: Hub, request: Request, kind: str, id: str, sort: str, name: str) -> Response:
     repo = hub.writable(request, kind, id)
     if {"tag": repo.tags, "branch": repo.branches}.get(sort, {}).pop(name, None) is None:
-        raise Refused(404, f"Reference {name} not found", "RevisionNotFound")
-    return answer({})
+        raise HubError(404, f"Reference {name} not found", "RevisionNotFound")
+    return json_response({})
 
 
 @route("GET", "/api/{kind}s/{id}/commits/{rev}")
 def history(hub: Hub, request: Request, kind: str, id: str, rev: str) -> Response:
     commits = hub.readable(request, kind, id).at(rev).history()
-    return answer([{"id": c.sha, "title": c.title, "message": "", "authors": [], "date": DAY} for c in commits])
+    return json_response([{"id": c.sha, "title": c.title, "message": "", "authors": [], "date": DAY} for c in commits])
 
 
 def entries(commit: Commit) -> dict[str, dict[str, Any]]:
-    """What is told of every file and folder, by path."""
-    told = {path: blob.info(path) for path, blob in commit.files.items()}
+    """The information about every file and folder, by path."""
+    found = {path: blob.info(path) for path, blob in commit.files.items()}
     for path in commit.files:
         while "/" in path:
             path = path.rsplit("/", 1)[0]
-            told[path] = {"type": "directory", "path": path, "oid": hashlib.sha1(path.encode()).hexdigest(), "size": 0}
-    return dict(sorted(told.items()))
+            found[path] = {
+                "type": "directory",
+                "path": path,
+                "oid": hashlib.sha1(path.encode()).hexdigest(),
+                "size": 0,
+            }
+    return dict(sorted(found.items()))
 
 
 @route("GET", "/api/{kind}s/{id}/tree/{rev}(?:/{path})?")
 def tree(hub: Hub, request: Request, kind: str, id: str, rev: str, path: str = "") -> Response:
     folder = path and path + "/"
-    told = entries(hub.readable(request, kind, id).at(rev))
-    if folder and path not in told:
-        raise Refused(404, f"{path} does not exist on {rev}", "EntryNotFound")
+    found = entries(hub.readable(request, kind, id).at(rev))
+    if folder and path not in found:
+        raise HubError(404, f"{path} does not exist on {rev}", "EntryNotFound")
     deep = request.query.get("recursive", "").lower() in ("true", "1")
-    inside = [told[p] for p in told if p.startswith(folder) and (deep or "/" not in p[len(folder) :])]
+    inside = [found[p] for p in found if p.startswith(folder) and (deep or "/" not in p[len(folder) :])]
     start = int(request.query.get("cursor", 0))
     end = start + hub.page_size
     link = f'<{hub.endpoint}{request.path}?recursive={deep}&cursor={end}>; rel="next"' if end < len(inside) else ""
-    return answer(inside[start:end], Link=link)
+    return json_response(inside[start:end], Link=link)
 
 
 @route("POST", "/api/{kind}s/{id}/paths-info/{rev}")
 def paths_info(hub: Hub, request: Request, kind: str, id: str, rev: str) -> Response:
-    told = entries(hub.readable(request, kind, id).at(rev))
-    return answer([told[path] for path in parse_qs(request.body.decode()).get("paths", []) if path in told])
+    found = entries(hub.readable(request, kind, id).at(rev))
+    return json_response([found[path] for path in parse_qs(request.body.decode()).get("paths", []) if path in found])
 
 
 @route("GET", "/{web}{id}/resolve/{rev}/{path}")
@@ -200,7 +205,7 @@ def resolve(hub: Hub, request: Request, web: str, id: str, rev: str, path: str) 
     commit = repo.at(rev)
     named = {"X-Repo-Commit": commit.sha}
     if not (blob := commit.files.get(path)):
-        raise Refused(404, "Entry not found", "EntryNotFound", **named)
+        raise HubError(404, "Entry not found", "EntryNotFound", **named)
     if not blob.lfs:
         return ranged(request, blob.content, {**named, "ETag": f'"{blob.oid}"'})
     linked = {"X-Linked-ETag": f'"{blob.etag}"', "X-Linked-Size": str(len(blob.content))}
@@ -208,11 +213,11 @@ def resolve(hub: Hub, request: Request, web: str, id: str, rev: str, path: str) 
 
 
 def ranged(request: Request, content: bytes, headers: Mapping[str, str]) -> Response:
-    """All of `content`, or what `Range` asks for."""
+    """All of `content`, or its range in the `Range` header."""
     headers = {**headers, "Accept-Ranges": "bytes"}
-    if not (asked := re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))):
+    if not (span := re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))):
         return Response(200, content, headers)
-    first, last = asked.groups()
+    first, last = span.groups()
     start = int(first) if first else max(len(content) - int(last), 0)
     end = min(int(last) + 1 if first and last else len(content), len(content))
     if start >= end:
@@ -224,14 +229,14 @@ def ranged(request: Request, content: bytes, headers: Mapping[str, str]) -> Resp
 def preupload(hub: Hub, request: Request, kind: str, id: str, rev: str) -> Response:
     known = hub.writable(request, kind, id).at(rev).files
 
-    def told(file: dict[str, Any]) -> dict[str, Any]:
+    def described(file: dict[str, Any]) -> dict[str, Any]:
         binary = b"\0" in base64.b64decode(file["sample"])
         lfs = file["path"].endswith(LFS_SUFFIXES) or binary or file["size"] > LFS_FROM_BYTES
         blob = known.get(file["path"])
         mode = {"path": file["path"], "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
         return mode | ({"oid": blob.etag} if blob else {})
 
-    return answer({"files": [told(file) for file in request.json()["files"]]})
+    return json_response({"files": [described(file) for file in request.json()["files"]]})
 
 
 @route("POST", "/{web}{id}.git/info/lfs/objects/batch")
@@ -244,50 +249,50 @@ def lfs_batch(hub: Hub, request: Request, web: str, id: str) -> Response:
         return {} if oid in repo.objects else {"actions": {"upload": upload, "verify": verify}}
 
     objects = [{"oid": o["oid"], "size": o["size"]} | actions(o["oid"]) for o in request.json()["objects"]]
-    return answer({"transfer": "basic", "objects": objects})
+    return json_response({"transfer": "basic", "objects": objects})
 
 
 @route("GET", "/lfs/{kind}/{id}/{oid}")
 @route("PUT", "/lfs/{kind}/{id}/{oid}")
 def storage(hub: Hub, request: Request, kind: str, id: str, oid: str) -> Response:
     if request.user:
-        raise Refused(400, "The address is signed; no token belongs here")
+        raise HubError(400, "The address is signed and takes no token")
     repo = hub.repos[kind, id]
     if request.method != "PUT":
         return ranged(request, repo.objects[oid], {"ETag": f'"{oid}"'})
     if hashlib.sha256(request.body).hexdigest() != oid:
-        raise Refused(400, "The content is not what its SHA-256 says")
+        raise HubError(400, "The content is not what its SHA-256 says")
     repo.objects[oid] = request.body
     return Response()
 
 
 @route("POST", "/api/{kind}s/{id}/lfs-verify")
 def lfs_verify(hub: Hub, request: Request, kind: str, id: str) -> Response:
-    repo, asked = hub.writable(request, kind, id), request.json()
-    if len(repo.objects.get(asked["oid"], b"")) != asked["size"]:
-        raise Refused(404, f"There is no object {asked['oid']} of {asked['size']} bytes")
-    return answer({})
+    repo, body = hub.writable(request, kind, id), request.json()
+    if len(repo.objects.get(body["oid"], b"")) != body["size"]:
+        raise HubError(404, f"There is no object {body['oid']} of {body['size']} bytes")
+    return json_response({})
 
 
 @route("POST", "/api/{kind}s/{id}/commit/{rev}")
 def commit(hub: Hub, request: Request, kind: str, id: str, rev: str) -> Response:
-    """All lines or none: the files are changed in a copy, which becomes the branch at the end."""
+    """Apply all lines or none: the files change in a copy, which becomes the branch at the end."""
     repo = hub.writable(request, kind, id)
     if rev not in repo.branches:
-        raise Refused(404, f"Invalid rev id: {rev}", "RevisionNotFound")
+        raise HubError(404, f"Invalid rev id: {rev}", "RevisionNotFound")
     head = repo.branches[rev]
     try:
         (first, *lines) = map(json.loads, request.body.splitlines())
     except ValueError:
-        raise Refused(400, "The body is not a header and lines of JSON") from None
+        raise HubError(400, "The body is not a header and lines of JSON") from None
     if first["value"].get("parentCommit", head.sha) != head.sha:
-        raise Refused(412, "A commit has happened since. Please refresh and try again.")
+        raise HubError(412, "A commit has happened since. Please refresh and try again.")
     files = dict(head.files)
     for line in lines:
         change(repo, files, line["key"], line["value"])
     made = repo.branches[rev] = Commit(first["value"]["summary"], files, head)
     url = f"{hub.endpoint}/{WEB[kind]}{id}/commit/{made.sha}"
-    return answer({"success": True, "commitUrl": url, "commitOid": made.sha, "hookOutput": ""})
+    return json_response({"success": True, "commitUrl": url, "commitOid": made.sha, "hookOutput": ""})
 
 
 def change(repo: Repo, files: dict[str, Blob], key: str, value: Mapping[str, Any]) -> None:
@@ -296,27 +301,27 @@ def change(repo: Repo, files: dict[str, Blob], key: str, value: Mapping[str, Any
         files[path] = Blob(base64.b64decode(value["content"]))
     elif key == "lfsFile":
         if value["oid"] not in repo.objects:
-            raise Refused(400, f"The LFS pointer {path} points to a file that was not uploaded")
+            raise HubError(400, f"The LFS pointer {path} points to a file that was not uploaded")
         files[path] = Blob(repo.objects[value["oid"]], lfs=True)
     else:
         gone = [p for p in files if p == path or (key == "deletedFolder" and p.startswith(path.rstrip("/") + "/"))]
         if not gone:
-            raise Refused(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+            raise HubError(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
         for old in gone:
             del files[old]
 
 
 def handle(hub: Hub, request: Request) -> Response:
-    """The answer of the first address that fits; a wrong token is refused everywhere."""
+    """The response of the first matching endpoint. A wrong token is an error everywhere."""
     method = "GET" if request.method == "HEAD" else request.method
     try:
         if "authorization" in request.headers and not request.user:
-            raise Refused(401, "Invalid credentials in Authorization header")
+            raise HubError(401, "Invalid credentials in Authorization header")
         for of_method, pattern, function in ROUTES:
             if of_method == method and (match := pattern.fullmatch(request.path)):
                 return function(
                     hub, request, **{name: unquote(part or "") for name, part in match.groupdict().items()}
                 )
-        raise Refused(404, "Repository not found", "RepoNotFound")
-    except Refused as refused:
-        return refused.response
+        raise HubError(404, "Repository not found", "RepoNotFound")
+    except HubError as error:
+        return error.response

@@ -1,4 +1,4 @@
-"""What goes over the wire: who asks for what, what is answered, and how the Hub says no."""
+"""Users, requests, responses and errors of the Hub."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 class User:
     name: str
     role: str = "write"  # of the token
-    orgs: Mapping[str, str] = field(default_factory=dict)  # and the role there
+    orgs: Mapping[str, str] = field(default_factory=dict)  # with the role in each
 
     def may_read(self, owner: str) -> bool:
         return owner == self.name or owner in self.orgs
@@ -32,7 +32,7 @@ class Request:
         try:
             return json.loads(self.body or b"{}")
         except ValueError:
-            raise Refused(400, "The body is not JSON") from None
+            raise HubError(400, "The body is not JSON") from None
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def answer(value: Any, status: int = 200, **headers: str) -> Response:
-    """As JSON; headers without a value are left out."""
+def json_response(value: Any, status: int = 200, **headers: str) -> Response:
+    """A JSON response. Headers without a value are left out."""
     headers = {"Content-Type": "application/json", **{name: value for name, value in headers.items() if value}}
     return Response(status, json.dumps(value).encode(), headers)
 
 
-class Refused(Exception):
-    """An answer other than 2xx, with the headers by which the client knows what happened."""
+class HubError(Exception):
+    """A response with an error status, and the headers that identify the error."""
 
     def __init__(self, status: int, message: str, code: str = "", **headers: str) -> None:
         super().__init__(message)
         headers = {"X-Error-Message": message, "X-Error-Code": code, **headers}
-        self.response = answer({"error": message}, status, **headers)
+        self.response = json_response({"error": message}, status, **headers)

@@ -1,4 +1,4 @@
-"""What the Hub keeps: repositories of commits of files, and who may see and change them."""
+"""Repositories, commits and files, and who may read and write them."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hub_server.messages import Refused, Request, User
+from hub_server.messages import HubError, Request, User
 
 LFS_SUFFIXES = (".arrow", ".bin", ".gguf", ".parquet", ".png", ".pt", ".safetensors", ".zip")
 GITATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES).encode()
-OF_A_SPACE = {
+SPACE_FILES = {
     "README.md": b"---\ntitle: New\nsdk: static\n---\n",
     "index.html": b"<p>New</p>\n",
     "style.css": b"p {}\n",
@@ -19,7 +19,7 @@ OF_A_SPACE = {
 
 @dataclass(frozen=True)
 class Blob:
-    """A file of a commit. Its `etag` is what the Hub calls it: the SHA-256 if kept by LFS, else git's SHA-1."""
+    """A file of a commit. Its `etag` is the SHA-256 for a file in LFS, else the SHA-1 of git."""
 
     content: bytes
     lfs: bool = False
@@ -47,7 +47,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Commit:
-    """A tree and where it came from. Equal histories have equal names, so that two publishes can be compared."""
+    """A tree and its parent. Equal histories have equal hashes, so that two uploads can be compared."""
 
     title: str
     files: Mapping[str, Blob]
@@ -74,15 +74,15 @@ class Repo:
     gated: bool = False
     branches: dict[str, Commit] = field(default_factory=dict)
     tags: dict[str, Commit] = field(default_factory=dict)
-    objects: dict[str, bytes] = field(default_factory=dict)  # uploaded by LFS, committed or not
-    readers: set[str] = field(default_factory=set)  # users let through the gate
+    objects: dict[str, bytes] = field(default_factory=dict)  # uploaded to LFS, committed or not
+    readers: set[str] = field(default_factory=set)  # users with access to the gated repository
 
     @property
     def owner(self) -> str:
         return self.id.split("/")[0]
 
     def at(self, revision: str) -> Commit:
-        """The commit of a branch, a tag, or the first seven or more digits of a commit's name."""
+        """The commit of a branch, a tag, or at least seven digits of a commit hash."""
         for refs in (self.branches, self.tags):
             if revision in refs:
                 return refs[revision]
@@ -90,14 +90,14 @@ class Repo:
             for commit in head.history():
                 if len(revision) >= 7 and commit.sha.startswith(revision):
                     return commit
-        raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
 
 class Hub:
     """All users and repositories, without a server."""
 
-    endpoint = storage = ""  # the addresses of the server and of what it keeps by LFS
-    page_size = 1000  # entries of a tree in one answer
+    endpoint = storage = ""  # the addresses of the server and of its LFS storage
+    page_size = 1000  # entries of a tree in one response
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {}  # by token
@@ -115,8 +115,8 @@ class Hub:
         private: bool = False,
         gated: bool = False,
     ) -> Repo:
-        """A repository as the Hub makes it: with a first commit, then one of `files`, if any."""
-        given = {".gitattributes": GITATTRIBUTES, **(OF_A_SPACE if type == "space" else {})}
+        """Add a repository with the initial commit of the Hub, and a commit of `files` if given."""
+        given = {".gitattributes": GITATTRIBUTES, **(SPACE_FILES if type == "space" else {})}
         first = {path: Blob(content) for path, content in given.items()}
         repo = Repo(type, repo_id, private, gated, {"main": Commit("initial commit", first)})
         if files:
@@ -130,22 +130,22 @@ class Hub:
         return {path: blob.content for path, blob in self.repos[type, repo_id].at(revision).files.items()}
 
     def commits(self, repo_id: str, type: str = "model", revision: str = "main") -> list[str]:
-        """Titles, the last commit first."""
+        """The titles of the commits, newest first."""
         return [commit.title for commit in self.repos[type, repo_id].at(revision).history()]
 
     def readable(self, request: Request, kind: str, repo_id: str, content: bool = False) -> Repo:
-        """The repository, if this user may know of it, or, with `content`, read its files."""
+        """The repository, if this user may see it; with `content`, if this user may read its files."""
         repo, user = self.repos.get((kind, repo_id)), request.user
         member = bool(repo and user and user.may_read(repo.owner))
         if not repo or (repo.private and not member):
-            raise Refused(404 if user else 401, "Repository not found", "RepoNotFound")
+            raise HubError(404 if user else 401, "Repository not found", "RepoNotFound")
         if content and repo.gated and not (member or (user and user.name in repo.readers)):
             message = f"Access to {kind} {repo_id} is restricted and you are not in the authorized list."
-            raise Refused(403 if user else 401, message, "GatedRepo")
+            raise HubError(403 if user else 401, message, "GatedRepo")
         return repo
 
     def writable(self, request: Request, kind: str, repo_id: str) -> Repo:
         repo = self.readable(request, kind, repo_id)
         if not request.user or not request.user.may_write(repo.owner):
-            raise Refused(403 if request.user else 401, "You must use a write token of a member to write here")
+            raise HubError(403 if request.user else 401, "You must use a write token of a member to write here")
         return repo
