@@ -75,12 +75,12 @@ def _most_views(tell: Tell, documents: Sequence[Any]) -> list[tuple[Any, int]]:
 
 def most(tell: Tell, document: Any) -> list:
     """`NUM_VIEWS` views of `document`, or as many as it has."""
-    from hf_knowlearn.views.formats import TooFewViews
+    from hf_knowlearn.views import TooFewViewsError
 
     try:
         return tell(document, NUM_VIEWS)
-    except TooFewViews as refusal:
-        return tell(document, refusal.has) if refusal.has else []
+    except TooFewViewsError as error:
+        return tell(document, error.available) if error.available else []
 
 
 def _size(tell: Tell, todo: Sequence[tuple[Any, int]]) -> int:

@@ -1,4 +1,4 @@
-"""Views: pure functions from a document to tellings of it, one family of them a file."""
+"""Views of a document: other layouts, other sentence orders, and texts with masked words. One family per module."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,9 +8,10 @@ from hf_knowlearn.views.masked import masked_views
 from hf_knowlearn.views.mixed import mixed_views
 from hf_knowlearn.views.order import order_views
 from hf_knowlearn.views.proof import prove
+from hf_knowlearn.views.sampling import TooFewViewsError
 from hf_knowlearn.views.view import Span, View
 
-# Each is called (document, num_views, seed=0, groups=None, hold_out=None, *, first=0).
+# Each function takes (document, num_views, seed=0, groups=None, hold_out=None, *, first=0).
 FAMILIES: Mapping[str, Callable[..., list[View]]] = {
     "formats": format_views,
     "order": order_views,
@@ -25,6 +26,7 @@ __all__ = [
     "Format",
     "Mark",
     "Span",
+    "TooFewViewsError",
     "View",
     "format_views",
     "masked_views",

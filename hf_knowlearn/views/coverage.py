@@ -1,265 +1,287 @@
-"""The survey: what a training run would read of each document, in numbers, and which questions that answers.
+"""Coverage: what the views of documents hold in numbers, and which questions they answer.
 
-Documents are told and cut by the function that a run itself calls (`plan.tell`). The surprising decision: an answer
-stands somewhere only as whole words, because "No" stands in "Honor" and nobody learns it there.
+An answer occurs in a text only as whole words: "No" does not occur in "Honor".
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from statistics import median
 from typing import Any
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.answer_search import normalize, occurrences
+from hf_knowlearn.documents.splitting import TokenLengths
 from hf_knowlearn.views import View, raw_view
 
-Told = list[Sequence[View]]  # the views of a document, or of each of its parts: in the order they are read
-Tell = Callable[[Document], Told]
-Lengths = Callable[[list[str]], list[int]]
+PartViews = Sequence[Sequence[View]]  # the views of each part of a document
+MakePartViews = Callable[[Document], PartViews]
 
-# Where an answer stands, from the best to the worst.
-STANDS = "stands in its document"
-SPELLED = "stands there with other punctuation, or without articles"
-INSIDE = "stands there only inside a longer word"
-NOWHERE = "does not stand there"
-NO_DOCUMENT = "is of a document that is not here"
-FATES = (STANDS, SPELLED, INSIDE, NOWHERE, NO_DOCUMENT)
+
+class Occurrence(StrEnum):
+    """Where an accepted answer occurs in the document of its question, from the best case to the worst."""
+
+    FOUND = "occurs in its document"
+    OTHER_SPELLING = "occurs with other punctuation or articles"
+    INSIDE_WORD = "occurs only inside a longer word"
+    NOT_FOUND = "does not occur"
+    NO_DOCUMENT = "its document is not among the documents"
+
+
+_RANK = {occurrence: rank for rank, occurrence in enumerate(Occurrence)}
 
 
 @dataclass
-class Counts:
-    """What the views of a family hold. Tokens are those of a whole row: request, text, beginning and end.
+class ViewStatistics:
+    """Numbers of the views of one family.
 
-    `layout` and `characters` are of the texts. `cut` and `repeated` are tokens of the documents' words that a telling
-    lacks or holds twice.
+    Tokens are those of whole rows: prompt, text, and special tokens at both ends.
+
+    Args:
+        documents, parts, views: how many there are.
+        tokens: tokens of all views.
+        prompt_tokens: how many of these belong to prompts, which carry no loss.
+        shortest, longest: tokens of the shortest and the longest view.
+        characters: characters of all texts, without prompts.
+        layout_characters: how many of these are not words of a document.
+        missing_tokens: tokens of the documents' words that a view of the whole document lacks.
+        repeated_tokens: tokens of the documents' words that it has twice.
+        failed: id of each document without enough views -> the error message.
     """
 
     documents: int = 0
     parts: int = 0
     views: int = 0
     tokens: int = 0
-    request_tokens: int = 0
+    prompt_tokens: int = 0
     shortest: int = 0
     longest: int = 0
     characters: int = 0
-    layout: int = 0
-    cut: int = 0
-    repeated: int = 0
-    untold: dict[str, str] = field(default_factory=dict)  # document -> why
+    layout_characters: int = 0
+    missing_tokens: int = 0
+    repeated_tokens: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
 
-    def add(self, document: Document, told: Told, lengths: Lengths) -> None:
-        """Count one document."""
-        views = [view for of_part in told for view in of_part]
+    def add(self, document: Document, part_views: PartViews, lengths: TokenLengths) -> None:
+        """Add the views of one document."""
+        views = [view for views in part_views for view in views]
         tokens = lengths([view.prompt + view.text for view in views])
+        with_prompt = [(number, view.text) for number, view in zip(tokens, views, strict=True) if view.prompt]
         self.documents += 1
-        self.parts += len(told)
+        self.parts += len(part_views)
         self.views += len(views)
         self.tokens += sum(tokens)
-        requests = [view.text for view in views if view.prompt]
-        if requests:
-            self.request_tokens += sum(n for n, view in zip(tokens, views, strict=True) if view.prompt)
-            self.request_tokens -= sum(lengths(requests))
-        self.shortest = min([*tokens, *([self.shortest] if self.shortest else [])])
+        if with_prompt:
+            self.prompt_tokens += sum(number for number, _ in with_prompt)
+            self.prompt_tokens -= sum(lengths([text for _, text in with_prompt]))
+        self.shortest = min([*tokens, self.shortest or max(tokens)])
         self.longest = max(*tokens, self.longest)
         self.characters += sum(len(view.text) for view in views)
-        self.layout += sum(len(view.text) - sum(length for _, _, length in view.spans) for view in views)
-        for telling in zip(*told, strict=True):
-            missing, twice = _unlike(document.text, telling)
-            for name, texts in (("cut", missing), ("repeated", twice)):
-                if texts:
-                    ends = lengths([""])[0]  # what every text has
-                    setattr(self, name, getattr(self, name) + sum(n - ends for n in lengths(texts)))
+        self.layout_characters += sum(len(view.text) - sum(length for *_, length in view.spans) for view in views)
+        for views_of_all_parts in zip(*part_views, strict=True):
+            missing, repeated = _differences(document.text, views_of_all_parts)
+            self.missing_tokens += _tokens(missing, lengths)
+            self.repeated_tokens += _tokens(repeated, lengths)
 
     @property
     def layout_share(self) -> float:
-        """Of the characters of the texts, those that are no words of a document."""
-        return self.layout / self.characters if self.characters else 0.0
+        """The share of the texts' characters that are not words of a document."""
+        return self.layout_characters / self.characters if self.characters else 0.0
 
 
-def _unlike(text: str, telling: Sequence[View]) -> tuple[list[str], list[str]]:
-    """What of a document's words is missing from a telling of all its parts, and what is there twice."""
+def _tokens(texts: list[str], lengths: TokenLengths) -> int:
+    """Tokens of the texts without special tokens."""
+    return sum(lengths(texts)) - len(texts) * lengths([""])[0] if texts else 0
+
+
+def _differences(text: str, views: Sequence[View]) -> tuple[list[str], list[str]]:
+    """The words of a document that one view of each of its parts lacks, and those that it has twice."""
     missing: list[str] = []
-    twice: list[str] = []
+    repeated: list[str] = []
     position = 0
-    for view in telling:
+    for view in views:
         spans = sorted(view.spans, key=lambda span: span[1])
         first, source, length = spans[0]
-        # A view doesn't know where its part begins: behind the one before, after white space at most.
+        # Why: a view does not know the start of its part. It is after the part before, and after white space at most.
         base = max(text.find(view.text[first : first + length], position), position) - source
         for _, source, length in spans:
             start, end = base + source, base + source + length
             if gap := text[position:start].strip():
                 missing.append(gap)
             if start < position:
-                twice.append(text[start : min(position, end)])
+                repeated.append(text[start : min(position, end)])
             position = max(position, end)
     if gap := text[position:].strip():
         missing.append(gap)
-    return missing, twice
+    return missing, repeated
 
 
 @dataclass
-class Coverage:
-    """A question: whether an accepted answer stands in its document, and in how many views it would be read.
+class AnswerCoverage:
+    """How often the views answer one question. A question without `document_id` belongs to every document.
 
-    Without a `document_id` its document is any. `exposures` are the times that a run reads a view with the answer.
+    Args:
+        question: the question.
+        occurrence: where an accepted answer occurs in its document.
+        views: family -> number of views in which an accepted answer occurs.
+        exposures: family -> number of times that a run trains on such a view.
     """
 
     question: Question
-    fate: str
-    views: dict[str, int] = field(default_factory=dict)  # family -> number
+    occurrence: Occurrence
+    views: dict[str, int] = field(default_factory=dict)
     exposures: dict[str, int] = field(default_factory=dict)
 
-    def better(self, fate: str) -> None:
-        """Take note of what was found in one more document."""
-        self.fate = min(self.fate, fate, key=FATES.index)
-
-    def count(self, family: str, told: Told, epochs: int) -> None:
-        """Count the views of one document in which the answer stands."""
-        for of_part in told:
-            read = [stands(view, self.question.answers) for view in of_part]
-            self.views[family] = self.views.get(family, 0) + sum(read)
-            # A view an epoch, as `plan` reads them.
-            shown = sum(read[epoch % len(read)] for epoch in range(epochs))
-            self.exposures[family] = self.exposures.get(family, 0) + shown
-
-    def unanswered_in(self, families: Sequence[str]) -> list[str]:
-        """The families in none of whose views the answer stands."""
-        return [family for family in families if not self.views.get(family)]
+    def add(self, family: str, part_views: PartViews, epochs: int) -> None:
+        """Add the views of one document."""
+        for views in part_views:
+            answers = [contains_answer(view, self.question.answers) for view in views]
+            self.views[family] += sum(answers)
+            # Why: in each epoch a run trains on the next view of every part.
+            self.exposures[family] += sum(answers[epoch % len(answers)] for epoch in range(epochs))
 
 
 @dataclass
-class Survey:
-    """Counts by family, and the coverage of the questions."""
+class CoverageReport:
+    """The result of `measure_coverage`.
 
-    counts: dict[str, Counts]
+    Args:
+        statistics: family -> numbers of its views.
+        epochs: epochs of the run.
+        questions: the coverage of each question.
+    """
+
+    statistics: dict[str, ViewStatistics]
     epochs: int
-    covered: list[Coverage]
+    questions: list[AnswerCoverage]
 
-    def unanswered(self) -> list[tuple[Coverage, list[str]]]:
-        """The questions that no view of some family answers, with those families."""
-        missed = [(coverage, coverage.unanswered_in(list(self.counts))) for coverage in self.covered]
-        return [(coverage, families) for coverage, families in missed if families]
+    def unanswered(self) -> list[tuple[AnswerCoverage, list[str]]]:
+        """The questions that no view of some family answers, each with these families."""
+        found = [(q, [family for family in self.statistics if not q.views[family]]) for q in self.questions]
+        return [(question, families) for question, families in found if families]
 
     def exposures(self, family: str) -> tuple[float, float, float] | None:
-        """The least, the median and the most exposures of the questions that the family's views answer."""
-        times = [coverage.exposures[family] for coverage in self.covered if coverage.views.get(family)]
-        return (min(times), median(times), max(times)) if times else None
+        """Least, median and most exposures of the questions that the family answers; None if it answers none."""
+        counts = [question.exposures[family] for question in self.questions if question.views[family]]
+        return (min(counts), median(counts), max(counts)) if counts else None
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it in plain values."""
-        families = {
-            name: {**asdict(counts), "layout_share": counts.layout_share} for name, counts in self.counts.items()
-        }
-        if not self.covered:
+        """The report in plain values."""
+        families = {name: {**asdict(s), "layout_share": s.layout_share} for name, s in self.statistics.items()}
+        if not self.questions:
             return {"families": families}
         rows = [
             {
-                "id": c.question.id,
-                "question": c.question.text,
-                "answers": list(c.question.answers),
-                "document_id": c.question.document_id,
-                "answer": c.fate,
-                "views": c.views,
-                "exposures": c.exposures,
+                "id": coverage.question.id,
+                "question": coverage.question.text,
+                "answers": list(coverage.question.answers),
+                "document_id": coverage.question.document_id,
+                "occurrence": coverage.occurrence,
+                "views": coverage.views,
+                "exposures": coverage.exposures,
             }
-            for c in self.covered
+            for coverage in self.questions
         ]
         return {"families": families, "epochs": self.epochs, "questions": rows}
 
 
 def measure_coverage(
     documents: Sequence[Document],
-    tell: Mapping[str, Tell],
-    lengths: Lengths,
+    families: Mapping[str, MakePartViews],
+    lengths: TokenLengths,
     questions: Sequence[Question] = (),
     epochs: int = 1,
-    keep: Callable[[str, Told], None] | None = None,
-) -> Iterator[Survey]:
-    """The survey after each document; the last one is of them all.
+) -> Iterator[CoverageReport]:
+    """Yield the report of the documents so far, after each document.
 
     Args:
-        tell: how each family tells a document. One that it can't tell is counted as that, with the reason.
-        lengths: tokens of each of some texts.
-        epochs: how often a run reads each document (each part of it), in its next view every time.
-        keep: called with each family and the views of a document in it.
+        families: name of each family -> function that returns the views of a document. A `ValueError` of the function
+            is recorded in `ViewStatistics.failed`.
+        lengths: returns the number of tokens of each of some texts.
+        questions: questions about the documents.
+        epochs: epochs of the run. In each epoch it trains on the next view of every part of a document.
+
+    Example:
+        >>> from hf_knowlearn import Document, Question, format_views
+        >>> from hf_knowlearn.views.coverage import measure_coverage
+        >>> documents = [Document("mill", "Tarn has a mill. It is old.")]
+        >>> questions = [Question("q", "What does Tarn have?", ("a mill",), document_id="mill")]
+        >>> families = {"formats": lambda document: [format_views(document, 2)]}
+        >>> def lengths(texts): return [len(text.split()) for text in texts]
+        >>> (report,) = measure_coverage(documents, families, lengths, questions, epochs=4)
+        >>> report.questions[0].exposures
+        {'formats': 4}
     """
-    there = {None, *(document.id for document in documents)}
-    fates = [NOWHERE if question.document_id in there else NO_DOCUMENT for question in questions]
-    covered = [Coverage(q, fate, _none(tell), _none(tell)) for q, fate in zip(questions, fates, strict=True)]
-    by_document: dict[str | None, list[Coverage]] = {}
-    for coverage in covered:
-        by_document.setdefault(coverage.question.document_id, []).append(coverage)
-    wanted = {coverage.question.id: _Wanted.of(coverage.question) for coverage in covered}
-    found = Survey({family: Counts() for family in tell}, epochs, covered)
+    ids = {None, *(document.id for document in documents)}
+    covered = []
+    by_document: dict[str | None, list[AnswerCoverage]] = {}
+    for question in questions:
+        occurrence = Occurrence.NOT_FOUND if question.document_id in ids else Occurrence.NO_DOCUMENT
+        coverage = AnswerCoverage(question, occurrence, dict.fromkeys(families, 0), dict.fromkeys(families, 0))
+        covered.append(coverage)
+        by_document.setdefault(question.document_id, []).append(coverage)
+    searches = {question.id: _AnswerSearch(question) for question in questions}
+    report = CoverageReport({family: ViewStatistics() for family in families}, epochs, covered)
     for document in documents:
-        asked = [*by_document.get(document.id, ()), *by_document.get(None, ())]
-        standing = _standing(document, asked, wanted)
-        for family, counts in found.counts.items():
+        about = [*by_document.get(document.id, ()), *by_document.get(None, ())]
+        answered = _answered(document, about, searches)
+        for family, statistics in report.statistics.items():
             try:
-                told = tell[family](document)
+                part_views = families[family](document)
             except ValueError as error:
-                counts.untold[document.id] = str(error)
+                statistics.failed[document.id] = str(error)
                 continue
-            counts.add(document, told, lengths)
-            if keep:
-                keep(family, told)
-            for coverage in standing:
-                coverage.count(family, told, epochs)
-        yield found
+            statistics.add(document, part_views, lengths)
+            for coverage in answered:
+                coverage.add(family, part_views, epochs)
+        yield report
 
 
-def _none(tell: Mapping[str, Tell]) -> dict[str, int]:
-    return dict.fromkeys(tell, 0)
+class _AnswerSearch:
+    """The accepted answers of a question, prepared for a fast search in many documents."""
 
-
-@dataclass(frozen=True)
-class _Wanted:
-    """A question's answers, made ready to be looked for in many documents."""
-
-    folded: list[list[str]]  # the words of each answer, the longest first because it is the rarest
-    normalized: list[str]
-
-    @classmethod
-    def of(cls, question: Question) -> "_Wanted":
+    def __init__(self, question: Question) -> None:
         answers = list(filter(str.strip, question.answers))
-        folded = [sorted(_folded(answer).split(), key=len, reverse=True) for answer in answers]
-        return cls(folded, list(filter(None, map(normalize, answers))))
+        # Why: the longest word is the rarest, so most documents are ruled out by it.
+        self.words = [sorted(_folded(answer).split(), key=len, reverse=True) for answer in answers]
+        self.normalized = list(filter(None, map(normalize, answers)))
 
 
-def _standing(document: Document, asked: Sequence[Coverage], wanted: Mapping[str, _Wanted]) -> list[Coverage]:
-    """Those whose answer stands in the document; the fate of all of them is noted."""
-    if not asked:
+def _answered(
+    document: Document, about: Sequence[AnswerCoverage], searches: Mapping[str, _AnswerSearch]
+) -> list[AnswerCoverage]:
+    """The questions with an answer in the document; updates `occurrence` of all questions `about` it."""
+    if not about:
         return []
-    whole, folded, scored = raw_view(document), _folded(document.text), f" {normalize(document.text)} "
-    standing = []
-    for coverage in asked:
-        words, fate = wanted[coverage.question.id], NOWHERE
-        # A substring is found in no time, where questions without a document are looked for in each.
-        if any(all(word in folded for word in answer) for answer in words.folded):
-            fate = _fate(whole, coverage.question.answers)
-        if fate != STANDS and any(f" {answer} " in scored for answer in words.normalized):
-            fate = SPELLED
-        coverage.better(fate)
-        standing += [coverage] if fate == STANDS else []
-    return standing
+    whole, folded, normalized = raw_view(document), _folded(document.text), f" {normalize(document.text)} "
+    answered = []
+    for coverage in about:
+        search, occurrence = searches[coverage.question.id], Occurrence.NOT_FOUND
+        # Why: the search for words is fast, and rules out most pairs of a question and a document.
+        if any(all(word in folded for word in words) for words in search.words):
+            occurrence = _occurrence(whole, coverage.question.answers)
+        if occurrence != Occurrence.FOUND and any(f" {answer} " in normalized for answer in search.normalized):
+            occurrence = Occurrence.OTHER_SPELLING
+        coverage.occurrence = min(coverage.occurrence, occurrence, key=_RANK.__getitem__)
+        answered += [coverage] if occurrence == Occurrence.FOUND else []
+    return answered
 
 
-def stands(view: View, answers: Sequence[str]) -> bool:
-    """Whether one of the answers stands in the view as whole words."""
-    return _fate(view, answers) == STANDS
+def contains_answer(view: View, answers: Sequence[str]) -> bool:
+    """Whether one of the answers occurs in the view as whole words."""
+    return _occurrence(view, answers) == Occurrence.FOUND
 
 
-def _fate(view: View, answers: Sequence[str]) -> str:
-    found = False
+def _occurrence(view: View, answers: Sequence[str]) -> Occurrence:
+    is_inside = False
     for answer in filter(str.strip, answers):
         whole, occurs = occurrences(view.text, answer, view.find)
         if whole:
-            return STANDS
-        found = found or occurs
-    return INSIDE if found else NOWHERE
+            return Occurrence.FOUND
+        is_inside = is_inside or occurs
+    return Occurrence.INSIDE_WORD if is_inside else Occurrence.NOT_FOUND
 
 
 def _folded(text: str) -> str:
-    """Two letters that `re` takes for one when it ignores case are one in here, so that no answer is passed over."""
+    """`text` case-folded, with both kinds of i that `re.IGNORECASE` treats as equal made equal."""
     return text.translate({0x130: "i", 0x131: "i"}).casefold()

@@ -1,9 +1,8 @@
-"""The groups of formats: seven ways to lay a document out, each a table of marks.
+"""The groups of formats: seven kinds of layout, each a table of marks.
 
-The paper (arXiv 2503.03705) names "controlling spaces or adding special characters around sentences" and no list: the
-marks are this project's own choice. A mark fills in fields of a `Frame`; two marks of different groups compose when
-they fill in different fields, so that each is seen. `needs` says what a document must have for the mark to be seen, or
-to be what it claims (JSON that parses).
+The paper (arXiv 2503.03705) names "controlling spaces or adding special characters around sentences" and publishes no
+list. The marks are this project's choice. A mark fills in fields of a `Frame`. Two marks of different groups are
+compatible when they fill in different fields, so that both remain visible.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,41 +10,51 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hf_knowlearn.views.features import (
+    FLOW,
+    LONGER_THAN,
+    NO_CELLS,
+    NO_FENCE,
+    NO_LATEX,
+    NO_QUOTES,
+    NO_TAGS,
+    PARAGRAPHS,
+    PROSE,
+    TITLE,
+    WORDS,
+)
 from hf_knowlearn.views.layout import labels_of, roman
 
-# What a document may have.
-WORDS = 1  # a sentence: it is not all kept as written
-FLOW = 2  # two sentences of one paragraph
-PARAGRAPHS = 4  # two paragraphs
-TITLE = 8  # a title with a word in it
-PROSE = 16  # no block that is kept as written, and no line break in a sentence that is (as in Chinese)
-NO_FENCE = 32  # neither ``` nor ~~~
-NO_TAGS = 64  # neither < nor &, nor else what XML can't hold
-NO_LATEX = 128  # none of \ { } $ % # _ ^ ~ &
-NO_CELLS = 256  # no |
-NO_QUOTES = 512  # neither " nor \, and no control character
-# A paragraph of at least twice so many characters.
-LONGER_THAN = {40: 1 << 10, 56: 1 << 11, 72: 1 << 12, 88: 1 << 13, 104: 1 << 14, 120: 1 << 15}
-
-# A container that takes these fields composes with nothing that would break it.
-_ALL_INSIDE = frozenset("head prefix indent trailing opening closing item joint space line paragraph width".split())
+# Fields that would break a container of one line, such as JSON.
+_ALL_INSIDE = frozenset(
+    "head prefix indent trailing sentence_prefix sentence_suffix item joint space line paragraph width".split()
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """One entry of a group: its name, and the fields of a `Frame` that it fills in."""
+    """One entry of a group.
+
+    Args:
+        group: name of the group.
+        name: name within the group.
+        fields: the fields of `Frame` that the mark fills in, with their values.
+        needs: features of `hf_knowlearn.views.features` that a document must have. Without them the mark would be
+            invisible, or the result would not be what it claims to be, such as JSON that parses.
+        blocks: more fields that no other mark of the same format may fill in.
+    """
 
     group: str
     name: str
     fields: Mapping[str, Any]
     needs: int = 0
-    takes: frozenset[str] = frozenset()
+    blocks: frozenset[str] = frozenset()
 
     @cached_property
     def taken(self) -> frozenset[str]:
         """The fields that no other mark of the same format may fill in."""
         lines = {"space"} if "line" in self.fields else set()
-        return self.takes | lines | set(self.fields)
+        return self.blocks | lines | set(self.fields)
 
     @cached_property
     def full_name(self) -> str:
@@ -122,7 +131,7 @@ def _marks() -> Sequence[Mark]:
     between |= {"tilde": "~", "arrow": "\u2192", "diamond": "\u25c6", "plus": "+"}
     lines = {"stars": "* * *", "rule": "---", "asterism": "\u2042", "equals_rule": "====="}
     return [
-        *(Mark("marks", name, {"opening": a, "closing": b}, WORDS) for name, (a, b) in around.items()),
+        *(Mark("marks", name, {"sentence_prefix": a, "sentence_suffix": b}, WORDS) for name, (a, b) in around.items()),
         *(Mark("marks", f"joint_{name}", {"joint": sign}, FLOW) for name, sign in between.items()),
         *(Mark("marks", f"between_{name}", {"joint": sign, "line": "\n"}, FLOW) for name, sign in lines.items()),
     ]
@@ -149,7 +158,7 @@ def _lists() -> Sequence[Mark]:
         "roman_brackets": ("({}) ", roman),
         "roman_capital": ("{}. ", _upper_roman),
     }
-    # Two signs each, because the indent alone is lost when runs of spaces are folded.
+    # Why: two signs each, because the indent alone is lost when runs of spaces are collapsed.
     nested = {"nested_dash": ("- ", "  * "), "nested_star": ("* ", "  - "), "nested_number": ("{}. ", "   - ")}
     nested |= {"nested_hanging": ("{}. ", "   "), "nested_bullet": ("\u2022 ", "  \u25e6 ")}
     taken = frozenset({"joint", "width"})
@@ -208,6 +217,8 @@ def _containers() -> Sequence[Mark]:
     tags = {"div": "div", "article": "article", "html_quote": "blockquote", "pre": "pre"}
     tags |= {"document": "document", "text": "text", "doc": "doc", "passage": "passage"}
     environments = {"latex_quote": "quote", "latex_abstract": "abstract", "latex_document": "document"}
+    p_tag = {"sentence_prefix": "<p>", "sentence_suffix": "</p>"}
+    span_tag = {"sentence_prefix": "<span>", "sentence_suffix": "</span>"}
     one_line = {"paragraph": " "}
     return [
         Mark("containers", "block_quote", {"prefix": "> "}, PROSE),
@@ -219,8 +230,8 @@ def _containers() -> Sequence[Mark]:
             Mark("containers", name, {"open": f"<{tag}>\n", "close": f"\n</{tag}>"}, NO_TAGS, _TAGGED)
             for name, tag in tags.items()
         ),
-        Mark("containers", "html_p", {"opening": "<p>", "closing": "</p>", "line": "\n"}, NO_TAGS | PROSE, _TAGGED),
-        Mark("containers", "html_span", {"opening": "<span>", "closing": "</span>"}, NO_TAGS | PROSE, _TAGGED),
+        Mark("containers", "html_p", {**p_tag, "line": "\n"}, NO_TAGS | PROSE, _TAGGED),
+        Mark("containers", "html_span", span_tag, NO_TAGS | PROSE, _TAGGED),
         *(
             Mark("containers", name, {"open": f"\\begin{{{of}}}\n", "close": f"\n\\end{{{of}}}"}, NO_LATEX, _TAGGED)
             for name, of in environments.items()
@@ -231,11 +242,12 @@ def _containers() -> Sequence[Mark]:
     ]
 
 
-# Marks could put a < into XML or a # into LaTeX; a heading could hold a title that does.
-_TAGGED = frozenset({"opening", "closing", "item", "joint", "head"})
+# Why: a mark could put a < into XML or a # into LaTeX, and so could a title.
+_TAGGED = frozenset({"sentence_prefix", "sentence_suffix", "item", "joint", "head"})
 
 
 def _shifts() -> Sequence[Mark]:
+    # Why: these strings are part of every published view, so their wording does not change.
     preambles = {
         "below": "Below is a text.\n\n",
         "follows": "The text follows here.\n\n",

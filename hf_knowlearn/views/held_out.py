@@ -1,15 +1,13 @@
-"""Held out: tellings of a document that a run never reads, to measure on what it learned and not what it memorised.
+"""Held-out views: views that a run does not train on, to evaluate what it learned rather than what it memorised.
 
-The surprising decision: nothing is set apart beforehand. A document has far more formats and orders than a run draws,
-and draws are deterministic, so what was not drawn is found by drawing on; a whole group of formats can be kept out too
-(`hold_out`).
+A document has many more views than a run samples, and the sampling is deterministic. So no views are set aside before
+training: the held-out views are the next ones of the sequence.
 """
 
 from collections.abc import Callable, Sequence
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views import View, format_views, order_views
-from hf_knowlearn.views.formats import TooFewViews
+from hf_knowlearn.views import TooFewViewsError, View, format_views, order_views
 from hf_knowlearn.views.order import has_other_order
 
 
@@ -21,31 +19,31 @@ def held_out_views(
     hold_out: str | None = None,
     trained: Sequence[View] = (),
 ) -> list[View]:
-    """Up to `num_views` tellings of `document` in formats, of which no text is that of a view in `trained`.
+    """Up to `num_views` views of `document` in formats whose text differs from every view in `trained`.
 
-    Every other one has its sentences permuted too, where the document has other orders than its own. There are fewer,
-    or none, where the document can't be told in so many ways.
+    Half of them, rounded down, also have another sentence order, if the document has one. The result is shorter, or
+    empty, if the document has too few views.
 
     Args:
-        seed: of the draw; any will do, and the run's own too.
-        hold_out: the group of formats that the run was told to keep out: then all formats are of this group alone.
-            None draws from all groups: the text was never read, but other documents were told in its format.
-        trained: what the run reads of the document.
+        seed: any seed; it may be the seed of the run.
+        hold_out: the group of formats that the run held out. All views then have formats of this group. None: formats
+            of all groups; the run may have trained on other documents in the same formats.
+        trained: the views of the document that the run trains on.
 
     Raises:
         ValueError: `num_views` below 1, or an unknown group.
     """
     groups = None if hold_out is None else (hold_out,)
-    read = {view.text for view in trained}
+    trained_texts = {view.text for view in trained}
 
-    def unread(tell: Callable[..., list[View]], number: int) -> list[View]:
+    def new_views(make_views: Callable[..., list[View]], number: int) -> list[View]:
         if not number:
             return []
         try:
-            told = tell(document, len(read) + number, seed, groups)
-        except TooFewViews as refusal:
-            told = tell(document, refusal.has, seed, groups) if refusal.has else []
-        return [view for view in told if view.text not in read][:number]
+            views = make_views(document, len(trained_texts) + number, seed, groups)
+        except TooFewViewsError as error:
+            views = make_views(document, error.available, seed, groups) if error.available else []
+        return [view for view in views if view.text not in trained_texts][:number]
 
-    permuted = unread(order_views, num_views // 2) if has_other_order(document) else []
-    return unread(format_views, num_views - len(permuted)) + permuted
+    permuted = new_views(order_views, num_views // 2) if has_other_order(document) else []
+    return new_views(format_views, num_views - len(permuted)) + permuted

@@ -1,8 +1,7 @@
-"""Layout: what stands around and between a document's sentences, as data; and the one function that sets it.
+"""Layout: the strings around and between a document's sentences, and the function that puts them there.
 
-A `Frame` is a set of strings. A format fills in some of its fields, so two formats compose when they fill in different
-ones. The surprising decision: nothing here sees a word. Every piece of the document is copied whole, and the spans are
-the running sum of lengths, which is what makes both the proof and the speed.
+A `Frame` is a set of strings. A format fills in some of its fields. `lay_out` copies every piece of the document
+unchanged, so the spans of a view are running sums of lengths.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,68 +13,68 @@ from operator import add
 from hf_knowlearn.documents.sentences import PARAGRAPH, SENTENCE, SOFT, Sentences
 from hf_knowlearn.views.view import Span
 
-KEPT_BREAK = "\n\n"  # beside a block kept as written, whatever the frame
+VERBATIM_BREAK = "\n\n"  # before and after a verbatim block, in every format
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The strings of a layout, from the outside in. `{title}` stands for the document's title."""
+    """The strings of a layout, from the outside to the inside. In all of them `{title}` is the document's title."""
 
-    preamble: str = ""  # moves the text away from the beginning
-    open: str = ""  # the container's two ends
+    preamble: str = ""  # before everything else; moves the text away from the start
+    open: str = ""  # the two ends of a container
     close: str = ""
-    head: str = ""  # heading or prefix
-    prefix: str = ""  # of every line
-    indent: str = ""  # of every line that layout begins
+    head: str = ""  # heading or label
+    prefix: str = ""  # at the start of every line
+    indent: str = ""  # at the start of every line that layout begins
     trailing: str = ""  # at the end of every line that layout ends
-    opening: str = ""  # before and after each sentence
-    closing: str = ""
-    item: str = ""  # before each sentence; `{}` stands for its label
+    sentence_prefix: str = ""  # before and after each sentence
+    sentence_suffix: str = ""
+    item: str = ""  # before each sentence; `{}` is its label
     labels: Callable[[int], str] = str  # the label of item number 1, 2, ...
-    sub_item: str = ""  # before each sentence of a paragraph but its first
+    sub_item: str = ""  # before each sentence of a paragraph except the first
     joint: str = ""  # between two sentences
     space: str = " "  # between two sentences of a line
-    line: str = ""  # a line break between two sentences instead of the space
+    line: str = ""  # a line break between two sentences, in place of the space
     paragraph: str = "\n\n"  # between two paragraphs
-    width: int = 0  # at which lines are wrapped; 0: not at all
+    width: int = 0  # lines are wrapped at this many characters; 0: never
 
     @cached_property
     def before(self) -> dict[int, str]:
-        """The layout between two pieces of prose, by what stands between them in the document."""
+        """The layout between two pieces of prose, by the kind of break between them in the document."""
         joint = f"{self.line or self.space}{self.joint}{self.line or self.space}" if self.joint else ""
         between = joint or self.line or self.space
         return {
             SOFT: " ",
-            SENTENCE: self.closing + self._broken(between) + self._opening,
-            PARAGRAPH: self.closing + self._broken(self.paragraph) + self._opening,
+            SENTENCE: self.sentence_suffix + self._with_line_marks(between) + self._first_prefix,
+            PARAGRAPH: self.sentence_suffix + self._with_line_marks(self.paragraph) + self._first_prefix,
         }
 
     @cached_property
-    def _opening(self) -> str:
-        return "" if self.item else self.opening  # which stands behind the item's mark
+    def _first_prefix(self) -> str:
+        return "" if self.item else self.sentence_prefix  # an item puts it after its own mark
 
     @cached_property
-    def line_break(self) -> str:
-        """What wrapping puts in place of a space."""
-        return self._broken("\n")
+    def wrap_break(self) -> str:
+        """The line break that replaces a space where a line is wrapped."""
+        return self._with_line_marks("\n")
 
-    def start(self, title: str, kept: bool) -> str:
-        """Everything before the first piece, which may be a block kept as written."""
+    def start(self, title: str, verbatim: bool) -> str:
+        """The layout before the first piece; `verbatim`: whether this piece is a verbatim block."""
         head = self.open + self.head.replace("{title}", " ".join(title.splitlines()).strip())
-        if kept:
+        if verbatim:
             return self.preamble + (head if not head or head.endswith("\n") else f"{head.rstrip(' ')}\n")
         *lines, last = head.split("\n")
         lines = [f"{self.prefix}{line}".rstrip() for line in lines] if self.prefix else lines
-        return self.preamble + "\n".join([*lines, self.prefix + last + self.indent + self._opening])
+        return self.preamble + "\n".join([*lines, self.prefix + last + self.indent + self._first_prefix])
 
-    def end(self, kept: bool) -> str:
-        """Everything after the last piece."""
-        if kept:
+    def end(self, verbatim: bool) -> str:
+        """The layout after the last piece; `verbatim`: whether this piece is a verbatim block."""
+        if verbatim:
             return self.close if not self.close or self.close.startswith("\n") else f"\n{self.close}"
-        return self.closing + self.trailing + self.close
+        return self.sentence_suffix + self.trailing + self.close
 
-    def _broken(self, between: str) -> str:
-        """`between` with what belongs at the ends and beginnings of its lines."""
+    def _with_line_marks(self, between: str) -> str:
+        """`between`, with the strings that belong at the ends and starts of lines."""
         if "\n" not in between:
             return between
         first, *inner, last = between.split("\n")
@@ -83,72 +82,84 @@ class Frame:
         return "\n".join([*lines, self.prefix + self.indent + last])
 
 
-def lay_out(frame: Frame, title: str, told: Sentences) -> tuple[str, tuple[Span, ...]]:
-    """The text of `told` in `frame`, and the spans of its pieces."""
+def lay_out(frame: Frame, title: str, pieces: Sentences) -> tuple[str, tuple[Span, ...]]:
+    """The text of `pieces` in the layout `frame`, and one span for each copied piece.
+
+    Args:
+        title: the title of the document; it may be empty.
+        pieces: sentences and verbatim blocks, in the order in which they are laid out.
+
+    Example:
+        >>> from hf_knowlearn.documents.sentences import sentences
+        >>> from hf_knowlearn.views.layout import Frame, lay_out
+        >>> lay_out(Frame(item="- ", line="\\n"), "", sentences("Tarn has a mill. It is old."))
+        ('- Tarn has a mill.\\n- It is old.', ((2, 0, 16), (21, 17, 10)))
+    """
     before = frame.before
-    layout = list(map(before.__getitem__, told.breaks))
-    if any(told.kept):
-        _set_kept(layout, frame, told)
-    layout[0] = frame.start(title, told.kept[0])
+    layout = list(map(before.__getitem__, pieces.breaks))
+    if any(pieces.verbatim):
+        _separate_verbatim_blocks(layout, frame, pieces)
+    layout[0] = frame.start(title, pieces.verbatim[0])
     if frame.item:
-        _number(layout, frame, told)
-    tail = frame.end(told.kept[-1])
+        _add_items(layout, frame, pieces)
+    tail = frame.end(pieces.verbatim[-1])
     if frame.width:
-        layout, told = _wrapped(layout, frame, told)
-    return _join(layout, told, tail)
+        layout, pieces = _wrapped(layout, frame, pieces)
+    return _joined(layout, pieces, tail)
 
 
-def _join(layout: list[str], told: Sentences, tail: str) -> tuple[str, tuple[Span, ...]]:
-    texts, starts, lengths, _, _ = told
+def _joined(layout: list[str], pieces: Sentences, tail: str) -> tuple[str, tuple[Span, ...]]:
+    """The text of layout and pieces, alternating, and the spans of the pieces."""
+    texts, starts, lengths, _, _ = pieces
     steps = map(add, map(len, layout), chain((0,), lengths))
     spans = tuple(zip(accumulate(steps), starts, lengths, strict=False))
-    pieces = [tail] * (2 * len(texts) + 1)
-    pieces[:-1:2] = layout
-    pieces[1::2] = texts
-    return "".join(pieces), spans
+    strings = [tail] * (2 * len(texts) + 1)
+    strings[:-1:2] = layout
+    strings[1::2] = texts
+    return "".join(strings), spans
 
 
-def _set_kept(layout: list[str], frame: Frame, told: Sentences) -> None:
-    """A block kept as written stands alone: no mark touches it, and blank lines part it from the rest."""
+def _separate_verbatim_blocks(layout: list[str], frame: Frame, pieces: Sentences) -> None:
+    """Put blank lines, and no marks, before and after verbatim blocks."""
     for i in range(1, len(layout)):
-        after, is_kept = told.kept[i - 1], told.kept[i]
-        if after or is_kept:
-            closing = "" if after else frame.closing + frame.trailing
-            layout[i] = closing + KEPT_BREAK + ("" if is_kept else frame.indent + frame._opening)
+        after_verbatim, is_verbatim = pieces.verbatim[i - 1], pieces.verbatim[i]
+        if after_verbatim or is_verbatim:
+            end = "" if after_verbatim else frame.sentence_suffix + frame.trailing
+            layout[i] = end + VERBATIM_BREAK + ("" if is_verbatim else frame.indent + frame._first_prefix)
 
 
-def _number(layout: list[str], frame: Frame, told: Sentences) -> None:
-    """Put the item's mark before each sentence; with `sub_item`, only the first of a paragraph gets the mark."""
+def _add_items(layout: list[str], frame: Frame, pieces: Sentences) -> None:
+    """Put the item's mark before each sentence; with `sub_item`, before the first sentence of each paragraph only."""
     number = 0
-    for i, (kind, kept) in enumerate(zip(told.breaks, told.kept, strict=True)):
-        if kept or (kind == SOFT and i):
+    for i, (kind, verbatim) in enumerate(zip(pieces.breaks, pieces.verbatim, strict=True)):
+        if verbatim or (kind == SOFT and i):
             continue
-        if frame.sub_item and i and kind == SENTENCE and not told.kept[i - 1]:
-            layout[i] += frame.sub_item + frame.opening
+        if frame.sub_item and i and kind == SENTENCE and not pieces.verbatim[i - 1]:
+            layout[i] += frame.sub_item + frame.sentence_prefix
         else:
             number += 1
-            layout[i] += frame.item.replace("{}", frame.labels(number)) + frame.opening
+            layout[i] += frame.item.replace("{}", frame.labels(number)) + frame.sentence_prefix
 
 
-def _wrapped(layout: list[str], frame: Frame, told: Sentences) -> tuple[list[str], Sentences]:
-    """The same with lines wrapped at `frame.width` characters, at spaces between words alone."""
-    layouts, texts, starts = map(list, zip(*_wrap(layout, frame, told), strict=True))
+def _wrapped(layout: list[str], frame: Frame, pieces: Sentences) -> tuple[list[str], Sentences]:
+    """Layout and pieces with lines wrapped at `frame.width` characters, at spaces between words only."""
+    layouts, texts, starts = map(list, zip(*_wrap(layout, frame, pieces), strict=True))
     return layouts, Sentences(texts, starts, list(map(len, texts)), [], [])
 
 
-def _wrap(layout: list[str], frame: Frame, told: Sentences) -> Iterator[tuple[str, str, int]]:
-    """(layout before it, text, start in the document) of each line or piece of one."""
-    line_break, width = frame.line_break, frame.width
+def _wrap(layout: list[str], frame: Frame, pieces: Sentences) -> Iterator[tuple[str, str, int]]:
+    """(layout before it, text, start in the document) of each piece, or of each line of a wrapped piece."""
+    line_break, width = frame.wrap_break, frame.width
     margin = len(line_break) - line_break.rindex("\n") - 1
     column = 0
-    for text, start, before, kept in zip(told.texts, told.starts, layout, told.kept, strict=True):
+    for text, start, before, verbatim in zip(pieces.texts, pieces.starts, layout, pieces.verbatim, strict=True):
         new_line = before.rfind("\n")
         column = column + len(before) if new_line < 0 else len(before) - new_line - 1
         position = 0
         first_word = text.find(" ") if " " in text else len(text)
         if before.isspace() and new_line < 0 and column + first_word > width:
             before, column = line_break, margin
-        while column + len(text) - position > width and not kept:
+        while column + len(text) - position > width and not verbatim:
             at = _last_space(text, position, position + max(width - column, 0))  # a title can fill the line
             at = _next_space(text, position) if at < 0 else at  # a word longer than the line
             if at < 0:
@@ -160,27 +171,29 @@ def _wrap(layout: list[str], frame: Frame, told: Sentences) -> Iterator[tuple[st
 
 
 def _last_space(text: str, start: int, stop: int) -> int:
+    """The last space from `start` to `stop` where a line can be wrapped, or -1."""
     at = text.rfind(" ", start + 1, stop + 1)
-    while at >= 0 and not _breaks(text, at):
+    while at >= 0 and not _is_between_words(text, at):
         at = text.rfind(" ", start + 1, at)
     return at
 
 
 def _next_space(text: str, start: int) -> int:
+    """The first space after `start` where a line can be wrapped, or -1."""
     at = text.find(" ", start + 1)
-    while at >= 0 and not _breaks(text, at):
+    while at >= 0 and not _is_between_words(text, at):
         at = text.find(" ", at + 1)
     return at
 
 
-def _breaks(text: str, at: int) -> bool:
-    """Whether the space is one between words: not beside white space, nor between the digits of a number."""
+def _is_between_words(text: str, at: int) -> bool:
+    """Whether the space at `at` separates two words: not next to white space, and not between digits ("10 000")."""
     before, after = text[at - 1], text[at + 1 : at + 2]
     return not before.isspace() and not after.isspace() and after != "" and not (before.isdigit() and after.isdigit())
 
 
 def labels_of(symbols: Sequence[str]) -> Callable[[int], str]:
-    """The labels a, b, ..., z, aa, ab, ...: as many as wanted, of any alphabet."""
+    """A function from 1, 2, ... to the labels a, b, ..., z, aa, ab, ... of any alphabet."""
 
     def label(number: int) -> str:
         letters = ""
@@ -193,7 +206,7 @@ def labels_of(symbols: Sequence[str]) -> Callable[[int], str]:
 
 
 def roman(number: int) -> str:
-    """1, 4, 9 as i, iv, ix."""
+    """The Roman numeral of `number` in lower case, such as iv for 4."""
     numerals = ""
     for value, sign in zip(
         (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),

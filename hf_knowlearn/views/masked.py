@@ -1,22 +1,21 @@
-"""Masked: a request to restore the document with a share of its words blanked; the answer is the document.
+"""Masked: the prompt asks to restore the document from a copy with blanked words; the completion is the document.
 
-Recovering a masked document teaches its facts in every direction (arXiv 2510.09885, which draws the share uniformly
-from 0.05 to 0.95, as here). The surprising decision: white space stays, so a request is the document's words in order,
-some blanked, and can be checked to be.
+Restoring masked documents teaches facts in both directions (arXiv 2510.09885). As there, the share of blanked words
+is sampled uniformly from 0.05 to 0.95.
 """
 
 import hashlib
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from itertools import chain, count, islice
+from itertools import chain, count
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views.formats import allowed_groups, seed_number, too_few
+from hf_knowlearn.views.sampling import sampling_number, select_groups, take_views
 from hf_knowlearn.views.view import View
 
 BLANKS = ("_", "[...]", "<blank>", "(?)")
-REQUESTS = (
+PROMPTS = (
     "Restore the text. Each {blank} stands for a missing word.\n\n{masked}\n\n",
     "Fill in every {blank} and write the whole text.\n\n{masked}\n\n",
     "Recover the document below, in which {blank} marks a lost word:\n\n{masked}\n\nThe document:\n\n",
@@ -25,12 +24,13 @@ REQUESTS = (
     "Complete: {masked}\n\nCompleted:\n",
 )
 RATIO = (0.05, 0.95)
-FEWEST_WORDS = 5  # that can be blanked in 31 ways
+MIN_WORDS = 5  # five words can be blanked in 31 ways
+MAX_REPEATS = 100  # samples in a row that are not new, after which a document counts as exhausted
 
-# A word is what white space parts; of Chinese and Japanese, which part no words, a character.
-_UNPARTED = "\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_CHANGE = "[\u3099\u309a\ufe00-\ufe0f\U000e0100-\U000e01ef]*"  # of a character's sound or glyph
-_WORD = re.compile(rf"[{_UNPARTED}]{_CHANGE}|[^\s{_UNPARTED}]+")
+# A word is a run of characters without white space. In Chinese and Japanese each character is a word.
+_UNSPACED = "\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_MODIFIERS = "[\u3099\u309a\ufe00-\ufe0f\U000e0100-\U000e01ef]*"  # they change the character before them
+_WORD = re.compile(rf"[{_UNSPACED}]{_MODIFIERS}|[^\s{_UNSPACED}]+")
 
 
 def masked_views(
@@ -43,82 +43,89 @@ def masked_views(
     first: int = 0,
     ratio: tuple[float, float] = RATIO,
 ) -> list[View]:
-    """`num_views` requests (`View.prompt`) to restore `document`, each with other words blanked.
+    """`num_views` views with a prompt (`View.prompt`) to restore `document`; each blanks other words.
 
     Args:
-        groups, hold_out: checked as in the other families. A request is not laid out in formats.
-        first: how many views to pass over.
-        ratio: the range, within 0 to 1, from which each view's share of blanked words is drawn; one word at least.
+        groups, hold_out: checked as in the other families, and otherwise ignored: a prompt has no format.
+        first: number of views to skip.
+        ratio: the smallest and the largest share of blanked words, above 0 and up to 1. Each view samples its share
+            from this range. At least one word is blanked.
 
     Raises:
-        ValueError: `num_views` below 1, a range that is none, or fewer distinct requests.
+        TooFewViewsError: the document has fewer distinct prompts.
+        ValueError: `num_views` below 1, `first` below 0, an unknown group, or an invalid `ratio`.
+
+    Example:
+        >>> from hf_knowlearn import Document
+        >>> from hf_knowlearn.views import masked_views
+        >>> masked_views(Document("mill", "Tarn has an old mill."), 1)[0].prompt
+        'Complete: Tarn _ _ old mill.\\n\\nCompleted:\\n'
     """
-    allowed_groups(num_views, groups, hold_out, first)
+    select_groups(num_views, groups, hold_out, first)
     try:
         low, high = ratio
-    except (TypeError, ValueError):  # not two numbers: refused below, in the same words
-        low = high = 0
-    if not 0 < low <= high <= 1:
-        raise ValueError(f"ratio={ratio}: give the least and the greatest share of blanked words, above 0, up to 1.")
-    drawn = list(islice(_masked(document, seed, low, high), first + num_views))
-    if len(drawn) < first + num_views:
-        raise too_few(document, "requests to restore it", num_views, first, len(drawn), "tell it in formats")
-    return drawn[first:]
+        is_valid = 0 < low <= high <= 1
+    except (TypeError, ValueError):
+        is_valid = False
+    if not is_valid:
+        raise ValueError(f"ratio={ratio}: give the smallest and the largest share of blanked words, above 0, up to 1.")
+    views = _masked(document, seed, low, high)
+    return take_views(views, document, num_views, first, what="requests to restore it", fix="use the family formats")
 
 
 def can_be_masked(document: Document) -> bool:
-    """Whether it has words enough to be blanked in many ways."""
-    return len(words_of(document.text[: 50 * FEWEST_WORDS])) >= FEWEST_WORDS
+    """Whether the document has enough words to be blanked in many ways."""
+    return len(words_of(document.text[: 50 * MIN_WORDS])) >= MIN_WORDS
 
 
 def _masked(document: Document, seed: int, low: float, high: float) -> Iterator[View]:
     text, spans = document.text, ((0, 0, len(document.text)),)
-    parted = _parted(text)  # white space and words in turn
-    words = parted[1::2]
+    pieces = _split_words(text)
+    words = pieces[1::2]
     blank = blank_for(text)
-    key = f"{seed_number(seed, document, 'masked')}/{low}/{high}/".encode()
+    key = f"{sampling_number(seed, document, 'masked')}/{low}/{high}/".encode()
     seen: set[str] = set()
-    # A few words can be blanked in a few ways only: when a hundred draws bring none that is new, there is none.
-    misses = 0
-    while misses < 100:
-        # Two bytes for each word, from a hash: alike on every machine and Python, and no generator to be seeded.
-        noise = hashlib.shake_128(key + f"{len(seen)}/{misses}".encode()).digest(12 + 2 * len(words))
-        part, place, which = (number / 2**32 for number in struct.unpack_from("<3I", noise))
-        limit = 2**16 * (low + (high - low) * part)
-        drawn = struct.unpack_from(f"<{len(words)}H", noise, 12)
-        masked = parted.copy()
-        masked[1::2] = [blank if number < limit else word for number, word in zip(drawn, words, strict=True)]
+    repeats = 0
+    while repeats < MAX_REPEATS:
+        # Why: two random bytes for each word, from a hash that is the same on every machine and in every Python.
+        random_bytes = hashlib.shake_128(key + f"{len(seen)}/{repeats}".encode()).digest(12 + 2 * len(words))
+        share, position, choice = (number / 2**32 for number in struct.unpack_from("<3I", random_bytes))
+        limit = 2**16 * (low + (high - low) * share)
+        numbers = struct.unpack_from(f"<{len(words)}H", random_bytes, 12)
+        masked = pieces.copy()
+        masked[1::2] = [blank if number < limit else word for number, word in zip(numbers, words, strict=True)]
         if (blanks := masked.count(blank)) == 0:
-            masked[1 + 2 * int(place * len(words))] = blank
+            masked[1 + 2 * int(position * len(words))] = blank
             blanks = 1
-        told = "".join(masked)
-        if told in seen:
-            misses += 1
+        copy = "".join(masked)
+        if copy in seen:
+            repeats += 1
             continue
-        misses = 0
-        prompt = REQUESTS[int(which * len(REQUESTS))].replace("{blank}", blank).replace("{masked}", told)
+        repeats = 0
+        prompt = PROMPTS[int(choice * len(PROMPTS))].replace("{blank}", blank).replace("{masked}", copy)
         name = f"blank_{blanks / len(words):.2f}"
-        seen.add(told)
+        seen.add(copy)
         yield View(document.id, document.part, len(seen) - 1, "masked", name, text, spans, prompt)
 
 
-def _parted(text: str) -> list[str]:
-    parted: list[str] = []
+def _split_words(text: str) -> list[str]:
+    """White space and words, alternating; the first and the last piece are white space or empty."""
+    pieces: list[str] = []
     position = 0
     for match in _WORD.finditer(text):
         start, end = match.span()
-        parted += text[position:start], text[start:end]
+        pieces += text[position:start], text[start:end]
         position = end
-    parted.append(text[position:])
-    return parted
+    pieces.append(text[position:])
+    return pieces
 
 
 def blank_for(text: str) -> str:
-    """A sign for a missing word whose first character stands nowhere in `text`, so that it can't be taken for one."""
+    """A sign for a missing word. Its first character does not occur in `text`, so it is never mistaken for a word."""
     signs = chain(BLANKS, map(chr, count(0x25A1)))  # U+25A1 is a white square
     return next(sign for sign in signs if sign[0] not in text)
 
 
 def words_of(text: str) -> list[str]:
-    """The words that may be blanked, in order."""
+    """The words that can be blanked, in order."""
     return _WORD.findall(text)

@@ -1,9 +1,7 @@
-"""Mixed: a document told in several families in turn, by weight.
+"""Mixed: views of several families, interleaved by weight.
 
-The weights that are the default, one view in formats to three in other orders, are the laboratory's: `order` teaches
-most, and a quarter keeps the order in which the document was written (docs/laboratory.md). The surprising decision:
-the turns are dealt, not drawn, so that of any n views of a document each family has its share to within one, however
-few views there are.
+The default weights are one view in formats for three in other sentence orders. They gave the best recall in
+docs/laboratory.md: `order` teaches most, and a quarter of the views keeps the order of the document.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,13 +9,14 @@ from itertools import islice
 from math import inf
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views.formats import TooFewViews, allowed_groups, format_views, seed_number, too_few
+from hf_knowlearn.views.formats import format_views
 from hf_knowlearn.views.masked import can_be_masked, masked_views
 from hf_knowlearn.views.order import has_other_order, order_views
+from hf_knowlearn.views.sampling import TooFewViewsError, sampling_number, select_groups, too_few_views
 from hf_knowlearn.views.view import View
 
 WEIGHTS: Mapping[str, float] = {"formats": 1.0, "order": 3.0}
-_TELL: Mapping[str, Callable[..., list[View]]] = {
+_FAMILIES: Mapping[str, Callable[..., list[View]]] = {
     "formats": format_views,
     "order": order_views,
     "masked": masked_views,
@@ -34,63 +33,76 @@ def mixed_views(
     first: int = 0,
     weights: Mapping[str, float] | None = None,
 ) -> list[View]:
-    """`num_views` tellings of `document` by several families, which `View.family` names.
+    """`num_views` views of `document` from several families; `View.family` names the family of each.
 
-    A document with one order only (a single sentence) is told in formats where it would be the turn of `order`, and
-    one of fewer than five words where it would be that of `masked`.
+    Of the first n views, each family has its share to within one view. A document whose sentences have only one order
+    gets formats in place of `order`, and a document of fewer than five words gets formats in place of `masked`.
 
     Args:
-        groups, hold_out: as in `format_views`; for the formats of permuted sentences too.
-        first: how many views to pass over.
-        weights: the share of each family, in any unit; the families are formats, order and masked. `WEIGHTS` if None.
+        groups, hold_out: see `format_views`. They also apply to the layout of permuted sentences.
+        first: number of views to skip.
+        weights: weight of each of the families `formats`, `order` and `masked`, in any unit. None: `WEIGHTS`.
 
     Raises:
-        ValueError: as `format_views`; an unknown family; a weight below 0, or none above.
+        TooFewViewsError: the document has fewer distinct views.
+        ValueError: the errors of `format_views`; an unknown family; a negative weight, or none above 0.
+
+    Example:
+        >>> from hf_knowlearn import Document
+        >>> from hf_knowlearn.views import mixed_views
+        >>> document = Document("mill", "Tarn has a mill. Ormel has a harbour.")
+        >>> [view.family for view in mixed_views(document, 4)]
+        ['order', 'order', 'formats', 'order']
     """
-    allowed_groups(num_views, groups, hold_out, first)
+    select_groups(num_views, groups, hold_out, first)
     weights = checked_weights(WEIGHTS if weights is None else weights)
-    for family, can_tell in (("order", has_other_order), ("masked", can_be_masked)):
-        if weights.get(family) and not can_tell(document):
+    for family, is_possible in (("order", has_other_order), ("masked", can_be_masked)):
+        if weights.get(family) and not is_possible(document):
             weights = {**weights, family: 0, "formats": weights.get("formats", 0) + weights[family]}
-    turns = list(islice(_turns(weights, seed_number(seed, document, "mixed")), first + num_views))
+    sequence = list(islice(_interleaved(weights, sampling_number(seed, document, "mixed")), first + num_views))
     views: dict[str, Iterator[View]] = {}
-    has = len(turns)
-    for family in dict.fromkeys(turns[first:]):
-        places = [place for place, turn in enumerate(turns) if turn == family]
-        before = turns[:first].count(family)
+    available = len(sequence)
+    for family in dict.fromkeys(sequence[first:]):
+        positions = [position for position, name in enumerate(sequence) if name == family]
+        skipped = sequence[:first].count(family)
+        number = len(positions) - skipped
         try:
-            views[family] = iter(_TELL[family](document, len(places) - before, seed, groups, hold_out, first=before))
-        except TooFewViews as refusal:
-            has = min(has, places[refusal.has])
-    if has < len(turns):
-        raise too_few(document, "views of families in turn", num_views, first, has, "change their weights")
-    return [_numbered(next(views[family]), index) for index, family in enumerate(turns[first:], first)]
+            views[family] = iter(_FAMILIES[family](document, number, seed, groups, hold_out, first=skipped))
+        except TooFewViewsError as error:
+            available = min(available, positions[error.available])
+    if available < len(sequence):
+        raise too_few_views(document, num_views, first, available, "views of this mixture", "change the weights")
+    return [_renumbered(next(views[family]), index) for index, family in enumerate(sequence[first:], first)]
 
 
-def _numbered(view: View, index: int) -> View:
-    # As `dataclasses.replace` does, in a fifth of its time.
+def _renumbered(view: View, index: int) -> View:
+    # Why: five times as fast as `dataclasses.replace`.
     return View(view.document_id, view.part, index, view.family, view.format, view.text, view.spans, view.prompt)
 
 
 def checked_weights(weights: Mapping[str, float]) -> Mapping[str, float]:
-    """`weights`, if they can be."""
-    if unknown := [name for name in weights if name not in _TELL]:
-        raise ValueError(f"Unknown families {unknown} in weights={dict(weights)}: choose from {', '.join(_TELL)}.")
+    """Return `weights`.
+
+    Raises:
+        ValueError: an unknown family, a weight that is negative or not finite, or no weight above 0.
+    """
+    if unknown := [name for name in weights if name not in _FAMILIES]:
+        raise ValueError(f"Unknown families {unknown} in weights={dict(weights)}: choose from {', '.join(_FAMILIES)}.")
     if not any(weights.values()) or not all(0 <= weight < inf for weight in weights.values()):
-        raise ValueError(f"weights={dict(weights)}: give each family 0 or more, and one of them more than 0.")
+        raise ValueError(f"weights={dict(weights)}: give each family 0 or more, and at least one of them more than 0.")
     return weights
 
 
-def _turns(weights: Mapping[str, float], number: int) -> Iterator[str]:
-    """Whose turn it is: the family that is furthest behind its share; where to begin depends on `number`."""
-    families = [family for family in _TELL if weights.get(family, 0) > 0]
+def _interleaved(weights: Mapping[str, float], number: int) -> Iterator[str]:
+    """The family of each view: always the family that is furthest below its share. `number` determines the start."""
+    families = [family for family in _FAMILIES if weights.get(family, 0) > 0]
     total = sum(weights[family] for family in families)
-    # Up to a quarter of a turn had or owed, so that not every document is told first in the same family.
+    # Why: initial counts between -1/4 and 1/4 let different documents start with different families.
     start = number / 2**64
-    had = {family: ((start + i / len(families)) % 1 - 0.5) / 2 for i, family in enumerate(families)}
-    turn = 0
+    counts = {family: ((start + i / len(families)) % 1 - 0.5) / 2 for i, family in enumerate(families)}
+    position = 0
     while True:
-        turn += 1
-        family = max(families, key=lambda name: weights[name] / total * turn - had[name])
-        had[family] += 1
+        position += 1
+        family = max(families, key=lambda name: weights[name] / total * position - counts[name])
+        counts[family] += 1
         yield family

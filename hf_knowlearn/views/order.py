@@ -1,8 +1,7 @@
-"""Order: a document's sentences permuted, so that no fact is learned only behind the one before it.
+"""Order: a document with its sentences permuted, so that no fact is learned only after the one before it.
 
-Permuted sentences are what lets a model extract facts (arXiv 2309.14316, §3). The surprising decision: what leans on
-the words before it (a sentence that opens with "She" or "However", a paragraph below a heading) moves with them or not
-at all, so that a view never says of one thing what the document says of another.
+Permuted sentences let a model extract facts (arXiv 2309.14316, §3). A sentence that refers back ("She", "However")
+moves together with the sentence before it, and a paragraph together with the heading above it.
 """
 
 import re
@@ -10,20 +9,22 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 from math import comb, factorial, gcd
 from random import Random
 
 from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.back_references import BACK_REFERENCES
 from hf_knowlearn.documents.sentences import PARAGRAPH, SENTENCE, SOFT, Sentences, sentences
-from hf_knowlearn.views.formats import PLAIN, allowed_groups, drawn_formats, seed_number, too_few
+from hf_knowlearn.views.formats import PLAIN, sample_formats
 from hf_knowlearn.views.layout import lay_out
+from hf_knowlearn.views.sampling import sampling_number, select_groups, take_views
 from hf_knowlearn.views.view import View
 
-_LEANING = {language: frozenset(words.split()) for language, words in BACK_REFERENCES.items()}
+_BACK_REFERENCES = {language: frozenset(words.split()) for language, words in BACK_REFERENCES.items()}
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
-_COUNTED = 1 << 62  # up to so many orders are numbered, and each is drawn once; beyond, drawing one twice won't happen
+# Why: up to this many orders are numbered, and each occurs once. Beyond it a repetition is practically impossible.
+_MOST_ORDERS = 1 << 62
 
 
 def order_views(
@@ -35,241 +36,247 @@ def order_views(
     *,
     first: int = 0,
 ) -> list[View]:
-    """`num_views` tellings of `document` with its sentences permuted, never in the document's own order.
+    """`num_views` views of `document` with its sentences permuted, never in the document's own order.
 
-    Sentences are permuted within their paragraph, and paragraphs within the document. A sentence that opens with a
-    pronoun or a connective stays right behind the one before it (lists in `BACK_REFERENCES`: en, de, fr, es, it, pt;
-    in other
-    languages only whole paragraphs move). A block kept as written, a heading too, stays between its neighbours.
+    Sentences move within their paragraph, and paragraphs within the document. A sentence that begins with a pronoun or
+    a connective stays right after the sentence before it. The word lists (`BACK_REFERENCES`) cover English, German,
+    French, Spanish, Italian and Portuguese; in other languages only whole paragraphs move. A verbatim block or a
+    heading stays between its neighbours.
 
     Args:
-        groups: the groups of formats that the permuted sentences are laid out in; none with `()`, all when None.
-        hold_out: a group never drawn.
-        first: how many views to pass over.
+        groups: groups of formats for the layout of the permuted sentences. None: all groups. `()`: no format.
+        hold_out: a group that is never sampled.
+        first: number of views to skip.
 
     Raises:
-        ValueError: `num_views` below 1, an unknown group, or fewer distinct views, as when there is one order only.
+        TooFewViewsError: the document has fewer distinct views, such as a document with one order only.
+        ValueError: `num_views` below 1, `first` below 0, or an unknown group.
+
+    Example:
+        >>> from hf_knowlearn import Document
+        >>> from hf_knowlearn.views import order_views
+        >>> document = Document("mill", "Tarn has a mill. It is old. Ormel has a harbour.")
+        >>> [view.text for view in order_views(document, 1, groups=())]
+        ['Ormel has a harbour. Tarn has a mill. It is old.']
     """
-    allowed = allowed_groups(num_views, groups, hold_out, first)
-    drawn = list(islice(_told_in_orders(document, seed, allowed), first + num_views))
-    if len(drawn) < first + num_views:
-        raise too_few(
-            document,
-            "orders of its sentences",
-            num_views,
-            first,
-            len(drawn),
-            "tell it in views: mixed, which falls back on formats",
-        )
-    return drawn[first:]
+    selected = select_groups(num_views, groups, hold_out, first)
+    views = _permuted_views(document, seed, selected)
+    fix = "use the family mixed, which adds formats"
+    return take_views(views, document, num_views, first, what="orders of its sentences", fix=fix)
 
 
 def has_other_order(document: Document) -> bool:
-    """Whether there is another order than the document's own."""
-    return _movable(document.text, document.language).count > 1
+    """Whether the sentences of the document have another order than its own."""
+    return _sentence_orders(document.text, document.language).count > 1
 
 
-def _told_in_orders(document: Document, seed: int, allowed: tuple[str, ...]) -> Iterator[View]:
-    movable = _movable(document.text, document.language)
-    number = seed_number(seed, document, "order")
-    if movable.count == 1:
+def _permuted_views(document: Document, seed: int, groups: tuple[str, ...]) -> Iterator[View]:
+    """All views of a document with distinct texts and permuted sentences."""
+    orders = _sentence_orders(document.text, document.language)
+    number = sampling_number(seed, document, "order")
+    if orders.count == 1:
         return
     seen: set[str] = set()
-    formats = drawn_formats(document, number, allowed) if allowed else repeat(PLAIN)
-    orders = movable.orders(number) if not allowed else _without_end(movable, number)
-    own = " ".join(movable.told.texts)
-    for order, format in zip(orders, formats, strict=False):
-        if own.startswith(order.texts[0]) and " ".join(order.texts) == own:
-            continue  # the same words in other paragraphs, which some formats join
-        text, spans = lay_out(format.frame, document.title, order)
+    formats = sample_formats(document, number, groups) if groups else repeat(PLAIN)
+    sequence = _repeated(orders, number) if groups else orders.sequence(number)
+    own = " ".join(orders.pieces.texts)
+    for pieces, format in zip(sequence, formats, strict=False):
+        # Why: the same words in other paragraphs are no other order, because some formats join paragraphs.
+        if own.startswith(pieces.texts[0]) and " ".join(pieces.texts) == own:
+            continue
+        text, spans = lay_out(format.frame, document.title, pieces)
         if text not in seen:
-            seen.add(text)
             name = "permuted" if format is PLAIN else f"permuted+{format.name}"
-            yield View(document.id, document.part, len(seen) - 1, "order", name, text, spans)
+            yield View(document.id, document.part, len(seen), "order", name, text, spans)
+            seen.add(text)
 
 
-def _without_end(movable: "_Movable", number: int) -> Iterator[Sentences]:
-    """Each order once, and then again: in other formats."""
+def _repeated(orders: "_SentenceOrders", number: int) -> Iterator[Sentences]:
+    """Each order once, and then all of them again, for other formats."""
     while True:
-        yield from movable.orders(number)
+        yield from orders.sequence(number)
 
 
-Paragraph = list[list[int]]  # chunks of pieces; a chunk's sentences stay together
+Paragraph = list[list[int]]  # chunks: lists of numbers of sentences that stay together
 
 
 @dataclass(frozen=True)
-class _Movable:
-    """What of a document can change places: groups of paragraphs, and in a group of one paragraph its chunks."""
+class _SentenceOrders:
+    """All orders of a document's sentences.
 
-    told: Sentences
+    Groups of paragraphs are permuted within the document, and the chunks of a group of one paragraph within it.
+    """
+
+    pieces: Sentences
     language: str
 
     @cached_property
     def groups(self) -> list[list[Paragraph]]:
-        """Paragraphs that stay together, as a list for each group."""
-        told = self.told
+        """Lists of paragraphs that stay together."""
+        pieces = self.pieces
         groups: list[list[Paragraph]] = []
-        for i, (kind, kept) in enumerate(zip(told.breaks, told.kept, strict=True)):
-            beside_kept = i > 0 and (kept or told.kept[i - 1])
-            leans = i > 0 and self._leans(i)
-            if kind == PARAGRAPH or beside_kept:
-                if groups and (beside_kept or leans):
+        for i, (kind, verbatim) in enumerate(zip(pieces.breaks, pieces.verbatim, strict=True)):
+            beside_verbatim = i > 0 and (verbatim or pieces.verbatim[i - 1])
+            refers_back = i > 0 and self._refers_back(i)
+            if kind == PARAGRAPH or beside_verbatim:
+                if groups and (beside_verbatim or refers_back):
                     groups[-1].append([[i]])
                 else:
                     groups.append([[[i]]])
-            elif kind == SOFT or leans:
+            elif kind == SOFT or refers_back:
                 groups[-1][-1][-1].append(i)
             else:
                 groups[-1][-1].append([i])
         return groups
 
-    def _leans(self, i: int) -> bool:
-        kind, text = self.told.breaks[i], self.told.texts[i]
-        words = _LEANING.get(self.language.split("-")[0])
+    def _refers_back(self, i: int) -> bool:
+        """Whether piece `i` begins with a word that refers to the text before it."""
+        words = _BACK_REFERENCES.get(self.language.split("-")[0])
         if words is None:
-            return kind == SENTENCE  # of this language nothing is known: sentences stay where they are
-        opening = _FIRST_WORD.search(text)
-        return opening is None or opening.group().casefold() in words
+            return self.pieces.breaks[i] == SENTENCE  # without a list of words, sentences stay in place
+        first_word = _FIRST_WORD.search(self.pieces.texts[i])
+        return first_word is None or first_word.group().casefold() in words
 
     @cached_property
     def sizes(self) -> list[int]:
-        """How many things are permuted: the groups, and the chunks of each group of one paragraph."""
+        """The number of items of each permutation: the groups, and the chunks of each group of one paragraph."""
         return [len(self.groups), *(len(group[0]) if len(group) == 1 else 1 for group in self.groups)]
 
     @cached_property
     def kinds(self) -> list[list[int]]:
-        """A number for each thing permuted, in `sizes`' order; what is told in the same words has the same number."""
-        if len({*self.told.texts}) == len(self.told.texts):
-            return [list(range(size)) for size in self.sizes]  # as nearly always, and quicker
+        """For each permutation in `sizes`, a number for each item; items with the same words have the same number."""
+        if len({*self.pieces.texts}) == len(self.pieces.texts):  # the usual case, and faster
+            return [list(range(size)) for size in self.sizes]
         chunks = [_numbered(map(self._words, group[0])) if len(group) == 1 else [0] for group in self.groups]
-        return [_numbered(map(self._telling, self.groups)), *chunks]
+        return [_numbered(map(self._content, self.groups)), *chunks]
 
     def _words(self, chunk: list[int]) -> str:
-        return " ".join(self.told.texts[i] for i in chunk)
+        return " ".join(self.pieces.texts[i] for i in chunk)
 
-    @cached_property
-    def is_movable(self) -> bool:
-        """Whether some order says other words than the document's own: not if all that moves repeats one thing."""
-        groups = (" ".join(self._words(chunk) for paragraph in group for chunk in paragraph) for group in self.groups)
-        chunks = (map(self._words, group[0]) for group in self.groups if len(group) == 1)
-        return any(map(_says_another, chain(chunks, [groups])))  # as a rule the first two of the first say so
-
-    def _telling(self, group: list[Paragraph]) -> Hashable:
-        """What the group says in any of its orders."""
+    def _content(self, group: list[Paragraph]) -> Hashable:
+        """A value that is equal for groups with the same words, whatever the order of their chunks."""
         if len(group) > 1:
             return tuple(tuple(map(self._words, paragraph)) for paragraph in group)
         return frozenset(Counter(map(self._words, group[0])).items())
 
     @cached_property
+    def has_other_words(self) -> bool:
+        """Whether some order differs in its words from the document: not if all items repeat one text."""
+        groups = (" ".join(self._words(chunk) for paragraph in group for chunk in paragraph) for group in self.groups)
+        chunks = (map(self._words, group[0]) for group in self.groups if len(group) == 1)
+        return any(map(_order_matters, chain(chunks, [groups])))
+
+    @cached_property
     def count(self) -> int:
-        """The number of orders, the document's own among them; `_COUNTED` stands for any number above it."""
-        if not self.is_movable:
+        """The number of orders, the document's own included, and at most `_MOST_ORDERS`."""
+        if not self.has_other_words:
             return 1
         count = 1
-        for arrangements in self.counts:
-            count *= arrangements
-            if count > _COUNTED:
-                return _COUNTED
+        for permutations in self.counts:
+            count *= permutations
+            if count > _MOST_ORDERS:
+                return _MOST_ORDERS
         return count
 
     @cached_property
     def counts(self) -> list[int]:
-        """The number of orders of each of `kinds`."""
-        return list(map(_arrangements, self.kinds))
+        """The number of distinct permutations of each of `kinds`."""
+        return list(map(_count_permutations, self.kinds))
 
-    def orders(self, number: int) -> Iterator[Sentences]:
-        """Each order but the document's own, once, in a sequence that `number` fixes."""
-        if self.count == _COUNTED:
-            for i in range(_COUNTED):
-                shuffle = Random(number + i).random  # alike in every Python, other than Random.shuffle
-                yield self._in([sorted(range(size), key=lambda _: shuffle()) for size in self.sizes])
+    def sequence(self, number: int) -> Iterator[Sentences]:
+        """Each order except the document's own, once, in a sequence that `number` determines."""
+        if self.count == _MOST_ORDERS:
+            for i in range(_MOST_ORDERS):
+                shuffle = Random(number + i).random  # Why: unlike Random.shuffle, the same in every Python version.
+                yield self._reordered([sorted(range(size), key=lambda _: shuffle()) for size in self.sizes])
             return
         own = [list(range(size)) for size in self.sizes]
         count = self.count - 1
         step = next(step for step in range(number % count + 1, 2 * count + 2) if gcd(step, count) == 1)
         for i in range(count):
             permutations = self._permutations(1 + (number + i * step) % count)
-            # Number 0, which is never drawn, is the document's own but where alike things stand apart in it.
-            yield self._in(permutations if permutations != own else self._permutations(0))
+            # Why: number 0 is the document's own order, unless equal items are apart in it. Then it is another order,
+            # and replaces the number that gives the document's own.
+            yield self._reordered(permutations if permutations != own else self._permutations(0))
 
     def _permutations(self, number: int) -> list[list[int]]:
-        """Permutations of all `kinds`, numbered by mixed radix."""
+        """One permutation of each of `kinds`; `number` is in the mixed radix of `counts`."""
         found = []
         for kinds, count in zip(self.kinds, self.counts, strict=True):
-            number, code = divmod(number, count)
-            found.append(_permutation(code, kinds, count) if count > 1 else list(range(len(kinds))))
+            number, rank = divmod(number, count)
+            found.append(_unrank(rank, kinds, count) if count > 1 else list(range(len(kinds))))
         return found
 
-    def _in(self, permutations: Sequence[Sequence[int]]) -> Sentences:
-        told = self.told
+    def _reordered(self, permutations: Sequence[Sequence[int]]) -> Sentences:
+        pieces = self.pieces
         indices: list[int] = []
         breaks: list[int] = []
         for g in permutations[0]:
             group = self.groups[g]
             for paragraph in group:
                 chunk_order = permutations[g + 1] if len(group) == 1 else range(len(paragraph))
-                for place, c in enumerate(chunk_order):
+                for position, c in enumerate(chunk_order):
                     indices += paragraph[c]
-                    breaks.append(SENTENCE if place else PARAGRAPH)
-                    breaks += (told.breaks[i] for i in paragraph[c][1:])
-        texts, starts, lengths, _, kept = ([column[i] for i in indices] for column in told)
-        return Sentences(texts, starts, lengths, breaks, kept)  # type: ignore[arg-type]
+                    breaks.append(SENTENCE if position else PARAGRAPH)
+                    breaks += (pieces.breaks[i] for i in paragraph[c][1:])
+        texts, starts, lengths, _, verbatim = ([column[i] for i in indices] for column in pieces)
+        return Sentences(texts, starts, lengths, breaks, verbatim)  # type: ignore[arg-type]
 
 
-@lru_cache(maxsize=1)  # whether it has orders is asked before they are
-def _movable(text: str, language: str) -> _Movable:
-    return _Movable(sentences(text, language), language)
+@lru_cache(maxsize=1)  # Why: `has_other_order` and `order_views` need the orders of one document in a row.
+def _sentence_orders(text: str, language: str) -> _SentenceOrders:
+    return _SentenceOrders(sentences(text, language), language)
 
 
-def _says_another(told: Iterator[str]) -> bool:
-    """Whether what is told can be told in an order that reads otherwise."""
-    first = next(told)
-    return any(f"{one} {first}" != f"{first} {one}" for one in told)
+def _order_matters(texts: Iterator[str]) -> bool:
+    """Whether some order of the texts, joined by spaces, differs from another."""
+    first = next(texts)
+    return any(f"{text} {first}" != f"{first} {text}" for text in texts)
 
 
-def _numbered(things: Iterable[Hashable]) -> list[int]:
-    """A number for each thing, alike ones the same, in the order in which they first come."""
+def _numbered(items: Iterable[Hashable]) -> list[int]:
+    """A number for each item, in order of first occurrence; equal items have the same number."""
     numbers: dict[Hashable, int] = {}
-    return [numbers.setdefault(thing, len(numbers)) for thing in things]
+    return [numbers.setdefault(item, len(numbers)) for item in items]
 
 
-def _arrangements(kinds: Sequence[int]) -> int:
-    """In how many orders things of these kinds can stand; some number above `_COUNTED` stands for any above it."""
+def _count_permutations(kinds: Sequence[int]) -> int:
+    """The number of distinct permutations of `kinds`. Above `_MOST_ORDERS` the result is some number above it."""
     if len({*kinds}) == len(kinds):
         return factorial(min(len(kinds), 25))
     count, placed = 1, 0
-    for alike in Counter(kinds).values():
-        placed += alike
-        # Of so many places half or fewer: above 64 of them, the number is above `_COUNTED` whatever it is.
-        count *= comb(placed, min(alike, placed - alike, 64))
-        if count > _COUNTED:
+    for equal in Counter(kinds).values():
+        placed += equal
+        # Why: 64 of 128 positions or more give a number above `_MOST_ORDERS`, so the exact number is not needed.
+        count *= comb(placed, min(equal, placed - equal, 64))
+        if count > _MOST_ORDERS:
             break
     return count
 
 
-def _permutation(number: int, kinds: Sequence[int], count: int) -> list[int]:
-    """The permutation of things of these kinds that stands at `number` of `count`, sorted as a dictionary sorts words.
+def _unrank(rank: int, kinds: Sequence[int], count: int) -> list[int]:
+    """The permutation with this rank among the `count` distinct permutations of `kinds`, in lexicographic order.
 
-    Of things of one kind the first stays the first: permutations that tell alike have one number.
+    Equal items stay in their order, so permutations that give the same text have the same rank.
     """
     permutation = []
-    if len({*kinds}) == len(kinds):  # the same in less time
+    if len({*kinds}) == len(kinds):  # a faster way to the same result
         left = list(range(len(kinds)))
         for remaining in range(len(kinds), 0, -1):
             count //= remaining
-            place, number = divmod(number, count)
-            permutation.append(left.pop(place))
+            position, rank = divmod(rank, count)
+            permutation.append(left.pop(position))
         return permutation
-    places: dict[int, list[int]] = {}
-    for place in range(len(kinds) - 1, -1, -1):
-        places.setdefault(kinds[place], []).append(place)
-    of_kinds = [alike for _, alike in sorted(places.items())]
+    positions: dict[int, list[int]] = {}
+    for position in range(len(kinds) - 1, -1, -1):
+        positions.setdefault(kinds[position], []).append(position)
+    by_kind = [equal for _, equal in sorted(positions.items())]
     for remaining in range(len(kinds), 0, -1):
-        for alike in of_kinds:
-            begin_so = count * len(alike) // remaining
-            if number < begin_so:
+        for equal in by_kind:
+            with_this_kind = count * len(equal) // remaining
+            if rank < with_this_kind:
                 break
-            number -= begin_so
-        count = begin_so
-        permutation.append(alike.pop())
+            rank -= with_this_kind
+        count = with_this_kind
+        permutation.append(equal.pop())
     return permutation

@@ -1,4 +1,4 @@
-"""Views of the parts of a long document, none of them longer than a limit in tokens."""
+"""Views of the parts of a long document, with a limit on the tokens of a view."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,30 +8,30 @@ from hf_knowlearn.views import View
 
 MakeViews = Callable[[Document], Sequence[View]]
 
-
-SHORTEST_PART = 8  # tokens; a view whose layout leaves less room than this is not cut for any further
+SHORTEST_PART = 8  # tokens; parts are not split further
+LONGEST_PART = 512  # tokens; the default of a run and of its evaluation
 
 
 def views_of_parts(
-    document: Document, tell: MakeViews, lengths: TokenLengths, part_tokens: int, limit: int | None
+    document: Document, make_views: MakeViews, lengths: TokenLengths, part_tokens: int, limit: int | None
 ) -> list[tuple[Document, Sequence[View]]]:
-    """The document in parts of at most `part_tokens`, each with its views, of which none is longer than `limit`.
+    """The parts of a document, of at most `part_tokens` tokens each, with their views.
 
     Args:
-        tell: the views of a part.
-        lengths: tokens of each of some texts.
-        limit: tokens that a view may have with its prompt; parts are cut smaller until they do. None: no limit.
+        make_views: returns the views of a part.
+        lengths: returns the number of tokens of each of some texts.
+        limit: most tokens of a view with its prompt. Parts become shorter until all views fit. None: no limit.
 
     Raises:
-        ValueError: no part is small enough, because the layout alone takes that much.
+        ValueError: no split fits into `limit`, because layout and prompt take too many tokens.
     """
     size = min(part_tokens, limit or part_tokens)
     while size >= SHORTEST_PART:
-        # A run of white space longer than a part is no part: there is nothing in it to tell.
+        # Why: a run of white space can be longer than a part, and has nothing to train on.
         parts = [part for part in split_document(document, lambda text: lengths([text])[0], size) if part.text.strip()]
-        told = [(part, tell(part)) for part in parts]
-        texts = [view.prompt + view.text for _, views in told for view in views]
+        found = [(part, make_views(part)) for part in parts]
+        texts = [view.prompt + view.text for _, views in found for view in views]
         if limit is None or not texts or max(lengths(texts)) <= limit:
-            return told
+            return found
         size = size * 3 // 4
-    raise ValueError(f"Document {document.id!r} can't be told within {limit} tokens: raise max_length.")
+    raise ValueError(f"Document {document.id!r} has no views within {limit} tokens: raise max_length.")

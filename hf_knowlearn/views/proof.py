@@ -1,6 +1,6 @@
-"""The proof of a view: that its words are the document's, all of them, each once, and all else is declared layout.
+"""The proof of a view: it has all words of the document, each once, and everything else is declared layout.
 
-It is checked against the document and the format's strings alone, without the code that lays out.
+The check uses the document and the strings of the formats only, not the code that lays out.
 """
 
 import re
@@ -9,33 +9,46 @@ from functools import lru_cache
 
 from hf_knowlearn.documents import Document
 from hf_knowlearn.views.groups import MARKS
-from hf_knowlearn.views.masked import REQUESTS, blank_for, words_of
+from hf_knowlearn.views.masked import PROMPTS, blank_for, words_of
 from hf_knowlearn.views.view import View
 
 _LABEL = r"(?:\d+|[a-z]+|[A-Z]+)"
-_PLACES = re.compile(r"(\{title\}|\{\})")
+_PLACEHOLDERS = re.compile(r"(\{title\}|\{\})")
 
 
 def prove(view: View, document: Document) -> None:
-    """Check the proof that `view` carries.
+    """Check that `view` is a view of `document`.
 
     Raises:
-        ValueError: what of the document is missing, told twice, moved without leave or altered, or what of the layout
-            no format declares.
+        ValueError: lists the text that is missing, repeated, altered or out of order, the layout that no format
+            declares, and a prompt that is not a masked copy of the document.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from hf_knowlearn import Document
+        >>> from hf_knowlearn.views import prove, raw_view
+        >>> document = Document("mill", "Tarn has a mill.")
+        >>> view = raw_view(document)
+        >>> prove(view, document)
+        >>> prove(replace(view, text="Tarn has a mall."), document)
+        Traceback (most recent call last):
+        ...
+        ValueError: View 0 (formats/raw of document 'mill') differs from the document: the span (0, 0, 16) is not \
+the document's 'Tarn has a mill.'.
     """
-    problems = [*_of_spans(view, document), *_of_layout(view, document), *_of_prompt(view, document)]
+    problems = [*_wrong_spans(view, document), *_wrong_layout(view, document), *_wrong_prompt(view, document)]
     if problems:
         name = f"{view.family}/{view.format} of document {view.document_id!r}"
-        raise ValueError(f"View {view.index} ({name}) is not the document: {'; '.join(problems)}.")
+        raise ValueError(f"View {view.index} ({name}) differs from the document: {'; '.join(problems)}.")
 
 
-def _of_spans(view: View, document: Document) -> list[str]:
+def _wrong_spans(view: View, document: Document) -> list[str]:
     text, words = view.text, document.text
     problems = []
     end = 0
     for at, source, length in view.spans:
-        inside = end <= at < at + length <= len(text) and 0 <= source <= len(words) - length
-        if not inside or text[at : at + length] != words[source : source + length]:
+        is_inside = end <= at < at + length <= len(text) and 0 <= source <= len(words) - length
+        if not is_inside or text[at : at + length] != words[source : source + length]:
             problems.append(f"the span {(at, source, length)} is not the document's {words[source : source + 40]!r}")
         end = at + length
     sources = [(source, source + length) for _, source, length in view.spans]
@@ -44,7 +57,7 @@ def _of_spans(view: View, document: Document) -> list[str]:
     position = 0
     for source, stop in sorted(sources):
         if source < position:
-            problems.append(f"{words[source : min(position, stop)]!r} is told twice")
+            problems.append(f"{words[source : min(position, stop)]!r} occurs twice")
         elif words[position:source].strip():
             problems.append(f"{words[position:source].strip()!r} is missing")
         position = max(position, stop)
@@ -53,19 +66,19 @@ def _of_spans(view: View, document: Document) -> list[str]:
     return problems
 
 
-def _of_layout(view: View, document: Document) -> list[str]:
-    declared = _declared(view.format, document.title)
+def _wrong_layout(view: View, document: Document) -> list[str]:
+    declared = _declared_strings(view.format, document.title)
     ends = [0, *(at + length for at, _, length in view.spans)]
     layouts = (view.text[end:at] for end, at in zip(ends, [*(at for at, _, _ in view.spans), None], strict=True))
     return [
-        f"{layout!r} is not of the format's layout"
+        f"{layout!r} is not layout of the format"
         for layout in dict.fromkeys(layouts)
         if not _is_sequence_of(declared, "".join(layout.split()))
     ]
 
 
 def _is_sequence_of(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
-    """Whether matches of the patterns, one after the other, make up the text: in linear time, as no regex would."""
+    """Whether the text is a sequence of matches of the patterns. Why no single regex: this takes linear time."""
     reached = {0}
     for at in range(len(text)):
         if at in reached:
@@ -74,8 +87,8 @@ def _is_sequence_of(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _declared(format: str, title: str) -> tuple[re.Pattern[str], ...]:
-    """Each of the strings that the format declares, without their white space."""
+def _declared_strings(format: str, title: str) -> tuple[re.Pattern[str], ...]:
+    """Patterns of the strings that the format declares, without their white space."""
     marks = {mark.full_name: mark for marks in MARKS.values() for mark in marks}
     strings = [
         value
@@ -84,34 +97,36 @@ def _declared(format: str, title: str) -> tuple[re.Pattern[str], ...]:
         for value in marks[name].fields.values()
         if isinstance(value, str)
     ]
-    # By lines, because a container may put its own marks between them.
+    # Why: line by line, because a container can put its own marks between the lines.
     lines = {"".join(line.split()) for string in strings for line in string.split("\n")}
-    spelled = {"{title}": re.escape("".join(title.split())), "{}": _LABEL}
-    patterns = ("".join(spelled.get(part, re.escape(part)) for part in _PLACES.split(line)) for line in sorted(lines))
+    patterns_of = {"{title}": re.escape("".join(title.split())), "{}": _LABEL}
+    patterns = (
+        "".join(patterns_of.get(part, re.escape(part)) for part in _PLACEHOLDERS.split(line)) for line in sorted(lines)
+    )
     return tuple(map(re.compile, filter(None, patterns)))
 
 
-def _of_prompt(view: View, document: Document) -> list[str]:
+def _wrong_prompt(view: View, document: Document) -> list[str]:
     if view.family != "masked":
         return [f"it has a prompt, {view.prompt[:60]!r}"] if view.prompt else []
     blank = blank_for(document.text)
-    for request in REQUESTS:
-        before, _, after = request.replace("{blank}", blank).partition("{masked}")
+    for prompt in PROMPTS:
+        before, _, after = prompt.replace("{blank}", blank).partition("{masked}")
         if view.prompt.startswith(before) and view.prompt.endswith(after):
             masked = view.prompt[len(before) : len(view.prompt) - len(after)]
             if blank in masked and _is_masked(masked, document.text, blank):
                 return []
-    return ["its prompt is not the document's words in order with some blanked"]
+    return ["its prompt is not a copy of the document with blanked words"]
 
 
 def _is_masked(masked: str, text: str, blank: str) -> bool:
-    """Whether `masked` is `text` with some of its words replaced by `blank`, which no word begins like."""
+    """Whether `masked` is `text` with some words replaced by `blank`, with which no word begins."""
     at = position = 0
     for word in words_of(text):
         start = text.index(word, position)
         gap, position = text[position:start], start + len(word)
-        told = blank if masked.startswith(blank, at + len(gap)) else word
-        if not masked.startswith(gap + told, at):
+        copy = blank if masked.startswith(blank, at + len(gap)) else word
+        if not masked.startswith(gap + copy, at):
             return False
-        at += len(gap) + len(told)
+        at += len(gap) + len(copy)
     return masked[at:] == text[position:]

@@ -1,8 +1,4 @@
-"""A view: one telling of a document, with the proof that its words are the document's own.
-
-`spans` maps the text back onto the document; what no span covers is layout. A fact can't be altered by a format
-without a test seeing it, and an answer can be found again inside every view.
-"""
+"""`View`: a document in another layout or order, with the spans that map its text back to the document."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -15,10 +11,26 @@ Span = tuple[int, int, int]  # (start in the view, start in the document, length
 
 @dataclass(frozen=True)
 class View:
-    """One telling of a document (of one part of it, when it was cut).
+    """A document, or one part of it, in another layout or order.
 
-    `text` is what is learned. `spans`, joined in order, give every non-white-space character of the document exactly
-    once; all else in `text` is layout the format declares, or the title. `index` numbers the views drawn together.
+    The spans, joined in order, give every non-white-space character of the document exactly once. All other
+    characters of `text` are layout: strings that the format declares, or the title.
+
+    Args:
+        document_id: id of the document.
+        part: number of the part of a split document, from 0.
+        index: number of the view among the views of the document, from 0.
+        family: `formats`, `order` or `masked`.
+        format: name of the format, such as `lists.dash` or `permuted+lists.dash`.
+        text: the text to train on.
+        spans: one (start in `text`, start in the document, length) in characters for each copied piece.
+        prompt: text before `text` that carries no loss. Only views of the family `masked` have one.
+
+    Example:
+        >>> from hf_knowlearn import Document, format_views
+        >>> view = format_views(Document("mill", "Tarn has a mill. It is old."), 1, groups=["lists"])[0]
+        >>> view.format, view.text, view.spans
+        ('lists.circle', '○ Tarn has a mill.\\n○ It is old.', ((2, 0, 16), (21, 17, 10)))
     """
 
     document_id: str
@@ -31,43 +43,45 @@ class View:
     prompt: str = ""
 
     def find(self, answer: str) -> list[CharSpan]:
-        """Where `answer` stands in `text`, as (start, end): from its first character to its last.
+        """Where `answer` occurs in `text`: one (start, end) in characters for each occurrence.
 
-        It is looked for in the document's words alone, so it starts and ends there, never in layout. White space
-        matches any white space, so an answer that runs over a line break or into the next sentence is found too (with
-        the layout between the two). In another case only where it never stands as spelled: recall ignores case.
+        The search covers the document's words only, so an occurrence never starts or ends in layout. White space
+        matches any white space. An answer that spans a line break or two adjacent sentences is found, and the result
+        then includes the layout between them. Case is ignored only if the answer occurs nowhere as it is spelled.
+
+        Raises:
+            ValueError: `answer` has no words.
         """
-        # Why: a sign at each gap where two spans are not neighbours in the document, so no match crosses it.
-        parted = next(sign for sign in map(chr, count()) if sign not in answer and not sign.isspace())
-        words, starts = self._words(parted)
+        # Why: a character that is not in the answer separates pieces that are not adjacent in the document.
+        separator = next(sign for sign in map(chr, count()) if sign not in answer and not sign.isspace())
+        words, starts = self._words(separator)
 
-        def place(at: int) -> int:
+        def position(at: int) -> int:
             span = bisect_right(starts, at) - 1
             return self.spans[span][0] + at - starts[span]
 
-        return [(place(start), place(end - 1) + 1) for start, end in find_text(words, answer)]
+        return [(position(start), position(end - 1) + 1) for start, end in find_text(words, answer)]
 
     def find_whole_words(self, answer: str) -> list[CharSpan]:
-        """`find` without the places inside longer words."""
+        """Where `answer` occurs as whole words. Arguments and errors: see `find`."""
         return find_whole_words(self.text, answer, self.find)
 
-    def _words(self, parted: str) -> tuple[str, list[int]]:
-        """The document's words without layout, and where in them each span starts."""
-        follows = _followers(self.spans)
+    def _words(self, separator: str) -> tuple[str, list[int]]:
+        """The document's words without layout, and the start of each span in them."""
+        gaps = _gaps_before_successors(self.spans)
         pieces: list[str] = []
         starts: list[int] = []
         length = 0
         for i, (start, _, chars) in enumerate(self.spans):
-            # Between two spans the document has white space, or nothing; or they are no neighbours in it.
-            gap = "" if not i else follows.get(i, parted)
+            gap = "" if not i else gaps.get(i, separator)
             pieces += gap, self.text[start : start + chars]
             starts.append(length + len(gap))
             length += len(gap) + chars
         return "".join(pieces), starts
 
 
-def _followers(spans: tuple[Span, ...]) -> dict[int, str]:
-    """The spans before which stands the same one as in the document, with what it has between the two."""
+def _gaps_before_successors(spans: tuple[Span, ...]) -> dict[int, str]:
+    """The spans that follow their predecessor in the document, each with the gap between them: a space or nothing."""
     in_document = sorted(range(len(spans)), key=lambda i: spans[i][1])
     return {
         after: " " if spans[before][1] + spans[before][2] < spans[after][1] else ""

@@ -1,4 +1,4 @@
-"""Finding: where an answer stands in a view, in the document's words alone."""
+"""`View.find` returns where an answer occurs in a view, in the document's words only."""
 
 import re
 import time
@@ -13,7 +13,7 @@ ROME = Document("d", "Rome is old. Text and Title: both.\n\nOrmel is 1 of 2 - th
 
 @pytest.fixture
 def view_of(every_view):
-    """A document in one format."""
+    """A function that returns the view of a document in one format."""
 
     def view_of(text, format, title="", family="formats"):
         views = every_view(Document("d", text, title=title), family, groups=[format.partition(".")[0]])
@@ -50,7 +50,7 @@ def test_find_finds_nothing_in_layout():
         assert place[0] == next(at for at, source, _ in view.spans if source == 0)
 
 
-def test_an_answer_is_found_where_the_title_before_it_ends_in_its_first_word(view_of):
+def test_an_answer_is_found_after_a_title_that_ends_in_its_first_word(view_of):
     assert view_of("Rome Rome is old.", "headings.h1", title="Rome").find("Rome Rome") == [(8, 17)]
 
 
@@ -72,15 +72,15 @@ def test_find_crosses_the_lines_of_a_view_and_of_the_document(view_of):
         assert len(view.find("the winter\nit is")) == 1
 
 
-def test_an_answer_that_runs_over_two_sentences_is_found_with_the_layout_between_them(view_of):
+def test_an_answer_across_two_sentences_includes_the_layout_between_them(view_of):
     assert found(view_of("It was Shout! Studios today. So.", "lists.dash"), "Shout! Studios") == ["Shout!\n- Studios"]
     chinese = Document("d", "\u4f60\u597d\u3002\u4e16\u754c\u3002", language="zh")
-    for view in format_views(chinese, 100):  # where no white space parts them
+    for view in format_views(chinese, 100):  # without white space between the sentences
         assert len(view.find("\u597d\u3002\u4e16")) == 1
     assert view_of("One.\n\nTwo.", "marks.bold").find("One.Two.") == []
 
 
-def test_an_answer_that_runs_over_two_sentences_is_found_where_they_are_neighbours_alone():
+def test_an_answer_across_two_sentences_is_found_only_where_they_are_adjacent():
     document = Document("d", "Ada is in Ormel. Arun is in Rome. Bo sings.")
     neighbours = 0
     for view in order_views(document, 100):
@@ -94,7 +94,7 @@ def test_an_answer_that_runs_over_two_sentences_is_found_where_they_are_neighbou
 
 
 @pytest.mark.parametrize("answer", ["\0", "Ormel.\0Arun", "\0\1", "".join(map(chr, range(9)))])
-def test_an_answer_with_a_control_character_is_found_in_the_document_alone(answer):
+def test_an_answer_with_a_control_character_is_found_only_in_the_document(answer):
     document = Document("d", "Ada is in Ormel. Arun is in Rome. Bo sings.")
     assert not any(view.find(answer) for view in order_views(document, 30))
     with_it = Document("d", f"Ada is\0 in Ormel. Arun {answer} is. Bo sings.")
@@ -102,7 +102,7 @@ def test_an_answer_with_a_control_character_is_found_in_the_document_alone(answe
         assert len(view.find(f"Arun {answer} is.")) == 1
 
 
-def test_find_ignores_case_only_where_the_answer_never_stands_as_spelled():
+def test_find_ignores_case_only_if_the_answer_does_not_occur_as_spelled():
     view = raw_view(Document("d", "It is a film. Antique bells fill the house. The film It is old."))
     assert found(view, "antique bells") == ["Antique bells"]
     assert len(view.find("It")) == 2
@@ -111,7 +111,7 @@ def test_find_ignores_case_only_where_the_answer_never_stands_as_spelled():
     assert view.find("Antique bowls") == []
 
 
-def test_find_takes_the_signs_of_an_answer_literally():
+def test_find_treats_special_characters_of_an_answer_literally():
     view = raw_view(Document("d", "It cost $3.50 (plus tax)? Yes [1]. It was 3x50."))
     assert found(view, "$3.50 (plus tax)?") == ["$3.50 (plus tax)?"]
     assert len(view.find("3.50")) == 1
@@ -119,29 +119,32 @@ def test_find_takes_the_signs_of_an_answer_literally():
 
 
 @pytest.mark.parametrize("answer", ["", " \n", "\u00a0"])
-def test_an_empty_answer_is_refused(answer):
-    with pytest.raises(ValueError, match="is empty, so it can't be found: give an answer with words"):
+def test_an_empty_answer_is_an_error(answer):
+    with pytest.raises(ValueError, match="is empty"):
         raw_view(ROME).find(answer)
 
 
-@pytest.mark.parametrize("told", ["as written", "in formats", "in another order"])
-def test_find_takes_linear_time(told):
+@pytest.mark.parametrize("kind", ["raw", "formats", "order"])
+def test_find_takes_linear_time(kind):
     document = Document("d", "The cat sat on the mat. " * 8000 + "The dog sat there.")
-    view = {"as written": raw_view, "in formats": lambda d: format_views(d, 1)[0]}.get(
-        told, lambda d: order_views(d, 1, groups=())[0]
-    )(document)
+    make_view = {
+        "raw": raw_view,
+        "formats": lambda document: format_views(document, 1)[0],
+        "order": lambda document: order_views(document, 1, groups=())[0],
+    }[kind]
+    view = make_view(document)
     start = time.process_time()
     assert len(view.find("the mat.")) == 8000
-    assert time.process_time() - start < 2  # it takes 0.05 s; a look at all words for each place takes minutes
+    assert time.process_time() - start < 2  # about 0.05 s; a quadratic search takes minutes
 
 
 def test_the_answers_to_real_questions_are_found_in_every_view(real_questions):
-    asked = 0
+    found_answers = 0
     for document, answers in real_questions(30):
         views = [*format_views(document, 12), *masked_views(document, 1), raw_view(document)]
         for answer in answers:
             pattern = r"\s+".join(map(re.escape, answer.split()))
             places = re.findall(pattern, document.text) or re.findall(pattern, document.text, re.IGNORECASE)
             assert {len(view.find(answer)) for view in views} == {len(places)}
-            asked += bool(places)
-    assert asked > 100
+            found_answers += bool(places)
+    assert found_answers > 100

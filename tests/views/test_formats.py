@@ -1,8 +1,7 @@
-"""Formats: how many a document has, which of them it is dealt, and what a caller may ask for."""
+"""Formats: how many a document has, which of them are sampled, and which arguments are valid."""
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -13,11 +12,11 @@ import pytest
 import yaml
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views import FAMILIES, GROUPS, MARKS, format_views, raw_view
+from hf_knowlearn.views import FAMILIES, GROUPS, MARKS, TooFewViewsError, format_views, raw_view
 
 FIVE = "Anna was born in Rome. She works as a baker. Tarn College was her school. Anna collects lanterns. All is well."
 ADA = Document("ada", "One is here. Two is there.\n\nThree.", title="Ada")
-# Documents of every kind that a format asks about: titled or not, with paragraphs or not, long or not, with signs.
+# Documents with different features: with and without a title, paragraphs, line breaks, special characters, a table.
 DOCUMENTS = {
     "five": Document("five", FIVE),
     "titled": Document("titled", FIVE, title="Anna"),
@@ -41,7 +40,7 @@ def groups_of(view):
     return {mark.partition(".")[0] for mark in marks_of(view)}
 
 
-def test_every_mark_has_a_name_of_its_own_in_one_of_seven_groups():
+def test_every_mark_has_a_unique_name_in_one_of_seven_groups():
     assert GROUPS == ("spacing", "breaks", "marks", "lists", "headings", "containers", "shift")
     named = [mark.full_name for group in GROUPS for mark in MARKS[group]]
     assert len(set(named)) == len(named)
@@ -52,14 +51,14 @@ def test_every_mark_has_a_name_of_its_own_in_one_of_seven_groups():
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
-def test_a_document_of_five_sentences_has_a_thousand_formats_distinct_once_folded(kind, fold):
+def test_five_sentences_have_a_thousand_formats_that_differ_after_folding(kind, fold):
     views = format_views(DOCUMENTS[kind], 1000)
     assert len({fold(view.text) for view in views}) == 1000
     assert len({view.format for view in views}) == 1000
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
-def test_formats_that_differ_from_an_earlier_one_in_runs_of_spaces_alone_come_last(kind, every_view, fold):
+def test_formats_that_differ_only_in_runs_of_spaces_come_last(kind, every_view, fold):
     views = every_view(DOCUMENTS[kind])
     looks = [tuple(mark for mark in marks_of(view) if not mark.startswith("spacing")) for view in views]
     last = next(index for index, look in enumerate(looks) if look in looks[:index])
@@ -69,10 +68,11 @@ def test_formats_that_differ_from_an_earlier_one_in_runs_of_spaces_alone_come_la
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS.values(), Document("w", "Word"), Document("h", "# Heading")])
-def test_a_document_with_too_few_formats_says_how_many_there_are_and_has_that_many(document):
-    with pytest.raises(ValueError, match=f"document '{document.id}' has only") as refusal:
+def test_the_error_for_too_few_formats_has_the_available_number(document):
+    with pytest.raises(TooFewViewsError, match=f"num_views=20000, but document '{document.id}' has only") as raised:
         format_views(document, 20_000)
-    has = int(re.search(r"num_views=20000, but .* has only (\d+) distinct formats: ask for", str(refusal.value))[1])
+    has = raised.value.available
+    assert f"has only {has} distinct formats: request at most that many, or allow more groups." in str(raised.value)
     assert len({view.text for view in format_views(document, has)}) == has
     with pytest.raises(ValueError, match=f"num_views={has + 1}, but .* has only {has} distinct formats"):
         format_views(document, has + 1)
@@ -85,7 +85,7 @@ def test_a_part_with_too_few_formats_is_named():
         format_views(Document("w", "Word", part=3), 20_000)
 
 
-def test_a_document_without_a_title_is_told_in_no_format_that_shows_one(every_view):
+def test_a_document_without_a_title_has_no_format_that_shows_one(every_view):
     titled = {mark.full_name for mark in MARKS["headings"] if "{title}" in mark.fields["head"]}
     assert len(titled) > 10
     seen = {mark for view in every_view(ADA) for mark in marks_of(view)}
@@ -95,11 +95,11 @@ def test_a_document_without_a_title_is_told_in_no_format_that_shows_one(every_vi
         assert untitled == seen - titled
 
 
-# Which it is dealt
+# Which are sampled
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
-def test_any_twelve_drawn_show_six_groups_and_no_two_share_a_mark(kind):
+def test_twelve_views_have_at_least_six_groups_and_no_two_share_a_mark(kind):
     for seed in range(300):
         views = format_views(DOCUMENTS[kind], 12, seed)
         assert len(set().union(*map(groups_of, views))) >= 6
@@ -112,15 +112,15 @@ def test_a_format_is_one_mark_or_two_of_different_groups(every_view):
         assert 1 <= len(marks_of(view)) == len(groups_of(view)) <= 2
 
 
-def test_over_many_seeds_every_mark_is_dealt_early():
+def test_over_many_seeds_every_mark_occurs_in_the_first_twelve_views():
     document = Document("long", f"{FIVE} {FIVE} {FIVE}\n\n{FIVE}", title="Anna")
     views = (view for seed in range(200) for view in format_views(document, 12, seed))
-    dealt = Counter(mark for view in views for mark in marks_of(view))
-    assert set(dealt) == {mark.full_name for marks in MARKS.values() for mark in marks}
-    assert min(dealt.values()) >= 5
+    counts = Counter(mark for view in views for mark in marks_of(view))
+    assert set(counts) == {mark.full_name for marks in MARKS.values() for mark in marks}
+    assert min(counts.values()) >= 5
 
 
-def test_the_draw_is_the_recorded_one_on_every_machine_and_python():
+def test_sampled_formats_are_the_recorded_ones_on_every_machine_and_python():
     assert names(format_views(ADA, 6, seed=0)) == [
         "lists.nested_hanging+shift.long",
         "spacing.indent_8+shift.archive",
@@ -148,42 +148,42 @@ def test_the_draw_is_the_recorded_one_on_every_machine_and_python():
     ]
 
 
-DRAW = """
+SAMPLE = """
 from hf_knowlearn.documents import Document
 from hf_knowlearn.views import FAMILIES
 document = Document("ada", "One is here. Two is there. Ada is not. Bo is.\\n\\nThree.", title="Ada")
-for family, tell in FAMILIES.items():
-    for view in tell(document, 12, 5):
+for family, make_views in FAMILIES.items():
+    for view in make_views(document, 12, 5):
         print(ascii(view))
 """
 
 
-def test_another_process_with_another_hash_seed_draws_the_same():
-    drawn = [
+def test_another_process_with_another_hash_seed_samples_the_same():
+    sampled = [
         subprocess.run(
-            [sys.executable, "-c", DRAW], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+            [sys.executable, "-c", SAMPLE], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
         ).stdout
         for seed in ("1", "2")
     ]
-    assert drawn[0] == drawn[1]
-    assert drawn[0].count(b"\n") == 12 * len(FAMILIES)
+    assert sampled[0] == sampled[1]
+    assert sampled[0].count(b"\n") == 12 * len(FAMILIES)
 
 
-def test_a_seed_of_numpys_draws_as_the_number_it_is():
+def test_a_seed_of_numpy_samples_like_the_same_integer():
     assert format_views(ADA, 5, numpy.int64(3)) == format_views(ADA, 5, 3)
 
 
-def test_the_draw_depends_on_the_seed_the_id_and_the_part_and_of_the_text_on_what_formats_ask_about_alone():
-    drawn = names(format_views(ADA, 12))
-    assert names(format_views(ADA, 12, seed=1)) != drawn
-    assert names(format_views(Document("bob", ADA.text, title="Ada"), 12)) != drawn
-    assert names(format_views(Document("ada", ADA.text, title="Ada", part=1), 12)) != drawn
+def test_sampling_depends_on_the_seed_the_id_the_part_and_the_features_of_the_text_only():
+    sampled = names(format_views(ADA, 12))
+    assert names(format_views(ADA, 12, seed=1)) != sampled
+    assert names(format_views(Document("bob", ADA.text, title="Ada"), 12)) != sampled
+    assert names(format_views(Document("ada", ADA.text, title="Ada", part=1), 12)) != sampled
     other = Document("ada", "Four.\n\nFive is here. Six is.", title="Bob", start=9, metadata={"a": 1})
-    assert names(format_views(other, 12)) == drawn
+    assert names(format_views(other, 12)) == sampled
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_second_call_gives_the_same_views_and_first_passes_over_views_of_the_same_draw(family):
+def test_a_second_call_returns_the_same_views_and_first_skips_views_of_the_same_sequence(family):
     document = DOCUMENTS["paragraphs"]
     views = FAMILIES[family](document, 40, 3)
     assert [view.index for view in views] == list(range(40))
@@ -192,12 +192,12 @@ def test_a_second_call_gives_the_same_views_and_first_passes_over_views_of_the_s
         assert FAMILIES[family](document, count, 3, first=first) == views[first : first + count]
 
 
-# What a caller may ask for
+# Arguments
 
 
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("family", ["formats", "order", "mixed"])
-def test_the_group_held_out_is_never_drawn(family, group):
+def test_the_held_out_group_is_never_sampled(family, group):
     for seed in range(5):
         views = FAMILIES[family](DOCUMENTS["paragraphs"], 40, seed, hold_out=group)
         assert group not in set().union(*map(groups_of, views))
@@ -205,11 +205,11 @@ def test_the_group_held_out_is_never_drawn(family, group):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_groups_restrict_the_draw_to_themselves(group, every_view):
+def test_only_the_given_groups_are_sampled(group, every_view):
     views = every_view(DOCUMENTS["paragraphs"], groups=[group])
     assert {frozenset(groups_of(view)) for view in views} == {frozenset([group])}
-    drawn = {mark for view in views for mark in marks_of(view)}
-    assert drawn == {
+    sampled = {mark for view in views for mark in marks_of(view)}
+    assert sampled == {
         mark for view in every_view(DOCUMENTS["paragraphs"]) for mark in marks_of(view) if group in mark.split(".")
     }
     assert format_views(ADA, 2, groups=[group, "shift"], hold_out="shift" if group != "shift" else None) == (
@@ -219,38 +219,39 @@ def test_groups_restrict_the_draw_to_themselves(group, every_view):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
-        ({"num_views": 0}, "num_views=0: a document is told at least once, so give 1 or more"),
-        ({"num_views": -1}, "num_views=-1: a document is told at least once"),
+        ({"num_views": 0}, "num_views=0: give 1 or more"),
+        ({"num_views": -1}, "num_views=-1: give 1 or more"),
         ({"first": -1}, "first=-1: views are numbered from 0, so give 0 or more"),
         ({"groups": "lists"}, r"groups='lists' is one string: give a list of groups, such as \['lists'\]"),
         ({"groups": ["lists", "list"]}, r"Unknown groups of formats \['list'\]: choose from spacing, breaks,"),
         ({"hold_out": "fences"}, r"Unknown groups of formats \['fences'\]: choose from spacing, breaks,"),
         ({"hold_out": ""}, r"Unknown groups of formats \[''\]: choose from spacing, breaks,"),
         ({"groups": ["a"], "hold_out": "b"}, r"Unknown groups of formats \['a', 'b'\]"),
+        ({"num_views": 0, "first": -1, "groups": ["a"]}, r"num_views=0: .* first=-1: .* Unknown groups of formats"),
     ],
 )
-def test_a_wrong_argument_is_refused_by_every_family_with_a_way_out(family, arguments, says):
-    with pytest.raises(ValueError, match=says):
+def test_a_wrong_argument_of_any_family_is_an_error_with_the_fix(family, arguments, message):
+    with pytest.raises(ValueError, match=message):
         FAMILIES[family](ADA, **{"num_views": 1} | arguments)
 
 
 @pytest.mark.parametrize("choice", [{"groups": []}, {"groups": ["lists"], "hold_out": "lists"}])
-def test_a_choice_of_groups_that_leaves_no_format_is_refused(choice):
-    with pytest.raises(ValueError, match=r"groups=\[.*\] with hold_out=.* leaves no format to tell a document in"):
+def test_a_choice_of_groups_that_leaves_no_format_is_an_error(choice):
+    with pytest.raises(ValueError, match=r"groups=\[.*\] with hold_out=.* leaves no format: allow another group"):
         format_views(ADA, 1, **choice)
 
 
-def test_a_document_as_written_is_a_view_of_itself():
+def test_the_raw_view_is_the_unchanged_document():
     view = raw_view(ADA)
     assert (view.text, view.spans, view.format) == (ADA.text, ((0, 0, len(ADA.text)),), "raw")
 
 
-# What a container claims
+# Containers
 
 
-def test_front_matter_parses_where_the_title_needs_no_escaping():
+def test_front_matter_parses_if_the_title_needs_no_escaping():
     views = format_views(ADA, 20, groups=["headings"])
     view = next(view for view in views if view.format == "headings.front_matter")
     _, front, text = view.text.split("---\n")
@@ -259,7 +260,7 @@ def test_front_matter_parses_where_the_title_needs_no_escaping():
 
 
 @pytest.mark.parametrize("sign", ['"', "\\", "\t", "\x7f", "\u2028", "\ufeff"])
-def test_a_text_that_needs_escaping_is_not_told_in_json_or_yaml(sign, every_view):
+def test_a_text_that_needs_escaping_has_no_json_or_yaml_format(sign, every_view):
     plain = {mark for view in every_view(DOCUMENTS["five"], groups=["containers"]) for mark in marks_of(view)}
     text = FIVE.replace("Rome", f"R{sign}ome")
     assert {"containers.json", "containers.yaml"} <= plain
@@ -268,9 +269,9 @@ def test_a_text_that_needs_escaping_is_not_told_in_json_or_yaml(sign, every_view
     }
 
 
-def test_json_lines_hold_the_text_on_one_line(every_view):
+def test_json_has_the_text_on_one_line(every_view):
     for view in every_view(DOCUMENTS["paragraphs"]):
         if "containers.json" in view.format:
-            told = view.text[view.text.index("{") :]
-            assert "\n" not in told
-            assert json.loads(told)["text"].split() == DOCUMENTS["paragraphs"].text.split()
+            text = view.text[view.text.index("{") :]
+            assert "\n" not in text
+            assert json.loads(text)["text"].split() == DOCUMENTS["paragraphs"].text.split()

@@ -12,7 +12,7 @@ from hf_knowlearn.views.layout import Frame, labels_of, lay_out, roman
 ADA = Document("d", " One is here.  Two is there.\n \nThree.\n", title="Ada")
 ONE, TWO, THREE = "One is here.", "Two is there.", "Three."
 PLAIN = f"{ONE} {TWO}\n\n{THREE}"
-TOLD = {
+EXPECTED = {
     "spacing.double": f"{ONE}  {TWO}\n\n{THREE}",
     "spacing.tab": f"{ONE}\t{TWO}\n\n{THREE}",
     "spacing.indent_4": f"    {ONE} {TWO}\n\n    {THREE}",
@@ -64,18 +64,18 @@ TOLD = {
 
 
 @pytest.fixture(scope="module")
-def told(every_view):
-    """The text of the small document in every format, by its name."""
+def texts(every_view):
+    """The text of the small document in every format, by the name of the format."""
     return {view.format: view.text for view in every_view(ADA)}
 
 
-@pytest.mark.parametrize("format", TOLD)
-def test_a_small_document_is_told_as_recorded(format, told):
-    assert told[format] == TOLD[format]
+@pytest.mark.parametrize("format", EXPECTED)
+def test_the_view_of_a_small_document_is_the_recorded_one(format, texts):
+    assert texts[format] == EXPECTED[format]
 
 
 def fields_of(group, *names):
-    """Each mark of the group that fills in exactly these fields: its name and their values."""
+    """The marks of the group that fill in exactly these fields: the name of each, and the values of the fields."""
     found = [
         (mark.full_name, *(mark.fields[name] for name in names)) for mark in MARKS[group] if {*mark.fields} == {*names}
     ]
@@ -83,33 +83,33 @@ def fields_of(group, *names):
     return found
 
 
-def test_signs_stand_around_or_between_sentences(told):
-    for name, a, b in fields_of("marks", "opening", "closing"):
-        assert told[name] == f"{a}{ONE}{b} {a}{TWO}{b}\n\n{a}{THREE}{b}"
+def test_signs_are_around_or_between_sentences(texts):
+    for name, a, b in fields_of("marks", "sentence_prefix", "sentence_suffix"):
+        assert texts[name] == f"{a}{ONE}{b} {a}{TWO}{b}\n\n{a}{THREE}{b}"
     for name, joint in fields_of("marks", "joint"):
-        assert told[name] == f"{ONE} {joint} {TWO}\n\n{THREE}"
+        assert texts[name] == f"{ONE} {joint} {TWO}\n\n{THREE}"
     for name, joint, _ in fields_of("marks", "joint", "line"):
-        assert told[name] == f"{ONE}\n{joint}\n{TWO}\n\n{THREE}"
+        assert texts[name] == f"{ONE}\n{joint}\n{TWO}\n\n{THREE}"
 
 
-def test_bullets_and_labels_stand_before_sentences(told):
+def test_bullets_and_labels_are_before_sentences(texts):
     for name, item, _ in fields_of("lists", "item", "line"):
-        assert told[name] == f"{item}{ONE}\n{item}{TWO}\n\n{item}{THREE}"
+        assert texts[name] == f"{item}{ONE}\n{item}{TWO}\n\n{item}{THREE}"
     for name, item, labels, _ in fields_of("lists", "item", "labels", "line"):
         one, two, three = (item.replace("{}", labels(number)) for number in (1, 2, 3))
-        assert told[name] == f"{one}{ONE}\n{two}{TWO}\n\n{three}{THREE}"
+        assert texts[name] == f"{one}{ONE}\n{two}{TWO}\n\n{three}{THREE}"
 
 
-def test_headings_preambles_and_containers_stand_around_the_text(told):
+def test_headings_preambles_and_containers_are_around_the_text(texts):
     for name, head in fields_of("headings", "head"):
-        assert told[name] == head.replace("{title}", "Ada") + PLAIN
+        assert texts[name] == head.replace("{title}", "Ada") + PLAIN
     for name, preamble in fields_of("shift", "preamble"):
-        assert told[name] == preamble + PLAIN
+        assert texts[name] == preamble + PLAIN
     for name, before, after in fields_of("containers", "open", "close"):
-        assert told[name] == before + PLAIN + after
+        assert texts[name] == before + PLAIN + after
 
 
-def test_labels_go_on_as_far_as_a_document_does():
+def test_there_are_as_many_labels_as_sentences():
     letters = labels_of("abcdefghijklmnopqrstuvwxyz")
     assert [letters(number) for number in (1, 26, 27, 52, 53, 702, 703)] == ["a", "z", "aa", "az", "ba", "zz", "aaa"]
     numerals = {4: "iv", 9: "ix", 14: "xiv", 40: "xl", 90: "xc", 400: "cd", 1994: "mcmxciv", 3999: "mmmcmxcix"}
@@ -125,7 +125,7 @@ def test_labels_go_on_as_far_as_a_document_does():
         ("spacing.double", "The harbour of Ormel is small and cold, and in winter it is closed.  Tarn sleeps."),
     ],
 )
-def test_a_sentence_of_two_lines_is_one(format, expected, every_view):
+def test_a_sentence_on_two_lines_becomes_one_line(format, expected, every_view):
     document = Document("d", "The harbour of Ormel is small and cold, and in winter\nit is closed. Tarn sleeps.")
     views = every_view(document, groups=[format.partition(".")[0]])
     assert {view.format: view.text for view in views}[format] == expected
@@ -138,7 +138,7 @@ def test_a_sentence_of_two_lines_is_one(format, expected, every_view):
     ("title", "shown"),
     [("A\nB", "A B"), (" Ada \n", "Ada"), ("{title}", "{title}"), ("{} #", "{} #"), ("A\u2028B", "A B")],
 )
-def test_a_title_is_told_literally_and_on_one_line(title, shown):
+def test_a_title_is_literal_and_on_one_line(title, shown):
     views = {
         view.format: view.text for view in format_views(Document("d", "One.", title=title), 20, groups=["headings"])
     }
@@ -164,25 +164,25 @@ def test_a_paragraph_is_wrapped_as_textwrap_does_it(width):
 @pytest.mark.parametrize(
     "text",
     [
-        "A word that is muchlongerthantheline" + "x" * 60 + " stands here among some other words of it.",
-        "One. " + "x" * 60 + ". Two is here and stands there with many other words.",
+        "A word that is muchlongerthantheline" + "x" * 60 + " is here among some other words of it.",
+        "One. " + "x" * 60 + ". Two is here and is there with many other words.",
         "No space " * 9 + "x" * 100,
     ],
 )
-def test_a_word_longer_than_a_line_has_one_of_its_own(text):
+def test_a_word_longer_than_a_line_gets_its_own_line(text):
     wrapped = lay_out(Frame(width=40), "", sentences(text))[0]
     assert wrapped == textwrap.fill(text, 40, break_long_words=False)
 
 
-def test_a_line_is_not_broken_inside_a_number_or_beside_white_space_that_is_content():
+def test_lines_are_not_wrapped_inside_a_number_or_next_to_white_space_that_is_content():
     wholes = ["10 000 000", "10\u00a0000 \u00a0 here", "and  two   spaces", "7 8 9 10 11 12 13 14 15 16 17 18 19 20"]
-    told = sentences(f"There are {' or '.join(wholes)}. " * 3)
+    pieces = sentences(f"There are {' or '.join(wholes)}. " * 3)
     for width in range(2, 60):
-        wrapped = lay_out(Frame(width=width), "", told)[0]
+        wrapped = lay_out(Frame(width=width), "", pieces)[0]
         assert [wrapped.count(whole) for whole in wholes] == [3, 3, 3, 3]
 
 
-def test_after_a_title_that_fills_the_line_the_text_goes_on_below():
+def test_after_a_title_that_fills_the_line_the_text_continues_on_the_next():
     frame = Frame(width=40, head="{title}: ")
     wrapped = lay_out(frame, "A title of more than forty characters, and more", sentences(LONG))[0]
     first, *lines = wrapped.split("\n")
@@ -190,7 +190,7 @@ def test_after_a_title_that_fills_the_line_the_text_goes_on_below():
     assert max(map(len, lines)) <= 40
 
 
-# Blocks kept as written
+# Verbatim blocks
 
 CODE = "if a:\n\n    b  =  1"
 FENCED = f"```\n{CODE}\n```"
@@ -207,7 +207,7 @@ FENCED = f"```\n{CODE}\n```"
         ("containers.div", f"<div>\nOne is. Two is.\n\n{FENCED}\n\nThree.\n</div>"),
     ],
 )
-def test_no_mark_touches_a_block_kept_as_written(format, expected, every_view):
+def test_no_mark_touches_a_verbatim_block(format, expected, every_view):
     document = Document("d", f"One is. Two is.\n{FENCED}\nThree.")
     assert {view.format: view.text for view in every_view(document)}[format] == expected
 
@@ -223,5 +223,5 @@ def test_no_mark_touches_a_block_kept_as_written(format, expected, every_view):
         ("shift.here", f"Here it is:\n{FENCED}"),
     ],
 )
-def test_a_document_of_one_kept_block_stands_on_lines_of_its_own(format, expected, every_view):
+def test_a_document_of_one_verbatim_block_is_on_its_own_lines(format, expected, every_view):
     assert {view.format: view.text for view in every_view(Document("d", FENCED, title="Ada"))}.get(format) == expected

@@ -1,4 +1,4 @@
-"""Masked: a request to restore the document, some of whose words are blanked; the answer is the document."""
+"""Masked: the prompt asks to restore a document with blanked words; the completion is the document."""
 
 import math
 from collections import Counter
@@ -6,23 +6,23 @@ from collections import Counter
 import pytest
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.views import masked_views
-from hf_knowlearn.views.masked import RATIO, REQUESTS, blank_for, words_of
+from hf_knowlearn.views import TooFewViewsError, masked_views
+from hf_knowlearn.views.masked import PROMPTS, RATIO, blank_for, words_of
 
 LONG = Document("long", " ".join(f"word{number}" for number in range(300)) + ".")
 
 
-PARTS = [request.replace("{blank}", "_").split("{masked}") for request in REQUESTS]
+PARTS = [request.replace("{blank}", "_").split("{masked}") for request in PROMPTS]
 
 
-def request_of(view):
-    """The number of the request that the prompt makes."""
+def template_of(view):
+    """The number of the template of the prompt."""
     return next(i for i, (a, b) in enumerate(PARTS) if view.prompt.startswith(a) and view.prompt.endswith(b))
 
 
 def masked_of(view):
-    """The document within the prompt."""
-    head, tail = PARTS[request_of(view)]
+    """The masked document within the prompt."""
+    head, tail = PARTS[template_of(view)]
     return view.prompt.removeprefix(head).removesuffix(tail)
 
 
@@ -32,7 +32,7 @@ def share(view):
     return words.count("_") / 300
 
 
-def test_a_request_is_recorded():
+def test_prompts_are_the_recorded_ones():
     views = masked_views(Document("d", "Ada sings  in\nOrmel.\n"), 3)
     assert [(view.prompt, view.format) for view in views] == [
         ("Some words of this text were blanked (_):\n\nAda _  in\nOrmel.\n\n\nThe complete text:\n\n", "blank_0.25"),
@@ -42,7 +42,7 @@ def test_a_request_is_recorded():
     assert {(view.text, view.spans) for view in views} == {("Ada sings  in\nOrmel.\n", ((0, 0, 21),))}
 
 
-def test_the_share_of_blanks_is_drawn_evenly_from_the_range():
+def test_the_share_of_blanks_is_sampled_uniformly():
     shares = [share(view) for view in masked_views(LONG, 1000)]
     tenths = Counter(min(9, max(0, int((value - 0.05) / 0.09))) for value in shares)
     assert RATIO == (0.05, 0.95)
@@ -52,7 +52,7 @@ def test_the_share_of_blanks_is_drawn_evenly_from_the_range():
 
 
 @pytest.mark.parametrize("ratio", [(0.1, 0.3), (0.5, 0.5), (0.9, 1), (1, 1), (0.001, 0.001)])
-def test_the_share_of_blanks_keeps_within_the_range(ratio):
+def test_the_share_of_blanks_is_within_the_range(ratio):
     low, high = ratio
     shares = [share(view) for view in masked_views(LONG, 1 if low == 1 else 100, ratio=ratio)]
     assert min(shares) >= max(1 / 300, low - 4 * math.sqrt(low * (1 - low) / 300))
@@ -68,19 +68,19 @@ def test_each_word_is_blanked_as_often_as_the_others():
     assert sum((count - 200) ** 2 / 100 for count in counts) < 381  # chi-square, 300 degrees of freedom, p = 0.001
 
 
-def test_every_request_is_made():
-    made = Counter(map(request_of, masked_views(LONG, 300)))
-    assert len(made) == len(REQUESTS)
+def test_every_template_of_a_prompt_occurs():
+    made = Counter(map(template_of, masked_views(LONG, 300)))
+    assert len(made) == len(PROMPTS)
     assert min(made.values()) > 25
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_document_of_a_few_words_has_each_way_to_blank_some_of_them(count):
+def test_a_few_words_are_blanked_in_every_possible_way(count):
     document = Document("d", " ".join("abc"[:count]))
     ways = 2**count - 1
     assert len({view.prompt for view in masked_views(document, ways)}) == ways
-    says = f"num_views={ways + 1}, but document 'd' has only {ways} distinct requests to restore it: ask for at most"
-    with pytest.raises(ValueError, match=says):
+    message = f"num_views={ways + 1}, but document 'd' has only {ways} distinct requests to restore it: request"
+    with pytest.raises(TooFewViewsError, match=message):
         masked_views(document, ways + 1)
 
 
@@ -95,7 +95,7 @@ def test_a_document_of_a_few_words_has_each_way_to_blank_some_of_them(count):
         ("e\u0301 \U0001f469\u200d\U0001f52c", ["e\u0301", "\U0001f469\u200d\U0001f52c"]),
     ],
 )
-def test_a_word_is_what_white_space_parts_or_a_character_of_chinese_and_japanese(text, words):
+def test_words_are_separated_by_white_space_or_are_chinese_and_japanese_characters(text, words):
     assert words_of(text) == words
 
 
@@ -110,7 +110,7 @@ def test_a_word_is_what_white_space_parts_or_a_character_of_chinese_and_japanese
         ("_[<(\u25a1\u25a2", "\u25a3"),
     ],
 )
-def test_the_blank_begins_with_a_sign_that_the_document_lacks(text, blank):
+def test_the_blank_begins_with_a_character_that_the_document_lacks(text, blank):
     assert blank_for(text) == blank
     assert all(blank in view.prompt for view in masked_views(Document("d", f"{text} b c"), 3))
 
@@ -118,6 +118,6 @@ def test_the_blank_begins_with_a_sign_that_the_document_lacks(text, blank):
 @pytest.mark.parametrize(
     "ratio", [(0, 0.5), (0.5, 0.4), (0.5, 1.1), (-0.1, 0.5), (float("nan"), 1), 0.5, (0.1, 0.2, 0.3)]
 )
-def test_a_range_that_is_none_is_refused(ratio):
-    with pytest.raises(ValueError, match=r"ratio=.*: give the least and the greatest share of blanked words, above 0"):
+def test_an_invalid_range_is_an_error(ratio):
+    with pytest.raises(ValueError, match=r"ratio=.*: give the smallest and the largest share of blanked words"):
         masked_views(LONG, 1, ratio=ratio)

@@ -1,4 +1,4 @@
-"""Order: sentences change places, never away from what they lean on, and never into the document's own order."""
+"""Order: sentences are permuted, stay after the text that they refer to, and never have the document's own order."""
 
 from itertools import permutations, product
 from math import factorial
@@ -8,51 +8,51 @@ import pytest
 
 from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.back_references import BACK_REFERENCES
-from hf_knowlearn.views import mixed_views, order_views
+from hf_knowlearn.views import TooFewViewsError, mixed_views, order_views
 from hf_knowlearn.views.order import has_other_order
 
 
 def every_order(every_view, text, language="en"):
-    """The text of all orders, without a format."""
+    """The texts of all orders, without a format."""
     return [view.text for view in every_view(Document("d", text, language=language), "order", groups=())]
 
 
-def test_the_orders_of_three_sentences_are_all_permutations_but_their_own_each_once(every_view):
+def test_three_sentences_have_every_permutation_except_their_own_once(every_view):
     sentences = ["Ada sings.", "Bo bakes.", "Rome lies south."]
-    told = every_order(every_view, " ".join(sentences))
-    assert len(told) == 5
-    assert {*told} == {" ".join(order) for order in permutations(sentences)} - {" ".join(sentences)}
+    orders = every_order(every_view, " ".join(sentences))
+    assert len(orders) == 5
+    assert {*orders} == {" ".join(order) for order in permutations(sentences)} - {" ".join(sentences)}
     for seed in range(20):
         views = order_views(Document("d", " ".join(sentences)), 5, seed, groups=())
-        assert {view.text for view in views} == {*told}
+        assert {view.text for view in views} == {*orders}
         assert {view.format for view in views} == {"permuted"}
 
 
-def test_sentences_change_places_within_their_paragraph_and_paragraphs_within_the_document(every_view):
+def test_sentences_move_within_their_paragraph_and_paragraphs_within_the_document(every_view):
     paragraphs = [
         ["Ada sings.", "Bo bakes."],
         ["Rome lies south."],
         ["Tarn has a mill.", "Cats sleep.", "Ormel is old."],
     ]
     expected = {
-        "\n\n".join(" ".join(sentences) for sentences in told)
+        "\n\n".join(" ".join(sentences) for sentences in paragraph_orders)
         for order in permutations(paragraphs)
-        for told in product(*map(permutations, order))
+        for paragraph_orders in product(*map(permutations, order))
     }
     own = "\n\n".join(map(" ".join, paragraphs))
-    told = every_order(every_view, own)
-    assert len(told) == len(expected) - 1 == factorial(3) * factorial(2) * factorial(3) - 1
-    assert {*told} == expected - {own}
+    orders = every_order(every_view, own)
+    assert len(orders) == len(expected) - 1 == factorial(3) * factorial(2) * factorial(3) - 1
+    assert {*orders} == expected - {own}
 
 
-def test_a_sentence_that_leans_stays_right_behind_the_one_before_it(every_view):
+def test_a_sentence_that_refers_back_stays_after_the_sentence_before_it(every_view):
     chunks = ["Ada came. She sang.", 'Bo left. However, he smiled. "It was late," said Bo. 1990!', "Tarn sleeps."]
     own = " ".join(chunks)
     assert {*every_order(every_view, own)} == {" ".join(order) for order in permutations(chunks)} - {own}
 
 
 @pytest.mark.parametrize("language", BACK_REFERENCES)
-def test_each_language_with_a_list_knows_its_own_leaning_words(language, every_view):
+def test_each_language_with_a_list_has_its_own_back_references(language, every_view):
     assert len(BACK_REFERENCES[language].split()) > 30
     for word in BACK_REFERENCES[language].split()[::7]:
         text = f"Ada ah. {word.capitalize()} oh. Rom uh."
@@ -60,13 +60,13 @@ def test_each_language_with_a_list_knows_its_own_leaning_words(language, every_v
         assert every_order(every_view, text, f"{language}-XX") == [f"Rom uh. Ada ah. {word.capitalize()} oh."]
 
 
-def test_of_a_language_without_a_list_whole_paragraphs_move(every_view):
+def test_in_a_language_without_a_list_only_whole_paragraphs_move(every_view):
     text = "Ada ah. Rom uh. Bo oh.\n\nTarn eh. Ormel ih."
     assert every_order(every_view, text, "fi") == ["Tarn eh. Ormel ih.\n\nAda ah. Rom uh. Bo oh."]
     assert not has_other_order(Document("d", "Ada ah. Rom uh. Bo oh.", language="fi"))
 
 
-def test_a_paragraph_that_leans_moves_with_the_one_before_it(every_view):
+def test_a_paragraph_that_refers_back_moves_with_the_paragraph_before_it(every_view):
     text = "Ada came. Cats sleep.\n\nShe sang. Dogs bark.\n\nTarn sleeps."
     assert every_order(every_view, text) == ["Tarn sleeps.\n\nAda came. Cats sleep.\n\nShe sang. Dogs bark."]
 
@@ -74,23 +74,23 @@ def test_a_paragraph_that_leans_moves_with_the_one_before_it(every_view):
 @pytest.mark.parametrize(
     "block", ["# Heading", "- a\n- b", "```\nx\n\ny\n```", "| a | b |\n|---|---|", "# One\n\n## Two"]
 )
-def test_a_kept_block_stays_between_its_neighbours(block, every_view):
+def test_a_verbatim_block_stays_between_its_neighbours(block, every_view):
     around = f"Ada sings. Bo bakes.\n\n{block}\n\nRome lies south. Cats sleep."
     assert not has_other_order(Document("d", around))
     others = ["Tarn has a mill.", "Ormel is old."]
     own = "\n\n".join([around, *others])
-    told = every_order(every_view, own)
-    assert {*told} == {"\n\n".join(order) for order in permutations([around, *others])} - {own}
+    orders = every_order(every_view, own)
+    assert {*orders} == {"\n\n".join(order) for order in permutations([around, *others])} - {own}
 
 
-def test_lines_of_a_sentence_move_with_it(every_view):
+def test_the_lines_of_a_sentence_move_together(every_view):
     long = "The harbour of Ormel is small but deep, and in winter{}its two ice-breakers keep it open."
-    told = every_order(every_view, f"{long.format(chr(10))} Tarn sleeps.")
-    assert told == [f"Tarn sleeps. {long.format(' ')}"]
+    orders = every_order(every_view, f"{long.format(chr(10))} Tarn sleeps.")
+    assert orders == [f"Tarn sleeps. {long.format(' ')}"]
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 15, 25, 40, 400])
-def test_no_view_has_the_documents_own_order_and_none_is_told_twice(count):
+def test_no_view_has_the_documents_own_order_and_none_occurs_twice(count):
     document = Document("d", " ".join(f"Ada{number} sings." for number in range(count)))
     for seed in range(5):
         views = order_views(document, min(factorial(min(count, 8)) - 1, 100), seed, groups=())
@@ -115,18 +115,18 @@ def test_no_view_has_the_documents_own_order_and_none_is_told_twice(count):
         ([["Ada came. She sang.", "Ada came. She left.", "Ada came. She sang."]], 3),
     ],
 )
-def test_what_is_said_twice_changes_places_only_with_something_else(paragraphs, count, every_view):
+def test_equal_sentences_do_not_swap_places(paragraphs, count, every_view):
     own = "\n\n".join(map(" ".join, paragraphs))
     expected = {
-        "\n\n".join(map(" ".join, told))
+        "\n\n".join(map(" ".join, paragraph_orders))
         for order in permutations(paragraphs)
-        for told in product(*map(permutations, order))
+        for paragraph_orders in product(*map(permutations, order))
     }
     assert len(expected) == count
     if count > 1:
-        told = every_order(every_view, own)
-        assert len(told) == count - 1
-        assert {*told} == expected - {own}
+        orders = every_order(every_view, own)
+        assert len(orders) == count - 1
+        assert {*orders} == expected - {own}
     assert has_other_order(Document("d", own)) == (count > 1)
     views = mixed_views(Document("d", own), 30)
     assert len({view.text for view in views}) == 30
@@ -149,27 +149,27 @@ LONG = "The harbour of Ormel is small but deep, and in winter its two ice-breake
         ("# A\n\nBo bakes.\n\nAda sings.\n\n# A\n\nBo bakes.", True),
     ],
 )
-def test_an_order_says_other_words_than_the_document_however_it_is_parted(text, has):
+def test_an_order_differs_in_its_words_from_the_document_whatever_the_paragraphs(text, has):
     document = Document("d", text)
     assert has_other_order(document) == has
     for seed, groups in product(range(20), (None, ["lists"], ["containers"])):
         for view in order_views(document, 9, seed, groups) if has else ():
-            told = " ".join(view.text[at : at + size] for at, _, size in view.spans)
-            assert told.split() != text.split()
+            words = " ".join(view.text[at : at + size] for at, _, size in view.spans)
+            assert words.split() != text.split()
         assert len({view.text for view in mixed_views(document, 12, seed, groups)}) == 12
 
 
 @pytest.mark.parametrize(
     "sentences", [["Ada sings."] * 500, ["Ada sings."] * 10_000 + ["Bo bakes."], ["Ada sings.", "Bo bakes."] * 300]
 )
-def test_a_sentence_said_hundreds_of_times_takes_no_longer(sentences):
+def test_hundreds_of_equal_sentences_take_no_longer(sentences):
     document = Document("d", " ".join(sentences))
     assert has_other_order(document) == ("Bo bakes." in sentences)
     if has_other_order(document):
         assert len({view.text for view in order_views(document, 20, groups=())} - {document.text}) == 20
 
 
-def test_few_orders_are_told_again_in_other_formats():
+def test_few_orders_repeat_in_other_formats():
     document = Document("d", "Ada sings. Bo bakes.")
     views = order_views(document, 300)
     assert len({view.text for view in views}) == len({view.format for view in views}) == 300
@@ -181,7 +181,7 @@ def test_few_orders_are_told_again_in_other_formats():
     assert all(view.format.startswith("permuted+lists.") for view in lists)
 
 
-def test_the_orders_drawn_are_the_recorded_ones_on_every_machine_and_python():
+def test_orders_are_the_recorded_ones_on_every_machine_and_python():
     document = Document("ada", "Ada sings. Bo bakes. Rome lies south. Tarn has a mill.\n\nCats sleep.")
     assert [view.text for seed in (0, 1) for view in order_views(document, 2, seed, groups=())] == [
         "Cats sleep.\n\nTarn has a mill. Ada sings. Bo bakes. Rome lies south.",
@@ -203,19 +203,18 @@ def test_the_orders_drawn_are_the_recorded_ones_on_every_machine_and_python():
         ("Ada is. Bo is. Cats are.", 5),
     ],
 )
-def test_a_document_with_too_few_orders_says_how_many_there_are(text, has):
+def test_the_error_for_too_few_orders_has_the_available_number(text, has):
     document = Document("d", text)
-    says = (
-        f"num_views={has + 1}, but document 'd' has only {has} distinct orders of its sentences: ask for at most that"
-    )
-    with pytest.raises(ValueError, match=says):
+    message = f"num_views={has + 1}, but document 'd' has only {has} distinct orders of its sentences: request at most"
+    with pytest.raises(TooFewViewsError, match=message) as raised:
         order_views(document, has + 1, groups=())
+    assert raised.value.available == has
     assert has_other_order(document) == (has > 0)
     if has:
         assert len(order_views(document, has, groups=())) == has
 
 
-def test_the_first_of_many_sentences_comes_to_stand_anywhere():
+def test_the_first_of_many_sentences_moves_to_every_position():
     document = Document("d", " ".join(f"Ada{number} sings." for number in range(10)))
     places = [[s for _, s, _ in view.spans].index(0) for view in order_views(document, 1000, groups=())]
     counts = [places.count(place) for place in range(10)]

@@ -1,4 +1,4 @@
-"""The proof refuses every view that isn't its document; so does the check that the other tests use beside it."""
+"""The proof rejects every view that differs from its document, and so does the independent check of the tests."""
 
 from dataclasses import replace
 
@@ -22,19 +22,19 @@ def view_of(every_view):
 
 
 @pytest.fixture(params=["prove", "check_proof"])
-def holds(request, check_proof):
-    """Whether a proof holds, by ours and by the tests' own."""
+def is_valid(request, check_proof):
+    """Whether a view is valid, by `prove` and by the independent check."""
     check = {"prove": prove, "check_proof": check_proof}[request.param]
-    refusal = {"prove": ValueError, "check_proof": AssertionError}[request.param]
+    error = {"prove": ValueError, "check_proof": AssertionError}[request.param]
 
-    def holds(view, document=DOCUMENT):
+    def is_valid(view, document=DOCUMENT):
         try:
             check(view, document)
-        except refusal:
+        except error:
             return False
         return True
 
-    return holds
+    return is_valid
 
 
 @pytest.fixture
@@ -44,37 +44,37 @@ def dashes(view_of):
     return view
 
 
-def test_a_view_holds(holds, dashes):
-    assert holds(dashes)
-    assert holds(raw_view(DOCUMENT))
-    assert holds(order_views(DOCUMENT, 1)[0])
-    assert holds(masked_views(DOCUMENT, 1)[0])
+def test_a_view_is_valid(is_valid, dashes):
+    assert is_valid(dashes)
+    assert is_valid(raw_view(DOCUMENT))
+    assert is_valid(order_views(DOCUMENT, 1)[0])
+    assert is_valid(masked_views(DOCUMENT, 1)[0])
 
 
-def test_a_text_that_is_altered_in_one_character_does_not_hold(holds, dashes):
+def test_a_text_with_one_altered_character_is_invalid(is_valid, dashes):
     for at, character in enumerate(dashes.text):
         if not character.isspace():
             for other in {"x", "+", "-"} - {character}:
-                assert not holds(replace(dashes, text=dashes.text[:at] + other + dashes.text[at + 1 :]))
+                assert not is_valid(replace(dashes, text=dashes.text[:at] + other + dashes.text[at + 1 :]))
 
 
-def test_a_text_that_lacks_or_doubles_a_character_does_not_hold(holds, dashes):
+def test_a_text_with_a_missing_or_repeated_character_is_invalid(is_valid, dashes):
     for at, character in enumerate(dashes.text):
         if not character.isspace():
-            assert not holds(replace(dashes, text=dashes.text[:at] + dashes.text[at + 1 :]))
-            assert not holds(replace(dashes, text=dashes.text[:at] + character + dashes.text[at:]))
+            assert not is_valid(replace(dashes, text=dashes.text[:at] + dashes.text[at + 1 :]))
+            assert not is_valid(replace(dashes, text=dashes.text[:at] + character + dashes.text[at:]))
 
 
-def test_words_that_change_places_do_not_hold(holds, dashes):
+def test_swapped_words_are_invalid(is_valid, dashes):
     for one, other in [("One", "Two"), ("here", "says"), ("is there", "One says"), ("10", "000")]:
         text = dashes.text.replace(one, "\0").replace(other, one).replace("\0", other)
-        assert not holds(replace(dashes, text=text))
+        assert not is_valid(replace(dashes, text=text))
 
 
 @pytest.mark.parametrize(
     "wrong", ["lost", "doubled", "short", "long", "moved", "swapped", "empty", "beyond", "negative", "none"]
 )
-def test_spans_that_do_not_cover_each_word_once_do_not_hold(wrong, holds, dashes):
+def test_spans_that_do_not_cover_each_word_once_are_invalid(wrong, is_valid, dashes):
     one, two, three = dashes.spans
     spans = {
         "lost": (one, three),
@@ -88,38 +88,38 @@ def test_spans_that_do_not_cover_each_word_once_do_not_hold(wrong, holds, dashes
         "negative": (one, two, (three[0], three[1] - len(DOCUMENT.text), three[2])),
         "none": (),
     }[wrong]
-    assert not holds(replace(dashes, spans=spans))
+    assert not is_valid(replace(dashes, spans=spans))
 
 
 @pytest.mark.parametrize("layout", ["+ ", "-- x ", "1. ", "* ", "# Ada\n\n", "\u200b", "One "])
-def test_layout_that_the_format_does_not_declare_does_not_hold(layout, holds, dashes):
-    assert not holds(shifted(dashes, 0, layout))
-    assert not holds(shifted(dashes, dashes.spans[1][0], layout))
-    assert not holds(replace(dashes, text=dashes.text + layout))
+def test_layout_that_the_format_does_not_declare_is_invalid(layout, is_valid, dashes):
+    assert not is_valid(shifted(dashes, 0, layout))
+    assert not is_valid(shifted(dashes, dashes.spans[1][0], layout))
+    assert not is_valid(replace(dashes, text=dashes.text + layout))
 
 
 def shifted(view, at, layout):
-    """The view with something put in before the character `at`."""
+    """The view with `layout` inserted before the character `at`."""
     spans = tuple((start + len(layout) * (start >= at), source, length) for start, source, length in view.spans)
     return replace(view, text=view.text[:at] + layout + view.text[at:], spans=spans)
 
 
-def test_the_title_holds_where_the_format_shows_it_alone(holds, view_of):
+def test_a_title_is_valid_only_in_a_format_that_shows_it(is_valid, view_of):
     view = view_of("headings.h1")
     assert view.text.startswith("# Ada\n\n")
-    assert holds(view)
-    assert not holds(replace(view, text=view.text.replace("# Ada", "# Bob")))
-    assert not holds(replace(view, format="headings.article"))
-    assert not holds(view, replace(DOCUMENT, title="Bob"))
+    assert is_valid(view)
+    assert not is_valid(replace(view, text=view.text.replace("# Ada", "# Bob")))
+    assert not is_valid(replace(view, format="headings.article"))
+    assert not is_valid(view, replace(DOCUMENT, title="Bob"))
 
 
 @pytest.mark.parametrize("title", ["{}", "{} {title}", "A. b", "=", " Ada  Venn ", "A\nB"])
-def test_a_title_of_any_signs_holds_and_another_does_not(title, holds):
+def test_a_title_of_any_characters_is_valid_and_another_title_is_invalid(title, is_valid):
     document = Document("d", DOCUMENT.text, title=title)
     for view in format_views(document, 15, groups=["headings"]):
-        assert holds(view, document)
+        assert is_valid(view, document)
         if "{title}" in dict(marks_by_name()[view.format].fields)["head"]:
-            assert not holds(view, replace(document, title="Bob"))
+            assert not is_valid(view, replace(document, title="Bob"))
 
 
 def marks_by_name():
@@ -129,36 +129,36 @@ def marks_by_name():
 @pytest.mark.parametrize(
     "format", ["lists.number", "lists.letter", "lists.roman", "marks.bold", "containers.fence", "shift.begin"]
 )
-def test_a_view_of_one_format_does_not_hold_as_that_of_another(format, holds, view_of):
+def test_a_view_is_invalid_under_the_name_of_another_format(format, is_valid, view_of):
     view = view_of(format)
-    assert holds(view)
-    assert not holds(replace(view, format="spacing.double"))
-    assert not holds(replace(view, format="raw"))
-    assert not holds(replace(view, format="no such format"))
+    assert is_valid(view)
+    assert not is_valid(replace(view, format="spacing.double"))
+    assert not is_valid(replace(view, format="raw"))
+    assert not is_valid(replace(view, format="no such format"))
 
 
-def test_permuted_spans_hold_for_order_alone(holds):
+def test_permuted_spans_are_valid_only_for_order(is_valid):
     view = order_views(DOCUMENT, 1)[0]
-    assert holds(view)
-    assert not holds(replace(view, family="formats"))
+    assert is_valid(view)
+    assert not is_valid(replace(view, family="formats"))
 
 
-def test_a_prompt_holds_for_masked_alone(holds):
+def test_a_prompt_is_valid_only_for_masked(is_valid):
     masked = masked_views(DOCUMENT, 1)[0]
-    assert not holds(replace(masked, family="formats", format="raw"))
-    assert not holds(replace(raw_view(DOCUMENT), prompt="Tell me."))
+    assert not is_valid(replace(masked, family="formats", format="raw"))
+    assert not is_valid(replace(raw_view(DOCUMENT), prompt="Explain."))
 
 
 def prompted(masked):
     return View("d", 0, 0, "masked", "blank_0.50", DOCUMENT.text, ((0, 0, len(DOCUMENT.text)),), masked)
 
 
-ASKED = "Fill in every _ and write the whole text.\n\n{}\n\n"
+PROMPT = "Fill in every _ and write the whole text.\n\n{}\n\n"
 
 
-def test_a_request_to_restore_the_documents_words_in_order_holds(holds):
-    assert holds(prompted(ASKED.format("One is _ Two is there, One _\n\nThree is _ 000.")))
-    assert holds(prompted(ASKED.format("_ _ _ _ _ _ _ _\n\n_ _ _ _")))
+def test_a_masked_copy_of_the_document_is_valid(is_valid):
+    assert is_valid(prompted(PROMPT.format("One is _ Two is there, One _\n\nThree is _ 000.")))
+    assert is_valid(prompted(PROMPT.format("_ _ _ _ _ _ _ _\n\n_ _ _ _")))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_request_to_restore_the_documents_words_in_order_holds(holds):
         "One is _ Two is there, _\n\nThree is _ 000.",
         "One is _ _ is there, _ says.\n\nThree is _",
         "is One _ Two is there, One _\n\nThree is _ 000.",
-        "One is _ Two is there, One _ Three is _ 000.",  # another white space
+        "One is _ Two is there, One _ Three is _ 000.",  # other white space
         "One is _ Two is there, One _\n\nThree is _ 000. More.",
         "One is h_ Two is there, One _\n\nThree is _ 000.",  # half a word
         "One is __ Two is there, One _\n\nThree is _ 000.",
@@ -179,29 +179,29 @@ def test_a_request_to_restore_the_documents_words_in_order_holds(holds):
         "_",
     ],
 )
-def test_a_request_of_other_words_does_not_hold(masked, holds):
-    assert not holds(prompted(ASKED.format(masked)))
+def test_a_masked_copy_of_other_words_is_invalid(masked, is_valid):
+    assert not is_valid(prompted(PROMPT.format(masked)))
 
 
 @pytest.mark.parametrize("prompt", ["", "Fill in.", "One is _ Two is there, One says.\n\nThree is 10 000."])
-def test_a_prompt_that_is_no_request_does_not_hold(prompt, holds):
-    assert not holds(prompted(prompt))
+def test_a_prompt_without_a_masked_copy_is_invalid(prompt, is_valid):
+    assert not is_valid(prompted(prompt))
 
 
-def test_a_completion_other_than_the_document_does_not_hold(holds):
+def test_a_completion_other_than_the_document_is_invalid(is_valid):
     view = masked_views(DOCUMENT, 1)[0]
-    assert not holds(replace(view, text=f"{view.text} More."))
-    assert not holds(replace(view, text=view.text.replace("Two", "Six")))
-    assert not holds(replace(view, text=f"- {view.text}", spans=((2, 0, len(DOCUMENT.text)),)))
+    assert not is_valid(replace(view, text=f"{view.text} More."))
+    assert not is_valid(replace(view, text=view.text.replace("Two", "Six")))
+    assert not is_valid(replace(view, text=f"- {view.text}", spans=((2, 0, len(DOCUMENT.text)),)))
 
 
-def test_a_refusal_names_the_view_and_every_problem(dashes):
+def test_the_error_names_the_view_and_every_problem(dashes):
     wrong = replace(dashes, text=dashes.text.replace("Two", "Six").replace("- Three", "+ Three"), prompt="Say.")
-    with pytest.raises(ValueError, match=r"View .* is not the document") as refusal:
+    with pytest.raises(ValueError, match=r"View .* differs from the document") as raised:
         prove(wrong, DOCUMENT)
-    for said in ("lists.dash of document 'd'", "is not the document's 'Two is there", r"'\n\n+ ' is not", "'Say.'"):
-        assert said in str(refusal.value)
+    for problem in ("lists.dash of document 'd'", "is not the document's 'Two is there", r"'\n\n+ ' is not", "'Say.'"):
+        assert problem in str(raised.value)
     with pytest.raises(ValueError, match=r"'Two is there, One says\.' is missing"):
         prove(replace(dashes, spans=(dashes.spans[0], dashes.spans[2])), DOCUMENT)
-    with pytest.raises(ValueError, match="is told twice"):
+    with pytest.raises(ValueError, match="occurs twice"):
         prove(replace(dashes, spans=(*dashes.spans, dashes.spans[2])), DOCUMENT)
