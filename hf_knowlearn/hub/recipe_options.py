@@ -43,7 +43,7 @@ def answer_language(recipe: Recipe) -> str | None:
 
 
 def uses_chat_template(recipe: Recipe) -> bool:
-    """Whether questions are asked in the chat template of the tokenizer."""
+    """Whether prompts use the chat template of the tokenizer."""
     return evaluation_option(recipe, "template") in ("chat", "auto")
 
 

@@ -19,14 +19,14 @@ def run(base: Path, tmp_path: Path) -> Path:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = tmp_path / "taught"
+    folder = tmp_path / "trained"
     torch.manual_seed(0)
     config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
     get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder / "model")
     AutoTokenizer.from_pretrained(base).save_pretrained(folder / "model")
     report = json.loads((HERE / "report.json").read_text(encoding="utf-8"))
     report["model"] = {"name": "ada/base", "revision": None}
-    report["recipes"]["taught"] |= {"model_name_or_path": "ada/base", "documents": str(tmp_path / "documents")}
+    report["recipes"]["trained"] |= {"model_name_or_path": "ada/base", "documents": str(tmp_path / "documents")}
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
     shutil.copy(HERE / "answers.after.jsonl", folder)
     (folder / "scores.png").write_bytes(b"\x89PNG\r\n")

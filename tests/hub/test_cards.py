@@ -71,7 +71,7 @@ def test_every_template_has_an_example():
 def test_the_hub_reads_the_figures_of_the_report():
     card = ModelCard(model_card(redacted(REPORT), ADAPTER, ANSWERS))
     results = {(r.dataset_split, r.metric_type): r for r in card.data.eval_results}
-    figures = REPORT["runs"]["taught"]
+    figures = REPORT["runs"]["trained"]
     assert {key: result.metric_value for key, result in results.items()} == {
         ("qa_eval", "exact_match"): round(figures["exact_match"], 4),
         ("qa_eval", "exact_match_se"): round(figures["exact_match_se"], 4),
@@ -82,10 +82,10 @@ def test_the_hub_reads_the_figures_of_the_report():
         ("replayed", "exact_match"): round(figures["replayed"], 4),
         ("replayed", "exact_match_se"): round(figures["replayed_se"], 4),
     }
-    asked = results["qa_eval", "f1"]
-    assert (asked.dataset_type, asked.dataset_name) == ("questions.jsonl", "questions.jsonl, qa_eval")
-    assert asked.dataset_revision == REPORT["data"]["questions"]["sha256"]
-    assert asked.dataset_args == {"n": 1500}
+    result = results["qa_eval", "f1"]
+    assert (result.dataset_type, result.dataset_name) == ("questions.jsonl", "questions.jsonl, qa_eval")
+    assert result.dataset_revision == REPORT["data"]["questions"]["sha256"]
+    assert result.dataset_args == {"n": 1500}
     assert results["replayed", "exact_match"].dataset_type == "owner/old-people"
     data = card.data.to_dict()
     assert (data["base_model"], data["base_model_relation"]) == ("owner/small-base", "adapter")
@@ -102,15 +102,15 @@ def test_a_whole_or_merged_model_is_a_finetune_of_its_base():
 def test_only_datasets_on_the_hub_are_in_the_metadata():
     report = redacted(REPORT)
     assert "datasets" not in head(model_card(report, ADAPTER))
-    report["recipes"]["taught"]["documents"] = "owner/documents"
+    report["recipes"]["trained"]["documents"] = "owner/documents"
     assert head(model_card(report, ADAPTER))["datasets"] == ["owner/documents"]
 
 
 def test_a_card_without_scores_states_that():
     report = copy.deepcopy(REPORT)
-    asked = ("exact_match", "f1", "replayed", "retention")
-    for scores in (report["before"], report["runs"]["taught"], *report.pop("stages")):
-        for name in asked:
+    names = ("exact_match", "f1", "replayed", "retention")
+    for scores in (report["before"], report["runs"]["trained"], *report.pop("stages")):
+        for name in names:
             scores.pop(name, None)
     report["counts"] |= dict.fromkeys(("questions", "replayed_questions", "retention_questions"), 0)
     card = model_card(redacted(report), ADAPTER)
@@ -121,14 +121,14 @@ def test_a_card_without_scores_states_that():
 
 def test_figures_that_are_not_finite_are_left_out():
     report = redacted(REPORT)
-    report["runs"]["taught"] |= {"f1": float("nan"), "exact_match_se": None}
+    report["runs"]["trained"] |= {"f1": float("nan"), "exact_match_se": None}
     (first, *_) = head(model_card(report, ADAPTER))["model-index"][0]["results"]
     assert [metric["type"] for metric in first["metrics"]] == ["exact_match", "f1_se"]
 
 
 def test_a_report_of_several_runs_or_seeds_has_no_card():
     with pytest.raises(ValueError, match=r"about 2 runs \(a, b\), but a card is about one model"):
-        model_card({**REPORT, "runs": dict.fromkeys("ab", REPORT["runs"]["taught"])}, ADAPTER)
+        model_card({**REPORT, "runs": dict.fromkeys("ab", REPORT["runs"]["trained"])}, ADAPTER)
     with pytest.raises(ValueError, match="about 3 seeds"):
         model_card({**REPORT, "by_seed": {"0": {}, "1": {}, "2": {}}}, ADAPTER)
 
@@ -157,7 +157,7 @@ HOSTILE = [
 def card_with(text: str) -> str:
     """A card in which every text from a user is this one."""
     report = copy.deepcopy(REPORT)
-    figures, recipe = report["runs"]["taught"], report["recipes"]["taught"]
+    figures, recipe = report["runs"]["trained"], report["recipes"]["trained"]
     name = text or "x"
     recipe |= {"run_name": name, "evaluation": {"instruction": text}, "documents": name, "replay_self_prompts": [text]}
     recipe["stages"][0]["name"] = name
@@ -224,15 +224,15 @@ def test_code_shows_the_text_unchanged():
 
 def test_a_path_is_replaced_by_its_last_part_and_nothing_else_changes(tmp_path: Path):
     report = json.loads(json.dumps(REPORT))
-    report["recipes"]["taught"]["chat_template_path"] = str(tmp_path / "template.jinja")
-    report["runs"]["taught"]["transitions"]["questions"]["examples"]["learned"][0]["after"] = "/home/ann/notes/people"
+    report["recipes"]["trained"]["chat_template_path"] = str(tmp_path / "template.jinja")
+    report["runs"]["trained"]["transitions"]["questions"]["examples"]["learned"][0]["after"] = "/home/ann/notes/people"
     report["note"] = f"see {tmp_path}/deep/er.txt, there"
     result = redacted(report, [tmp_path])
-    learned = result["runs"]["taught"]["transitions"]["questions"]["examples"]["learned"]
+    learned = result["runs"]["trained"]["transitions"]["questions"]["examples"]["learned"]
     assert learned[0]["after"] == "/home/ann/notes/people"  # responses stay word for word
     assert result["note"] == "see er.txt, there"
-    assert result["retention_source"] == "Retention is asked by others.jsonl, which the recipe names."
-    recipe = result["recipes"]["taught"]
+    assert result["retention_source"] == "Retention questions: others.jsonl, from the recipe."
+    recipe = result["recipes"]["trained"]
     assert (recipe["documents"], recipe["questions"]) == ("people", "questions.jsonl")
     assert recipe["chat_template_path"] == "template.jinja"
     assert recipe["replay_self_prompts"] == ["", "prompts.txt"]
@@ -246,8 +246,8 @@ def test_a_path_is_replaced_by_its_last_part_and_nothing_else_changes(tmp_path: 
 
 def test_text_that_looks_like_a_path_does_not_change():
     report = json.loads(json.dumps(REPORT))
-    report["recipes"]["taught"]["evaluation"]["instruction"] = "/no_think Answer yes/no."
-    assert redacted(report)["recipes"]["taught"]["evaluation"]["instruction"] == "/no_think Answer yes/no."
+    report["recipes"]["trained"]["evaluation"]["instruction"] = "/no_think Answer yes/no."
+    assert redacted(report)["recipes"]["trained"]["evaluation"]["instruction"] == "/no_think Answer yes/no."
 
 
 @pytest.mark.parametrize(
@@ -272,5 +272,5 @@ def test_a_card_names_a_source_without_its_path(
 
 
 def test_training_sources_include_those_of_the_stages():
-    recipe = REPORT["recipes"]["taught"]
+    recipe = REPORT["recipes"]["trained"]
     assert training_sources(recipe) == ["/home/ann/notes/people", "/home/ann/notes/train.jsonl"]

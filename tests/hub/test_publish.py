@@ -45,7 +45,7 @@ def files(hub: HubServer, name: str, type: str = "model") -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("words", "type"),
     [
-        (["adapter", "taught", "--license", "mit", "--name", "people"], "model"),
+        (["adapter", "trained", "--license", "mit", "--name", "people"], "model"),
         (["questions", "questions.jsonl", "--license", "mit", "--name", "people"], "dataset"),
         (["views", FORMAT_AUG, "--name", "people"], "dataset"),
         (["metric", "--name", "people"], "space"),
@@ -88,7 +88,7 @@ def test_another_process_loads_every_kind_of_repository(
     assert publish("views", tmp_path / "views", "--license", "mit")[0] == 0
     assert publish("questions", questions, "--retention", questions, "--license", "mit", "--name", "questions")[0] == 0
     assert publish("metric")[0] == 0
-    card = files(base_on_hub, "ada/taught")["README.md"].decode()
+    card = files(base_on_hub, "ada/trained")["README.md"].decode()
     snippet = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
     revision = base_on_hub.repos["dataset", "ada/views"].at("main").sha
     environment = {**os.environ, "HF_HOME": str(tmp_path / "empty")}
@@ -181,7 +181,7 @@ def test_a_repository_is_public_only_if_all_its_training_data_is(base_on_hub: Hu
     assert publish("adapter", run, "--license", "mit", "--name", "local")[0] == 0
     assert hub.repos["model", "ada/local"].private
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    report["recipes"]["taught"] |= {"documents": "ada/documents", "stages": []}
+    report["recipes"]["trained"] |= {"documents": "ada/documents", "stages": []}
     (run / "report.json").write_text(json.dumps(report), encoding="utf-8")
     hub.add_repo("ada/documents", {"README.md": b"---\nlicense: cc-by-sa-4.0\n---\n"}, type="dataset", private=True)
     code, _, error = publish("adapter", run, "--name", "hidden")
@@ -210,14 +210,14 @@ def test_a_secret_stops_the_upload_before_the_repository_exists(
     base_on_hub: HubServer, run: Path, publish: Publish, tmp_path: Path
 ):
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    report["recipes"]["taught"]["evaluation"]["instruction"] = token = "hf_" + "aBcD" * 9
+    report["recipes"]["trained"]["evaluation"]["instruction"] = token = "hf_" + "aBcD" * 9
     (run / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     code, output, error = publish("adapter", run, "--license", "mit")
     assert code == 2
     for name in ("README.md", "recipe.yaml", "report.json"):
         assert re.search(rf"  {re.escape(name)}, line \d+: a Hugging Face token", error)
     assert token not in output + error
-    assert ("model", "ada/taught") not in base_on_hub.repos
+    assert ("model", "ada/trained") not in base_on_hub.repos
     assert publish("adapter", run, "--license", "mit", "--dry_run", "--output_dir", tmp_path / "dry")[0] == 2
     assert not (tmp_path / "dry").exists()
 
@@ -228,14 +228,14 @@ def test_a_secret_stops_the_upload_before_the_repository_exists(
         (["adapter"], "There is nothing to publish. Give SOURCE: knowlearn publish adapter SOURCE."),
         (["metric", "x"], "x: the metric is the one of this package. Leave SOURCE out."),
         (["adapter", "x", "--dry_run"], "--dry_run and --output_dir go together"),
-        (["metric", "--dry_run", "--output_dir", "taught"], "exists. Choose a new or an empty folder"),
-        (["adapter", "taught", "--license", "my own!"], "--license 'my own!': give an identifier of the Hub"),
+        (["metric", "--dry_run", "--output_dir", "trained"], "exists. Choose a new or an empty folder"),
+        (["adapter", "trained", "--license", "my own!"], "--license 'my own!': give an identifier of the Hub"),
         (["views", "x", "--merged"], "--merged is an option of publish adapter. Leave it out."),
         (["metric", "--train", "x"], "--train is an option of publish questions. Leave it out."),
         (["adapter", "x", "--base_model", "./x"], "--base_model './x': give its name on the Hub, OWNER/NAME."),
         (["adapter", "nowhere"], "'nowhere' contains no finished run (no report.json)"),
-        (["adapter", "taught"], "--license: the licence of documents, train.jsonl is unknown"),
-        (["views", "taught", "--license", "mit"], "'taught' has no README.md"),
+        (["adapter", "trained"], "--license: the licence of documents, train.jsonl is unknown"),
+        (["views", "trained", "--license", "mit"], "'trained' has no README.md"),
         (["questions", "nowhere.jsonl", "--license", "mit"], "no such file or folder"),
         (["metric", "--name", "a/b"], "Repo id must be in the form"),
     ],
@@ -261,7 +261,7 @@ def test_an_adapter_of_a_local_base_model_needs_its_name_on_the_hub(
     assert code == 2
     assert f"The adapter's base model is '{base.name}', a folder on this machine" in error
     assert publish("adapter", run, "--license", "mit", "--base_model", "ada/base")[0] == 0
-    config = json.loads(files(base_on_hub, "ada/taught")["adapter_config.json"])
+    config = json.loads(files(base_on_hub, "ada/trained")["adapter_config.json"])
     assert config["base_model_name_or_path"] == "ada/base"
 
 
@@ -271,10 +271,10 @@ def test_a_folder_of_several_runs_and_pickled_weights_are_errors(
     study = tmp_path / "study"
     (study / "seed_0").mkdir(parents=True)
     (run / "report.json").rename(study / "report.json")
-    run.rename(study / "seed_0" / "taught")
+    run.rename(study / "seed_0" / "trained")
     code, _, error = publish("adapter", study, "--license", "mit")
-    assert (code, "has a report and no model: name one of its runs, seed_0/taught" in error) == (2, True)
-    run = study / "seed_0" / "taught"
+    assert (code, "has a report and no model: name one of its runs, seed_0/trained" in error) == (2, True)
+    run = study / "seed_0" / "trained"
     (study / "report.json").rename(run / "report.json")
     (run / "model" / "adapter_model.safetensors").rename(run / "model" / "adapter_model.bin")
     code, _, error = publish("adapter", run, "--license", "mit")

@@ -84,7 +84,7 @@ def full() -> dict[str, Any]:
 def smallest() -> dict[str, Any]:
     """The smallest report: no questions were evaluated."""
     figures = {"train_loss": None, "cost": {"train_seconds": 1.0, "steps": 1, "gradient_evaluations": 1}}
-    made = new_report({}, {"taught": figures}, {}, dict.fromkeys(COUNTS, 0) | {"documents": 1})
+    made = new_report({}, {"trained": figures}, {}, dict.fromkeys(COUNTS, 0) | {"documents": 1})
     return made | {"created": "2026-01-01"}
 
 
