@@ -1,9 +1,8 @@
-"""What SAM costs: step time and peak memory of each kind beside the plain `SFTTrainer`, in turns in one process.
+"""Step time and peak memory of SAM, compared with the plain `SFTTrainer`.
 
-A ratio is taken within a round, between runs that are neighbours in time; the plain step's milliseconds are given too.
-By hand, in one loop of a few lines, pytorch_optimizer's SAM stands beside our `sam_ascent`. Memory is measured in a
-run of
-its own: what torch's allocator has given out and not got back, on a CPU by the profiler's record of it.
+All variants run in one process, in alternating order. A ratio compares runs of one round, which follow each other in
+time. In a loop without a trainer, `sam_ascent` is compared with the SAM of pytorch_optimizer. Peak memory is measured
+in a separate run: by torch's allocator on a GPU, and by the profiler on a CPU.
 
     python benchmarks/sam.py                                               # a CPU, 12 minutes
     python benchmarks/sam.py --shape llama-0.1b qwen-0.5b --device cuda    # a GPU
@@ -19,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from math import ceil
@@ -48,26 +47,20 @@ SHAPES: dict[str, dict[str, Any]] = {  # layers, width, inner width and heads of
     "llama-1.1b": {**LLAMA, "layers": 22, "width": 2048, "inner": 5632, "heads": 32},
     "qwen-1.5b": {**QWEN, "layers": 28, "width": 1536, "inner": 8960, "heads": 12, "num_key_value_heads": 2},
 }
-WARM = 1  # steps before the clock: the first makes the optimizer's state
+WARM = 1  # steps that are not timed: the first creates the optimizer's state
 CHART = measuring.ROOT / "docs" / "sam_cost.png"
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "pytorch_optimizer")
 
-ARMS = ["exact", "a=1", "late", "msam", "nbar", "by-hand-uphill"]  # of all, those with a bar
-BASES = ("plain", "by-hand", "by-hand-pytorch_optimizer")
-ARM_NAMES = {
-    "exact": "exact SAM",
-    "a=1": "sam_ascent_batches: 1",
-    "late": "… and sam_start: 0.7",
-    "msam": "msam_rho",
-    "nbar": "nbar_alpha",
-}
-LOOKS = {"full": ("#0072B2", "o", 0.15), "lora": ("#D55E00", "s", -0.15)}  # apart in grey by shape and place
+VARIANTS = ["exact", "a=1", "late", "by-hand-sam_ascent"]  # those with a limit
+BASELINES = ("plain", "by-hand", "by-hand-pytorch_optimizer")
+LABELS = {"exact": "exact SAM", "a=1": "sam_ascent_batches: 1", "late": "… and sam_start: 0.7"}
+STYLES = {"full": ("#0072B2", "o", 0.15), "lora": ("#D55E00", "s", -0.15)}  # colour, marker, vertical offset
 
 Figures = dict[str, float]
 
 
 class Clock(TrainerCallback):
-    """Seconds of each step by the clock, and of this process's own computing."""
+    """Seconds of each step: wall time, and CPU time of this process."""
 
     def __init__(self, cuda: bool) -> None:
         self.cuda = cuda
@@ -83,8 +76,9 @@ class Clock(TrainerCallback):
         self.begun = self.now()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        for kept, begun, ended in zip((self.wall, self.cpu), self.begun, self.now(), strict=True):
-            kept.append(ended - begun)
+        wall, cpu = self.now()
+        self.wall.append(wall - self.begun[0])
+        self.cpu.append(cpu - self.begun[1])
 
     def figures(self, passes: float) -> Figures:
         wall, cpu = (statistics.mean(seconds[WARM:]) for seconds in (self.wall, self.cpu))
@@ -92,12 +86,12 @@ class Clock(TrainerCallback):
 
 
 def peak_bytes(work: Callable[[], Any], cuda: bool) -> int:
-    """The most that tensors held at once while `work` ran, those it makes and those it found on the GPU."""
+    """Peak memory of tensors during `work`. On a GPU this includes tensors allocated before."""
     if cuda:
         torch.cuda.reset_peak_memory_stats()
         work()
         return torch.cuda.max_memory_allocated()
-    gc.collect()  # lest what the run before left behind is freed, and taken away, from this one's
+    gc.collect()  # memory that a previous run frees during `work` would be subtracted
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         work()
     events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
@@ -124,7 +118,7 @@ def new_model(shape: dict[str, Any], lora: bool, device: str) -> Any:
 
 
 def steps_of(options: argparse.Namespace, accumulation: int, late: bool = False) -> int:
-    """Steps of a run; of one that starts late a multiple of 10 are timed, and so 30 % of these are late."""
+    """Number of steps of a run. With `late` a multiple of 10 is timed, so that 30 % of these use SAM."""
     timed = ceil(options.micro_batches / accumulation)
     return WARM + (10 * ceil(timed / 10) if late else timed)
 
@@ -137,7 +131,7 @@ def rows(options: argparse.Namespace, count: int, vocabulary: int) -> list[list[
 def in_the_trainer(
     options: argparse.Namespace, shape: dict[str, Any], lora: bool, accumulation: int, folder: str, **sam: Any
 ) -> Figures:
-    """One run of `SFTTrainer`, or with SAM if there are options of it."""
+    """One run of `SFTTrainer`, or of `SAMSFTTrainer` if there are options of SAM."""
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel({"<eos>": 0, "<pad>": 1})), eos_token="<eos>", pad_token="<pad>"
     )
@@ -175,7 +169,7 @@ def in_the_trainer(
 def by_hand(
     options: argparse.Namespace, shape: dict[str, Any], lora: bool, accumulation: int, folder: str, kind: str = ""
 ) -> Figures:
-    """AdamW in a loop of a few lines, alone or with a `kind` of SAM."""
+    """AdamW in a loop without a trainer: plain, or with the SAM of `kind`."""
     import pytorch_optimizer
 
     model, clock = new_model(shape, lora, options.device), Clock(options.device == "cuda")
@@ -197,78 +191,82 @@ def by_hand(
                 loss.backward()
 
         closure()
-        if kind == "uphill":
+        if kind == "sam_ascent":
             with sam_ascent(weights, rho=0.05):
                 closure()
-        optimizer.step(*[closure] * (kind == "pytorch_optimizer"))
+        if kind == "pytorch_optimizer":
+            optimizer.step(closure)
+        else:
+            optimizer.step()
         optimizer.zero_grad()
         clock.on_step_end(None, None, None)
     return clock.figures(2.0 if kind else 1.0)
 
 
-def arms(options: argparse.Namespace, accumulation: int) -> dict[str, Callable[..., Figures]]:
+def variants(options: argparse.Namespace, accumulation: int) -> dict[str, Callable[..., Figures]]:
     found: dict[str, Callable[..., Figures]] = {
         "plain": in_the_trainer,
         "exact": partial(in_the_trainer, sam_rho=0.05),
         "adaptive": partial(in_the_trainer, sam_rho=0.5, sam_adaptive=True),
         "random": partial(in_the_trainer, sam_rho=0.05, sam_direction="random"),
-        "msam": partial(in_the_trainer, msam_rho=0.05),
         "by-hand": by_hand,
         "by-hand-pytorch_optimizer": partial(by_hand, kind="pytorch_optimizer"),
-        "by-hand-uphill": partial(by_hand, kind="uphill"),
+        "by-hand-sam_ascent": partial(by_hand, kind="sam_ascent"),
     }
-    if options.lora:
-        found["nbar"] = partial(in_the_trainer, nbar_alpha=1.0)
     if accumulation > 1:
         found["a=1"] = partial(in_the_trainer, sam_rho=0.05, sam_ascent_batches=1)
         found["late"] = partial(in_the_trainer, sam_rho=0.05, sam_ascent_batches=1, sam_start=0.7)
-    return {name: arm for name, arm in found.items() if name in (*BASES, *options.arms)}
+    return {name: work for name, work in found.items() if name in (*BASELINES, *options.variants)}
 
 
-def base_of(arm: str) -> str:
-    """What an arm is measured against."""
-    if arm == "by-hand-uphill":
+def baseline_of(variant: str) -> str:
+    """The variant that a variant is compared with."""
+    if variant == "by-hand-sam_ascent":
         return "by-hand-pytorch_optimizer"
-    return "by-hand" if arm.startswith("by-hand") else "plain"
+    return "by-hand" if variant.startswith("by-hand") else "plain"
 
 
-def bar(arm: str, accumulation: int) -> float | None:
-    """The most that the step time may be, of the one it is measured against."""
-    bars = {"exact": 2.05, "a=1": 1 + 1 / accumulation + 0.03, "msam": 1.02, "nbar": 1.02, "by-hand-uphill": 1.0}
-    return 1.06 if arm == "late" and accumulation == 8 else bars.get(arm)
+def limit(variant: str, accumulation: int) -> float | None:
+    """The largest acceptable step time, relative to the baseline."""
+    limits = {"exact": 2.05, "a=1": 1 + 1 / accumulation + 0.03, "by-hand-sam_ascent": 1.0}
+    return 1.06 if variant == "late" and accumulation == 8 else limits.get(variant)
 
 
 def measured(options: argparse.Namespace, name: str, accumulation: int) -> dict[str, Any]:
-    shape, runs, cuda = SHAPES[name], arms(options, accumulation), options.device == "cuda"
+    shape, work_of, cuda = SHAPES[name], variants(options, accumulation), options.device == "cuda"
 
-    def run(arm: Callable[..., Figures], options: argparse.Namespace = options) -> Figures:
+    def run(work: Callable[..., Figures], options: argparse.Namespace = options) -> Figures:
         gc.collect()
         if cuda:
             torch.cuda.empty_cache()
         with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-            return arm(options, shape, options.lora, accumulation, folder)
+            return work(options, shape, options.lora, accumulation, folder)
 
-    found = measuring.rounds({arm: partial(run, work) for arm, work in runs.items()}, options.repeats)
-    short = argparse.Namespace(**vars(options) | {"micro_batches": 1})  # one step, after one that makes Adam's state
-    peaks = {arm: peak_bytes(partial(run, work, short), cuda) for arm, work in runs.items() if arm != "late"}
+    found = measuring.rounds({variant: partial(run, work) for variant, work in work_of.items()}, options.repeats)
+    short = argparse.Namespace(**vars(options) | {"micro_batches": 1})  # one step after the one that is not timed
+    peaks = {
+        variant: peak_bytes(partial(run, work, short), cuda) for variant, work in work_of.items() if variant != "late"
+    }
     trained = sum(p.numel() for p in new_model(shape, options.lora, "cpu").parameters() if p.requires_grad)
-    results: dict[str, Any] = {"trained_parameters": trained, "arms": {}}
-    for arm, repeats in found.items():
-        results["arms"][arm] = {
+    results: dict[str, Any] = {"trained_parameters": trained, "variants": {}}
+    for variant, repeats in found.items():
+        baseline = found[baseline_of(variant)]
+        plain_peak = peaks["by-hand" if variant.startswith("by-hand") else "plain"]
+        results["variants"][variant] = {
             "step_ms": measuring.spread([1000 * repeat["wall_s"] for repeat in repeats]),
-            "of": base_of(arm),
-            **{
-                ratio: measuring.spread(
-                    [ours[by] / base[by] for ours, base in zip(repeats, found[base_of(arm)], strict=True)]
-                )
-                for ratio, by in (("ratio", "wall_s"), ("cpu_ratio", "cpu_s"))
-            },
-            "bar": bar(arm, accumulation),
+            "of": baseline_of(variant),
+            "ratio": ratios(repeats, baseline, "wall_s"),
+            "cpu_ratio": ratios(repeats, baseline, "cpu_s"),
+            "bar": limit(variant, accumulation),
             "passes_a_step": repeats[0]["passes"],
-            "peak_bytes": peaks.get(arm),
-            "peak_bar_bytes": round(1.01 * peaks["by-hand" if arm.startswith("by-hand") else "plain"] + 4 * trained),
+            "peak_bytes": peaks.get(variant),
+            "peak_bar_bytes": round(1.01 * plain_peak + 4 * trained),
         }
     return results
+
+
+def ratios(repeats: Sequence[Figures], baseline: Sequence[Figures], figure: str) -> dict[str, float]:
+    return measuring.spread([ours[figure] / base[figure] for ours, base in zip(repeats, baseline, strict=True)])
 
 
 def newest(options: argparse.Namespace) -> Mapping[str, Any]:
@@ -277,50 +275,54 @@ def newest(options: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def table(parts: Mapping[str, Any]) -> Iterator[str]:
+    """The results as a Markdown table."""
     yield (
-        "| model | trained | window | arm | ms a step (least–most) | of | by the clock (least–most) "
-        "| by computing time | bar | peak, of what it may be |"
+        "| model | trained | window | variant | ms per step (min–max) | baseline | wall time ratio (min–max) "
+        "| CPU time ratio | limit | peak memory, of its limit |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
-    for part, kept in parts.items():
-        for arm, figures in kept["results"]["arms"].items():
-            ms, ratio, cpu = figures["step_ms"], figures["ratio"], figures["cpu_ratio"]
-            is_base, peak = arm == figures["of"] or arm == "by-hand", figures["peak_bytes"]
-            cells = [
-                *part.split(", "),
-                arm,
-                f"{ms['median']:.0f} ({ms['min']:.0f}–{ms['max']:.0f})",
-                "–" if is_base else figures["of"],
-                "–" if is_base else f"{ratio['median']:.3f} ({ratio['min']:.3f}–{ratio['max']:.3f})",
-                "–" if is_base else f"{cpu['median']:.3f}",
-                f"{figures['bar']:.3f}" if figures["bar"] else "–",
-                "–" if is_base or not peak else f"{peak / figures['peak_bar_bytes']:.3f}",
-            ]
-            yield f"| {' | '.join(cells)} |"
+    for part, content in parts.items():
+        for variant, figures in content["results"]["variants"].items():
+            yield f"| {' | '.join([*part.split(', '), variant, *row(variant, figures)])} |"
+
+
+def row(variant: str, figures: Mapping[str, Any]) -> list[str]:
+    ms, ratio, peak = figures["step_ms"], figures["ratio"], figures["peak_bytes"]
+    cells = [f"{ms['median']:.0f} ({ms['min']:.0f}–{ms['max']:.0f})"]
+    if variant in ("plain", "by-hand"):
+        return [*cells, "–", "–", "–", "–", "–"]
+    return [
+        *cells,
+        figures["of"],
+        f"{ratio['median']:.3f} ({ratio['min']:.3f}–{ratio['max']:.3f})",
+        f"{figures['cpu_ratio']['median']:.3f}",
+        f"{figures['bar']:.3f}" if figures["bar"] else "–",
+        f"{peak / figures['peak_bar_bytes']:.3f}" if peak else "–",
+    ]
 
 
 def chart(parts: Mapping[str, Any], path: Path) -> Any:
-    """A dot for each arm with a bar to keep: step time of plain, from least to most, beside what it may be."""
+    """Draw the step time of each variant with a limit, relative to the plain trainer: median, range and limit."""
     from matplotlib.figure import Figure
 
-    kept = {
-        (*part.split(", ")[1:], arm): figures
-        for part, found in parts.items()
-        for arm, figures in found["results"]["arms"].items()
-        if figures["bar"] and figures["of"] == "plain"
+    shown = {
+        (*part.split(", ")[1:], variant): figures
+        for part, content in parts.items()
+        for variant, figures in content["results"]["variants"].items()
+        if variant in LABELS and figures["bar"]
     }
-    places = list(dict.fromkeys((arm, window) for _, window, arm in kept))
-    places.sort(key=lambda place: (list(ARM_NAMES).index(place[0]), int(place[1])))
-    figure = Figure(figsize=(7, 0.8 + 0.33 * len(places)), layout="constrained")
+    rows = list(dict.fromkeys((variant, window) for _, window, variant in shown))
+    rows.sort(key=lambda row: (list(LABELS).index(row[0]), int(row[1])))
+    figure = Figure(figsize=(7, 0.8 + 0.33 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    for (trained, window, arm), figures in kept.items():
-        colour, marker, aside = LOOKS[trained]
-        y, ratio = places.index((arm, window)) - aside, figures["ratio"]
+    for (trained, window, variant), figures in shown.items():
+        colour, marker, offset = STYLES[trained]
+        y, ratio = rows.index((variant, window)) - offset, figures["ratio"]
         axes.plot([ratio["min"], ratio["max"]], [y, y], color=colour, lw=1)
         axes.plot(ratio["median"], y, marker, color=colour, ms=5, label=trained)
-        axes.plot([figures["bar"]] * 2, [y - 0.3, y + 0.3], color="black", lw=1.5, label="at most")
-    axes.set_yticks(range(len(places)), [f"{ARM_NAMES[arm]}, window of {window}" for arm, window in places])
-    axes.set(ylim=(len(places) - 0.5, -0.5), xlabel="step time, of the plain trainer's")
+        axes.plot([figures["bar"]] * 2, [y - 0.3, y + 0.3], color="black", lw=1.5, label="limit")
+    axes.set_yticks(range(len(rows)), [f"{LABELS[variant]}, window of {window}" for variant, window in rows])
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel="step time relative to the plain trainer")
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -335,12 +337,14 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--shape", nargs="+", choices=list(SHAPES), default=["tiny"])
     parser.add_argument("--trained", nargs="+", choices=["full", "lora"], default=["full", "lora"])
     parser.add_argument("--accumulation", nargs="+", type=int, default=[1, 4, 8])
-    parser.add_argument("--arms", nargs="*", default=ARMS, help="beside the ones measured against")
+    parser.add_argument("--variants", nargs="*", default=VARIANTS, help="in addition to the baselines")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--batch", type=int, default=2, help="rows of a micro-batch")
-    parser.add_argument("--length", type=int, default=128, help="tokens of a row")
-    parser.add_argument("--micro-batches", type=int, default=16, help="timed of each run; more where it starts late")
-    parser.add_argument("--table", action="store_true", help="the newest results as Markdown")
+    parser.add_argument("--batch", type=int, default=2, help="rows per micro-batch")
+    parser.add_argument("--length", type=int, default=128, help="tokens per row")
+    parser.add_argument(
+        "--micro-batches", type=int, default=16, help="number that is timed in each run; more with sam_start"
+    )
+    parser.add_argument("--table", action="store_true", help="print the newest results as Markdown")
     parser.add_argument("--chart", action="store_true", help=f"draw the newest results to {CHART.name}")
     options = parser.parse_args(words)
     if options.table or options.chart:
