@@ -63,10 +63,7 @@ def train_stages(
         rows: the rows of every stage; those of a stage that is scheduled late are replaced when it starts.
     """
     state = Trained(trainer, rows, before, mastery=[before.mastery])
-    numbers_of_steps = [
-        len(of_stage) // stage.rows_per_step for stage, of_stage in zip(settings.stages, rows, strict=True)
-    ]
-    progress = Progress([stage.name for stage in settings.stages], numbers_of_steps)
+    progress = Progress([stage.name for stage in settings.stages], list(map(_most_steps, settings.stages, rows)))
     for number in range(len(settings.stages)):
         settings = _schedule_late(settings, data, number, state, progress)
         stage = settings.stages[number]
@@ -78,6 +75,11 @@ def train_stages(
         else:
             _train_stage(settings, data, number, before, state, progress)
     return state
+
+
+def _most_steps(stage: StageSettings, rows: Sequence[Row]) -> int:
+    """The number of steps of a stage; of one that selects questions, the number with all of them."""
+    return stage.max_steps if stage.max_steps > 0 else len(rows) // stage.rows_per_step
 
 
 def _schedule_late(
