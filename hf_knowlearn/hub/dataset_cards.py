@@ -13,20 +13,6 @@ from hf_knowlearn.hub.templates import render, spread
 # Placeholders on the card of exported views, which publishing replaces.
 UNNAMED = "PATH_OR_NAME"
 UNLICENSED = "That of the documents, whose full text this is. `knowlearn publish views` needs it."
-SPLITS = {
-    "qa_train": "training",
-    "qa_eval": "evaluation before and after training: what was learned",
-    "retention": "evaluation before and after training: what was retained",
-}
-VIEW_COLUMNS = {
-    "text": "text to train on, of families without prompts",
-    "prompt": "prompt, without loss (in `mixed` it is empty for families without prompts)",
-    "completion": "text to train on, of families with prompts",
-    "document_id": "id of the document",
-    "part": "part of the document, from 0, if the document was split",
-    "view": "number of the view, from 0",
-    "format": "what the view changes",
-}
 
 
 def licensed(license: str) -> str:
@@ -65,7 +51,6 @@ def views_card(
         source=source,
         families=families,
         figures=figures,
-        columns=VIEW_COLUMNS,
         version=__version__,
         options=options,
         name=UNNAMED,
@@ -94,7 +79,6 @@ def questions_card(
         name=name,
         repo_id=repo_id,
         splits=splits,
-        uses=SPLITS,
         examples=spread(next(iter(splits.values()))),
         sources=sources,
         license=license,

@@ -6,7 +6,7 @@ verify that it is the same.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -55,7 +55,10 @@ def redacted(report: Mapping[str, Any], private_folders: Sequence[Path] = ()) ->
     patterns = [re.escape(path) for path in sorted(paths, key=len, reverse=True)]
     below = r"(?:[/\\][^\s'\",;:]*|(?=[\s'\",;:]|$))"
     patterns += [re.escape(str(folder)) + below for folder in private_folders if folder != folder.parent]
-    result: dict[str, Any] = _replaced({**report, "recipes": recipes}, re.compile("|".join(patterns) or r"(?!)"))
+    pattern = re.compile("|".join(patterns) or r"(?!)")
+    result: dict[str, Any] = map_texts(
+        {**report, "recipes": recipes}, lambda text: pattern.sub(lambda path: last_part(path[0]), text)
+    )
     return result
 
 
@@ -66,10 +69,11 @@ def is_path(value: str, option: str = "") -> bool:
     return option in SOURCES or FILE.fullmatch(value) is not None or os.path.exists(value)
 
 
-def _replaced(value: Any, paths: re.Pattern[str]) -> Any:
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy of JSON data in which every text is changed, except in `examples`."""
     if isinstance(value, Mapping):
         # Why: examples hold questions and responses, which must stay word for word.
-        return {name: item if name == "examples" else _replaced(item, paths) for name, item in value.items()}
+        return {name: item if name == "examples" else map_texts(item, change) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_replaced(item, paths) for item in value]
-    return paths.sub(lambda path: last_part(path[0]), value) if isinstance(value, str) else value
+        return [map_texts(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value

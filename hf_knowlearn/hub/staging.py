@@ -6,7 +6,6 @@ that a pickle, a checkpoint or a log is left out even if nobody thought of it.
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import yaml
 from hf_knowlearn.hub.cards import model_card
 from hf_knowlearn.hub.dataset_cards import UNLICENSED, UNNAMED, licensed, questions_card
 from hf_knowlearn.hub.metadata import Published, single_run
-from hf_knowlearn.hub.redaction import last_part, redacted
+from hf_knowlearn.hub.redaction import last_part, map_texts, redacted
 
 WEIGHTS = ".safetensors"
 MODEL_FILES = (WEIGHTS, ".json", ".jinja", ".txt", ".model")
@@ -27,7 +26,6 @@ IGNORED = ("__pycache__", ".*", "*.py[cod]")
 CHART = "scores.png"
 RECIPE_HEADER = "# The options of a run of knowlearn. Of each path only the last part is published.\n"
 QUESTION_COLUMNS = ("id", "question", "answers", "document_id", "relation", "fact_id", "options", "kind")
-FRONT_MATTER = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -111,17 +109,13 @@ def _copy_file(source: Path, target: Path, base: str) -> None:
         config = json.loads(source.read_text(encoding="utf-8"))
         if "base_model_name_or_path" in config:
             config["base_model_name_or_path"] = base
-        _write(target, json.dumps(_without_paths(config), indent=2, ensure_ascii=False) + "\n")
+        _write(target, json.dumps(map_texts(config, _without_folder), indent=2, ensure_ascii=False) + "\n")
     else:
         shutil.copyfile(source, target)
 
 
-def _without_paths(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_paths(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_without_paths(item) for item in value]
-    return last_part(value) if isinstance(value, str) and os.path.isabs(value) and len(value) > 1 else value
+def _without_folder(text: str) -> str:
+    return last_part(text) if os.path.isabs(text) and len(text) > 1 else text
 
 
 def _write(path: Path, text: str) -> None:
@@ -165,14 +159,15 @@ def license_of(card: str) -> str | None:
     return license if isinstance(license, str) else None
 
 
-def with_license(card: str, license: str) -> str:
+def with_license(text: str, license: str) -> str:
     """The card with this licence in its metadata and its text."""
-    if license_of(card) != license:
-        fields = FRONT_MATTER.match(card)
-        data = yaml.safe_load(fields[1]) if fields else {}
-        dumped = yaml.safe_dump({**data, "license": license}, sort_keys=False, allow_unicode=True)
-        card = f"---\n{dumped}---\n" + (card[fields.end() :] if fields else f"\n{card}")
-    return card.replace(UNLICENSED, licensed(license))
+    from huggingface_hub import DatasetCard
+
+    card = DatasetCard(text, ignore_metadata_errors=True)
+    if card.data.get("license") != license:
+        card.data["license"] = license
+        text = str(card)
+    return text.replace(UNLICENSED, licensed(license))
 
 
 def stage_questions(

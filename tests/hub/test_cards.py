@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from hf_knowlearn.hub.cards import model_card
-from hf_knowlearn.hub.dataset_cards import licensed, questions_card, views_card
+from hf_knowlearn.hub.dataset_cards import UNLICENSED, licensed, questions_card, views_card
 from hf_knowlearn.hub.escaping import cell, code, fenced
 from hf_knowlearn.hub.metadata import Published
 from hf_knowlearn.hub.recipe_options import training_sources
 from hf_knowlearn.hub.redaction import hub_id, public_name, redacted
+from hf_knowlearn.hub.staging import license_of, with_license
 from hf_knowlearn.paths import MODEL_CARDS
 
 EXAMPLES = runpy.run_path(str(Path(__file__).with_name("examples.py")))
@@ -274,3 +275,13 @@ def test_a_card_names_a_source_without_its_path(
 def test_training_sources_include_those_of_the_stages():
     recipe = REPORT["recipes"]["trained"]
     assert training_sources(recipe) == ["/home/ann/notes/people", "/home/ann/notes/train.jsonl"]
+
+
+def test_a_licence_is_added_to_the_metadata_and_the_text_of_a_card():
+    card = EXAMPLES["cards"]()["views.md"]
+    licensed_card = with_license(card, "cc-by-4.0")
+    assert head(licensed_card) == {**head(card), "license": "cc-by-4.0"}
+    assert body(licensed_card) == body(card).replace(UNLICENSED, licensed("cc-by-4.0"))
+    assert with_license(licensed_card, "cc-by-4.0") == licensed_card
+    assert license_of(licensed_card) == "cc-by-4.0"
+    assert license_of(card) is None
