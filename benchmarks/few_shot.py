@@ -1,7 +1,7 @@
-"""Conversations in which a question follows four answered ones, about people that the tiny base knows.
+"""Conversations of five questions with answers, about people that the tiny base knows.
 
-`python benchmarks/few_shot.py outputs/lab/few_shot.jsonl`. The tiny base has never read examples before a
-question, so that its mastery, which is asked with four, says little; it can read these beside what it is taught.
+`python benchmarks/few_shot.py outputs/lab/few_shot.jsonl`. Mastery is measured with four-shot prompts. The tiny base was
+not trained on such prompts, so studies of mastery also train on these conversations.
 """
 
 import json
@@ -13,7 +13,7 @@ CONVERSATIONS, TURNS = 120, 5
 
 
 def main(path: Path) -> None:
-    """Write them: of one relation each, and the same ones each time."""
+    """Write the conversations, each of one relation. They are the same every time."""
     from hf_knowlearn.teach.sources import load_questions
 
     pool = load_questions("world:studied")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn.knowledge_recall.scoring import first_line
 
 if TYPE_CHECKING:
-    from hf_knowlearn.generation.ask import Responses
+    from hf_knowlearn.generation.responses import Responses
     from hf_knowlearn.generation.settings import GenerationSettings
 
 MODEL_HELP = "a run's output folder, a folder with a model or an adapter, a name on the Hub, or tiny_base"
@@ -70,7 +70,7 @@ def given(arguments: argparse.Namespace, names: Sequence[str]) -> list[str]:
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Print the answers: below each question, or alone if there is only one question."""
     from hf_knowlearn.documents import Question
-    from hf_knowlearn.generation.ask import generate_responses
+    from hf_knowlearn.generation.responses import generate_responses
     from hf_knowlearn.models.sources import resolve_model
     from hf_knowlearn.models.variants import load_variant
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_knowlearn.documents import Question
-from hf_knowlearn.evaluation.evaluate import Evaluation, evaluate
-from hf_knowlearn.evaluation.standard_errors import paired
+from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
+from hf_knowlearn.evaluation.standard_errors import paired_difference
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.hub.metadata import RESULTS
 from hf_knowlearn.knowledge_recall import exact_match, first_line
@@ -69,7 +69,7 @@ def compare(
     """
     questions = {role: load_questions(file) for role, file in files.items()}
     rows: list[dict[str, Any]] = []
-    first: Evaluation | None = None
+    first: EvaluationResult | None = None
     for source in sources:
         for options in variants.of(source):
             model, tokenizer = load_variant(source, **options)
@@ -89,13 +89,13 @@ def compare(
     return {"settings": {**asdict(settings), "answer_language": language}, "data": data, "rows": rows, **made_with()}
 
 
-def difference(first: Evaluation, other: Evaluation) -> dict[str, float]:
+def difference(first: EvaluationResult, other: EvaluationResult) -> dict[str, float]:
     """What `other` has over `first` in each figure, with the standard error of that paired difference."""
     found: dict[str, float] = {}
-    for role, questions in first.asked.items():
+    for role, questions in first.questions.items():
         for measure, name in RESULTS[role][1].items():
             values = [_scores(measure, questions, of.greedy(role), first.language) for of in (first, other)]
-            found[name], found[f"{name}_se"] = paired(questions, *values)
+            found[name], found[f"{name}_se"] = paired_difference(questions, *values)
     return found
 
 

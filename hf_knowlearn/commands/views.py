@@ -1,96 +1,292 @@
-"""`knowlearn views`: one document shown in its views, or what the views of all documents hold, counted or exported."""
+"""`knowlearn views`: show a document in its views, or count or export the views of all documents."""
 
+import argparse
 import json
+import os
+import shutil
+import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from io import TextIOWrapper
 from pathlib import Path
-
-from tqdm.auto import tqdm
+from typing import Any
 
 from hf_knowlearn import atomic_files
-from hf_knowlearn.commands import views_export, views_tables
-from hf_knowlearn.commands.views_colours import CONTROL, in_line, paint, painted
-from hf_knowlearn.commands.views_request import Material, Request, read
-from hf_knowlearn.documents import Document
-from hf_knowlearn.hub.dataset_cards import views_card
-from hf_knowlearn.teach.provenance import fingerprint
-from hf_knowlearn.views.coverage import Survey, Told, measure_coverage
+from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.documents.splitting import TokenLengths
+from hf_knowlearn.views import FAMILIES, GROUPS
+from hf_knowlearn.views.coverage import CoverageReport, MakePartViews, PartViews, measure_coverage
+from hf_knowlearn.views.parts import LONGEST_PART, SHORTEST_PART
+from hf_knowlearn.views.sampling import select_groups
 
-__all__ = ["Request", "said"]
+EXCERPT = 1500  # characters of a view that are shown
+# Options that have an effect only when one document is shown, or only when all are counted.
+SHOW_ONLY, COUNT_ONLY = ("part", "excerpt"), ("questions", "epochs", "json")
+# Options that determine the views. The card of an export lists them.
+VIEW_OPTIONS = ("num_views", "seed", "format_groups", "hold_out", "language", "max_length", "part_tokens", "tokenizer")
 
-EXCERPT = 1500  # characters of a text
-LEGEND = {"words": "the document's words", "layout": "layout", "space": "wide white space of the layout"}
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the command's options."""
+    text = "show a document in several views, or count (--stats) or export (--export) the views of all documents"
+    more = "Colours follow the terminal; NO_COLOR=1 and FORCE_COLOR=1 override it."
+    parser = subparsers.add_parser("views", help=text, description=f"{text.capitalize()}. {more}")
+    add = parser.add_argument
+    add("documents", metavar="PATH", help="a file or folder of documents, or world:SPLIT")
+    families, groups = ", ".join(FAMILIES), ", ".join(GROUPS)
+    add("--views", nargs="+", choices=tuple(FAMILIES), default=["formats"], metavar="FAMILY", help=families)
+    add("--num_views", type=int, default=6, help="views of each document (%(default)s)")
+    add("--format_groups", nargs="+", choices=GROUPS, metavar="GROUP", help=f"groups of formats: {groups} (all)")
+    add("--hold_out", choices=GROUPS, metavar="GROUP", help="a group of formats that is never used")
+    add("--seed", type=int, default=0, help="seed of the views (%(default)s)")
+    add("--language", metavar="CODE", help="language of all documents, in place of their own")
+    add("--max_length", type=int, metavar="TOKENS", help="split documents until their views fit (no splitting)")
+    add("--part_tokens", type=int, metavar="TOKENS", help="tokens of a part before it gets a layout (512)")
+    add("--tokenizer", default="tiny_base", metavar="NAME_OR_PATH", help="tokenizer that counts tokens (%(default)s)")
+    shown = parser.add_argument_group("one document")
+    shown.add_argument("--document", metavar="ID", help="the document (the first); --stats then counts only this one")
+    shown.add_argument("--part", type=int, metavar="NUMBER", help="the part of a split document (0)")
+    shown.add_argument(
+        "--excerpt", type=int, metavar="CHARACTERS", help=f"characters of a view, 0 for all ({EXCERPT})"
+    )
+    counted = parser.add_argument_group("all documents")
+    counted.add_argument("--stats", action="store_true", help="count views, tokens and layout of each family")
+    counted.add_argument("--questions", metavar="FILE", help="count how often the views answer these questions")
+    counted.add_argument("--epochs", type=int, help="epochs of the run that trains on the views (num_views)")
+    counted.add_argument("--json", metavar="FILE", help="also write the counts, and those of each question, to a file")
+    counted.add_argument("--export", metavar="DIR", help="write the views as a dataset: Parquet files and a card")
 
 
-def said(request: Request, colour: bool) -> Iterator[str]:
-    """What the command prints, block by block; a file is written before the block that says so.
+def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
+    """Print the views of one document, or the counts of all.
 
     Raises:
-        ValueError: what is wrong with the options, the documents and the questions, all at once, before the first
-            block; and documents that can't be told as asked, when they are shown or exported.
+        ValueError: lists all problems of the options, the documents and the questions before anything is shown or
+            written; or names the documents without enough views.
     """
-    material = read(request)
-    if request.counts:
-        yield from _counted(request, material)
-    else:
-        yield from _shown(request, material, colour)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal's encoding lacks
+    try:
+        inputs = _read_inputs(arguments)
+        for block in _counts(inputs) if _counts_all(arguments) else _document_views(inputs):
+            show(block)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of `knowlearn views ... | head` has finished
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
-def _shown(request: Request, material: Material, colour: bool) -> Iterator[str]:
-    document = material.documents[0]
-    told = {family: tell(document) for family, tell in material.tell.items()}  # all, before any is shown
-    parts = {family: len(of_family) for family, of_family in told.items()}
-    part = request.part or 0
+def _counts_all(arguments: argparse.Namespace) -> bool:
+    return arguments.stats or arguments.export is not None
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The options, and the data that they name."""
+
+    arguments: argparse.Namespace
+    documents: list[Document]
+    questions: list[Question]
+    skipped_questions: int  # about other documents than `--document`
+    lengths: TokenLengths
+    families: dict[str, MakePartViews]
+
+
+def _read_inputs(arguments: argparse.Namespace) -> _Inputs:
+    from hf_knowlearn.teach.sources import load_questions
+
+    problems = list(_option_problems(arguments))
+
+    def attempt(reader: Callable[[Any], Any], source: Any) -> Any:
+        try:
+            return reader(source)
+        except ValueError as error:
+            problems.append(str(error))
+
+    documents = attempt(_read_documents, arguments)
+    questions = attempt(load_questions, arguments.questions)
+    lengths = attempt(token_lengths, arguments.tokenizer)
+    if problems:
+        raise ValueError("\n".join(problems))
+    wanted = [q for q in questions if arguments.document is None or q.document_id in (None, arguments.document)]
+    families = {family: _part_views(arguments, family, lengths) for family in dict.fromkeys(arguments.views)}
+    return _Inputs(arguments, documents, wanted, len(questions) - len(wanted), lengths, families)
+
+
+def _part_views(arguments: argparse.Namespace, family: str, lengths: TokenLengths) -> MakePartViews:
+    """The function that makes the views of a document as `knowlearn teach` does."""
+    from hf_knowlearn.format_aug.rows import document_views
+    from hf_knowlearn.format_aug.settings import ViewSettings
+
+    part_tokens = arguments.part_tokens
+    if part_tokens is None and arguments.max_length is not None:
+        part_tokens = LONGEST_PART
+    options = {"groups": arguments.format_groups, "hold_out": arguments.hold_out, "part_tokens": part_tokens}
+    settings = ViewSettings(family, arguments.num_views, arguments.seed, **options)
+    return lambda document: document_views(document, settings, lengths, arguments.max_length)
+
+
+def _option_problems(arguments: argparse.Namespace) -> Iterator[str]:
+    try:
+        groups = select_groups(arguments.num_views, arguments.format_groups, arguments.hold_out)
+        if not groups and {"formats", "mixed"} & {*arguments.views}:
+            yield "--format_groups and --hold_out leave no format: allow another group."
+    except ValueError as error:
+        yield str(error)
+    for name, least in {"max_length": 8, "part_tokens": SHORTEST_PART, "epochs": 1, "excerpt": 0, "part": 0}.items():
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            yield f"{name}={value}: give {least} or more."
+    unused = SHOW_ONLY if _counts_all(arguments) else COUNT_ONLY
+    if given := " and ".join(f"--{name}" for name in unused if getattr(arguments, name) is not None):
+        fix = "remove --stats and --export" if _counts_all(arguments) else "add --stats"
+        yield f"{given}: no effect here; {fix}."
+    if arguments.epochs is not None and arguments.questions is None and _counts_all(arguments):
+        yield "--epochs: no effect without --questions."
+    if arguments.json is not None and Path(arguments.json).exists():
+        yield f"--json {arguments.json}: the file exists; choose another name."
+    if arguments.export is not None:
+        yield from atomic_files.new_folder_problems(Path(arguments.export), "export")
+
+
+def _read_documents(arguments: argparse.Namespace) -> list[Document]:
+    from hf_knowlearn.teach.sources import load_documents
+
+    documents = load_documents(arguments.documents)
+    if arguments.document is not None:
+        documents = _with_id(documents, arguments.document)
+    if arguments.language is not None:
+        documents = [replace(document, language=arguments.language) for document in documents]
+    return documents
+
+
+def _with_id(documents: list[Document], wanted: str) -> list[Document]:
+    if found := [document for document in documents if document.id == wanted]:
+        return found
+    by_name = {document.title: document for document in documents} | {document.id: document for document in documents}
+    similar = [by_name[name] for name in get_close_matches(wanted, by_name, 3)]
+    ids = ", ".join(repr(id) for id in dict.fromkeys(document.id for document in similar or documents[:3]))
+    raise ValueError(
+        f"--document {wanted!r}: none of the {len(documents):,} documents has this id."
+        f" {'Similar, by id or title' if similar else 'The first'}: {ids}."
+    )
+
+
+def token_lengths(tokenizer: str) -> TokenLengths:
+    """The function that counts the tokens of texts as rows, with special tokens at both ends.
+
+    Raises:
+        ValueError: the tokenizer cannot be loaded.
+    """
+    if tokenizer == "tiny_base":
+        from tokenizers import Tokenizer
+
+        from hf_knowlearn.paths import TINY_BASE
+
+        # Why: the same counts as `AutoTokenizer`, without the seconds that its import takes.
+        tiny = Tokenizer.from_file(str(TINY_BASE / "tokenizer.json"))
+        return lambda texts: [len(encoding) + 1 for encoding in tiny.encode_batch_fast(texts)]
+    from hf_knowlearn.models.loading import ModelSettings, load_tokenizer
+
+    try:
+        loaded = load_tokenizer(ModelSettings(tokenizer))
+    except ValueError as error:
+        raise ValueError(f"--tokenizer {tokenizer}: {error}") from error
+    return lambda texts: [len(ids) + 1 for ids in loaded(texts, verbose=False)["input_ids"]]
+
+
+def _document_views(inputs: _Inputs) -> Iterator[str]:
+    """The views of the first document: a description, and one block for each view."""
+    from hf_knowlearn.commands.views_output import describe_document, render_view
+
+    arguments, document = inputs.arguments, inputs.documents[0]
+    part_views = {family: make(document) for family, make in inputs.families.items()}
+    parts = {family: len(views) for family, views in part_views.items()}
+    part = arguments.part or 0
     if part >= min(parts.values()):
-        have = ", ".join(f"{count} in {family}" for family, count in parts.items())
-        raise ValueError(f"--part {part}: document {document.id!r} has fewer parts ({have}); they are counted from 0.")
-    yield "\n".join(_about(request, document, len(material.documents), parts, colour))
-    for of_family in told.values():
-        views = of_family[part]
-        for view, tokens in zip(views, material.lengths([view.prompt + view.text for view in views]), strict=True):
-            title = f"view {view.index}: {view.family}/{view.format}, {tokens:,} tokens"
-            yield "\n" + paint(f"--- {title} ".ljust(80, "-"), "heading", colour)
-            yield painted(view, EXCERPT if request.excerpt is None else request.excerpt, colour)
+        available = ", ".join(f"{count} in {family}" for family, count in parts.items())
+        raise ValueError(f"--part {part}: document {document.id!r} has fewer parts ({available}), numbered from 0.")
+    yield describe_document(arguments, document, len(inputs.documents), parts)
+    excerpt = EXCERPT if arguments.excerpt is None else arguments.excerpt
+    for family_views in part_views.values():
+        views = family_views[part]
+        for view, tokens in zip(views, inputs.lengths([view.prompt + view.text for view in views]), strict=True):
+            yield render_view(view, tokens, excerpt)
 
 
-def _about(request: Request, document: Document, count: int, parts: Mapping[str, int], colour: bool) -> Iterator[str]:
-    which = f"Document 1 of {count:,}" if count > 1 else "Document"
-    title = f" ({in_line(document.title)})" if document.title else ""
-    size = f"{len(document.text):,} characters, language {in_line(document.language)}"
-    yield f"{which}: {in_line(document.id)}{title}, {size}.{' Another: --document ID.' * (count > 1)}"
-    if request.is_cut:
-        cut = ", ".join(f"{n:,} part{'s' * (n > 1)} in {family}" for family, n in parts.items())
-        yield f"Cut into {cut}; below is part {request.part or 0}, counted from 0. Another: --part NUMBER."
-    yield f"Tokens are those of {request.tokenizer}; --tokenizer NAME_OR_PATH counts with your model's."
-    if controls := len(CONTROL.findall(document.text)):
-        yield f"{controls:,} control characters of the document are shown as Python writes them (\\x1b)."
-    if colour:
-        yield ", ".join(paint(name, kind, True) for kind, name in LEGEND.items()) + "."
+def _counts(inputs: _Inputs) -> Iterator[str]:
+    """The counts of all documents, after the files have been written."""
+    from tqdm.auto import tqdm
+
+    from hf_knowlearn.commands.views_output import describe_report, failed_documents
+
+    arguments = inputs.arguments
+    epochs = arguments.epochs or arguments.num_views
+    reports = measure_coverage(inputs.documents, inputs.families, inputs.lengths, inputs.questions, epochs)
+    report: CoverageReport = deque(tqdm(reports, "Views", len(inputs.documents), unit="doc", disable=None), 1)[0]
+    if arguments.export is not None:
+        if failed := "\n".join(failed_documents(report)):
+            raise ValueError(f"--export {arguments.export}: some documents have too few views.\n{failed}")
+        _export(inputs, report)
+    if arguments.json is not None:
+        atomic_files.write_text(Path(arguments.json), _json(report))
+    yield from describe_report(arguments, report)
+    if inputs.skipped_questions:
+        yield f"\nSkipped {inputs.skipped_questions:,} questions about other documents."
+    if arguments.json is not None:
+        yield f"\nWrote {arguments.json}."
+    if arguments.export is not None:
+        yield f"\nWrote {arguments.export}. Load it: load_dataset({arguments.export!r}, {arguments.views[0]!r})"
 
 
-def _counted(request: Request, material: Material) -> Iterator[str]:
-    def count(keep: Callable[[str, Told], None] | None = None) -> Survey:
-        epochs = request.epochs or request.num_views
-        found = measure_coverage(material.documents, material.tell, material.lengths, material.questions, epochs, keep)
-        return deque(tqdm(found, "Telling", len(material.documents), unit="doc", disable=None), 1)[0]
+def _json(report: CoverageReport) -> str:
+    return json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n"
 
-    if request.export is None:
-        found = count()
-    else:
-        with views_export.writing(Path(request.export), request.families) as writer:
-            found = count(writer.keep)
-            if untold := "\n".join(views_tables.untold(found)):
-                raise ValueError(f"--export {request.export}: a dataset holds all documents, told alike.\n{untold}")
-            languages = sorted({document.language for document in material.documents})
-            source, table = Path(request.path).name, views_tables.table(found)
-            options = {**request.told_by, "sha256": fingerprint(material.documents)}
-            writer.finish(views_card(source, request.families, languages, options, table), found.as_dict())
-    if request.json is not None:
-        atomic_files.write_text(Path(request.json), json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n")
-    yield views_tables.text(request, found)
-    if material.left_out:
-        yield f"\nLeft out: {material.left_out:,} questions about other documents."
-    if request.json is not None:
-        yield f"\nWritten to {request.json}."
-    if request.export is not None:
-        yield f"\nWritten to {request.export}; load_dataset({request.export!r}, {request.families[0]!r}) reads it."
+
+def _export(inputs: _Inputs, report: CoverageReport) -> None:
+    """Write the folder that `knowlearn publish views` publishes: Parquet for each family, the counts, and a card."""
+    from hf_knowlearn.commands.views_output import statistics_rows
+    from hf_knowlearn.hub.dataset_cards import views_card
+    from hf_knowlearn.teach.provenance import fingerprint
+
+    arguments = inputs.arguments
+    options = {name: getattr(arguments, name) for name in VIEW_OPTIONS if getattr(arguments, name) is not None}
+    if Path(arguments.tokenizer).exists():
+        options["tokenizer"] = Path(arguments.tokenizer).name  # the path may be private
+    options["sha256"] = fingerprint(inputs.documents)
+    languages = sorted({document.language for document in inputs.documents})
+    source, families = Path(arguments.documents).name, list(inputs.families)
+    with atomic_files.atomic_write(Path(arguments.export)) as draft:
+        for family, make_views in inputs.families.items():
+            _write_parquet(draft, family, map(make_views, inputs.documents))
+        card = views_card(source, families, languages, options, statistics_rows(report))
+        (draft / "README.md").write_text(card, encoding="utf-8")
+        (draft / "figures.json").write_text(_json(report), encoding="utf-8")
+
+
+def _write_parquet(folder: Path, family: str, documents: Iterator[PartViews]) -> None:
+    """Write the views of all documents in one family, with the columns of `load_format_aug`."""
+    import datasets
+
+    from hf_knowlearn.format_aug.config import FormatAugConfig
+    from hf_knowlearn.format_aug.dataset_rows import columns
+    from hf_knowlearn.format_aug.rows import view_row
+
+    types = columns(FormatAugConfig(name=family))
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for part_views in documents:
+            for view in (view for views in part_views for view in views):
+                row = {**view_row(view), "text": view.text}
+                yield {name: row[name] for name in types}
+
+    features = datasets.Features({name: datasets.Value(type) for name, type in types.items()})
+    cache = folder / "cache"
+    # Why: with a fingerprint, `datasets` does not hash all documents to name its cache.
+    made = datasets.Dataset.from_generator(rows, features, cache_dir=str(cache), fingerprint=family)
+    path = folder / "data" / family / "train-00000-of-00001.parquet"
+    path.parent.mkdir(parents=True)
+    made.to_parquet(path)
+    shutil.rmtree(cache)

@@ -1,4 +1,4 @@
-"""What the tests of a taught model's use share: one run of two steps over the packaged base, and the commands."""
+"""Fixtures of the commands' tests: one run of two steps from the packaged base, and a function that runs a command."""
 
 import json
 import shutil
@@ -16,8 +16,8 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of a run of two steps with an adapter, beside the questions that it was measured by."""
-    folder = tmp_path_factory.mktemp("taught")
+    """The output folder of a run of two steps with an adapter, beside the questions of its evaluation."""
+    folder = tmp_path_factory.mktemp("run")
     documents = load_documents("world:new")[:4]
     rows = [{"id": document.id, "text": document.text, "title": document.title} for document in documents]
     write_lines(folder / "documents.jsonl", rows)
@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model": "tiny_base",
         "documents": folder / "documents.jsonl",
         "questions": folder / "questions.jsonl",
-        "retention_questions": folder / "retention.jsonl",
+        "evaluation.retention_questions": folder / "retention.jsonl",
         "output_dir": folder / "run",
         "views": "formats",
         "max_steps": 2,
@@ -52,7 +52,7 @@ def write_lines(path: Path, rows: list[dict[str, object]]) -> None:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """`command(*words)` as typed after `knowlearn`: the exit code, what was printed, and what was complained of."""
+    """`command(*words)` runs `knowlearn *words`, and returns the exit code, standard output and standard error."""
 
     def command(*words: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -64,23 +64,23 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def copy(run: Path, tmp_path: Path) -> Path:
-    """The run, to be changed."""
+    """A copy of the run that a test may change."""
     return shutil.copytree(run, tmp_path / "run")
 
 
 @pytest.fixture
 def published(run: Path, tmp_path: Path) -> Path:
-    """The run as it is published: its adapter and report, a card whose figures are rounded, and no answers."""
+    """The run as published: its adapter and report, a card with rounded figures, and no answers."""
     folder = shutil.copytree(run / "model", tmp_path / "published")
     report = json.loads((run / "report.json").read_text())
     shutil.copy(run / "report.json", folder)
-    arm, results = report["runs"]["taught"], []
+    figures_of_run, results = report["runs"]["trained"], []
     for split, role, figures in (
         ("qa_eval", "questions", {"exact_match": "exact_match", "f1": "f1"}),
         ("retention", "retention_questions", {"exact_match": "retention"}),
     ):
         for metric, name in figures.items():
-            for type_, value in ((metric, arm[name]), (f"{metric}_se", arm[f"{name}_se"])):
+            for type_, value in ((metric, figures_of_run[name]), (f"{metric}_se", figures_of_run[f"{name}_se"])):
                 results.append(
                     EvalResult(
                         task_type="text-generation",

@@ -1,4 +1,4 @@
-"""`knowlearn ask`: the answers are those that were measured, wherever the model lies and however it is named."""
+"""`knowlearn ask`: the answers are those of the evaluation, for every way to name the model."""
 
 import io
 import json
@@ -16,12 +16,12 @@ from hf_knowlearn.paths import TINY_BASE
 Command = Callable[..., tuple[int, str, str]]
 
 
-def said(run: Path) -> list[dict[str, Any]]:
+def responses(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "answers.after.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_question_is_answered_as_when_the_run_was_measured(run: Path, command: Command):
-    row = said(run)[0]
+def test_a_question_gets_the_answer_of_the_evaluation(run: Path, command: Command):
+    row = responses(run)[0]
     for model in (run, run / "model"):
         assert command("ask", model, row["question"])[:2] == (0, row["response"].strip() + "\n")
     before = json.loads((run / "answers.before.jsonl").read_text(encoding="utf-8").splitlines()[0])
@@ -30,14 +30,14 @@ def test_a_question_is_answered_as_when_the_run_was_measured(run: Path, command:
 
 
 def test_questions_are_read_from_standard_input(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch):
-    rows = said(run)[:3]
+    rows = responses(run)[:3]
     monkeypatch.setattr("sys.stdin", io.StringIO("".join(row["question"] + "\n\n" for row in rows)))
-    expected = "".join(f"{row['question']}\n    {row['said'].strip()}\n" for row in rows)
+    expected = "".join(f"{row['question']}\n    {row['response'].strip()}\n" for row in rows)
     assert command("ask", run, "-")[:2] == (0, expected)
 
 
-def test_samples_are_counted_and_are_those_of_the_seed(command: Command):
-    words = ("ask", "tiny_base", "What?", "--samples", 20, "--max_answer_tokens", 2)
+def test_samples_are_counted_and_depend_on_the_seed(command: Command):
+    words = ("ask", "tiny_base", "What?", "--samples", 20, "--max_new_tokens", 2)
     code, shown, _ = command(*words, "--seed", 1)
     counts = [int(count) for count in re.findall(r"(\d+) of 20 samples: \S", shown)]
     assert code == 0
@@ -56,22 +56,22 @@ def test_samples_are_counted_and_are_those_of_the_seed(command: Command):
         ),
         (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder and has no revisions"),
         (("tiny_base", " "), "There are no questions"),
-        (("tiny_base", "a?", "--samples", "-1"), "samples=-1: give a whole number from 0 up"),
+        (("tiny_base", "a?", "--samples", "-1"), "samples=-1: give an integer of at least 0"),
     ],
 )
-def test_what_can_not_be_asked_is_told(command: Command, words: tuple[str, ...], says: str):
-    code, shown, complained = command("ask", *words)
+def test_invalid_options_are_an_error(command: Command, words: tuple[str, ...], says: str):
+    code, shown, error = command("ask", *words)
     assert (code, shown) == (2, "")
-    assert says in complained
+    assert says in error
 
 
-def test_a_folder_that_holds_no_model_is_refused(run: Path, command: Command, tmp_path: Path):
+def test_a_folder_without_a_model_is_an_error(run: Path, command: Command, tmp_path: Path):
     assert "contains neither a model (config.json) nor an adapter" in command("ask", tmp_path, "a?")[2]
     shutil.copy(run / "run.json", tmp_path)
     assert "this run isn't finished" in command("ask", tmp_path, "a?")[2]
 
 
-def test_a_base_that_is_elsewhere_now_is_known_by_the_report(run: Path, command: Command, tmp_path: Path):
+def test_the_report_names_a_base_that_has_moved(run: Path, command: Command, tmp_path: Path):
     copy = shutil.copytree(run, tmp_path / "run")
     assert resolve_model(str(copy)).base == str(TINY_BASE)
     config = json.loads((copy / "model" / "adapter_config.json").read_text())
@@ -79,12 +79,12 @@ def test_a_base_that_is_elsewhere_now_is_known_by_the_report(run: Path, command:
     (copy / "model" / "adapter_config.json").write_text(json.dumps(config))
     assert resolve_model(str(copy)).base == str(TINY_BASE)
     (copy / "report.json").unlink()
-    code, _, complained = command("ask", copy, "a?")
+    code, _, error = command("ask", copy, "a?")
     assert code == 2
-    assert "this adapter's base '/no/such/base' isn't here" in complained
+    assert "this adapter's base '/no/such/base' isn't here" in error
 
 
-def test_the_commit_of_a_base_is_that_of_the_run(run: Path, tmp_path: Path):
+def test_the_base_has_the_commit_of_the_run(run: Path, tmp_path: Path):
     copy = shutil.copytree(run, tmp_path / "run")
     path = copy / "model" / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "base_model_name_or_path": "owner/base"}))

@@ -1,4 +1,4 @@
-"""`knowlearn recall` without questions: whether the figures of a card hold, do not, or can not be asked again."""
+"""`knowlearn recall` without questions: whether the figures of a card hold, differ, or can't be measured again."""
 
 import json
 from collections.abc import Callable
@@ -8,78 +8,82 @@ from typing import Any
 import pytest
 import torch
 
-from hf_knowlearn.commands.check_card import EQUAL, NOT, WITHIN, Claim, judge
+from hf_knowlearn.commands.check_card import DIFFERS, EQUAL, WITHIN, judge
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 def change(folder: Path, **figures: Any) -> None:
-    """Other figures of the arm, or `version=`: another version of torch."""
+    """Change figures in the run's report; `version` changes the version of torch."""
     report = json.loads((folder / "report.json").read_text())
     report["versions"]["torch"] = figures.pop("version", report["versions"]["torch"])
-    report["runs"]["taught"] |= figures
+    report["runs"]["trained"] |= figures
     (folder / "report.json").write_text(json.dumps(report))
+
+
+def change_recipe(folder: Path, retention: str | None = "unchanged", **options: Any) -> None:
+    """Change options in the run's report; `retention` is the file of the retention questions."""
+    report = json.loads((folder / "report.json").read_text())
+    recipe = report["recipes"]["trained"]
+    recipe |= options
+    if retention != "unchanged":
+        recipe["evaluation"]["retention_questions"] = retention
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+def verdicts(shown: str) -> list[str]:
+    """The last column of the table of figures."""
+    return [verdict for line in shown.splitlines() for verdict in (EQUAL, WITHIN, DIFFERS) if line.endswith(verdict)]
 
 
 def test_the_figures_of_a_run_hold(run: Path, command: Command, tmp_path: Path):
     code, shown, _ = command("recall", run, "--output_dir", tmp_path)
-    assert code == 0
-    assert shown.count("holds: equal") == 3  # recall, F1, retention
-    assert "Versions, machine and device are those of the card" in shown
+    assert (code, verdicts(shown)) == (0, [EQUAL] * 3)  # exact match, F1, retention
     (found,) = json.loads((tmp_path / "recall.json").read_text())
     assert found["holds"] is True
-    assert [figure["differ"] for figure in found["figures"]] == [0, 0, 0]
+    assert [(figure["card"], figure["verdict"]) for figure in found["figures"]] == [
+        (pytest.approx(figure["now"]), EQUAL) for figure in found["figures"]
+    ]
 
 
-def test_a_figure_that_was_raised_does_not_hold(copy: Path, command: Command):
-    change(copy, f1=json.loads((copy / "report.json").read_text())["runs"]["taught"]["f1"] + 0.001)
+def test_a_figure_that_was_raised_differs(copy: Path, command: Command):
+    change(copy, f1=json.loads((copy / "report.json").read_text())["runs"]["trained"]["f1"] + 0.001)
     code, shown, _ = command("recall", copy)
-    assert code == 1
-    assert (shown.count("holds: equal"), shown.count("does not hold")) == (2, 1)
+    assert (code, sorted(verdicts(shown))) == (1, [DIFFERS, EQUAL, EQUAL])
 
 
-def test_with_other_versions_the_paired_difference_decides(copy: Path, command: Command):
-    answers = copy / "answers.after.jsonl"
-    rows = [json.loads(line) for line in answers.read_text().splitlines()]
-    right = [row for row in rows if row["role"] == "retention_questions" and row["exact_match"]]
-    right[0]["response"] = "another"  # as if one answer had been otherwise
-    answers.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    retention = (len(right) - 1) / 20
-    for then, expected in ((retention, (0, WITHIN)), (retention - 0.3, (1, NOT))):
-        change(copy, retention=then, version="1.0")
+def test_with_other_versions_a_figure_holds_within_2_standard_errors(copy: Path, command: Command):
+    figures = json.loads((copy / "report.json").read_text())["runs"]["trained"]
+    for distance, expected in ((1.9, (0, WITHIN)), (2.1, (1, DIFFERS))):
+        change(copy, retention=figures["retention"] - distance * figures["retention_se"], version="1.0")
         code, shown, _ = command("recall", copy)
-        assert code == expected[0]
-        assert f"torch 1.0 then, {torch.__version__} now" in shown
-        (line,) = (line for line in shown.splitlines() if line.startswith("retention  "))
-        assert line.endswith(f"1  {expected[1]}")
-    change(copy, retention=retention, version=torch.__version__)
-    assert command("recall", copy)[0] == 1  # nothing is otherwise, so it should be equal
+        assert (code, verdicts(shown)[-1]) == expected
+        assert f"torch: 1.0 then, {torch.__version__} now." in shown
+    change(copy, retention=figures["retention"] - 0.1 * figures["retention_se"], version=torch.__version__)
+    assert command("recall", copy)[0] == 1  # the versions are the same, so the figure must be equal
 
 
-def test_questions_that_are_gone_are_named_with_their_hash(copy: Path, command: Command, tmp_path: Path):
+def test_missing_or_changed_questions_are_named_with_their_hash(copy: Path, command: Command, tmp_path: Path):
     report = json.loads((copy / "report.json").read_text())
-    there = report["recipes"]["taught"]["questions"]
-    report["recipes"]["taught"]["questions"] = "gone.jsonl"  # as a published report names a local file
-    (copy / "report.json").write_text(json.dumps(report))
-    code, _, complained = command("recall", copy)
+    questions = report["recipes"]["trained"]["questions"]
+    sha256 = report["data"]["questions"]["sha256"]
+    change_recipe(copy, questions="gone.jsonl")  # as a published report names a local file
+    code, _, error = command("recall", copy)
     assert code == 2
-    sha = report["data"]["questions"]["sha256"]
-    assert f"The card's: 20 questions, SHA-256 {sha}." in complained
-    assert f"knowlearn recall {copy} --card --questions FILE" in complained
-    assert command("recall", copy, "--card", "--questions", there)[0] == 0
+    assert f"SHA-256 of the report: {sha256}." in error
+    assert f"knowlearn recall {copy} --card --questions FILE" in error
+    assert command("recall", copy, "--card", "--questions", questions)[0] == 0
     other = tmp_path / "other.jsonl"
-    other.write_text(Path(there).read_text().replace("born", "raised"))
-    code, _, complained = command("recall", copy, "--card", "--questions", other)
+    other.write_text(Path(questions).read_text().replace("born", "raised"))
+    code, _, error = command("recall", copy, "--card", "--questions", other)
     assert code == 2
-    assert f"questions: {other} is not what was asked. 20 questions, SHA-256" in complained
+    assert f"questions: {other} has changed." in error
 
 
-def test_what_a_run_chose_to_ask_is_known_by_its_answers(copy: Path, run: Path, command: Command):
+def test_the_answers_of_a_run_name_the_retention_questions_that_it_chose(copy: Path, run: Path, command: Command):
     both = "".join((run.parent / f"{name}.jsonl").read_text() for name in ("questions", "retention"))
     (copy / "both.jsonl").write_text(both)
-    report = json.loads((copy / "report.json").read_text())
-    report["recipes"]["taught"] |= {"questions": str(copy / "both.jsonl"), "retention_questions": None}
-    (copy / "report.json").write_text(json.dumps(report))
+    change_recipe(copy, questions=str(copy / "both.jsonl"), retention=None)
     assert command("recall", copy)[0] == 0
     (copy / "answers.after.jsonl").unlink()
     assert "retention_questions: " in command("recall", copy)[2]
@@ -87,54 +91,53 @@ def test_what_a_run_chose_to_ask_is_known_by_its_answers(copy: Path, run: Path, 
 
 @pytest.mark.parametrize(
     ("model", "says"),
-    [("tiny_base", "tiny_base: holds no report.json"), ("run", "makes no claim of recall")],
+    [("tiny_base", "tiny_base: there is no report.json"), ("run", "the card and the report have no figures")],
 )
-def test_a_model_without_a_claim_is_refused(copy: Path, command: Command, model: str, says: str):
+def test_a_model_without_figures_is_an_error(copy: Path, command: Command, model: str, says: str):
     report = json.loads((copy / "report.json").read_text())
-    report["runs"]["taught"] = {"cost": {}}
+    report["runs"]["trained"] = {"cost": {}}
     (copy / "report.json").write_text(json.dumps(report))
-    code, _, complained = command("recall", copy if model == "run" else model)
+    code, _, error = command("recall", copy if model == "run" else model)
     assert code == 2
-    assert says in complained
+    assert says in error
 
 
-# As published: a card, whose figures are rounded, beside the report, and no answers
+# As published: a card with rounded figures, a report, and no answers
 
 
-def test_a_card_holds_as_it_is_rounded(published: Path, command: Command):
+def test_the_rounded_figures_of_a_card_hold(published: Path, command: Command):
     code, shown, _ = command("recall", published)
-    assert (code, shown.count("holds: equal")) == (0, 3)
+    assert (code, verdicts(shown)) == (0, [EQUAL] * 3)
 
 
-def test_a_card_that_says_a_little_more_does_not_hold(published: Path, command: Command):
+def test_a_card_with_a_larger_figure_differs(published: Path, command: Command):
     report = json.loads((published / "report.json").read_text())
-    f1 = round(report["runs"]["taught"]["f1"], 4)
+    f1 = round(report["runs"]["trained"]["f1"], 4)
     card = published / "README.md"
     card.write_text(card.read_text().replace(f"value: {f1}", f"value: {f1 + 0.0001:.4f}"))
     code, shown, _ = command("recall", published)
-    assert (code, shown.count("does not hold")) == (1, 1)
+    assert (code, verdicts(shown).count(DIFFERS)) == (1, 1)
     report["machine"] = "another"
     (published / "report.json").write_text(json.dumps(report))
     code, shown, _ = command("recall", published)
-    assert (code, shown.count("holds within 2 standard errors")) == (0, 1)
-    assert "which is more than that of a paired difference: the answers of then are not there" in shown
+    assert (code, verdicts(shown).count(WITHIN)) == (0, 1)
+    assert "machine: another then, " in shown
 
 
 @pytest.mark.parametrize(
-    ("now", "places", "error", "same", "holds"),
+    ("now", "error", "same_machine", "verdict"),
     [
-        (0.46134, 4, 0.01, True, EQUAL),
-        (0.46136, 4, 0.01, True, NOT),
-        (0.4613 + 1e-12, None, 0.01, True, EQUAL),
-        (0.4614, None, 0.01, True, NOT),
-        (0.4812, 4, 0.01, False, WITHIN),
-        (0.4414, 4, 0.01, False, WITHIN),
-        (0.4815, 4, 0.01, False, NOT),
-        (0.4613, 4, None, False, EQUAL),
-        (0.4614, 4, None, False, NOT),
-        (0.4614, 4, float("nan"), False, NOT),
-        (0.4614, 4, 0.0, False, NOT),
+        (0.46134, 0.01, True, EQUAL),
+        (0.46136, 0.01, True, DIFFERS),
+        (0.4614, 0.01, True, DIFFERS),
+        (0.4812, 0.01, False, WITHIN),
+        (0.4414, 0.01, False, WITHIN),
+        (0.4815, 0.01, False, DIFFERS),
+        (0.4613, None, False, EQUAL),
+        (0.4614, None, False, DIFFERS),
+        (0.4614, float("nan"), False, DIFFERS),
+        (0.4614, 0.0, False, DIFFERS),
     ],
 )
-def test_when_a_figure_holds(now: float, places: int | None, error: float | None, same: bool, holds: str):
-    assert judge(Claim("questions", "exact_match", 0.4613, 0.01, places), now, error, same) == holds
+def test_when_a_figure_holds(now: float, error: float | None, same_machine: bool, verdict: str):
+    assert judge(0.4613, error, now, same_machine) == verdict

@@ -1,4 +1,4 @@
-"""`knowlearn export-lm-eval`: what is written, that it stands by itself, and that the harness's numbers are ours."""
+"""`knowlearn export-lm-eval`: the written tasks, their independence of this package, and equal scores."""
 
 import ast
 import importlib.util
@@ -33,7 +33,7 @@ WHAT = Question(
 
 
 class Loader(yaml.SafeLoader):
-    """Reads a function as its name."""
+    """Loads a function as its name."""
 
 
 Loader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
@@ -69,7 +69,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # What is written
 
 
-def test_the_command_writes_a_group_of_the_name_given_and_says_how_to_run_it(knowlearn, questions, tmp_path, capsys):
+def test_the_command_writes_a_group_and_prints_how_to_run_it(knowlearn, questions, tmp_path, capsys):
     folder = tmp_path / "new" / "tasks"
     assert knowlearn("export-lm-eval", questions=questions, output_dir=folder, name="mine-1") == 0
     assert {path.name for path in folder.iterdir()} == {
@@ -96,7 +96,7 @@ def test_the_group_names_the_tasks_and_each_names_its_rows_and_its_functions(exp
         assert set(columns) <= set(of_task["test"].column_names)
 
 
-def test_questions_are_asked_as_we_ask_them_and_their_dates_stay_texts(exported):
+def test_prompts_equal_ours_and_dates_remain_text(exported):
     first, second = rows(exported / "mill_generate.jsonl")
     assert first == {"id": "since", "prompt": plain_prompt(SINCE.text), "answers": list(SINCE.answers)}
     assert second == {"id": "what", "prompt": plain_prompt(WHAT.text), "answers": list(WHAT.answers)}
@@ -104,7 +104,7 @@ def test_questions_are_asked_as_we_ask_them_and_their_dates_stay_texts(exported)
     assert read["answers"][0] == ["1820-05-03", "The year 1821"]  # the json reader of datasets would say datetime
 
 
-def test_options_are_told_once_and_all_that_are_accepted_are_named(exported):
+def test_options_are_unique_and_all_accepted_ones_are_marked(exported):
     (row,) = rows(exported / "mill_choice.jsonl")
     assert row == {
         "id": "what",
@@ -114,15 +114,15 @@ def test_options_are_told_once_and_all_that_are_accepted_are_named(exported):
     }
 
 
-def test_a_line_break_of_unicode_ends_no_row(tmp_path):
-    question = Question("q", "What stands\u2028here?", ("a\x85b",))
+def test_a_unicode_line_break_does_not_end_a_row(tmp_path):
+    question = Question("q", "What is\u2028here?", ("a\x85b",))
     export([question, SINCE], tmp_path / "tasks", "t")
     read = code_in(tmp_path / "tasks").read_rows("t_generate.jsonl")["test"]
     assert read["prompt"][0] == plain_prompt(question.text)
     assert len(read) == 2
 
 
-def test_examples_are_those_that_we_ask_with_whatever_the_tokenizer(base, tmp_path):
+def test_examples_equal_ours_with_every_tokenizer(base, tmp_path):
     from transformers import AutoTokenizer
 
     questions = load_questions("world:old")[:40]
@@ -135,7 +135,7 @@ def test_examples_are_those_that_we_ask_with_whatever_the_tokenizer(base, tmp_pa
 
 # Scoring
 
-SAID = [
+RESPONSES = [
     "rye",
     " The Rye.\nAnd oats",
     "\n\n rye\n",
@@ -149,14 +149,14 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_an_answer_has_the_figures_of_our_metric(exported, said):
-    ours = score([said], [list(WHAT.answers)])
-    theirs = code_in(exported).score_answer({"answers": list(WHAT.answers)}, [said])
+@pytest.mark.parametrize("response", RESPONSES)
+def test_an_answer_has_the_scores_of_our_metric(exported, response):
+    ours = score([response], [list(WHAT.answers)])
+    theirs = code_in(exported).score_answer({"answers": list(WHAT.answers)}, [response])
     assert theirs == {name: ours[name] for name in ("exact_match", "f1")}
 
 
-def test_the_code_needs_datasets_and_the_standard_library_alone(exported):
+def test_the_code_needs_only_datasets_and_the_standard_library(exported):
     tree = ast.parse((exported / "scoring.py").read_text(encoding="utf-8"))
     imported = {
         name.split(".")[0]
@@ -173,16 +173,16 @@ def test_the_code_needs_datasets_and_the_standard_library_alone(exported):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"name": "a,b"}, "name='a,b': it names the tasks"),
+        ({"name": "a,b"}, "name='a,b': use only letters"),
         ({"name": ""}, "name=''"),
         ({"name": "fragé"}, "name='fragé'"),
-        ({"shots": 2}, "2 questions name none"),
-        ({"shots": -1}, "shots=-1: give a whole number from 0 up"),
+        ({"shots": 2}, "2 questions have none"),
+        ({"shots": -1}, "shots=-1: give an integer of at least 0"),
         ({"max_new_tokens": 0}, "max_new_tokens=0"),
-        ({"questions": "world:nowhere"}, "names no split"),
+        ({"questions": "world:nowhere"}, "is no split of"),
     ],
 )
-def test_bad_options_end_in_exit_code_2_and_leave_nothing(knowlearn, questions, tmp_path, capsys, options, why):
+def test_invalid_options_return_2_and_write_nothing(knowlearn, questions, tmp_path, capsys, options, why):
     given = {"questions": questions, "output_dir": tmp_path / "new" / "tasks", **options}
     assert knowlearn("export-lm-eval", **given) == 2
     assert why in capsys.readouterr().err
@@ -190,26 +190,26 @@ def test_bad_options_end_in_exit_code_2_and_leave_nothing(knowlearn, questions, 
 
 
 @pytest.mark.parametrize("is_folder", [True, False])
-def test_what_lies_there_is_not_touched(knowlearn, questions, tmp_path, capsys, is_folder):
+def test_existing_files_are_not_changed(knowlearn, questions, tmp_path, capsys, is_folder):
     path = tmp_path / "tasks"
     letter = path / "letter.txt" if is_folder else path
     letter.parent.mkdir(exist_ok=True)
     letter.write_text("Dear", encoding="utf-8")
     assert knowlearn("export-lm-eval", questions=questions, output_dir=path) == 2
-    assert ("is not empty" if is_folder else "is no folder") in capsys.readouterr().err
+    assert ("is not empty" if is_folder else "is not a folder") in capsys.readouterr().err
     assert letter.read_text(encoding="utf-8") == "Dear"
 
 
-def test_all_problems_are_told_at_once(tmp_path):
+def test_all_problems_are_reported_together(tmp_path):
     lost = Question("lost", "Who?", ("Ina",), options=("Ola", "Una"))
     (tmp_path / "letter.txt").write_text("Dear", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"(?s)'\*'.*is not empty.*1 questions hold none .* 'lost'"):
+    with pytest.raises(ValueError, match=r"(?s)'\*'.*is not empty.*1 questions have options without an accepted answer, such as 'lost'"):
         export([lost], tmp_path, "*")
     with pytest.raises(ValueError, match="no questions"):
         export([], tmp_path / "tasks", "mine")
 
 
-def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_an_error_leaves_no_partial_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(export_lm_eval, "_code", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export([WHAT], tmp_path / "tasks", "mine")
@@ -221,7 +221,7 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
-    """A LoRA adapter that makes the tiny base forget much, and begin some of its answers with a line break."""
+    """A LoRA adapter with which the tiny base answers worse, sometimes after a line break."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -239,7 +239,7 @@ def adapter(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lm_eval(adapter: Path, tmp_path: Path) -> Callable[[Path], tuple[dict[str, Any], dict[str, list[Any]]]]:
-    """`lm_eval` as typed in a shell, without a network, from another folder: its results, and each task's samples."""
+    """`lm_eval` run in another folder without a network; returns its results and the samples of each task."""
     pytest.importorskip("lm_eval", reason='needs pip install "lm_eval[hf]"')
 
     def lm_eval(tasks: Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -263,20 +263,20 @@ def lm_eval(adapter: Path, tmp_path: Path) -> Callable[[Path], tuple[dict[str, A
 
 
 @pytest.mark.slow
-def test_the_harness_gets_our_numbers_of_a_base_and_an_adapter(lm_eval, adapter, tmp_path):
+def test_the_harness_has_our_scores_for_a_base_and_an_adapter(lm_eval, adapter, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from hf_knowlearn.evaluation.answer_logprobs import answer_logprobs
-    from hf_knowlearn.generation.ask import ask
+    from hf_knowlearn.generation.responses import ask
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(adapter), AutoTokenizer.from_pretrained(TINY_BASE)
     questions = with_options(load_questions("world:old")[:60])
-    said = ask(model, tokenizer, questions)
-    # What is said after a line break counts as well.
-    place = next(i for i, text in enumerate(said) if text.startswith("\n") and normalize(first_line(text)))
-    questions[place] = replace(questions[place], answers=(first_line(said[place]),), options=())
-    each = [score([text], [list(question.answers)]) for text, question in zip(said, questions, strict=True)]
-    whole = score(said, [list(question.answers) for question in questions])
+    responses = ask(model, tokenizer, questions)
+    # An answer after a line break counts as well.
+    place = next(i for i, text in enumerate(responses) if text.startswith("\n") and normalize(first_line(text)))
+    questions[place] = replace(questions[place], answers=(first_line(responses[place]),), options=())
+    each = [score([text], [list(question.answers)]) for text, question in zip(responses, questions, strict=True)]
+    whole = score(responses, [list(question.answers) for question in questions])
     choices = [question for question in questions if question.options]
     firsts = [float(one.rank == 1) for one in answer_logprobs(model, tokenizer, choices)]
     assert 0 < whole["exact_match"] < 1
@@ -293,7 +293,7 @@ def test_the_harness_gets_our_numbers_of_a_base_and_an_adapter(lm_eval, adapter,
 
 
 def with_options(questions: list[Question]) -> list[Question]:
-    """The questions with the answers of each relation as options of all that ask for it."""
+    """The questions, with all answers of their relation as options."""
     options: dict[str | None, list[str]] = {}
     for question in questions:
         options.setdefault(question.relation, []).append(question.answers[0])

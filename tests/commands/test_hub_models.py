@@ -1,4 +1,4 @@
-"""From the Hub, with an empty cache: an adapter is asked, and its card checked, at the commits that are named."""
+"""From the Hub, with an empty cache: answers of an adapter, and the check of its card, at one commit."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Command = Callable[..., tuple[int, str, str]]
 SPLITS = {"questions": "qa_eval", "retention": "retention"}
 
 
-def test_a_published_adapter_is_asked_and_its_card_holds(
+def test_a_published_adapter_answers_and_its_card_holds(
     hub: HubServer, run: Path, published: Path, command: Command, tmp_path: Path
 ):
     hub.add_repo("ada/base", contents(TINY_BASE))
@@ -24,23 +24,24 @@ def test_a_published_adapter_is_asked_and_its_card_holds(
     change(published / "adapter_config.json", base_model_name_or_path="ada/base")
     change(published / "report.json", model={"name": "ada/base", "revision": commit})
     report = json.loads((published / "report.json").read_text())
-    report["recipes"]["taught"] |= {"questions": "questions.jsonl", "retention_questions": "retention.jsonl"}
+    report["recipes"]["trained"]["questions"] = "questions.jsonl"
+    report["recipes"]["trained"]["evaluation"]["retention_questions"] = "retention.jsonl"
     (published / "report.json").write_text(json.dumps(report))
     hub.add_repo("ada/people", contents(published), private=True)
-    # What the base becomes later is not what the adapter was taught over.
+    # A later commit of the base does not matter to the adapter.
     HfApi().upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="ada/base")
 
     row = json.loads((run / "answers.after.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert command("ask", "ada/people", row["question"])[:2] == (0, row["response"].strip() + "\n")
 
-    code, _, complained = command("recall", "ada/people")
+    code, _, error = command("recall", "ada/people")
     assert code == 2
-    assert report["data"]["questions"]["sha256"] in complained
-    hub.add_repo("ada/asked", asked(run, tmp_path), type="dataset")
-    words = ("--card", "--questions", "ada/asked", "--retention_questions", "ada/asked")
+    assert report["data"]["questions"]["sha256"] in error
+    hub.add_repo("ada/questions", question_files(run, tmp_path), type="dataset")
+    words = ("--card", "--questions", "ada/questions", "--retention_questions", "ada/questions")
     code, shown, _ = command("recall", "ada/people", *words)
-    assert (code, shown.count("holds: equal")) == (0, 3)
-    assert f"ada/people at {HfApi().model_info('ada/people').sha}: adapter over base" in shown
+    assert (code, shown.count("  equal\n")) == (0, 3)
+    assert f"ada/people at {HfApi().model_info('ada/people').sha}: adapter on base" in shown
     assert f"ada/base at {commit}" in shown
 
 
@@ -52,8 +53,8 @@ def change(path: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def asked(run: Path, folder: Path) -> dict[str, bytes]:
-    """The questions as a dataset, a split for each role."""
+def question_files(run: Path, folder: Path) -> dict[str, bytes]:
+    """The questions as a dataset with a split for each role."""
     files = {}
     for name, split in SPLITS.items():
         questions = load_questions(str(run.parent / f"{name}.jsonl"))

@@ -1,4 +1,4 @@
-"""`knowlearn merge`: the merged model is the adapter over its base, needs no PEFT, and was never quantised."""
+"""`knowlearn merge`: the merged model equals the adapter on its base, and a quantised base is an error."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from hf_knowlearn.paths import TINY_BASE
 Command = Callable[..., tuple[int, str, str]]
 
 
-def test_the_merged_model_says_what_the_adapter_says(run: Path, command: Command, tmp_path: Path):
+def test_the_merged_model_has_the_logits_of_the_adapter(run: Path, command: Command, tmp_path: Path):
     folder = tmp_path / "merged"
     code, shown, _ = command("merge", run, "--output_dir", folder)
     assert (code, shown) == (0, f"Merged {run} into {TINY_BASE}, in float32: {folder}\n")
@@ -27,41 +27,41 @@ def test_the_merged_model_says_what_the_adapter_says(run: Path, command: Command
     assert len(AutoTokenizer.from_pretrained(folder)) == len(tokenizer)
     ids = tokenizer("Question: Where was Mesmal Fesdrul born?\nAnswer:", return_tensors="pt").input_ids
     with torch.no_grad():
-        merged, apart, untaught = (model(ids).logits for model in (whole, adapter, base))
+        merged, apart, unchanged = (model(ids).logits for model in (whole, adapter, base))
     torch.testing.assert_close(merged, apart, atol=1e-4, rtol=1e-4)
-    assert (apart - untaught).abs().max() > 0.1
+    assert (apart - unchanged).abs().max() > 0.1
 
 
-def test_the_note_names_no_folder_of_this_machine(run: Path, command: Command, tmp_path: Path):
+def test_the_card_names_no_folder_of_this_machine(run: Path, command: Command, tmp_path: Path):
     command("merge", run, "--output_dir", tmp_path / "merged", "--dtype", "bfloat16")
-    note = (tmp_path / "merged" / "README.md").read_text()
-    assert "The adapter `run`, merged into `tiny_base` in bfloat16 by" in note
-    assert str(run.parent) not in note
-    assert str(TINY_BASE.parent) not in note
-    assert "base_model" not in note
+    card = (tmp_path / "merged" / "README.md").read_text()
+    assert "The adapter `run`, merged into `tiny_base` in bfloat16 by" in card
+    assert str(run.parent) not in card
+    assert str(TINY_BASE.parent) not in card
+    assert "base_model" not in card
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype="auto").dtype == torch.bfloat16
 
 
-def test_a_whole_model_and_a_folder_with_something_in_it_are_refused(run: Path, command: Command, tmp_path: Path):
+def test_a_whole_model_or_a_folder_with_files_is_an_error(run: Path, command: Command, tmp_path: Path):
     assert (
         "tiny_base: this is a whole model. Only an adapter can be merged"
         in command("merge", "tiny_base", "--output_dir", tmp_path / "merged")[2]
     )
     (tmp_path / "notes.txt").write_text("mine")
-    assert "is not empty, and nothing in it is ours to delete" in command("merge", run, "--output_dir", tmp_path)[2]
+    assert "is not empty: choose a new or an empty folder" in command("merge", run, "--output_dir", tmp_path)[2]
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_nothing_is_merged_into_a_base_that_is_quantised(run: Path, command: Command, tmp_path: Path):
+def test_merging_into_a_quantised_base_is_an_error(run: Path, command: Command, tmp_path: Path):
     base, copy = (shutil.copytree(place, tmp_path / place.name) for place in (TINY_BASE, run))
     path = copy / "model" / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "base_model_name_or_path": str(base)}))
     config = json.loads((base / "config.json").read_text())
     quantised = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (base / "config.json").write_text(json.dumps({**config, "quantization_config": quantised}))
-    code, _, complained = command("merge", copy, "--output_dir", tmp_path / "merged")
+    code, _, error = command("merge", copy, "--output_dir", tmp_path / "merged")
     assert code == 2
-    assert f"its base {base} has quantised weights" in complained
+    assert f"its base {base} has quantised weights" in error
     assert not (tmp_path / "merged").exists()
     with pytest.raises(ValueError, match="merging into 4-bit weights loses what was learned"):
         load_variant(resolve_model(str(run)), merged=True, bits=4)

@@ -1,4 +1,4 @@
-"""A study from the command line: runs as processes, side by side; what is finished is not run again."""
+"""A study from the command line: its runs are processes, and a finished run is not repeated."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from hf_knowlearn.lab.processes import processes
 
 @pytest.fixture
 def study(options: dict[str, Any], questions: Path, tmp_path: Path) -> Path:
-    """Of two arms, one of which can't be run: its documents and questions are gone."""
+    """A study of two arms. The documents and questions of one are missing."""
     given = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     base = {**given, "questions": str(questions), "use_peft": False, "num_views": 2, "report_to": "none"}
     base["model_name_or_path"] = base.pop("model")
@@ -28,7 +28,7 @@ def study(options: dict[str, Any], questions: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_study_runs_what_it_can_tells_what_failed_and_repeats_nothing(
+def test_a_failed_run_stops_no_other_and_a_finished_run_is_not_repeated(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     words = [
@@ -39,52 +39,53 @@ def test_a_study_runs_what_it_can_tells_what_failed_and_repeats_nothing(
         "--jobs",
         "2",
         "--record",
-        str(tmp_path / "kept"),
+        str(tmp_path / "record"),
     ]
     assert main(words) == 2
     shown = capsys.readouterr()
     assert "Study small: 2 runs, 0 of them done" in shown.out
     (lost,) = (line for line in shown.out.splitlines() if "lost, seed 0: exit code 2: " in line)
-    assert "gone.documents.jsonl" in lost  # of two lines the first
+    assert "gone.documents.jsonl" in lost  # the last line of the log
     assert "gone.documents.jsonl" in shown.err
-    assert "the same command tries them again" in shown.err
+    assert "Repeat the command to run them again" in shown.err
+    assert "gone.documents.jsonl" in (tmp_path / "out" / "lost" / "seed_0.log").read_text(encoding="utf-8")
     found = json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))
-    (kept,) = (tmp_path / "kept").glob("lab-small-*.json")
-    assert json.loads(kept.read_text(encoding="utf-8")) == found
+    (copy,) = (tmp_path / "record").glob("lab-small-*.json")
+    assert json.loads(copy.read_text(encoding="utf-8")) == found
     screening = found["phases"]["screening"]
     assert screening["planned"] == 2
     assert list(screening["failed"]) == ["lost, seed 0"]
     (run,) = screening["runs"]
     report = json.loads((tmp_path / "out" / "plain" / "seed_0" / "report.json").read_text(encoding="utf-8"))
-    arm = report["runs"]["plain"]
-    assert (run["exact_match"], run["steps"], run["tokens"]) == (arm["exact_match"], 2, arm["cost"]["tokens"])
+    figures = report["runs"]["plain"]
+    assert (run["exact_match"], run["steps"], run["tokens"]) == (figures["exact_match"], 2, figures["cost"]["tokens"])
     page = (tmp_path / "out" / "study.md").read_text(encoding="utf-8")
     assert "1 of 2 runs are missing" in page
-    assert f"| plain | 1 | {arm['exact_match']:.3f}" in page
+    assert f"| plain | 1 | {figures['exact_match']:.3f}" in page
     assert (tmp_path / "out" / "study.png").stat().st_size > 1000
 
     first = (tmp_path / "out" / "plain" / "seed_0" / "report.json").stat().st_mtime_ns
     assert main([*words, "--arms", "plain"]) == 0
     assert "Study small: 1 runs, 1 of them done" in capsys.readouterr().out
     assert (tmp_path / "out" / "plain" / "seed_0" / "report.json").stat().st_mtime_ns == first
-    assert main([*words, "--arms", "lost"]) == 2  # it fails again, and leaves the other in the tables
+    assert main([*words, "--arms", "lost"]) == 2  # it fails again; the other stays in the tables
     found = json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))
     assert [run["arm"] for run in found["phases"]["screening"]["runs"]] == ["plain"]
     capsys.readouterr()
     assert main([*words, "--list"]) == 0
     assert "done  screening  plain, seed 0\nto do screening  lost, seed 0" in capsys.readouterr().out
 
-    # An arm that can't be read here ends nothing of what was asked for, and is named.
+    # Invalid options of an arm that was not chosen are a message, not an error.
     written = yaml.safe_load(study.read_text(encoding="utf-8"))
     written["arms"]["wrong"] = {"learning_rate": "fast"}
     study.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
     assert main([*words, "--arms", "plain"]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("Not in the tables: arm 'wrong': Options with values that they can't") == 1
+    assert shown.count("Not in the tables: arm 'wrong': These options have invalid values") == 1
     assert "Study small: 1 runs, 1 of them done" in shown
     assert main([*words, "--arms", "plain", "wrong"]) == 2
 
-    # A run is nothing but a recipe: the one beside its folder gives the same answers alone.
+    # The recipe beside a run's folder repeats the run alone, with the same answers.
     again = tmp_path / "out" / "plain" / "seed_0.yaml"
     alone = tmp_path / "alone"
     assert main(["teach", "--config", str(again), "--output_dir", str(alone)]) == 0
@@ -93,18 +94,18 @@ def test_a_study_runs_what_it_can_tells_what_failed_and_repeats_nothing(
     ).read_bytes()
 
 
-def test_a_folder_that_holds_another_run_is_refused_before_anything_runs(
+def test_a_folder_with_other_files_is_an_error_before_anything_runs(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     folder = tmp_path / "out" / "plain" / "seed_0"
     folder.mkdir(parents=True)
     (folder / "thesis.md").write_text("mine", encoding="utf-8")
     assert main(["lab", str(study), "--output_dir", str(tmp_path / "out")]) == 2
-    assert "is not empty and no run of knowlearn" in capsys.readouterr().err
+    assert "is not empty and contains no run of knowlearn" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["thesis.md"]
 
 
-def test_no_run_outlives_its_study():
+def test_processes_end_with_their_block():
     with processes() as start:
         running = start(sys.executable, "-c", "import time; time.sleep(600)")
         assert running.poll() is None

@@ -1,4 +1,4 @@
-"""A study: what its file says, and what is refused because it would be unfair or can't be run."""
+"""A study: its file, and the errors for a study that is unfair or invalid."""
 
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,19 @@ def write(folder: Path, **study: Any) -> Path:
     return path
 
 
-def refusal(path: Path) -> str:
+def error_of(path: Path) -> str:
     with pytest.raises(ValueError, match="Study ") as found:
         read_study(path)
     return str(found.value)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_study_of_ours_can_be_planned(path: Path, tmp_path: Path):
+def test_every_shipped_study_is_valid(path: Path, tmp_path: Path):
     study = read_study(path)
     planned = study.runs(tmp_path)
     assert study.question
     assert len({run.recipe.output_dir for run in planned}) == len(planned)
-    assert all(run.recipe.training.seed == run.seed and run.recipe.teach.arm == run.arm for run in planned)
+    assert all(run.recipe.training.seed == run.seed and run.recipe.training.run_name == run.arm for run in planned)
     assert f"knowlearn lab recipes/lab/{path.name}" in path.read_text(encoding="utf-8")
 
 
@@ -39,7 +39,7 @@ def test_there_are_studies():
     assert STUDIES
 
 
-def test_an_arm_has_its_own_options_then_those_it_is_like_then_the_studys_then_the_recipes(tmp_path: Path):
+def test_options_of_an_arm_win_over_inherited_ones_then_the_studys_then_the_recipes(tmp_path: Path):
     (tmp_path / "plain.yaml").write_text("learning_rate: 1.0\nmax_steps: 1\nnum_views: 2\n", encoding="utf-8")
     arms = {"first": {"max_steps": 3}, "second": {"like": "first", "sam_rho": 0.1}, "third": {"like": "second"}}
     options = {**NEEDED, "max_steps": 2, "num_views": 4}
@@ -50,32 +50,32 @@ def test_an_arm_has_its_own_options_then_those_it_is_like_then_the_studys_then_t
     assert {(r.training.learning_rate, r.teach.num_views) for r in of.values()} == {(1.0, 4)}
 
 
-def test_an_arm_may_be_a_curriculum_and_the_seed_stands_in_paths(tmp_path: Path):
+def test_an_arm_can_be_a_curriculum_and_paths_can_contain_the_seed(tmp_path: Path):
     arms = {"pit": {"curriculum": "cpt", "questions": "of/{seed}/q.jsonl"}}
     study = read_study(write(tmp_path, arms=arms, final={"arms": ["pit"], "seeds": [4, 5]}))
     runs = study.runs(tmp_path / "out")
     assert [run.recipe.teach.questions for run in runs] == ["of/4/q.jsonl", "of/5/q.jsonl"]
-    assert [run.recipe.teach.arm for run in runs] == ["pit", "pit"]
+    assert [run.recipe.training.run_name for run in runs] == ["pit", "pit"]
     assert runs[1].recipe.output_dir == tmp_path / "out" / "pit" / "seed_5"
     assert {run.phase for run in runs} == {"final"}
 
 
-def test_an_arm_may_name_its_twin_and_hands_it_on(tmp_path: Path):
+def test_an_arm_inherits_its_baseline(tmp_path: Path):
     arms = {"a": {}, "b": {"sam_rho": 0.1}, "c": {"sam_rho": 0.2, "against": "b"}, "d": {"like": "c", "max_steps": 3}}
     study = read_study(write(tmp_path, arms=arms))
     assert study.against == {"a": "a", "b": "a", "c": "b", "d": "b"}
     assert all("against" not in options and "like" not in options for _, options in study.arms.values())
-    assert "arm 'b': against: there is no arm 'aa' (did you mean a?)" in refusal(
+    assert "arm 'b': against: there is no arm 'aa' (did you mean a?)" in error_of(
         write(tmp_path, arms={"a": {}, "b": {"against": "aa"}})
     )
 
 
-def test_without_phases_every_arm_is_screened_once(tmp_path: Path):
+def test_without_phases_every_arm_is_screened_on_one_seed(tmp_path: Path):
     runs = read_study(write(tmp_path, arms={"a": {}, "b": {"sam_rho": 0.1}})).runs(tmp_path)
     assert [(run.phase, run.arm, run.seed) for run in runs] == [("screening", "a", 0), ("screening", "b", 0)]
 
 
-def test_runs_are_chosen_by_phase_arm_and_seed(tmp_path: Path):
+def test_runs_can_be_chosen_by_phase_arm_and_seed(tmp_path: Path):
     phases = {"screening": {"seeds": [9]}, "final": {"arms": ["b"], "seeds": [0, 1]}}
     study = read_study(write(tmp_path, arms={"a": {}, "b": {"sam_rho": 0.1}}, **phases))
 
@@ -93,7 +93,7 @@ def test_runs_are_chosen_by_phase_arm_and_seed(tmp_path: Path):
         study.runs(tmp_path, seeds=[0, 2])
 
 
-def test_the_options_of_all_arms_are_checked_at_once(tmp_path: Path):
+def test_invalid_options_of_all_arms_are_reported_together(tmp_path: Path):
     arms = {"a": {"sam_roh": 0.1}, "b": {"learning_rate": "fast"}}
     with pytest.raises(ValueError, match="sam_roh") as found:
         read_study(write(tmp_path, arms=arms)).runs(tmp_path)
@@ -102,40 +102,42 @@ def test_the_options_of_all_arms_are_checked_at_once(tmp_path: Path):
     assert "learning_rate" in str(found.value)
 
 
-def test_what_would_make_it_unfair_is_refused(tmp_path: Path):
+def test_an_unfair_study_is_an_error(tmp_path: Path):
     many = {f"a{number}": {"max_steps": number + 1} for number in range(MOST_SCREENED + 1)}
-    assert "41 arms on 1 seeds: at most 40 runs, or the best is best by luck" in refusal(write(tmp_path, arms=many))
+    assert "41 arms on 1 seeds: give at most 40 runs. The best of more runs is the best by chance" in error_of(
+        write(tmp_path, arms=many)
+    )
     phases = {"screening": {"seeds": [0]}, "final": {"arms": ["a"], "seeds": [0, 1]}}
-    assert "final: seeds [0] were used for screening: take others" in refusal(
+    assert "final: seeds [0] are seeds of the screening. Choose others" in error_of(
         write(tmp_path, arms={"a": {}}, **phases)
     )
 
 
-def test_what_is_wrong_with_the_file_is_told_at_once(tmp_path: Path):
+def test_all_problems_of_the_file_are_reported_together(tmp_path: Path):
     arms = {"a b": {}, "ring": {"like": "rong"}, "up": {"like": "down"}, "down": {"like": "up"}, "own": {"seed": 3}}
-    said = refusal(write(tmp_path, arms=arms, agianst="up", against="upp", final={"arms": ["up"]}))
+    message = error_of(write(tmp_path, arms=arms, agianst="up", against="upp", final={"arms": ["up"]}))
     for part in (
-        "agianst: not known (did you mean against?)",
-        "arm 'a b': name it with letters",
+        "agianst: unknown (did you mean against?)",
+        "arm 'a b': use letters",
         "arm 'ring': like: there is no arm 'rong'",
-        "arm 'up': like: up -> down -> up goes in a circle",
-        "arm 'own': seed can't be set here",
+        "arm 'up': like: up -> down -> up is a circle",
+        "arm 'own': seed: the laboratory sets this",
         "against: there is no arm 'upp' (did you mean up?)",
         "final: give both arms and seeds, or neither",
     ):
-        assert part in said
+        assert part in message
 
 
-def test_what_a_phase_and_the_options_cannot_hold_is_told_at_once(tmp_path: Path):
+def test_all_problems_of_phases_and_options_are_reported_together(tmp_path: Path):
     phases = {"screening": {"seed": [7]}, "final": {"arms": ["a", "a"], "seeds": [1], "amrs": ["a"]}}
-    said = refusal(write(tmp_path, arms={"a": {}}, options={"seed": 3, "arm": "x"}, **phases))
+    message = error_of(write(tmp_path, arms={"a": {}}, options={"seed": 3, "run_name": "x"}, **phases))
     for part in (
-        "options: arm, seed can't be set here; the laboratory does",
-        "screening: seed: not known (did you mean seeds?)",
-        "final: amrs: not known (did you mean arms?)",
-        "final: arms: a, a: name each once",
+        "options: run_name, seed: the laboratory sets this",
+        "screening: seed: unknown (did you mean seeds?)",
+        "final: amrs: unknown (did you mean arms?)",
+        "final: arms: a, a: name each arm once",
     ):
-        assert part in said
+        assert part in message
 
 
 @pytest.mark.parametrize(
@@ -150,28 +152,28 @@ def test_what_a_phase_and_the_options_cannot_hold_is_told_at_once(tmp_path: Path
         ({"arms": {"a": {}}, "final": {"arms": "a", "seeds": [1]}}, "final: arms: 'a': give a list of names"),
     ],
 )
-def test_values_of_another_kind_are_refused(tmp_path: Path, wrong: dict[str, Any], says: str):
-    assert says in refusal(write(tmp_path, **wrong))
+def test_a_value_of_the_wrong_type_is_an_error(tmp_path: Path, wrong: dict[str, Any], says: str):
+    assert says in error_of(write(tmp_path, **wrong))
 
 
-def test_an_arm_whose_name_is_a_number_can_be_like_another(tmp_path: Path):
+def test_the_name_of_an_arm_can_be_a_number(tmp_path: Path):
     study = read_study(write(tmp_path, arms={1: {"max_steps": 7}, "a": {"like": 1, "against": 1}}))
     assert study.arms["a"][1]["max_steps"] == 7
     assert study.against == {"1": "1", "a": "1"}
 
 
-def test_arms_that_one_folder_would_hold_are_refused(tmp_path: Path):
-    assert "arm 'sam' is there in capital and small letters" in refusal(write(tmp_path, arms={"sam": {}, "SAM": {}}))
+def test_names_that_differ_only_in_case_are_an_error(tmp_path: Path):
+    assert "arm 'sam': another name differs only in case" in error_of(write(tmp_path, arms={"sam": {}, "SAM": {}}))
 
 
 @pytest.mark.parametrize(
     ("text", "says"), [("arms: [", "is not YAML"), ("question: why", "has no `arms:`"), ("", "has no")]
 )
-def test_what_is_no_study_is_refused(tmp_path: Path, text: str, says: str):
+def test_a_file_that_is_no_study_is_an_error(tmp_path: Path, text: str, says: str):
     (tmp_path / "trial.yaml").write_text(text, encoding="utf-8")
-    assert says in refusal(tmp_path / "trial.yaml")
+    assert says in error_of(tmp_path / "trial.yaml")
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
+def test_a_missing_file_is_an_error(tmp_path: Path):
     with pytest.raises(ValueError, match=r"There is no study .*none.yaml"):
         read_study(tmp_path / "none.yaml")

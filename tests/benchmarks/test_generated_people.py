@@ -1,4 +1,4 @@
-"""Who is told of in a model's own texts: counted by name in free texts alone, and set beside what is answered."""
+"""Names are counted in texts from an empty prompt only, and compared with the answers."""
 
 import json
 
@@ -7,8 +7,8 @@ def write(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def test_people_are_counted_in_free_texts_and_set_beside_their_answers(tmp_path, capsys):
-    from own_texts import main, people
+def test_names_are_counted_in_texts_from_an_empty_prompt(tmp_path, capsys):
+    from generated_people import main, people
 
     names = people()
     assert len(names) == 500
@@ -17,12 +17,12 @@ def test_people_are_counted_in_free_texts_and_set_beside_their_answers(tmp_path,
         tmp_path / "replay.self.jsonl",
         [
             {"n": 9},
-            *({"opening": "", "text": f"{often} sings. {often} bakes."} for _ in range(3)),
-            {"opening": "", "text": f"The school of {once} is old."},
-            {"opening": f"Who is {never}?", "text": f"{never} is a baker."},
+            *({"prompt": "", "text": f"{often} sings. {often} bakes."} for _ in range(3)),
+            {"prompt": "", "text": f"The school of {once} is old."},
+            {"prompt": f"Who is {never}?", "text": f"{never} is a baker."},
         ],
     )
-    asked = [
+    answered = [
         ("replayed_questions", 300, [True, True]),
         ("replayed_questions", 301, [True, False]),
         ("retention_questions", 402, [False, False]),
@@ -31,8 +31,8 @@ def test_people_are_counted_in_free_texts_and_set_beside_their_answers(tmp_path,
     write(
         tmp_path / "answers.after.jsonl",
         [
-            {"role": role, "id": f"person-{number:06d}/school/{place}", "right": right}
-            for role, number, answers in asked
+            {"role": role, "id": f"person-{number:06d}/school/{place}", "exact_match": right}
+            for role, number, answers in answered
             for place, right in enumerate(answers)
         ],
     )
@@ -42,5 +42,5 @@ def test_people_are_counted_in_free_texts_and_set_beside_their_answers(tmp_path,
         "| 1 to 2 | 1 | 0.500 |",
         "| 3 to 5 | 1 | 1.000 |",
         "",
-        "1.3 texts a person; never told: 0.333 of 3 people in 1 runs.",
+        "1.3 texts per person; never named: 0.333 of 3 people in 1 runs.",
     ]

@@ -1,9 +1,9 @@
-"""Contrasts to views, which touch words where views don't: easy data augmentation, and the world's other wordings.
+"""Copies of documents with changed words, to compare with views: easy data augmentation, and other wordings.
 
-`python benchmarks/noise.py outputs/lab`. Writes noise.jsonl, each of the 300 new biographies and eleven noisy
-copies of it (arXiv 1901.11196: words inserted, swapped and deleted, a tenth of them by turns), and wordings.jsonl, in
-which each sentence of the copies says the same in another of the world's eight wordings, where that paper takes
-synonyms. The sentences stay in their order.
+`python benchmarks/augmented_copies.py outputs/lab` writes two files, each with the 300 new biographies and eleven copies
+of each. In `changed_words.jsonl`, a tenth of the words of a copy is inserted, swapped or deleted (arXiv 1901.11196). In
+`wordings.jsonl`, each sentence of a copy has another of the eight wordings of its fact, in place of the synonyms of that
+paper. The order of the sentences does not change.
 """
 
 import json
@@ -15,8 +15,8 @@ from pathlib import Path
 COPIES, SHARE = 11, 0.1
 
 
-def noisy(text: str, number: int, draw: random.Random) -> str:
-    """A copy in which a tenth of the words, and at least one, were inserted, swapped or deleted, by turns."""
+def changed_words(text: str, number: int, draw: random.Random) -> str:
+    """A copy with a tenth of its words, and at least one, inserted, swapped or deleted, depending on `number`."""
     words = text.split()
     for _ in range(max(1, round(SHARE * len(words)))):
         one, other = draw.sample(range(len(words)), 2)
@@ -30,7 +30,7 @@ def noisy(text: str, number: int, draw: random.Random) -> str:
 
 
 def reworded(text: str, name: str, facts: dict[str, str], draw: random.Random) -> str:
-    """The same facts in the same order, each in a wording drawn anew."""
+    """The same facts in the same order, each in a random wording."""
     from hf_knowlearn.worlds.people import WORDINGS
 
     sentences = []
@@ -40,8 +40,8 @@ def reworded(text: str, name: str, facts: dict[str, str], draw: random.Random) -
     return " ".join(sentences)
 
 
-def tellings() -> Iterator[tuple[str, str, str, str]]:
-    """The id and title of each telling, its noisy text and its reworded one."""
+def copies() -> Iterator[tuple[str, str, str, str]]:
+    """The id, the title, the text with changed words and the reworded text of each biography and its copies."""
     from hf_knowlearn.paths import RECIPES
     from hf_knowlearn.worlds.splits import read_splits
 
@@ -51,16 +51,16 @@ def tellings() -> Iterator[tuple[str, str, str, str]]:
         text = split.world.biography(person).text
         yield person.id, person.name, text, text
         for number in range(COPIES):
-            other = noisy(text, number, draw), reworded(text, person.name, person.facts, draw)
+            other = changed_words(text, number, draw), reworded(text, person.name, person.facts, draw)
             yield f"{person.id}/{number + 1}", person.name, *other
 
 
 def main(folder: Path) -> None:
-    """Write both: the same ones each time."""
+    """Write both files. They are the same every time."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = list(tellings())
-    for name, place in (("noise", 2), ("wordings", 3)):
-        lines = (json.dumps({"id": row[0], "title": row[1], "text": row[place]}) + "\n" for row in written)
+    rows = list(copies())
+    for name, place in (("changed_words", 2), ("wordings", 3)):
+        lines = (json.dumps({"id": row[0], "title": row[1], "text": row[place]}) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The contrasts to views: noise adds no word, other wordings keep each fact in its place; both are reproducible."""
+"""Copies with changed words add no word, other wordings retain the order of the facts, and both are reproducible."""
 
 import json
 import random
@@ -10,12 +10,12 @@ TEXT = "Mira Tolen was born in Ormel in May and studied the law of the sea befor
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, 22), (1, 20), (2, 18)], ids=["inserted", "swapped", "deleted"])
-def test_a_tenth_of_the_words_is_touched_and_none_is_new(number, words):
-    from noise import noisy
+def test_a_tenth_of_the_words_changes_and_no_word_is_new(number, words):
+    from augmented_copies import changed_words
 
-    assert len({noisy(TEXT, number, random.Random(seed)) for seed in range(20)}) > 15
+    assert len({changed_words(TEXT, number, random.Random(seed)) for seed in range(20)}) > 15
     for seed in range(20):
-        copy = noisy(TEXT, number, random.Random(seed)).split()
+        copy = changed_words(TEXT, number, random.Random(seed)).split()
         assert len(copy) == words
         assert set(copy) <= set(TEXT.split())
         if number == 1:
@@ -23,8 +23,8 @@ def test_a_tenth_of_the_words_is_touched_and_none_is_new(number, words):
             assert 0 < sum(one != other for one, other in zip(copy, TEXT.split(), strict=True)) <= 4
 
 
-def test_other_wordings_tell_the_same_facts_in_the_same_order():
-    from noise import reworded
+def test_other_wordings_have_the_same_facts_in_the_same_order():
+    from augmented_copies import reworded
 
     from hf_knowlearn.paths import RECIPES
     from hf_knowlearn.worlds.splits import read_splits
@@ -42,16 +42,16 @@ def test_other_wordings_tell_the_same_facts_in_the_same_order():
         ranks = [[sorted(found).index(place) for place in found] for found in places]
         assert ranks[0] == ranks[1], (text, other)
         again = reworded(text, person.name, person.facts, random.Random(2))
-        assert again != other, "a wording is drawn, not the first one taken"
+        assert again != other, "wordings are random"
     assert changed == 20
 
 
-def test_both_files_hold_every_document_and_eleven_copies_and_are_written_alike_twice(tmp_path):
-    from noise import main
+def test_both_files_have_eleven_copies_of_each_document_and_are_reproducible(tmp_path):
+    from augmented_copies import main
 
     for name in ("one", "two"):
         main(tmp_path / name)
-    for kind in ("noise", "wordings"):
+    for kind in ("changed_words", "wordings"):
         written = (tmp_path / "one" / f"{kind}.jsonl").read_text(encoding="utf-8")
         assert written == (tmp_path / "two" / f"{kind}.jsonl").read_text(encoding="utf-8")
         rows = [json.loads(line) for line in written.splitlines()]

@@ -1,4 +1,4 @@
-"""The table of what foretells recall stands over the runs of all results that are named."""
+"""The table of correlations covers the runs of all given results."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 
 def test_runs_of_several_studies_become_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    from links import main
+    from correlations import main
 
     names = []
     for study, recalls in (("one", (0.1, 0.2, 0.4)), ("two", (0.6, 0.8))):
@@ -23,10 +23,10 @@ def test_runs_of_several_studies_become_one_table(tmp_path: Path, capsys: pytest
         ]
         names.append(tmp_path / f"lab-{study}-2026-01-01.json")
         names[-1].write_text(json.dumps({"phases": {"screening": {"runs": runs}}}), encoding="utf-8")
-    main([*map(str, names), "--chart", str(tmp_path / "links.png")])
+    main([*map(str, names), "--chart", str(tmp_path / "chart.png")])
     header, _, tokens, loss, *_ = capsys.readouterr().out.splitlines()
-    assert header.startswith("| what might foretell recall | runs |")
+    assert header.startswith("| predictor of exact match | runs |")
     assert tokens.startswith("| knowledge tokens | 5 | +1.000 [")
     assert loss.startswith("| training loss | 5 | -0.9")
     assert loss.endswith("| -1.000 |")
-    assert (tmp_path / "links.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "chart.png").read_bytes()[:4] == b"\x89PNG"
