@@ -50,7 +50,7 @@ class DuplicateIndex:
 
     def add(self, document: Document) -> str | None:
         """Add a document. If it duplicates an earlier one, return a message that names both."""
-        digest = blake2b(document.text.strip().encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        digest = blake2b(document.text.strip().encode(), digest_size=16).digest()
         if digest in self._ids:
             return f"{document.id!r} has the same text as {self._ids[digest]!r}"
         self._ids[digest] = document.id

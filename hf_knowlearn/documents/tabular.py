@@ -207,7 +207,7 @@ def parquet_rows(file: Path, check: ColumnCheck) -> Rows:
 def _batch_rows(batch: Any) -> Iterator[Row | ValueError]:
     try:
         yield from batch.to_pylist()
-    except UnicodeDecodeError:  # Why: the error does not tell the row.
+    except UnicodeDecodeError:  # Why: the error does not name the row.
         for index in range(len(batch)):
             try:
                 yield batch.slice(index, 1).to_pylist()[0]

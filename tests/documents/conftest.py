@@ -1,4 +1,4 @@
-"""What the tests of documents share: files written in a line, and what a refusal said."""
+"""Fixtures that write files and return the message of a reading error."""
 
 import json
 from collections.abc import Callable
@@ -27,12 +27,12 @@ def write_rows(write: Callable[[Path, str | bytes], Path]) -> Callable[..., Path
 
 
 @pytest.fixture
-def refusal() -> Callable[..., str]:
+def read_error() -> Callable[..., str]:
     """The words of the ValueError that `read(path, **options)` raises."""
 
-    def refusal(read: Callable[..., object], path: object, **options: Any) -> str:
+    def read_error(read: Callable[..., object], path: object, **options: Any) -> str:
         with pytest.raises(ValueError, match="problem") as caught:
             read(path, **options)
         return str(caught.value)
 
-    return refusal
+    return read_error

@@ -1,4 +1,4 @@
-"""Bad input, one by one: it is refused in words, or what comes of it is stated; nothing is lost on the way."""
+"""Invalid input: each problem is an error with its place, and nothing is dropped without a message."""
 
 import json
 import time
@@ -10,7 +10,7 @@ import pytest
 from hf_knowlearn.documents import Document, read_documents, split_document
 
 Write = Callable[[Path, str | bytes], Path]
-Refusal = Callable[..., str]
+ReadError = Callable[..., str]
 
 LONG = ("some words of a text that never ends and has no stop at all in it " * 800_000)[:50_000_000]
 
@@ -20,7 +20,7 @@ def tokens(text: str) -> int:
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.csv"])
-def test_50_mb_on_one_line_are_read_whole(tmp_path: Path, name: str, write: Write):
+def test_50_mb_on_one_line_are_read_completely(tmp_path: Path, name: str, write: Write):
     content = {"a.txt": LONG, "a.jsonl": json.dumps({"text": LONG}), "a.csv": f"text\n{LONG}\n"}
     content["a.json"] = content["a.jsonl"]
     started = time.process_time()
@@ -29,7 +29,7 @@ def test_50_mb_on_one_line_are_read_whole(tmp_path: Path, name: str, write: Writ
     assert document.text == LONG
 
 
-def test_50_mb_without_a_sentence_end_are_cut_at_words():
+def test_50_mb_without_a_sentence_end_are_split_at_words():
     started = time.process_time()
     parts = split_document(Document("d", LONG), tokens, 8192)
     assert time.process_time() - started < 60  # 4 s
@@ -39,7 +39,7 @@ def test_50_mb_without_a_sentence_end_are_cut_at_words():
 
 
 @pytest.mark.parametrize("unit", ["no end in sight, ", "x", "字"])
-def test_100_000_characters_without_a_sentence_end_stand_between_sentences_and_are_cut(unit: str):
+def test_100_000_characters_without_a_sentence_end_are_split(unit: str):
     run = (unit * 100_000)[:100_000]
     text = f"A first sentence. {run}. And a last one."
     parts = split_document(Document("d", text, "Title"), tokens, 512)
@@ -51,13 +51,15 @@ def test_100_000_characters_without_a_sentence_end_stand_between_sentences_and_a
 
 @pytest.mark.parametrize("name", ["a.txt", "a.md", "a.jsonl", "a.csv", "a.json"])
 @pytest.mark.parametrize("blank", ["\n", " \t\n\n ", "\u2003\u00a0\n", "\ufeff \n"])
-def test_only_white_space_is_refused_by_name(tmp_path: Path, name: str, blank: str, write: Write, refusal: Refusal):
-    message = refusal(read_documents, write(tmp_path / name, blank))
+def test_a_file_of_white_space_is_an_error_with_its_name(
+    tmp_path: Path, name: str, blank: str, write: Write, read_error: ReadError
+):
+    message = read_error(read_documents, write(tmp_path / name, blank))
     assert "1 problem." in message
     assert f"{tmp_path / name}" in message.splitlines()[1]
 
 
-def test_documents_of_only_white_space_are_left_out_by_name(
+def test_empty_documents_are_dropped_and_named_in_the_log(
     tmp_path: Path, write: Write, caplog: pytest.LogCaptureFixture
 ):
     for name, text in {
@@ -79,22 +81,22 @@ def test_documents_of_only_white_space_are_left_out_by_name(
     )
 
 
-def test_nothing_but_empty_documents_is_refused_even_so(tmp_path: Path, write: Write):
+def test_dropping_all_documents_is_an_error(tmp_path: Path, write: Write):
     write(tmp_path / "a.txt", "")
     write(tmp_path / "b.txt", " ")
     with pytest.raises(ValueError, match=r"No documents at .* are left\.\n.*2 empty documents\.\n.*a\.txt: "):
         read_documents(tmp_path, empty="drop")
 
 
-def test_only_what_is_empty_is_left_out(tmp_path: Path, write: Write, refusal: Refusal):
+def test_other_problems_than_empty_texts_are_not_dropped(tmp_path: Path, write: Write, read_error: ReadError):
     write(tmp_path / "a.jsonl", '{"text": ""}\n{"text": 5}\n{"no": 1}\n{"text": "x", "title": 1}\nno json\n')
-    message = refusal(read_documents, tmp_path, empty="drop")
+    message = read_error(read_documents, tmp_path, empty="drop")
     assert "4 problems." in message
     assert "a.jsonl:1" not in message
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "expected"),
     [
         ("a.txt", b"caf\xed\xa0\x80", "a.txt: not UTF-8 at byte 3 (the byte is 0xed)"),  # a surrogate in bytes
         ("a.csv", b"text\ncaf\xed\xa0\x80\n", "a.csv: not UTF-8 at byte 8 (the byte is 0xed)"),
@@ -107,19 +109,19 @@ def test_only_what_is_empty_is_left_out(tmp_path: Path, write: Write, refusal: R
         ("a.csv", b"text\nx\nab\0\n", "a.csv"),  # Python 3.10 has words of its own for it
     ],
 )
-def test_half_surrogate_pairs_and_nuls_are_refused_by_place(
-    tmp_path: Path, name: str, content: bytes, says: str, write: Write, refusal: Refusal
+def test_unpaired_surrogates_and_nuls_are_errors_with_their_position(
+    tmp_path: Path, name: str, content: bytes, expected: str, write: Write, read_error: ReadError
 ):
-    message = refusal(read_documents, write(tmp_path / name, content))
+    message = read_error(read_documents, write(tmp_path / name, content))
     assert "1 problem." in message
-    assert says in message.splitlines()[1]
+    assert expected in message.splitlines()[1]
 
 
-def test_ids_given_twice_are_refused_whatever_they_were_written_in(tmp_path: Path, write: Write, refusal: Refusal):
+def test_repeated_ids_are_errors_across_formats(tmp_path: Path, write: Write, read_error: ReadError):
     write(tmp_path / "a.csv", 'id,text\n\n"1","One\nand\nmore."\n2,Two.\n')
     write(tmp_path / "b.json", '[{"id": 1, "text": "x"}, {"id": "e\u0301", "text": "y"}]')
     write(tmp_path / "c.jsonl", '{"id": "\u00e9", "text": "z"}\n{"id": 2, "text": "z"}\n')
-    message = refusal(read_documents, tmp_path)
+    message = read_error(read_documents, tmp_path)
     assert "3 problems." in message
     assert f"b.json:1: the id '1' is already used at {tmp_path / 'a.csv'}:3; give each row its own id." in message
     assert f"c.jsonl:1: the id '\u00e9' is already used at {tmp_path / 'b.json'}:2;" in message

@@ -1,4 +1,4 @@
-"""The nouns: a document and a question that are wrong can't be made."""
+"""Documents and questions: invalid ones are errors."""
 
 import pickle
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.documents.document import InvalidItemError
 
 
 def test_a_document_and_a_question_can_be_hashed_pickled_and_compared():
@@ -16,7 +17,7 @@ def test_a_document_and_a_question_can_be_hashed_pickled_and_compared():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "expected"),
     [
         ({"id": 3}, "id must be a string, got int 3"),
         ({"id": ""}, "id is empty; it needs at least one word"),
@@ -37,13 +38,13 @@ def test_a_document_and_a_question_can_be_hashed_pickled_and_compared():
         ),
     ],
 )
-def test_a_document_refuses(wrong: dict[str, Any], says: str):
-    with pytest.raises(ValueError, match=says):
+def test_an_invalid_document_is_an_error(wrong: dict[str, Any], expected: str):
+    with pytest.raises(ValueError, match=expected):
         Document(**{"id": "d", "text": "Text.", **wrong})
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "expected"),
     [
         ({"text": ""}, "text is empty"),
         ({"answers": ()}, "answers is empty; a question needs at least one answer"),
@@ -60,16 +61,25 @@ def test_a_document_refuses(wrong: dict[str, Any], says: str):
         ({"id": 1, "kind": 2}, "^Question int 1: id must be .*; kind must be a string, got int 2.$"),
     ],
 )
-def test_a_question_refuses(wrong: dict[str, Any], says: str):
-    with pytest.raises(ValueError, match=says):
+def test_an_invalid_question_is_an_error(wrong: dict[str, Any], expected: str):
+    with pytest.raises(ValueError, match=expected):
         Question(**{"id": "q", "text": "Who?", "answers": ("Ada",), **wrong})
 
 
-def test_a_question_keeps_an_answer_of_nothing_beside_a_good_one():
+def test_a_question_may_have_an_answer_without_words_beside_another_one():
     assert Question("q", "Which band?", ("The", "The The Band")).answers == ("The", "The The Band")
 
 
-def test_a_refusal_does_not_print_the_whole_of_a_huge_value():
+def test_a_message_shortens_a_very_long_value():
     with pytest.raises(ValueError, match="metadata must be") as caught:
         Document("d" * 10**6, "Text.", metadata="x" * 10**6)  # type: ignore[arg-type]
     assert len(str(caught.value)) < 300
+
+
+def test_an_error_has_the_id_and_all_problems_and_can_be_pickled():
+    with pytest.raises(InvalidItemError) as caught:
+        Question("q", "", ())
+    problems = ("text is empty; it needs at least one word", "answers is empty; a question needs at least one answer")
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert (error.id, error.problems) == ("q", problems)
+        assert str(error) == f"Question 'q': {'; '.join(problems)}."

@@ -1,4 +1,4 @@
-"""Duplicates: exact ones by their text, near ones by the exact similarity of their shingles; each is named."""
+"""Duplicates: exact ones by text, near ones by the exact similarity of shingles. Each is named."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ from hf_knowlearn.documents.duplicates import PERMUTATIONS, DuplicateIndex, _ban
 
 Write = Callable[[Path, str | bytes], Path]
 WriteRows = Callable[..., Path]
-Refusal = Callable[..., str]
+ReadError = Callable[..., str]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_duplicates_are_kept_and_named_in_the_log(path: Path, caplog: pytest.Log
     )
 
 
-def test_duplicates_are_left_out_on_request_and_named_in_the_log(path: Path, caplog: pytest.LogCaptureFixture):
+def test_duplicates_are_dropped_on_request_and_named_in_the_log(path: Path, caplog: pytest.LogCaptureFixture):
     assert [d.id for d in read_documents(path, duplicates="drop")] == ["a.txt", "b.jsonl:2"]
     (record,) = caplog.records
     assert record.getMessage().startswith(f"Dropped from the documents at {path}: 2 duplicates.\n")
@@ -51,24 +51,24 @@ def test_duplicates_are_left_out_on_request_and_named_in_the_log(path: Path, cap
     assert "'c.md' has the same text as 'a.txt'." in record.getMessage()
 
 
-def test_duplicates_are_refused_on_request(path: Path, refusal: Refusal, caplog: pytest.LogCaptureFixture):
-    message = refusal(read_documents, path, duplicates="raise")
+def test_duplicates_are_errors_on_request(path: Path, read_error: ReadError, caplog: pytest.LogCaptureFixture):
+    message = read_error(read_documents, path, duplicates="raise")
     assert f"{path / 'b.jsonl'}:1: 'b' has the same text as 'a.txt'." in message
     assert f"{path / 'c.md'}: 'c.md' has the same text as 'a.txt'." in message
     assert message.endswith('To keep duplicates, use duplicates="keep"; to remove them, duplicates="drop".')
     assert not caplog.records
 
 
-def test_all_that_is_dropped_is_named_and_of_what_is_kept_the_first_twenty(
+def test_the_log_names_all_dropped_duplicates_and_the_first_twenty_others(
     tmp_path: Path, write_rows: WriteRows, caplog: pytest.LogCaptureFixture
 ):
     path = write_rows(tmp_path / "a.jsonl", *[{"id": f"d{n}", "text": "Same."} for n in range(31)])
     assert len(read_documents(path)) == 31
     assert len(read_documents(path, duplicates="drop")) == 1
-    kept, dropped = (record.getMessage() for record in caplog.records)
-    assert "'d20' has" in kept
-    assert "'d21' has" not in kept
-    assert kept.endswith("... and 10 more.")
+    retained, dropped = (record.getMessage() for record in caplog.records)
+    assert "'d20' has" in retained
+    assert "'d21' has" not in retained
+    assert retained.endswith("... and 10 more.")
     assert all(f"'d{n}' has the same text as 'd0'." in dropped for n in range(1, 31))
 
 
@@ -77,7 +77,7 @@ def test_all_that_is_dropped_is_named_and_of_what_is_kept_the_first_twenty(
 TEXT = "The ferry to Ormel leaves at six every morning, and it carries forty cars, a bakery and the mail of two towns."
 
 
-def test_shingles_are_runs_of_five_words_whatever_their_case_and_punctuation():
+def test_shingles_are_runs_of_five_words_without_case_and_punctuation():
     assert list(shingles("The ferry, to ORMEL: leaves (at) six.")) == [
         "the ferry to ormel leaves",
         "ferry to ormel leaves at",
@@ -88,7 +88,7 @@ def test_shingles_are_runs_of_five_words_whatever_their_case_and_punctuation():
     assert list(shingles("渡し船は六時")) == ["渡 し 船 は 六", "し 船 は 六 時"]  # written without spaces
 
 
-def test_similarity_is_that_of_jaccard():
+def test_similarity_is_the_jaccard_similarity():
     one, other = "a b c d e f g", "a b c d e f x"  # 3 shingles each, 2 of them in both
     assert similarity(one, other) == similarity(other, one) == 2 / 4
     assert similarity(one, "A, b. C d e f g!") == 1
@@ -97,7 +97,7 @@ def test_similarity_is_that_of_jaccard():
 
 @pytest.mark.usefixtures("datasketch")
 @pytest.mark.parametrize(("action", "ids"), [("keep", ["a", "b", "c"]), ("drop", ["a", "c"])])
-def test_near_duplicates_are_treated_as_duplicates_are(
+def test_near_duplicates_are_treated_like_duplicates(
     tmp_path: Path, write_rows: WriteRows, caplog: pytest.LogCaptureFixture, action: str, ids: list[str]
 ):
     rows = {
@@ -107,7 +107,7 @@ def test_near_duplicates_are_treated_as_duplicates_are(
     }
     path = write_rows(tmp_path / "a.jsonl", *[{"id": id, "text": text} for id, text in rows.items()])
     assert len(read_documents(path)) == 3
-    assert not caplog.records  # not looked for unless asked
+    assert not caplog.records  # near duplicates are searched only on request
     assert [d.id for d in read_documents(path, duplicates=action, near_duplicates=0.8)] == ids
     (record,) = caplog.records
     assert f"{path}:2: 'b' has a similarity of {17 / 19:.2f} to 'a'." in record.getMessage()
@@ -117,7 +117,7 @@ def test_near_duplicates_are_treated_as_duplicates_are(
 
 
 @pytest.mark.usefixtures("datasketch")
-def test_near_duplicates_are_those_of_comparing_every_pair():
+def test_near_duplicates_equal_those_of_comparing_every_pair():
     random = Random(0)
     words = ["".join(random.choices("abcdefgh", k=4)) for _ in range(2000)]
     texts = {}
@@ -127,15 +127,17 @@ def test_near_duplicates_are_those_of_comparing_every_pair():
             changed = [random.choice(words) if random.random() < 0.015 * copy else word for word in text]
             texts[f"{number}-{copy}"] = " ".join(changed)
     texts = {text: id for id, text in texts.items()}  # no exact duplicates
-    kept: dict[str, str] = {}
+    originals: dict[str, str] = {}
     expected = {}
     for text, id in texts.items():
-        alike = [other for other, known in kept.items() if similarity(text, known) >= 0.8]
+        alike = [other for other, known in originals.items() if similarity(text, known) >= 0.8]
         expected[id] = (
-            f"{id!r} has a similarity of {similarity(text, kept[alike[0]]):.2f} to {alike[0]!r}" if alike else None
+            f"{id!r} has a similarity of {similarity(text, originals[alike[0]]):.2f} to {alike[0]!r}"
+            if alike
+            else None
         )
         if not alike:
-            kept[id] = text
+            originals[id] = text
     known = DuplicateIndex(0.8)
     assert {id: known.add(Document(id, text)) for text, id in texts.items()} == expected
     assert 20 < sum(map(bool, expected.values())) < 100
@@ -159,14 +161,12 @@ def test_a_pair_at_the_threshold_is_missed_once_in_ten_thousand_at_most(threshol
 
 
 @pytest.mark.parametrize("threshold", [0.4, 1.1, True, "0.8", float("nan")])
-def test_a_threshold_that_is_no_similarity_is_refused(tmp_path: Path, threshold: object):
+def test_a_threshold_that_is_not_a_similarity_is_an_error(tmp_path: Path, threshold: object):
     with pytest.raises(ValueError, match=r"near_duplicates must be None or a similarity from 0\.5 to 1, such as 0\.8"):
         read_documents(tmp_path, near_duplicates=threshold)  # type: ignore[arg-type]
 
 
-def test_without_datasketch_near_duplicates_are_refused_with_the_line_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_without_datasketch_the_error_has_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "datasketch", None)
     with pytest.raises(ValueError, match=r'requires datasketch.*: pip install "hf_knowlearn\[documents\]"\.'):
         read_documents(tmp_path, near_duplicates=0.8)

@@ -1,4 +1,4 @@
-"""Which characters carry facts, script by script."""
+"""Facts: the characters that carry them, by script."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from hf_knowlearn.documents.facts import fact_spans, identifying_spans
 from hf_knowlearn.views import raw_view
 
 
-def told(text: str, language: str = "en", title: str = "", answers: tuple[str, ...] = ()) -> list[str]:
+def facts_in(text: str, language: str = "en", title: str = "", answers: tuple[str, ...] = ()) -> list[str]:
     document = Document("d", text, title, language)
     questions = [Question(f"q{i}", "What?", (answer,), "d") for i, answer in enumerate(answers)]
     return [text[start:end] for start, end in fact_spans(document, questions)]
@@ -29,7 +29,7 @@ def told(text: str, language: str = "en", title: str = "", answers: tuple[str, .
     ],
 )  # fmt: skip
 def test_numbers_and_names_are_facts(text: str, facts: list[str]):
-    assert told(text) == facts
+    assert facts_in(text) == facts
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_numbers_and_names_are_facts(text: str, facts: list[str]):
         ("It was in The Hague. The end.", ["The Hague"]),
     ],
 )
-def test_the_first_word_of_a_sentence_is_a_name_where_its_capital_says_more_than_that(text: str, facts: list[str]):
-    assert told(text) == facts
+def test_the_first_word_of_a_sentence_is_a_name_if_other_evidence_confirms_it(text: str, facts: list[str]):
+    assert facts_in(text) == facts
 
 
 def test_the_first_word_is_a_name_if_the_title_has_it():
-    assert told("Tarn grinds rye. The end.", title="The Mill: Tarn") == ["Tarn"]
+    assert facts_in("Tarn grinds rye. The end.", title="The Mill: Tarn") == ["Tarn"]
 
 
 @pytest.mark.parametrize(
@@ -84,33 +84,33 @@ def test_the_first_word_is_a_name_if_the_title_has_it():
         ("th", "\u0e40\u0e01\u0e34\u0e14\u0e17\u0e35\u0e48\u0e40\u0e21\u0e37\u0e2d\u0e07", []),
     ],
 )
-def test_rules_of_other_languages(language: str, text: str, facts: list[str]):
-    assert told(text, language) == facts
+def test_other_languages_have_their_own_rules(language: str, text: str, facts: list[str]):
+    assert facts_in(text, language) == facts
 
 
-def test_what_is_said_at_length_in_quotation_marks_is_no_fact():
+def test_a_long_quotation_is_not_a_fact():
     quoted = "\u300c{}\u300d\u3002"
-    assert told(quoted.format("\u732b" * 40), "ja") == ["\u732b" * 40]
-    assert told(quoted.format("\u732b" * 41), "ja") == []
-    assert told("\u201cit rains\u201d is said in 1954") == ["1954"]  # letters with case
+    assert facts_in(quoted.format("\u732b" * 40), "ja") == ["\u732b" * 40]
+    assert facts_in(quoted.format("\u732b" * 41), "ja") == []
+    assert facts_in("\u201cit rains\u201d is said in 1954") == ["1954"]  # letters with case
 
 
-def test_answers_stand_as_whole_words_in_any_case_and_take_the_place_of_the_rules():
+def test_answers_match_whole_words_in_any_case_and_replace_the_rules():
     text = "Sixty ferries of Ormel leave at six. It carries forty cars."
-    assert told(text, answers=("Six", "at six", "FORTY")) == ["at six", "forty"]
-    assert told(text, answers=("nowhere",)) == []
+    assert facts_in(text, answers=("Six", "at six", "FORTY")) == ["at six", "forty"]
+    assert facts_in(text, answers=("nowhere",)) == []
     other = Question("q", "What?", ("forty",), "another")
     assert fact_spans(Document("d", text), [other]) == fact_spans(Document("d", text)) == ((17, 22),)
 
 
-def test_clues_are_answers_and_what_is_a_fact_by_rule():
+def test_identifying_spans_are_answers_and_facts_by_rule():
     document = Document("d", "Tarn Mill grinds rye.")
     rye = Question("q", "What?", ("rye",), "d")
     assert fact_spans(document, [rye]) == ((17, 20),)
     assert identifying_spans(document, [rye]) == ((0, 9), (17, 20))
 
 
-def test_whole_words_are_the_surveys():
+def test_whole_words_are_those_of_coverage():
     from hf_knowlearn.views.coverage import contains_answer
 
     texts = ("Honor is Dramatic", "no, drama!", "\u732b\u304c\u597d\u304d", "XNo NO")

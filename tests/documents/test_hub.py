@@ -1,4 +1,4 @@
-"""Data sets on the Hub: by id, one split of them, and what can't be had is refused. The Hub is a folder here."""
+"""Datasets on the Hub, which is a local folder here: ids, splits, and errors."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import pytest
 
 from hf_knowlearn.documents import Document, Question, iter_documents, read_documents, read_questions
 
-Refusal = Callable[..., str]
+ReadError = Callable[..., str]
 
 CARD = """---
 configs:
@@ -28,17 +28,17 @@ configs:
 
 @pytest.fixture(autouse=True)
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Serves owner/name from a folder, by the functions of `datasets` themselves; returns what they were asked."""
+    """Serves owner/name from a folder, by the functions of `datasets` themselves; returns the calls."""
     folder = tmp_path / "hub"
     folder.mkdir()
     (folder / "README.md").write_text(CARD)
     rows = [{"text": "One.", "title": "T", "n": 5}, {"text": "Two.", "title": None, "n": 6}]
     (folder / "one.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "two.jsonl").write_text(json.dumps({"text": None, "title": "Empty", "n": 7}) + "\n")
-    asked = []
+    calls = []
 
     def served(function: Callable[..., Any], path: str, *config: str, **options: Any) -> Any:
-        asked.append({"path": path, "config": config, **options})
+        calls.append({"path": path, "config": config, **options})
         return function(str(folder) if path == "owner/name" else path, *config, **options)
 
     for name in ("load_dataset", "get_dataset_split_names"):
@@ -46,7 +46,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
     datasets.disable_progress_bars()
-    return asked
+    return calls
 
 
 @pytest.mark.parametrize("path", ["owner/name", "hf://datasets/owner/name"])
@@ -63,36 +63,38 @@ def test_columns_config_split_and_revision_are_passed_on(hub: list[dict[str, Any
     assert hub == [{"path": "owner/name", "config": ("two",), "split": "train", "revision": "v1"}]
 
 
-def test_several_splits_are_refused_by_name_and_nothing_is_loaded(refusal: Refusal, hub: list[dict[str, Any]]):
-    assert "the dataset has the splits ['train', 'test']; choose one with split=" in refusal(
+def test_several_splits_are_an_error_with_their_names_and_nothing_is_loaded(
+    read_error: ReadError, hub: list[dict[str, Any]]
+):
+    assert "the dataset has the splits ['train', 'test']; choose one with split=" in read_error(
         read_documents, "owner/name", config="two"
     )
-    assert [sorted(asked) for asked in hub] == [["config", "path", "revision"]]  # no split: only names were asked for
+    assert [sorted(call) for call in hub] == [["config", "path", "revision"]]  # no split: only the names are loaded
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "expected"),
     [
         ({}, "pick one among the available configs: ['one', 'two']"),
         ({"config": "three"}, "three"),
         ({"config": "one", "split": "test"}, "Unknown split \"test\". Should be one of ['train']"),
     ],
 )
-def test_a_config_or_split_that_is_not_there_is_refused_with_those_there_are(
-    options: dict[str, str], says: str, refusal: Refusal
+def test_an_unknown_config_or_split_is_an_error_with_the_known_ones(
+    options: dict[str, str], expected: str, read_error: ReadError
 ):
-    message = refusal(read_documents, "owner/name", **options)
-    assert says in message
+    message = read_error(read_documents, "owner/name", **options)
+    assert expected in message
     assert message.count("\n") == 1
 
 
-def test_a_null_text_is_refused_by_split_and_row(refusal: Refusal):
-    message = refusal(read_documents, "owner/name", config="two", split="test")
+def test_a_null_text_is_an_error_with_split_and_row(read_error: ReadError):
+    message = read_error(read_documents, "owner/name", config="two", split="test")
     assert "  owner/name[test]:1: text is empty; it needs at least one word." in message
 
 
-def test_a_missing_column_is_refused_once(refusal: Refusal):
-    message = refusal(read_documents, "owner/name", config="one", text_column="body")
+def test_a_missing_column_is_reported_once(read_error: ReadError):
+    message = read_error(read_documents, "owner/name", config="one", text_column="body")
     assert "owner/name[train]: no column 'body' for the text, only ['text', 'title', 'n']" in message
     assert "1 problem." in message
 
@@ -103,13 +105,13 @@ def test_questions_are_read_from_the_hub(hub: list[dict[str, Any]], tmp_path: Pa
     assert read_questions("owner/name", config="one") == [Question("1", "Who?", ("Ada",))]
 
 
-def test_the_hub_and_files_may_stand_in_one_list(tmp_path: Path):
+def test_a_list_may_mix_files_and_hub_datasets(tmp_path: Path):
     (tmp_path / "a.txt").write_text("File.")
     documents = iter_documents(["owner/name", Path("a.txt")], config="one")
     assert [d.id for d in documents] == ["train:1", "train:2", "a.txt"]
 
 
-def test_what_exists_here_is_a_path_and_the_hub_is_not_asked(tmp_path: Path, hub: list[dict[str, Any]]):
+def test_an_existing_path_is_not_looked_up_on_the_hub(tmp_path: Path, hub: list[dict[str, Any]]):
     (tmp_path / "owner" / "name").mkdir(parents=True)
     (tmp_path / "owner" / "name" / "a.txt").write_text("File.")
     assert [d.id for d in read_documents("owner/name")] == ["a.txt"]
@@ -117,18 +119,21 @@ def test_what_exists_here_is_a_path_and_the_hub_is_not_asked(tmp_path: Path, hub
 
 
 @pytest.mark.parametrize("path", ["owner/name.jsonl", "owner/name/", "./owner", "a/b/c", "name", Path("owner/name")])
-def test_other_names_of_nothing_are_paths_and_the_hub_is_not_asked(path: Any, hub: list[Any], refusal: Refusal):
-    assert "no such file or folder (searched from " in refusal(read_documents, path)
+def test_other_names_are_paths_and_not_looked_up_on_the_hub(path: Any, hub: list[Any], read_error: ReadError):
+    assert "no such file or folder (searched from " in read_error(read_documents, path)
     assert hub == []
 
 
-def test_a_data_set_that_cannot_be_reached_is_refused_with_both_readings_of_its_name(refusal: Refusal, tmp_path: Path):
-    says = f"no/where: no such path (searched from {tmp_path}), and no such dataset can be loaded from the Hub: Dataset 'no/where' doesn't exist"
-    assert says in refusal(read_documents, "no/where")
+def test_an_unknown_name_is_an_error_about_the_path_and_the_dataset(read_error: ReadError, tmp_path: Path):
+    expected = (
+        f"no/where: no such path (searched from {tmp_path}), and no such dataset can be loaded from the Hub: "
+        "Dataset 'no/where' doesn't exist"
+    )
+    assert expected in read_error(read_documents, "no/where")
 
 
 @pytest.mark.parametrize("option", ["config", "split", "revision"])
-def test_options_of_the_hub_are_refused_for_files(tmp_path: Path, option: str, refusal: Refusal):
+def test_hub_options_are_errors_for_files(tmp_path: Path, option: str, read_error: ReadError):
     (tmp_path / "a.txt").write_text("File.")
-    says = f"{tmp_path}: config, split and revision apply to datasets on the Hub, and this is a local path."
-    assert says in refusal(read_documents, tmp_path, **{option: "x"})
+    expected = f"{tmp_path}: config, split and revision apply to datasets on the Hub, and this is a local path."
+    assert expected in read_error(read_documents, tmp_path, **{option: "x"})

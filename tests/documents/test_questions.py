@@ -1,4 +1,4 @@
-"""Reading questions: in every spelling, and bad ones refused or left out by name."""
+"""Reading of questions: column names, errors, and dropping of invalid rows."""
 
 import logging
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from hf_knowlearn.documents import Question, read_questions
 
 Write = Callable[[Path, str | bytes], Path]
 WriteRows = Callable[..., Path]
-Refusal = Callable[..., str]
+ReadError = Callable[..., str]
 
 
-def test_questions_are_read_in_every_spelling(tmp_path: Path, write_rows: WriteRows):
+def test_questions_are_read_with_every_column_name(tmp_path: Path, write_rows: WriteRows):
     path = write_rows(
         tmp_path / "q.jsonl",
         {"wiki_id": 7, "question": "Who?", "answer": "Ada"},
@@ -40,7 +40,7 @@ def test_questions_are_read_in_every_spelling(tmp_path: Path, write_rows: WriteR
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "expected"),
     [
         ({"answer": "x"}, "no column 'question' or 'text', only ['answer']; rename the question's column."),
         ({"question": "Who?"}, "no column 'answers' or 'answer', only ['question']; a question needs an answer."),
@@ -66,30 +66,30 @@ def test_questions_are_read_in_every_spelling(tmp_path: Path, write_rows: WriteR
         ({"id": "Q: 1", "question": "Who?", "answers": []}, "q.jsonl:1: Question 'Q: 1': answers is empty;"),
     ],
 )
-def test_bad_questions_are_refused_by_file_and_line(
-    tmp_path: Path, row: dict[str, Any], says: str, write_rows: WriteRows, refusal: Refusal
+def test_invalid_questions_are_errors_with_file_and_line(
+    tmp_path: Path, row: dict[str, Any], expected: str, write_rows: WriteRows, read_error: ReadError
 ):
-    message = refusal(read_questions, write_rows(tmp_path / "q.jsonl", row))
+    message = read_error(read_questions, write_rows(tmp_path / "q.jsonl", row))
     assert f"{tmp_path / 'q.jsonl'}:1: " in message
-    assert says in message
+    assert expected in message
 
 
-def test_questions_are_not_read_from_text(tmp_path: Path, write: Write, refusal: Refusal):
+def test_questions_cannot_be_read_from_text_files(tmp_path: Path, write: Write, read_error: ReadError):
     path = write(tmp_path / "q.txt", "Who?")
     assert (
         "q.txt: files with the suffix '.txt' are not supported; give a .csv, .json, .jsonl, .parquet, .tsv file"
-        in refusal(read_questions, path)
+        in read_error(read_questions, path)
     )
 
 
 GOOD, BAD = {"question": "Who?", "answer": "Ada"}, {"question": "Which?", "answer": "The"}
 
 
-def test_bad_questions_are_dropped_on_request_and_named_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, write_rows: WriteRows, refusal: Refusal
+def test_invalid_questions_are_dropped_on_request_and_named_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, write_rows: WriteRows, read_error: ReadError
 ):
     path = write_rows(tmp_path / "q.jsonl", BAD, GOOD, *[BAD] * 7, {**GOOD, "id": 1}, {**GOOD, "id": 1}, [])
-    assert 'To skip the invalid rows, use on_bad="drop".' in refusal(read_questions, path)
+    assert 'To skip the invalid rows, use on_bad="drop".' in read_error(read_questions, path)
     assert not caplog.records
     assert [q.id for q in read_questions(path, on_bad="drop")] == ["q.jsonl:2", "1"]
     (record,) = caplog.records
@@ -100,15 +100,13 @@ def test_bad_questions_are_dropped_on_request_and_named_in_the_log(
     assert f"{path}:12: a line must be a JSON object" in record.getMessage()
 
 
-def test_nothing_is_dropped_in_silence_when_all_is_well(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, write_rows: WriteRows
-):
+def test_valid_questions_are_not_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture, write_rows: WriteRows):
     path = write_rows(tmp_path / "q.jsonl", GOOD)
     assert read_questions(path, on_bad="drop") == read_questions(path)
     assert not caplog.records
 
 
-def test_what_cannot_be_dropped_is_refused_even_so(tmp_path: Path, write: Write, write_rows: WriteRows):
+def test_problems_of_whole_files_cannot_be_dropped(tmp_path: Path, write: Write, write_rows: WriteRows):
     with pytest.raises(ValueError, match="no word of the answers") as caught:
         read_questions(write_rows(tmp_path / "all.jsonl", BAD), on_bad="drop")
     assert "on_bad" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Reading documents: read whole or refused, with all reasons at once."""
+"""Reading of documents: files, folders, ids and titles, and errors with all problems."""
 
 import os
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from hf_knowlearn.documents import Document, read_documents, read_questions
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 Write = Callable[[Path, str | bytes], Path]
 WriteRows = Callable[..., Path]
-Refusal = Callable[..., str]
+ReadError = Callable[..., str]
 
 
-def test_a_folder_is_read_through_sorted_and_without_hidden_files(tmp_path: Path, write: Write, write_rows: WriteRows):
+def test_a_folder_is_read_sorted_and_without_hidden_files(tmp_path: Path, write: Write, write_rows: WriteRows):
     write(tmp_path / "b.txt", "Bee.")
     write(tmp_path / "a" / "c.MD", "no heading")
     write(tmp_path / "dir.txt" / "d.txt", "Dee.")
@@ -27,7 +27,7 @@ def test_a_folder_is_read_through_sorted_and_without_hidden_files(tmp_path: Path
     assert documents == [Document(d.id, d.text, d.title) for d in documents]
 
 
-def test_a_single_file_has_its_name_for_an_id(tmp_path: Path, write: Write):
+def test_the_id_of_a_single_file_is_its_name(tmp_path: Path, write: Write):
     assert read_documents(write(tmp_path / "x" / "a.txt", "Text.")) == [Document("a.txt", "Text.", "a")]
 
 
@@ -44,18 +44,20 @@ def test_a_single_file_has_its_name_for_an_id(tmp_path: Path, write: Write):
         ("~~~\n# comment\n", "file"),
     ],
 )
-def test_the_title_of_markdown_is_its_first_heading_and_the_text_stays_whole(
+def test_the_title_of_markdown_is_its_first_heading_and_the_text_is_unchanged(
     tmp_path: Path, text: str, title: str, write: Write
 ):
     (document,) = read_documents(write(tmp_path / "file.md", text))
     assert (document.title, document.text) == (title, text)
 
 
-def test_a_heading_in_a_txt_file_is_no_title(tmp_path: Path, write: Write):
+def test_a_heading_in_a_txt_file_is_not_the_title(tmp_path: Path, write: Write):
     assert read_documents(write(tmp_path / "file.txt", "# Heading"))[0].title == "file"
 
 
-def test_text_comes_out_in_nfc_with_plain_line_ends_and_no_bom(tmp_path: Path, write: Write, write_rows: WriteRows):
+def test_text_is_normalized_to_nfc_with_plain_line_breaks_and_no_bom(
+    tmp_path: Path, write: Write, write_rows: WriteRows
+):
     decomposed = "\ufeffCafe\u0301\r\nOne\rTwo\r\n"
     write(tmp_path / "a.txt", decomposed)
     write_rows(tmp_path / "b.jsonl", {"id": "e\u0301", "title": "e\u0301", "text": "Cafe\u0301\r\n"})
@@ -64,7 +66,7 @@ def test_text_comes_out_in_nfc_with_plain_line_ends_and_no_bom(tmp_path: Path, w
     assert (row.id, row.title, row.text) == ("\u00e9", "\u00e9", "Caf\u00e9\n")
 
 
-def test_file_names_are_normalised_like_the_ids_that_questions_name(
+def test_file_names_are_normalized_like_the_document_ids_of_questions(
     tmp_path: Path, write: Write, write_rows: WriteRows
 ):
     (document,) = read_documents(write(tmp_path / "Cafe\u0301.txt", "Text."))
@@ -80,7 +82,7 @@ def test_jsonl_may_have_a_bom_crlf_and_blank_lines(tmp_path: Path, write: Write)
     assert [(d.id, d.text) for d in read_documents(path)] == [("a.JSONL:1", "One"), ("a.JSONL:4", "Two")]
 
 
-def test_a_row_names_its_id_and_keeps_its_other_columns(tmp_path: Path, write_rows: WriteRows):
+def test_a_row_has_an_id_column_and_its_other_columns_are_metadata(tmp_path: Path, write_rows: WriteRows):
     path = write_rows(
         tmp_path / "a.jsonl",
         {"text": "1", "wiki_id": 5, "document_id": "d", "id": None, "year": [1900]},
@@ -97,7 +99,7 @@ def test_a_row_names_its_id_and_keeps_its_other_columns(tmp_path: Path, write_ro
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "expected"),
     [
         ("a.txt", "", "a.txt: text is empty; it needs at least one word."),
         ("a.txt", b"\xef\xbb\xbf", "a.txt: text is empty"),
@@ -130,18 +132,18 @@ def test_a_row_names_its_id_and_keeps_its_other_columns(tmp_path: Path, write_ro
         (
             "a.png",
             "x",
-            "a.png: files with the suffix '.png' are not supported; give a .csv, .docx, .epub, .htm, .html, .json, .jsonl, "
-            ".md, .parquet, .pdf, .pptx, .tsv, .txt file or a folder of them.",
+            "a.png: files with the suffix '.png' are not supported; give a .csv, .docx, .epub, .htm, .html, .json, "
+            ".jsonl, .md, .parquet, .pdf, .pptx, .tsv, .txt file or a folder of them.",
         ),
         ("txt", "x", "txt: files with the suffix '' are not supported"),
     ],
 )
-def test_bad_documents_are_refused_by_file_and_line(
-    tmp_path: Path, name: str, content: str | bytes, says: str, write: Write, refusal: Refusal
+def test_invalid_documents_are_errors_with_file_and_line(
+    tmp_path: Path, name: str, content: str | bytes, expected: str, write: Write, read_error: ReadError
 ):
-    message = refusal(read_documents, write(tmp_path / name, content))
+    message = read_error(read_documents, write(tmp_path / name, content))
     assert f"{tmp_path}{os.sep}" in message
-    assert says in message
+    assert expected in message
     assert f"{tmp_path / name}: 1 problem.\n" in message
 
 
@@ -150,29 +152,31 @@ def test_a_surrogate_pair_in_json_escapes_is_one_character(tmp_path: Path, write
     assert read_documents(path)[0].text == "\U0001f600"
 
 
-def test_a_path_to_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Refusal):
-    assert f"{tmp_path / 'no'}: no such file or folder; give a" in refusal(read_documents, tmp_path / "no")
+def test_a_missing_path_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_error: ReadError):
+    assert f"{tmp_path / 'no'}: no such file or folder; give a" in read_error(read_documents, tmp_path / "no")
     monkeypatch.chdir(tmp_path)
-    assert f"no.txt: no such file or folder (searched from {tmp_path}); give a" in refusal(
+    assert f"no.txt: no such file or folder (searched from {tmp_path}); give a" in read_error(
         read_documents, Path("no.txt")
     )
-    assert len(refusal(read_documents, Path("x" * 10_000))) < 1500  # the text instead of the path
+    assert len(read_error(read_documents, Path("x" * 10_000))) < 1500  # the text instead of the path
     with pytest.raises(ValueError, match=r"the path is empty; write '\.' for the current folder"):
         read_documents("")
 
 
-def test_a_folder_with_nothing_to_read_says_what_is_read(tmp_path: Path, write: Write, refusal: Refusal):
-    assert f"{tmp_path}: contains no files; supported are .csv, .docx, .epub, " in refusal(read_documents, tmp_path)
+def test_a_folder_without_supported_files_is_an_error_with_the_supported_suffixes(
+    tmp_path: Path, write: Write, read_error: ReadError
+):
+    assert f"{tmp_path}: contains no files; supported are .csv, .docx, .epub, " in read_error(read_documents, tmp_path)
     write(tmp_path / ".hidden.txt", "x")
-    assert "contains no files" in refusal(read_documents, tmp_path)
+    assert "contains no files" in read_error(read_documents, tmp_path)
     for number in range(7):
         write(tmp_path / f"{number}.png", "x")
-    assert "contains only 0.png, 1.png, 2.png, 3.png, 4.png and 2 more; supported are" in refusal(
+    assert "contains only 0.png, 1.png, 2.png, 3.png, 4.png and 2 more; supported are" in read_error(
         read_documents, tmp_path
     )
 
 
-def test_files_left_unread_are_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture, write: Write):
+def test_skipped_files_are_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture, write: Write):
     write(tmp_path / "a.txt", "x")
     assert not caplog.records
     write(tmp_path / "b" / "c.png", "x")
@@ -183,13 +187,13 @@ def test_files_left_unread_are_named_in_the_log(tmp_path: Path, caplog: pytest.L
     assert caplog.records[0].name.startswith("hf_knowlearn.documents.")
 
 
-def test_duplicate_ids_are_refused_with_both_lines(
-    tmp_path: Path, write: Write, write_rows: WriteRows, refusal: Refusal
+def test_a_repeated_id_is_an_error_with_both_lines(
+    tmp_path: Path, write: Write, write_rows: WriteRows, read_error: ReadError
 ):
     write_rows(tmp_path / "a.jsonl", {"id": 1, "text": "x"}, {"id": "1", "text": "y"})
     write_rows(tmp_path / "b.jsonl", {"wiki_id": 1, "text": "x"}, {"id": "c.txt", "text": "z"})
     write(tmp_path / "c.txt", "x")
-    message = refusal(read_documents, tmp_path)
+    message = read_error(read_documents, tmp_path)
     assert (
         f"{tmp_path / 'a.jsonl'}:2: the id '1' is already used at {tmp_path / 'a.jsonl'}:1; give each row its own id."
         in message
@@ -198,12 +202,12 @@ def test_duplicate_ids_are_refused_with_both_lines(
     assert f"{tmp_path / 'c.txt'}: the id 'c.txt' is already used at {tmp_path / 'b.jsonl'}:2; give" in message
 
 
-def test_all_problems_come_at_once_and_like_ones_together(
-    tmp_path: Path, write: Write, write_rows: WriteRows, refusal: Refusal
+def test_all_problems_are_in_one_error_and_equal_ones_share_an_entry(
+    tmp_path: Path, write: Write, write_rows: WriteRows, read_error: ReadError
 ):
     write(tmp_path / "a.txt", "")
     write_rows(tmp_path / "b.jsonl", {"text": ""}, {"text": "good"}, *[{"text": ""}] * 4, {"text": 1}, {"text": 1})
-    assert refusal(read_documents, tmp_path) == "\n".join(
+    assert read_error(read_documents, tmp_path) == "\n".join(
         [
             f"The documents at {tmp_path}: 8 problems.",
             f"  {tmp_path / 'a.txt'}: text is empty; it needs at least one word.",
@@ -214,39 +218,37 @@ def test_all_problems_come_at_once_and_like_ones_together(
     )
 
 
-def test_a_long_list_of_problems_is_cut_at_20_with_the_rest_counted(
-    tmp_path: Path, write_rows: WriteRows, refusal: Refusal
-):
-    message = refusal(read_documents, write_rows(tmp_path / "a.jsonl", *[{"text": number} for number in range(25)]))
+def test_an_error_lists_20_problems_and_counts_the_rest(tmp_path: Path, write_rows: WriteRows, read_error: ReadError):
+    message = read_error(read_documents, write_rows(tmp_path / "a.jsonl", *[{"text": number} for number in range(25)]))
     assert message.startswith(f"The documents at {tmp_path / 'a.jsonl'}: 25 problems.\n")
     assert "got int 19." in message
     assert "got int 20." not in message
     assert message.endswith("\n  ... and 5 more kinds of problem.")
 
 
-def test_links_that_lead_round_are_walked_once_and_broken_ones_refused(tmp_path: Path, write: Write, refusal: Refusal):
+def test_cyclic_links_are_visited_once_and_broken_ones_are_errors(tmp_path: Path, write: Write, read_error: ReadError):
     root = tmp_path / "root"
     write(root / "in" / "a.txt", "x")
     write(tmp_path / "outside" / "b.txt", "y")
-    write(tmp_path / "beside.txt", "not asked for")
+    write(tmp_path / "beside.txt", "outside of the folder")
     for link, target in {"self": ".", "above": "..", "again": "in", "other": "../outside"}.items():
         (root / link).symlink_to(target)
     assert [d.id for d in read_documents(root)] == ["again/a.txt", "other/b.txt"]
     (root / "broken.txt").symlink_to("nowhere")
     (root / "round.txt").symlink_to("round.txt")
-    message = refusal(read_documents, root)
+    message = read_error(read_documents, root)
     assert f"{root / 'broken.txt'}: cannot be read (No such file or directory); check the file" in message
     assert f"{root / 'round.txt'}: cannot be read (" in message
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
-def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path, refusal: Refusal):
+def test_a_pipe_is_an_error(tmp_path: Path, read_error: ReadError):
     os.mkfifo(tmp_path / "a.txt")
-    assert "a.txt: cannot be read (a pipe or a device, not a file)" in refusal(read_documents, tmp_path)
+    assert "a.txt: cannot be read (a pipe or a device, not a file)" in read_error(read_documents, tmp_path)
 
 
-def test_a_folder_that_may_not_be_opened_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, refusal: Refusal
+def test_a_folder_without_permission_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, read_error: ReadError
 ):
     write(tmp_path / "a.txt", "x")
     locked, listdir = write(tmp_path / "locked" / "b.txt", "x").parent, os.listdir
@@ -257,30 +259,30 @@ def test_a_folder_that_may_not_be_opened_is_refused(
         return listdir(folder)
 
     monkeypatch.setattr(os, "listdir", listdir_of_a_stranger)
-    assert f"{locked}: cannot be opened (Permission denied); check its permissions." in refusal(
+    assert f"{locked}: cannot be opened (Permission denied); check its permissions." in read_error(
         read_documents, tmp_path
     )
 
 
-def test_a_file_name_that_is_not_unicode_is_refused_in_words_that_can_be_printed(
-    tmp_path: Path, write: Write, refusal: Refusal
+def test_a_file_name_that_is_not_unicode_is_an_error_that_can_be_printed(
+    tmp_path: Path, write: Write, read_error: ReadError
 ):
     try:
         write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/f\xff.txt")), "x")
     except OSError:
         pytest.skip("this file system wants Unicode names")
-    message = refusal(read_documents, tmp_path)
+    message = read_error(read_documents, tmp_path)
     assert r"f\udcff.txt: id contains an unpaired surrogate" in message
     message.encode()
 
 
 @pytest.mark.skipif(not (DATA / "film").is_dir(), reason="needs ../shared/data/film")
-def test_film_is_read_and_every_question_has_its_document(refusal: Refusal):
+def test_film_is_read_and_every_question_has_its_document(read_error: ReadError):
     documents, questions = read_documents(DATA / "film/documents.jsonl"), read_questions(DATA / "film/questions.jsonl")
     assert (len(documents), len(questions)) == (1720, 11603)
     assert {q.document_id for q in questions} <= {d.id for d in documents}
     assert all(d.title and not d.metadata for d in documents)
-    message = refusal(read_documents, DATA / "film")
+    message = read_error(read_documents, DATA / "film")
     assert (
         "questions.jsonl:1: no column 'text', only ['wiki_id', 'question', 'answer'] (is it a file of que" in message
     )

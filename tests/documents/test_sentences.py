@@ -1,4 +1,4 @@
-"""Sentences: where layout may stand between them, and where it may not."""
+"""Sentences: boundaries, breaks, and linear time."""
 
 import time
 
@@ -11,17 +11,17 @@ from hf_knowlearn.views import FAMILIES, prove
 NI_HAO, SHI_JIE = "\u4f60\u597d\u3002", "\u4e16\u754c\u3002"
 
 
-def test_pieces_are_places_in_the_text_and_their_breaks():
+def test_pieces_have_positions_and_breaks():
     first, second = "The harbour of Ormel is small but deep.", "In winter its two ice-breakers keep"
-    told = sentences(f" {first}  {second}\nit open.\n\n# Three\n\nFour.\n")
-    assert told.texts == [first, second, "it open.", "# Three", "Four."]
-    assert told.starts == [1, 42, 78, 88, 97]
-    assert told.lengths == [39, 35, 8, 7, 5]
-    assert told.breaks == [PARAGRAPH, SENTENCE, SOFT, PARAGRAPH, PARAGRAPH]
-    assert told.verbatim == [False, False, False, True, False]
+    pieces = sentences(f" {first}  {second}\nit open.\n\n# Three\n\nFour.\n")
+    assert pieces.texts == [first, second, "it open.", "# Three", "Four."]
+    assert pieces.starts == [1, 42, 78, 88, 97]
+    assert pieces.lengths == [39, 35, 8, 7, 5]
+    assert pieces.breaks == [PARAGRAPH, SENTENCE, SOFT, PARAGRAPH, PARAGRAPH]
+    assert pieces.verbatim == [False, False, False, True, False]
 
 
-def test_an_abbreviation_ends_no_sentence_and_a_full_width_stop_does():
+def test_an_abbreviation_does_not_end_a_sentence_and_a_full_width_stop_does():
     assert sentences("Mr. Smith met Dr. Jones at 3.50 p.m. on Monday. He left.").texts == [
         "Mr. Smith met Dr. Jones at 3.50 p.m. on Monday.",
         "He left.",
@@ -29,7 +29,7 @@ def test_an_abbreviation_ends_no_sentence_and_a_full_width_stop_does():
     assert sentences(NI_HAO + SHI_JIE, "zh").texts == [NI_HAO, SHI_JIE]
 
 
-def test_the_language_decides_where_a_sentence_ends():
+def test_sentence_ends_depend_on_the_language():
     assert len(sentences("Er kam am 3. Mai. Sie nicht.", "de").texts) == 2
     assert len(sentences("Er kam am 3. Mai. Sie nicht.", "en").texts) == 3
     assert sentences("One is. Two is.", "no such language").texts == ["One is.", "Two is."]
@@ -48,10 +48,10 @@ def test_the_language_decides_where_a_sentence_ends():
         ("\n\n\n\n", PARAGRAPH),
     ],
 )
-def test_a_paragraph_opens_where_a_blank_line_stands(gap, kind):
-    told = sentences(f"One is here.{gap}Two is there.")
-    assert told.texts == ["One is here.", "Two is there."]
-    assert told.breaks == [PARAGRAPH, kind]
+def test_a_paragraph_begins_after_a_blank_line(gap, kind):
+    pieces = sentences(f"One is here.{gap}Two is there.")
+    assert pieces.texts == ["One is here.", "Two is there."]
+    assert pieces.breaks == [PARAGRAPH, kind]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_paragraph_opens_where_a_blank_line_stands(gap, kind):
     ],
 )
 @pytest.mark.parametrize("language", ["en", "fr", "ru"])
-def test_no_layout_may_stand_where_words_hang_together(text, language):
+def test_there_is_no_boundary_inside_a_word_or_at_special_white_space(text, language):
     assert sentences(text, language).texts == [text]
 
 
@@ -87,12 +87,12 @@ def test_no_layout_may_stand_where_words_hang_together(text, language):
         ("It had 10\n\n20 came.", "en", ["It had 10", "20 came."]),
     ],
 )
-def test_layout_may_stand_between_sentences_that_no_space_parts_in_some_scripts(text, language, expected):
+def test_some_scripts_have_boundaries_without_a_space(text, language, expected):
     assert sentences(text, language).texts == expected
 
 
 @pytest.mark.parametrize(
-    ("line_break", "parted"),
+    ("line_break", "is_boundary"),
     [
         ("One\ntwo", True),
         ("One \r\ntwo", True),
@@ -103,32 +103,32 @@ def test_layout_may_stand_between_sentences_that_no_space_parts_in_some_scripts(
         ("One\n\u00a0two", False),
     ],
 )
-def test_a_line_break_in_a_sentence_is_layout_where_a_space_could_stand_for_it(line_break, parted):
+def test_a_line_break_in_a_sentence_is_a_boundary_if_a_space_could_replace_it(line_break, is_boundary):
     text = f"The harbour of Ormel is small but deep, and so is {line_break} there and everywhere else."
-    assert (len(sentences(text).texts) == 2) == parted
+    assert (len(sentences(text).texts) == 2) == is_boundary
 
 
-def test_a_text_of_more_than_10000_characters_keeps_every_blank_line():
-    # sentencex 1.0.32 drops the blank line about every 10,000 characters. If this no longer fails, it was mended.
+def test_a_text_of_more_than_10000_characters_retains_every_blank_line():
+    # sentencex 1.0.32 drops the blank line about every 10,000 characters. If this no longer fails, sentencex fixed it.
     from sentencex import segment
 
     text = "Ab is cd.\n\n" * 3000
     assert len("".join(segment("en", text))) < len(text)
-    told = sentences(text)
-    assert told.starts == list(range(0, 33_000, 11))
-    assert set(told.lengths) == {9}
-    assert set(told.breaks) == {PARAGRAPH}
+    pieces = sentences(text)
+    assert pieces.starts == list(range(0, 33_000, 11))
+    assert set(pieces.lengths) == {9}
+    assert set(pieces.breaks) == {PARAGRAPH}
 
 
 @pytest.mark.parametrize(
     ("sentence", "language", "gap"), [("Ab is cd.", "en", " "), ("Is it so?", "en", "  "), (NI_HAO, "zh", "")]
 )
-def test_a_paragraph_is_parted_the_same_however_long_it_is(sentence, language, gap):
-    told = sentences(gap.join([sentence] * 8000), language)
-    assert told.texts == [sentence] * 8000
+def test_the_length_of_a_paragraph_does_not_change_its_sentences(sentence, language, gap):
+    pieces = sentences(gap.join([sentence] * 8000), language)
+    assert pieces.texts == [sentence] * 8000
 
 
-def test_a_sentence_of_any_length_is_one_and_those_behind_it_are_found():
+def test_a_very_long_sentence_is_one_piece_and_later_ones_are_found():
     text = "word " * 20_000 + "end. Two is. Three is."
     assert sentences(text).texts == ["word " * 20_000 + "end.", "Two is.", "Three is."]
     assert sentences("a" * 100_000).texts == ["a" * 100_000]
@@ -186,9 +186,9 @@ def test_sentences_are_found_in_linear_time(kind):
 def test_views_are_made_proved_and_searched_in_linear_time(kind):
     document = Document("d", GROWING[kind](200_000))
     start = time.process_time()
-    for tell in FAMILIES.values():
+    for make_views in FAMILIES.values():
         try:
-            views = tell(document, 3)
+            views = make_views(document, 3)
         except ValueError:  # there are no orders of one sentence
             continue
         for view in views:
@@ -203,10 +203,10 @@ def test_views_are_made_proved_and_searched_in_linear_time(kind):
         ("M.S. Sripathy wrote it. Ko. Ananda sang.", ["M.S. Sripathy wrote it.", "Ko. Ananda sang."]),
         ("It is of A. M. Edwin. She was Ms. Marvel.", ["It is of A. M. Edwin.", "She was Ms. Marvel."]),
         ("Yogi. G. Raj came. He saw Smt. Uma.", ["Yogi. G. Raj came.", "He saw Smt. Uma."]),
-        ("He lived in the U.S. He sang.", ["He lived in the U.S. He sang."]),  # the price
+        ("He lived in the U.S. He sang.", ["He lived in the U.S. He sang."]),  # the cost of not splitting names
         ("He did so. It ended in June.\n\nPlan B.\n\nIt did.", None),
     ],
 )
-def test_no_name_is_parted(text: str, pieces: list[str] | None):
+def test_names_are_not_split(text: str, pieces: list[str] | None):
     expected = pieces or ["He did so.", "It ended in June.", "Plan B.", "It did."]
     assert sentences(text).texts == expected

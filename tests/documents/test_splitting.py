@@ -1,4 +1,4 @@
-"""Cutting: parts that tile their document, fit, and end where sentences do."""
+"""Splitting: parts join to their document, fit the limit, and end at sentence ends."""
 
 import pickle
 import re
@@ -43,7 +43,7 @@ def replace_unchecked(document: Document, text: str, part: int, start: int) -> D
 DOCUMENT = Document("d", "One two. Three four five!  Six?\n\nSeven. Eight nine ten", "Title", "nl", metadata={"k": 1})
 
 
-def test_a_document_that_fits_comes_back_as_it_is():
+def test_a_document_that_fits_is_returned_unchanged():
     (whole,) = split_document(DOCUMENT, count_words, 10)
     assert whole is DOCUMENT
 
@@ -76,26 +76,26 @@ def test_parts_end_at_sentences_else_at_words(limit: int, parts: list[str]):
         ("What?! Who is it? No one... Oh yes", ["What?! ", "Who is it? ", "No one... ", "Oh yes"]),
     ],
 )
-def test_where_a_sentence_ends(text: str, sentences: list[str]):
+def test_sentence_ends_are_found(text: str, sentences: list[str]):
     assert "".join(sentences) == text
     for pair in pairwise(sentences):
         limit = len("".join(pair)) - 1  # more than the first sentence, and not both
         assert [part.text for part in split_document(Document("d", "".join(pair)), len, limit)] == list(pair)
 
 
-def test_a_word_that_is_too_long_is_cut_anywhere():
+def test_a_word_that_is_too_long_is_split_anywhere():
     parts = split_document(Document("d", "ab cdefghijk lm"), len, 4)
     assert [part.text for part in parts] == ["ab ", "cdef", "ghij", "k lm"]
 
 
-def test_long_words_are_counted_by_length_and_not_by_characters():
+def test_the_limit_applies_to_the_length_function_and_not_to_characters():
     word = "abcdefghijklm "
     ten, thirty = Document("d", word * 10), Document("d", f"x{word}" * 30)
     assert split_document(ten, count_words, 10) == [ten]
     assert all(part.text.endswith(" ") for part in split_document(thirty, count_words, 10))
 
 
-def test_a_part_is_cut_further_with_its_place_in_the_whole():
+def test_a_part_can_be_split_again_with_positions_in_the_whole_document():
     whole = Document("d", "One two. Three four. Five six.")
     first, second = split_document(whole, count_words, 4)
     again = split_document(second, count_words, 1)
@@ -114,14 +114,14 @@ def test_only_white_space_longer_than_the_limit_makes_a_part_without_a_word():
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, None])
-def test_a_limit_that_is_no_count_is_refused(limit: Any):
+def test_a_limit_that_is_not_a_positive_integer_is_an_error(limit: Any):
     with pytest.raises(ValueError, match=r"^limit must be an integer of at least 1, got \w+ "):
         split_document(DOCUMENT, count_words, limit)
 
 
-def test_a_limit_that_no_character_fits_is_refused():
-    says = r"limit=2 is too small: character 3 \('字'\) of document 'd' has length 3\. Increase it\."
-    with pytest.raises(ValueError, match=says):
+def test_a_limit_below_one_character_is_an_error():
+    expected = r"limit=2 is too small: character 3 \('字'\) of document 'd' has length 3\. Increase it\."
+    with pytest.raises(ValueError, match=expected):
         split_document(Document("d", "abc字"), lambda text: len(text.encode()), 2)
 
 
@@ -147,7 +147,7 @@ TEXTS = st.one_of(
 @example("word " * 2000, "words", 50)
 @example("x" * 3000, "characters", 6)
 @example("a" + " " * 3000 + "b", "characters", 7)
-def test_parts_tile_the_document_and_fit(text: str, name: str, limit: int):
+def test_parts_join_to_the_document_and_fit(text: str, name: str, limit: int):
     document = Document("d", text, "T")
     assert_tiled(document, split_document(document, LENGTHS[name], limit), LENGTHS[name], limit)
 
@@ -157,7 +157,7 @@ SENTENCES = st.lists(st.integers(1, 9).map(lambda words: " ".join(["word"] * wor
 
 @settings(max_examples=200, deadline=None)
 @given(SENTENCES, st.integers(9, 60))
-def test_parts_are_those_of_taking_sentence_by_sentence(sentences: list[str], limit: int):
+def test_parts_equal_those_of_adding_sentence_by_sentence(sentences: list[str], limit: int):
     greedy = [""]
     for sentence in sentences:
         if count_words(greedy[-1] + sentence) > limit:
@@ -169,7 +169,7 @@ def test_parts_are_those_of_taking_sentence_by_sentence(sentences: list[str], li
 @pytest.mark.parametrize(
     "unit", ["One sentence of six words is here. ", "word ", "x", "字", ". ", "\n", "a" + " " * 5000, '."', "\n    "]
 )
-def test_cutting_measures_little_more_than_the_document_however_long(unit: str):
+def test_splitting_measures_little_more_than_the_document(unit: str):
     text, measured = "a" + unit * (1_000_000 // len(unit)), [0, 0]
 
     def length(piece: str) -> int:
@@ -184,7 +184,7 @@ def test_cutting_measures_little_more_than_the_document_however_long(unit: str):
 
 
 @pytest.mark.parametrize(("end", "most"), [(". ", 6), (" ", 14), ("", 22)])  # parts of sentences, words, characters
-def test_a_part_takes_a_handful_of_measurements(end: str, most: int):
+def test_a_part_takes_a_few_measurements(end: str, most: int):
     calls, random = 0, Random(0)
 
     def length(piece: str) -> int:
@@ -199,7 +199,7 @@ def test_a_part_takes_a_handful_of_measurements(end: str, most: int):
 
 
 @pytest.mark.skipif(not (DATA / "books").is_dir(), reason="needs ../shared/data/books")
-def test_books_are_read_and_cut():
+def test_books_are_read_and_split():
     books = read_documents(DATA / "books")
     assert len(books) == 15
     assert all(book.title.startswith("Title: ") and "\r" not in book.text for book in books)

@@ -1,4 +1,4 @@
-"""One document at a time: as `read_documents` reads them, in little memory, and none after the first problem."""
+"""`iter_documents`: same documents as `read_documents`, constant memory, and no document after a problem."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ Write = Callable[[Path, str | bytes], Path]
 WriteRows = Callable[..., Path]
 
 
-def test_no_document_comes_after_the_first_problem_and_the_error_tells_of_all(
+def test_no_document_follows_the_first_problem_and_the_error_has_all_problems(
     tmp_path: Path, write: Write, write_rows: WriteRows
 ):
     path = write_rows(tmp_path / "a.jsonl", {"text": "One."}, {"text": 2}, {"text": "Three."})
@@ -31,7 +31,7 @@ def test_no_document_comes_after_the_first_problem_and_the_error_tells_of_all(
     assert next(documents, None) is None
 
 
-def test_what_is_wrong_with_a_path_or_an_option_is_said_at_once(tmp_path: Path, write: Write):
+def test_problems_of_paths_and_options_are_raised_immediately(tmp_path: Path, write: Write):
     write(tmp_path / "a.txt", "")
     with pytest.raises(ValueError, match="no such file or folder") as caught:
         iter_documents([tmp_path / "a.txt", tmp_path / "none.txt"])
@@ -41,19 +41,19 @@ def test_what_is_wrong_with_a_path_or_an_option_is_said_at_once(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("path", [None, 5, b"a", [None], ["a", 3], {"a": 1}])
-def test_what_is_no_path_is_refused(path: Any):
+def test_a_value_that_is_not_a_path_is_an_error(path: Any):
     with pytest.raises(
         ValueError, match="path must be a path, the owner/name of a dataset on the Hub, or a list of these, "
     ):
         iter_documents(path)
 
 
-def test_an_empty_list_of_paths_is_refused():
+def test_an_empty_list_of_paths_is_an_error():
     with pytest.raises(ValueError, match="the list of paths is empty; give at least one path"):
         iter_documents([])
 
 
-def test_a_list_of_files_has_the_ids_of_the_folder_they_are_in(
+def test_ids_in_a_list_are_paths_below_the_common_folder(
     tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ):
     names = ["a.txt", "b/a.txt", "b/c.jsonl", "b/d/a.txt"]
@@ -66,7 +66,7 @@ def test_a_list_of_files_has_the_ids_of_the_folder_they_are_in(
     assert [d.id for d in iter_documents(["d", "a.txt"])] == ["d/a.txt", "a.txt"]
 
 
-def test_a_file_given_twice_is_refused(tmp_path: Path, write: Write):
+def test_a_repeated_file_is_an_error(tmp_path: Path, write: Write):
     path = write(tmp_path / "a.txt", "Text.")
     with pytest.raises(ValueError, match=r"the id 'a\.txt' is already used at "):
         list(iter_documents([path, path]))
@@ -102,7 +102,7 @@ def test_memory_does_not_grow_with_the_documents(tmp_path: Path, suffix: str, wr
     assert peak + arrow < 10_000_000
 
 
-def test_a_reader_who_stops_early_is_told_what_was_dropped_so_far(
+def test_stopping_early_logs_the_documents_dropped_so_far(
     tmp_path: Path, write_rows: WriteRows, caplog: pytest.LogCaptureFixture
 ):
     path = write_rows(tmp_path / "a.jsonl", {"text": ""}, {"text": "One."}, {"text": ""}, {"text": "Two."})

@@ -1,4 +1,4 @@
-"""Tables: the same rows are the same documents in every format, and what a table lacks is said."""
+"""Tables: the same rows are the same documents in every format, and malformed tables are errors."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from hf_knowlearn.documents import Document, Question, read_documents, read_ques
 
 Write = Callable[[Path, str | bytes], Path]
 WriteRows = Callable[..., Path]
-Refusal = Callable[..., str]
+ReadError = Callable[..., str]
 
 HARD = 'Quotes "", a comma,\na new line,\n\n\ta tab; NA, null, 007 and café.'
 ROWS = [
@@ -68,7 +68,7 @@ def test_the_same_rows_are_the_same_questions_in_every_format(tmp_path: Path, su
 @pytest.mark.parametrize(
     ("suffix", "numbers"), [(".jsonl", (1, 2, 3)), (".json", (1, 2, 3)), (".csv", (2, 7, 8)), (".parquet", (1, 2, 3))]
 )
-def test_a_row_without_an_id_is_named_by_its_file_and_the_line_it_begins_at(tmp_path: Path, suffix: str, numbers):
+def test_the_default_id_of_a_row_is_its_file_and_first_line(tmp_path: Path, suffix: str, numbers):
     path = tmp_path / "deep" / f"t{suffix}"
     path.parent.mkdir()
     WRITERS[suffix](path, [{"text": text} for text in ("One\n\n\ntwo\nthree", "x", "y")])
@@ -76,13 +76,13 @@ def test_a_row_without_an_id_is_named_by_its_file_and_the_line_it_begins_at(tmp_
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_an_empty_or_null_text_is_refused_by_file_and_row_or_left_out_by_name(
-    tmp_path: Path, suffix: str, refusal: Refusal, caplog: pytest.LogCaptureFixture
+def test_an_empty_or_null_text_is_an_error_or_dropped_with_file_and_row(
+    tmp_path: Path, suffix: str, read_error: ReadError, caplog: pytest.LogCaptureFixture
 ):
     path = tmp_path / f"t{suffix}"
     WRITERS[suffix](path, [{"id": "a", "text": None}, {"id": "b", "text": "Good."}, {"id": "c", "text": " \n"}])
     first, last = (2, 4) if suffix in (".csv", ".tsv") else (1, 3)
-    message = refusal(read_documents, path)
+    message = read_error(read_documents, path)
     assert f"{path}:{first}: Document 'a': text is empty; it needs at least one word." in message
     assert f"{path}:{last}: Document 'c': text contains only white space; it needs at least one word." in message
     assert message.endswith('To skip empty documents, use empty="drop".')
@@ -95,7 +95,7 @@ def test_an_empty_or_null_text_is_refused_by_file_and_row_or_left_out_by_name(
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_columns_are_chosen_by_name_and_the_rest_is_kept(tmp_path: Path, suffix: str):
+def test_columns_are_chosen_by_name_and_the_rest_is_metadata(tmp_path: Path, suffix: str):
     path = tmp_path / f"t{suffix}"
     WRITERS[suffix](path, [{"body": "B.", "key": "k", "head": "H", "text": "T.", "id": "i", "title": "old"}])
     rest = {"text": "T.", "id": "i", "title": "old"}
@@ -109,11 +109,11 @@ def test_columns_are_chosen_by_name_and_the_rest_is_kept(tmp_path: Path, suffix:
 
 @pytest.mark.parametrize("suffix", WRITERS)
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "expected"),
     [
         (
             {},
-            "no column 'text', only ['body', 'n']; rename the column of the text to 'text', or give its name with text_co",
+            "no column 'text', only ['body', 'n']; rename the column of the text to 'text', or give its name with",
         ),
         ({"text_column": "words"}, "no column 'words' for the text, only ['body', 'n']; give one of these"),
         ({"text_column": "body", "id_column": "key"}, "no column 'key' for the id, only ['body', 'n']"),
@@ -124,26 +124,26 @@ def test_columns_are_chosen_by_name_and_the_rest_is_kept(tmp_path: Path, suffix:
         ),
     ],
 )
-def test_a_missing_column_is_refused_with_those_there_are(
-    tmp_path: Path, suffix: str, options: dict[str, str], says: str, refusal: Refusal
+def test_a_missing_column_is_an_error_with_the_existing_ones(
+    tmp_path: Path, suffix: str, options: dict[str, str], expected: str, read_error: ReadError
 ):
     path = tmp_path / f"t{suffix}"
     WRITERS[suffix](path, [{"body": "Text.", "n": None}, {"body": "More.", "n": None}])
-    message = refusal(read_documents, path, **options)
-    assert says in message
+    message = read_error(read_documents, path, **options)
+    assert expected in message
     assert message.count(str(path)) == 2  # in the heading and once for the table, however many rows
 
 
-def test_a_column_named_where_no_table_is_read_is_refused(tmp_path: Path, write: Write, refusal: Refusal):
+def test_a_column_option_without_a_table_is_an_error(tmp_path: Path, write: Write, read_error: ReadError):
     write(tmp_path / "a.txt", "Text.")
-    says = "a column is given, but there are only text files and no tables; remove the option"
-    assert says in refusal(read_documents, tmp_path, text_column="body")
+    expected = "a column is given, but there are only text files and no tables; remove the option"
+    assert expected in read_error(read_documents, tmp_path, text_column="body")
     write(tmp_path / "b.csv", "body\nTable.\n")
     assert [d.text for d in read_documents(tmp_path, text_column="body")] == ["Text.", "Table."]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "expected"),
     [
         ("a.csv", "", "a.csv: contains no rows; remove it."),
         ("a.csv", "\n", "a.csv: contains no rows"),
@@ -204,11 +204,11 @@ def test_a_column_named_where_no_table_is_read_is_refused(tmp_path: Path, write:
         ("a.parquet", "", "a.parquet: cannot be read as Parquet ("),
     ],
 )
-def test_bad_tables_are_refused_by_file_and_place(
-    tmp_path: Path, name: str, content: str | bytes, says: str, write: Write, refusal: Refusal
+def test_malformed_tables_are_errors_with_file_and_position(
+    tmp_path: Path, name: str, content: str | bytes, expected: str, write: Write, read_error: ReadError
 ):
-    message = refusal(read_documents, write(tmp_path / name, content))
-    assert says in message.replace(f"{tmp_path}{os.sep}", "")
+    message = read_error(read_documents, write(tmp_path / name, content))
+    assert expected in message.replace(f"{tmp_path}{os.sep}", "")
 
 
 def test_a_json_file_of_one_object_is_one_row(tmp_path: Path, write: Write):
@@ -221,53 +221,53 @@ def test_csv_may_have_a_bom_windows_line_ends_and_blank_lines(tmp_path: Path, wr
     assert [(d.id, d.text) for d in read_documents(path)] == [("1", "Two\nlines"), ("2", "x")]
 
 
-def test_a_csv_field_may_be_long_and_other_readers_keep_their_limit(tmp_path: Path, write: Write):
+def test_a_csv_field_may_be_long_and_the_limit_of_other_readers_is_unchanged(tmp_path: Path, write: Write):
     limit = csv.field_size_limit()
     path = write(tmp_path / "a.csv", f"text\n{'x' * (limit + 1)}\n")
     assert len(read_documents(path)[0].text) == limit + 1
     assert csv.field_size_limit() == limit
 
 
-def test_a_parquet_file_that_ends_too_soon_is_refused(tmp_path: Path, refusal: Refusal):
+def test_a_truncated_parquet_file_is_an_error(tmp_path: Path, read_error: ReadError):
     whole = write_parquet(tmp_path / "a.parquet", [{"text": "Text."}] * 100).read_bytes()
     for size in (5, len(whole) // 2, len(whole) - 1):
         (tmp_path / "a.parquet").write_bytes(whole[:size])
-        assert "a.parquet: cannot be read" in refusal(read_documents, tmp_path / "a.parquet")
+        assert "a.parquet: cannot be read" in read_error(read_documents, tmp_path / "a.parquet")
 
 
-def test_parquet_with_two_columns_of_one_name_or_no_row_is_refused(tmp_path: Path, refusal: Refusal):
+def test_parquet_with_repeated_columns_or_no_row_is_an_error(tmp_path: Path, read_error: ReadError):
     table = pyarrow.table([["x"], ["y"]], names=["text", "text"])
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
-    assert "more than one column is named ['text']" in refusal(read_documents, tmp_path)
+    assert "more than one column is named ['text']" in read_error(read_documents, tmp_path)
     pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), tmp_path / "a.parquet")
-    assert "a.parquet: contains no rows" in refusal(read_documents, tmp_path)
+    assert "a.parquet: contains no rows" in read_error(read_documents, tmp_path)
 
 
-def test_a_parquet_text_that_is_not_utf8_is_refused_by_its_row(tmp_path: Path, refusal: Refusal):
+def test_a_parquet_text_that_is_not_utf8_is_an_error_with_its_row(tmp_path: Path, read_error: ReadError):
     texts = [b"one", b"caf\xe9", b"three"]
     offsets = pyarrow.py_buffer(b"".join(place.to_bytes(4, "little") for place in (0, 3, 7, 12)))
     column = pyarrow.Array.from_buffers(pyarrow.string(), 3, [None, offsets, pyarrow.py_buffer(b"".join(texts))])
     pyarrow.parquet.write_table(pyarrow.table({"text": column}), tmp_path / "a.parquet")
-    message = refusal(read_documents, tmp_path / "a.parquet")
+    message = read_error(read_documents, tmp_path / "a.parquet")
     assert "1 problem." in message
     assert "a.parquet:2: a text that is not UTF-8 (" in message
 
 
-def test_numbers_that_are_ids_become_text_and_other_values_stay(tmp_path: Path):
+def test_integer_ids_become_strings_and_other_values_are_unchanged(tmp_path: Path):
     path = write_parquet(tmp_path / "a.parquet", [{"id": 7, "text": "Text.", "score": 0.5, "tags": ["x"]}])
     assert read_documents(path) == [Document("7", "Text.", metadata={"score": 0.5, "tags": ["x"]})]
 
 
-def test_the_lines_of_a_broken_csv_cannot_be_dropped(tmp_path: Path, write: Write):
+def test_the_lines_of_a_malformed_csv_cannot_be_dropped(tmp_path: Path, write: Write):
     path = write(tmp_path / "q.csv", 'question,answer\nWho?,Ada\n"x" y,z\nWhich?,Bob\n')
     with pytest.raises(ValueError, match="line 3: not CSV"):  # the fourth line is unread: nobody could name it
         read_questions(path, on_bad="drop")
 
 
 @pytest.mark.parametrize("cell", ["['Ada', 'Bob']", '["Ada"]'])
-def test_a_list_of_answers_written_into_a_field_is_refused(tmp_path: Path, cell: str, refusal: Refusal):
+def test_a_list_in_a_string_field_is_an_error(tmp_path: Path, cell: str, read_error: ReadError):
     WRITERS[".csv"](tmp_path / "q.csv", [{"question": "Who?", "answers": cell}])
-    message = refusal(read_questions, tmp_path / "q.csv")
+    message = read_error(read_questions, tmp_path / "q.csv")
     assert f"q.csv:2: answers {cell!r} is a list in a string; write one answer, or use a .jsonl file" in message
 
 

@@ -1,4 +1,4 @@
-"""Pages, books and slides: their words come out as Markdown; a broken file is refused, and a missing library."""
+"""Converted files: their text as Markdown, and errors for broken files and missing libraries."""
 
 import sys
 import zipfile
@@ -11,7 +11,7 @@ import pytest
 from hf_knowlearn.documents import Document, read_documents
 
 Write = Callable[[Path, str | bytes], Path]
-Refusal = Callable[..., str]
+ReadError = Callable[..., str]
 
 LINE = 'pip install "hf_knowlearn[documents]"'
 XML = '<?xml version="1.0" encoding="utf-8"?>'
@@ -77,21 +77,21 @@ def pdf(*pages: str) -> bytes:
 
 
 @pytest.mark.usefixtures("markitdown")
-def test_docx_is_markdown_with_its_words_as_they_are(tmp_path: Path):
+def test_docx_is_converted_without_changing_words(tmp_path: Path):
     assert read_documents(write_zip(tmp_path / "a.docx", DOCX)) == [
         Document("a.docx", "# The café\n\nIt opens at six_am.", "The café")
     ]
 
 
 @pytest.mark.usefixtures("markitdown")
-def test_an_epub_is_its_chapters_in_reading_order_under_the_books_title(tmp_path: Path):
+def test_an_epub_has_its_chapters_in_order_and_the_title_of_the_book(tmp_path: Path):
     assert read_documents(write_zip(tmp_path / "a.epub", EPUB)) == [
         Document("a.epub", "**Title:** The Ferry\n\n# Chapter 1\n\nCafés.\n\nThe end.", "The Ferry")
     ]
 
 
 @pytest.mark.usefixtures("markitdown")
-def test_a_pdf_is_its_text_under_the_files_name(tmp_path: Path, write: Write):
+def test_a_pdf_has_its_text_and_the_name_of_the_file_as_title(tmp_path: Path, write: Write):
     (document,) = read_documents(write(tmp_path / "a.PDF", pdf("The ferry leaves", "at six.")))
     assert (document.id, document.title) == ("a.PDF", "a")
     assert document.text.split() == "The ferry leaves at six.".split()
@@ -99,7 +99,7 @@ def test_a_pdf_is_its_text_under_the_files_name(tmp_path: Path, write: Write):
 
 
 @pytest.mark.usefixtures("markitdown")
-def test_slides_are_read_with_their_tables_under_the_first_title(tmp_path: Path):
+def test_slides_have_their_tables_and_the_first_title(tmp_path: Path):
     pptx = pytest.importorskip("pptx")
     slides = pptx.Presentation()
     slide = slides.slides.add_slide(slides.slide_layouts[1])
@@ -113,9 +113,7 @@ def test_slides_are_read_with_their_tables_under_the_first_title(tmp_path: Path)
 
 @pytest.mark.usefixtures("markitdown")
 @pytest.mark.parametrize("suffix", [".html", ".htm"])
-def test_a_page_is_its_body_under_its_first_heading_else_its_title_else_its_name(
-    tmp_path: Path, suffix: str, write: Write
-):
+def test_the_title_of_a_page_is_its_heading_its_title_or_its_file_name(tmp_path: Path, suffix: str, write: Write):
     path = tmp_path / f"a{suffix}"
     write(path, f"{HTML} six_am * 2.<script>no()</script></p></body></html>")
     (document,) = read_documents(path)
@@ -132,16 +130,16 @@ def test_a_page_is_its_body_under_its_first_heading_else_its_title_else_its_name
         "\ufeff<p>café</p>".encode(),
         '<meta charset="latin-1"><p>café</p>'.encode("latin-1"),
         "<p>café</p>".encode("utf-16"),
-        '<meta charset="latin-1"><p>café</p>'.encode(),  # what it is in goes before what it says
+        '<meta charset="latin-1"><p>café</p>'.encode(),  # what it is in goes before what it expected
     ],
 )
-def test_a_page_is_read_in_utf8_or_in_what_it_declares(tmp_path: Path, content: bytes, write: Write):
+def test_a_page_is_decoded_as_utf8_or_with_its_declared_encoding(tmp_path: Path, content: bytes, write: Write):
     assert read_documents(write(tmp_path / "a.html", content))[0].text == "café"
 
 
 @pytest.mark.usefixtures("markitdown")
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "expected"),
     [
         ("a.pdf", b"no pdf at all", "cannot be converted (PDFSyntaxError: No /Root object! - Is this really a PDF?)"),
         ("a.pdf", b"", "cannot be converted (PDF"),
@@ -164,46 +162,46 @@ def test_a_page_is_read_in_utf8_or_in_what_it_declares(tmp_path: Path, content: 
         ),
     ],
 )
-def test_a_file_that_is_broken_or_empty_is_refused_by_name(
-    tmp_path: Path, name: str, content: str | bytes, says: str, write: Write, refusal: Refusal
+def test_a_broken_or_empty_file_is_an_error_with_its_name(
+    tmp_path: Path, name: str, content: str | bytes, expected: str, write: Write, read_error: ReadError
 ):
     write(tmp_path / "good.txt", "Text.")
-    message = refusal(read_documents, write(tmp_path / name, content).parent)
+    message = read_error(read_documents, write(tmp_path / name, content).parent)
     assert "1 problem." in message
     assert f"{tmp_path / name}: " in message
-    assert says in message
+    assert expected in message
 
 
 @pytest.mark.usefixtures("markitdown")
-def test_a_zip_of_another_kind_is_not_taken_for_a_document(tmp_path: Path, refusal: Refusal):
-    write_zip(tmp_path / "a.docx", {"note.txt": "Left to guess, the converter would read this."})
+def test_another_zip_file_is_not_converted(tmp_path: Path, read_error: ReadError):
+    write_zip(tmp_path / "a.docx", {"note.txt": "A converter that guesses would read this."})
     write_zip(tmp_path / "b.epub", {"note.txt": "And this."})
-    assert "2 problems." in refusal(read_documents, tmp_path)
+    assert "2 problems." in read_error(read_documents, tmp_path)
 
 
-def test_without_markitdown_the_files_that_need_it_are_refused_with_the_line_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, refusal: Refusal
+def test_without_markitdown_the_error_has_the_install_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, read_error: ReadError
 ):
     monkeypatch.setitem(sys.modules, "markitdown", None)
     write(tmp_path / "a.txt", "Text.")
     assert len(read_documents(tmp_path)) == 1
     write(tmp_path / "b" / "c.pdf", "x")
-    assert f"{tmp_path / 'b' / 'c.pdf'}: requires markitdown: {LINE}." in refusal(read_documents, tmp_path)
+    assert f"{tmp_path / 'b' / 'c.pdf'}: requires markitdown: {LINE}." in read_error(read_documents, tmp_path)
     for suffix in ("docx", "pptx", "html", "htm", "epub"):
         write(tmp_path / f"z.{suffix}", "x")
     write(tmp_path / "e.txt", "")
-    message = refusal(read_documents, tmp_path)
+    message = read_error(read_documents, tmp_path)
     assert f"requires markitdown (as do 5 more files): {LINE}." in message
     assert f"{tmp_path / 'e.txt'}: text is empty" in message  # the rest is checked all the same
 
 
 @pytest.mark.usefixtures("markitdown")
-def test_a_markitdown_without_the_part_for_a_format_is_refused_with_the_same_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Refusal
+def test_without_a_dependency_of_markitdown_the_error_has_the_install_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_error: ReadError
 ):
     from markitdown.converters import _docx_converter
 
     error: Any = (ImportError, ImportError("No module named 'mammoth'"), None)
     monkeypatch.setattr(_docx_converter, "_dependency_exc_info", error)
     path = write_zip(tmp_path / "a.docx", DOCX)
-    assert f"a.docx: requires all dependencies of markitdown: {LINE}." in refusal(read_documents, path)
+    assert f"a.docx: requires all dependencies of markitdown: {LINE}." in read_error(read_documents, path)

@@ -1,7 +1,6 @@
-"""Blocks whose white space is content: byte for byte in every view of every family."""
+"""Verbatim blocks: they are unchanged in every view of every family."""
 
 import ast
-import re
 import sysconfig
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.verbatim_blocks import verbatim_spans
 from hf_knowlearn.views import FAMILIES, format_views
+from hf_knowlearn.views.sampling import TooFewViewsError
 
 BEFORE = "Ada lives in the old house by the sea. Rome is far away from it."
 AFTER = "Bo lives in the long road and sings all day. Cats like the old house."
@@ -59,34 +59,34 @@ BLOCKS = {
     "JSON": '{\n  "a": 1,\n  "b": [1, 2]\n}',
     "shell": "$ ls -l\n$ cd x",
     "hard break": "One is here,  \nand two is there  \nand three is everywhere.",
-    # Kept within their sentence
+    # White space inside sentences
     "no-break spaces": "One\u00a0two.\u00a0Three has\u00a0it.",
-    "digits parted by a no-break space": "It has 10\u00a0000 people.",
-    "digits parted by a thin space": "It has 10\u2009000\u202f000 people.",
-    "digits parted by a space": "It has 10 000 000 people.",
+    "digits separated by a no-break space": "It has 10\u00a0000 people.",
+    "digits separated by a thin space": "It has 10\u2009000\u202f000 people.",
+    "digits separated by a space": "It has 10 000 000 people.",
     "runs of spaces": "One  two   three.",
     "a tab": "One\ttwo.\tThree.",
 }
 
 
-def every_told(document):
+def every_view(document):
     """All formats, and views of the other families."""
-    for family, tell in FAMILIES.items():
+    for family, make_views in FAMILIES.items():
         try:
-            yield from tell(document, 1500 if family == "formats" else 60)
-        except ValueError as refusal:
-            if has := int(re.search(r"only (\d+) distinct", str(refusal))[1]):
-                yield from tell(document, has)
+            yield from make_views(document, 1500 if family == "formats" else 60)
+        except TooFewViewsError as error:
+            if error.available:
+                yield from make_views(document, error.available)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_stands_byte_for_byte_in_every_view(block):
+def test_a_verbatim_block_is_unchanged_in_every_view(block):
     for text in (
         f"{ELSEWHERE}\n\n{BEFORE}\n\n{BLOCKS[block]}\n\n{AFTER}\n\n{ELSEWHERE}",
         f"{BLOCKS[block]}\n\n{AFTER}",
         f"{BEFORE}\n\n{BLOCKS[block]}",
     ):
-        views = list(every_told(Document("d", text, title="Ada")))
+        views = list(every_view(Document("d", text, title="Ada")))
         assert len(views) > 1000
         for view in views:
             assert BLOCKS[block] in view.text
@@ -110,11 +110,11 @@ PROSE = {
 
 
 @pytest.mark.parametrize("kind", PROSE)
-def test_prose_is_laid_out(kind):
+def test_prose_is_not_verbatim(kind):
     assert verbatim_spans(PROSE[kind]) == []
 
 
-def test_blocks_are_kept_from_line_to_line_and_neighbours_as_one():
+def test_blocks_are_whole_lines_and_adjacent_ones_are_joined():
     text = "One is.\n```\na\n\nb\n```\n\n- c\n\n\n# d  \nTwo is.\n\n\n  > e\n\n"
     assert [text[start:end] for start, end in verbatim_spans(text)] == [
         "```\na\n\nb\n```\n\n- c\n\n\n# d  \nTwo is.\n\n\n  > e"
@@ -123,19 +123,19 @@ def test_blocks_are_kept_from_line_to_line_and_neighbours_as_one():
     assert [text[start:end] for start, end in verbatim_spans(text)] == ["# a", "# b"]
 
 
-def test_front_matter_is_kept_whole():
+def test_front_matter_is_one_verbatim_block():
     for line in ("\n", "\r\n"):
         front = line.join(["---", "title: Ada", "", "tags: b", "---"])
         text = f"{front}{line}One is. Two is."
         assert [text[start:end].rstrip("\r") for start, end in verbatim_spans(text)] == [front]
 
 
-def test_a_fence_that_is_never_closed_is_kept_to_the_end():
+def test_an_unclosed_fence_extends_to_the_end():
     text = "One is. Two is.\n\n```\na  b\n\nc. d."
     assert [text[start:end] for start, end in verbatim_spans(text)] == ["```\na  b\n\nc. d."]
 
 
-def test_a_table_keeps_its_cells():
+def test_a_table_has_the_same_cells_in_every_view():
     table = "| name | born  |\n|------|-------|\n| Ada  | 1990. |\n| Bo   |       |"
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.split("\n")]
     for view in format_views(Document("d", f"{BEFORE}\n\n{table}\n\n{AFTER}"), 1500):
@@ -176,18 +176,18 @@ def check_python(files, views):
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")
-def test_a_python_file_still_parses_from_inside_every_view():
+def test_a_python_file_in_a_view_still_parses():
     assert check_python(python_files(28), 20) > 50
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")
-def test_every_python_file_of_the_standard_library_still_parses_from_inside_a_view():
+def test_every_python_file_of_the_standard_library_in_a_view_still_parses():
     assert check_python(python_files(1), 20) > 1000
 
 
 @pytest.mark.parametrize(
     "source", ['"""A module of a docstring alone.\n\nIt says. Much."""\n', "import a.b\n\na.b\n", "x = 1\n"]
 )
-def test_a_small_python_file_is_kept_whole(source):
+def test_a_small_python_file_is_one_verbatim_block(source):
     assert verbatim_spans(source) == [(0, len(source.rstrip()))]
