@@ -379,10 +379,10 @@ def test_the_page_has_five_ways_of_mixing_and_gradual_the_fourth():
     strategies = mixing_strategies()
     assert len(strategies) == 5
     _, second = read_recipe(CURRICULA / "gradual.yaml")["stages"]
-    assert second == {"name": "within_reach", "train_categories": ["MaybeKnown"], **strategies["d"]}
+    assert second == {"name": "improved", "train_categories": ["MaybeKnown"], **strategies["d"]}
     on_top = {"e": {"replay_categories": "null", "train_improved": "false"}, "a": {"replay_categories": "null"}}
     for strategy, typed in on_top.items():
-        words = [word for name, value in typed.items() for word in (f"--stages.within_reach.{name}", value)]
+        words = [word for name, value in typed.items() for word in (f"--stages.improved.{name}", value)]
         given = {"model_name_or_path": "m", "train_questions": "q", "output_dir": "out", "use_cpu": True}
         teach = parse_recipe(["--curriculum", "gradual", *words], given).stages[1].teach
         assert teach.replay_categories is None
@@ -686,7 +686,7 @@ def test_a_shipped_curriculum_runs(knowlearn: Callable[..., int], options: dict[
     ]
 
 
-def test_gradual_learning_trains_on_what_is_within_reach_and_goes_on_without_asking_again(
+def test_gradual_learning_trains_on_what_is_improved_and_goes_on_without_asking_again(
     knowlearn: Callable[..., int],
     curriculum: Callable[..., dict[str, Any]],
     six: Path,
@@ -695,10 +695,10 @@ def test_gradual_learning_trains_on_what_is_within_reach_and_goes_on_without_ask
     states = {"before": FIRST, "after": NOW}
     asked, read = [], []
 
-    def classify(model: Any, tokenizer: Any, which: list[Question], *, transcripts: Path, **how: Any) -> list[Mastery]:
+    def classify(model: Any, tokenizer: Any, which: list[Question], *, answer_cache: Path, **how: Any) -> list[Mastery]:
         assert how["preset"] == "quick"
-        asked.append(f"{transcripts.parents[1].name} {transcripts.name}")
-        return states[transcripts.name.split(".")[1]]
+        asked.append(f"{answer_cache.parents[1].name} {answer_cache.name}")
+        return states[answer_cache.name.split(".")[1]]
 
     rows_of = pipeline.rows_of
 
@@ -714,7 +714,7 @@ def test_gradual_learning_trains_on_what_is_within_reach_and_goes_on_without_ask
     before, after_first, after_second = (
         "run asked.before.mastery.jsonl",
         "1-half_known asked.after.mastery.jsonl",
-        "2-within_reach asked.after.mastery.jsonl",
+        "2-improved asked.after.mastery.jsonl",
     )
     write_record = stages.write_record
 
