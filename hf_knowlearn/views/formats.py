@@ -96,7 +96,7 @@ def format_views(
         >>> from hf_knowlearn import Document, format_views
         >>> document = Document("mill", "Tarn has a mill. It is old.", title="Tarn")
         >>> [view.text for view in format_views(document, 2, groups=["headings"])]
-        ['Title: Tarn\\n\\nTarn has a mill. It is old.', '[Tarn]\\nTarn has a mill. It is old.']
+        ['Tarn: Tarn has a mill. It is old.', '## Tarn\\n\\nTarn has a mill. It is old.']
     """
     selected = select_groups(num_views, groups, hold_out, first)
     if not selected:

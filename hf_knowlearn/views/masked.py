@@ -59,7 +59,7 @@ def masked_views(
         >>> from hf_knowlearn import Document
         >>> from hf_knowlearn.views import masked_views
         >>> masked_views(Document("mill", "Tarn has an old mill."), 1)[0].prompt
-        'Complete: Tarn _ _ old mill.\\n\\nCompleted:\\n'
+        'Some words of this text were blanked (_):\\n\\nTarn _ an old mill.\\n\\nThe complete text:\\n\\n'
     """
     select_groups(num_views, groups, hold_out, first)
     try:

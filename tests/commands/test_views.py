@@ -1,4 +1,4 @@
-"""`knowlearn views`: what is shown of a document and what never is, what is counted, and what a run would answer."""
+"""`knowlearn views`: the views of a document, the counts of all documents, and the exported dataset."""
 
 import json
 import os
@@ -12,26 +12,15 @@ from typing import Any
 import pytest
 
 from hf_knowlearn import cli
-from hf_knowlearn.commands import views_export
-from hf_knowlearn.commands.views_colours import CONTROL, painted
-from hf_knowlearn.commands.views_request import lengths_by
-from hf_knowlearn.config.teach_arguments import TeachArguments
+from hf_knowlearn.commands.views import token_lengths
+from hf_knowlearn.commands.views_output import CONTROL, render_view, view_pieces
 from hf_knowlearn.documents import Document, Question, read_documents, read_questions
+from hf_knowlearn.format_aug.rows import document_rows, document_views
+from hf_knowlearn.format_aug.settings import ViewSettings
 from hf_knowlearn.paths import TINY_BASE
-from hf_knowlearn.teach.schedule import make_schedule
-from hf_knowlearn.teach.schedule import tell as tell_all
+from hf_knowlearn.teach.schedule import make_schedule, training_units
 from hf_knowlearn.views import FAMILIES, View, format_views
-from hf_knowlearn.views.coverage import (
-    INSIDE,
-    NO_DOCUMENT,
-    NOWHERE,
-    SPELLED,
-    STANDS,
-    Survey,
-    Told,
-    _folded,
-    measure_coverage,
-)
+from hf_knowlearn.views.coverage import CoverageReport, Occurrence, PartViews, _folded, measure_coverage
 
 FILM = Path(__file__).parents[2].parent / "shared" / "data" / "film"
 HARBOUR = Document(
@@ -43,7 +32,7 @@ HARBOUR = Document(
 
 @pytest.fixture
 def views(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`knowlearn views` as typed in a shell: the exit code, what was printed, and what was complained of."""
+    """A function that runs `knowlearn views` and returns the exit code, the output and the errors."""
 
     def views(*words: object) -> tuple[int, str, str]:
         code = cli.main(["views", *map(str, words)])
@@ -54,7 +43,7 @@ def views(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, s
 
 @pytest.fixture
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another tokenizer than the packaged one."""
+    """A tokenizer other than the packaged one."""
     from hf_knowlearn.worlds.tiny import new_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
@@ -63,13 +52,17 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def count_words(texts: list[str]) -> list[int]:
-    """Stands in for a tokenizer: a token a word, and one at the end."""
+    """Count one token for each word, and one for the end."""
     return [len(text.split()) + 1 for text in texts]
 
 
-def last(found: Iterator[Survey]) -> Survey:
-    *_, done = found
-    return done
+def last(reports: Iterator[CoverageReport]) -> CoverageReport:
+    *_, report = reports
+    return report
+
+
+def plain_text(pieces: list[tuple[str, str]]) -> str:
+    return "".join(text for _, text in pieces)
 
 
 # Colours
@@ -78,61 +71,65 @@ def last(found: Iterator[Survey]) -> Survey:
 STYLED = re.compile("\x1b\\[([0-9;]+)m(.*?)\x1b\\[0m")
 
 
-def test_words_are_bright_layout_is_dim_and_wide_white_space_can_be_seen():
+def test_words_are_bold_layout_is_dim_and_wide_white_space_is_visible(monkeypatch: pytest.MonkeyPatch):
     view = View("d", 0, 0, "formats", "x", "*  One\ntwo. |\tThree.", ((3, 0, 8), (14, 9, 6)))
-    assert painted(view, 0, True) == (
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    assert render_view(view, 7, 0) == (
+        f"\n\x1b[36m{'--- view 0: formats/x, 7 tokens '.ljust(80, '-')}\x1b[0m\n"
         "\x1b[2m*\x1b[0m\x1b[2;7m  \x1b[0m\x1b[1mOne\x1b[0m\n\x1b[1mtwo.\x1b[0m"
         "\x1b[2m |\x1b[0m\x1b[2;7m\t\x1b[0m\x1b[1mThree.\x1b[0m"
     )
-    assert painted(view, 0, False) == view.text
+    monkeypatch.delenv("FORCE_COLOR")
+    assert render_view(view, 7, 0).partition("-\n")[2] == view.text
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_without_the_colours_it_is_the_view_and_what_is_bright_is_the_document(family: str):
+def test_the_bold_text_is_the_document(family: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
     for view in FAMILIES[family](HARBOUR, 6):
-        shown = painted(view, 0, True)
+        shown = render_view(view, 1, 0).partition("-\x1b[0m\n")[2]
         assert STYLED.sub(r"\2", shown) == view.prompt + view.text
-        bright = "".join(text for style, text in STYLED.findall(shown) if style == "1")
+        bold = "".join(text for style, text in STYLED.findall(shown) if style == "1")
         words = "".join(view.text[start : start + length] for start, _, length in view.spans)
-        assert bright == words.replace("\n", "")
+        assert bold == words.replace("\n", "")
         assert {style for style, _ in STYLED.findall(shown)} <= {"1", "2", "2;7"}
 
 
 @pytest.mark.parametrize(
-    ("words", "terminal", "environment", "coloured"),
+    ("terminal", "environment", "styles"),
     [
-        ((), True, {}, True),
-        ((), False, {}, False),
-        ((), True, {"NO_COLOR": "1"}, False),
-        ((), True, {"NO_COLOR": ""}, True),
-        ((), True, {"TERM": "dumb"}, False),
-        (("--color", "never"), True, {}, False),
-        (("--color", "always"), False, {"NO_COLOR": "1"}, True),
+        (True, {}, {"1", "36"}),
+        (False, {}, set()),
+        (False, {"FORCE_COLOR": "1"}, {"1", "36"}),
+        (True, {"NO_COLOR": "1"}, {"1"}),
+        (True, {"NO_COLOR": ""}, {"1", "36"}),
+        (True, {"TERM": "dumb"}, set()),
     ],
 )
-def test_colours_are_for_terminals_whose_owner_wants_them(
+def test_colours_follow_the_terminal_and_the_environment(
     views: Callable[..., tuple[int, str, str]],
     documents: Path,
     monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...],
     terminal: bool,
     environment: dict[str, str],
-    coloured: bool,
+    styles: set[str],
 ):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    for name, value in environment.items():
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm", **environment}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    code, shown, _ = views(documents, *words)
+    code, shown, _ = views(documents)
     assert code == 0
-    assert ("\x1b[1m" in shown) is coloured
+    assert {style for style, _ in STYLED.findall(shown)} & {"1", "36"} == styles
 
 
 # One document
 
 
-def test_each_view_is_shown_under_its_name_and_whole(
+def test_each_view_is_shown_completely_under_its_name(
     views: Callable[..., tuple[int, str, str]], documents: Path, tokenizer: Path
 ):
     from transformers import AutoTokenizer
@@ -149,17 +146,17 @@ def test_each_view_is_shown_under_its_name_and_whole(
     assert f"Document: mill.md (The mill), {len(mill.text)} characters, language en." in shown
 
 
-def test_without_an_id_the_first_document_is_shown_and_how_to_see_another(
-    views: Callable[..., tuple[int, str, str]], documents: Path
-):
+def test_without_an_id_the_first_document_is_shown(views: Callable[..., tuple[int, str, str]], documents: Path):
     _, shown, _ = views(documents)
-    assert "Document 1 of 2: ferry.txt (ferry), 69 characters, language en. Another: --document ID.\n" in shown
+    assert (
+        "Document 1 of 2: ferry.txt (ferry), 69 characters, language en. Choose another with --document ID.\n" in shown
+    )
     assert shown.count("--- view ") == 6
 
 
-def test_several_families_are_shown_one_after_the_other(views: Callable[..., tuple[int, str, str]], tmp_path: Path):
+def test_several_families_are_shown_in_order_and_once(views: Callable[..., tuple[int, str, str]], tmp_path: Path):
     (tmp_path / "a.txt").write_text("One fact. Two facts. Three facts.", encoding="utf-8")
-    _, shown, _ = views(tmp_path, "--family", "order,masked", "--family", "order", "--num_views", 2)
+    _, shown, _ = views(tmp_path, "--views", "order", "masked", "order", "--num_views", 2)
     assert re.findall(r"--- view (\d): (\w+)/", shown) == [
         ("0", "order"),
         ("1", "order"),
@@ -168,81 +165,80 @@ def test_several_families_are_shown_one_after_the_other(views: Callable[..., tup
     ]
 
 
-def test_permuted_sentences_can_be_shown_in_no_format_at_all(
-    views: Callable[..., tuple[int, str, str]], tmp_path: Path
-):
+def test_permuted_sentences_can_be_shown_without_a_format(views: Callable[..., tuple[int, str, str]], tmp_path: Path):
     (tmp_path / "a.txt").write_text("One fact. Two facts. Three facts.", encoding="utf-8")
-    words = ("--family", "order", "--num_views", 2, "--groups", "lists", "--hold_out", "lists")
+    words = ("--views", "order", "--num_views", 2, "--format_groups", "lists", "--hold_out", "lists")
     assert re.findall(r"--- view \d: ([^,]+),", views(tmp_path, *words)[1]) == ["order/permuted"] * 2
 
 
-def test_a_world_can_be_shown(views: Callable[..., tuple[int, str, str]]):
+def test_a_split_of_the_world_can_be_shown(views: Callable[..., tuple[int, str, str]]):
     code, shown, _ = views("world:new", "--num_views", 1)
     assert code == 0
     assert "Document 1 of 300: person-" in shown
 
 
-def test_of_a_long_text_the_beginning_is_shown_and_how_much_is_not(
+def test_a_long_text_is_cut_and_the_number_of_other_characters_is_shown(
     views: Callable[..., tuple[int, str, str]], tmp_path: Path
 ):
     view = View("d", 0, 0, "masked", "x", "abcdefghij", ((0, 0, 10),), prompt="Restore: a")
     more = "... and {} more characters (--excerpt 0 shows all)."
-    assert painted(view, 4, False) == f"Rest\n{more.format(6)}\nabcd\n{more.format(6)}"
-    assert painted(view, 10, False) == "Restore: aabcdefghij"
-    parted = View("d", 0, 0, "formats", "x", "- abc\n- def", ((2, 0, 3), (8, 4, 3)))
-    assert painted(parted, 7, False) == f"- abc\n-\n{more.format(4)}"
+    assert plain_text(view_pieces(view, 4)) == f"Rest\n{more.format(6)}\nabcd\n{more.format(6)}"
+    assert plain_text(view_pieces(view, 10)) == "Restore: aabcdefghij"
+    listed = View("d", 0, 0, "formats", "x", "- abc\n- def", ((2, 0, 3), (8, 4, 3)))
+    assert plain_text(view_pieces(listed, 7)) == f"- abc\n-\n{more.format(4)}"
     (tmp_path / "long.txt").write_text("A fact is here. " * 200, encoding="utf-8")
     assert "more characters (--excerpt 0" in views(tmp_path)[1]
     assert "more characters" not in views(tmp_path, "--excerpt", 0)[1]
 
 
-def test_a_document_is_cut_as_a_run_would_cut_it_and_shown_by_part(
-    views: Callable[..., tuple[int, str, str]], tmp_path: Path
-):
+def test_a_document_is_split_as_in_a_run_and_shown_by_part(views: Callable[..., tuple[int, str, str]], tmp_path: Path):
     text = " ".join(f"Fact number {i} is about Ormel." for i in range(40))
     (tmp_path / "long.txt").write_text(text, encoding="utf-8")
-    lengths = lengths_by("tiny_base")
-    arguments = TeachArguments(num_views=2)
-    told = tell_all(read_documents(tmp_path), arguments, lengths, 128, 0)
-    assert len(told) > 3
+    settings = ViewSettings(num_views=2, part_tokens=512)
+    (document,) = read_documents(tmp_path)
+    parts = document_views(document, settings, token_lengths("tiny_base"), 128)
+    assert len(parts) > 3
     _, shown, _ = views(tmp_path, "--num_views", 2, "--max_length", 128, "--part", 2)
-    assert f"Cut into {len(told)} parts in formats; below is part 2, counted from 0." in shown
-    assert all(f"\n{view.text}\n" in shown for view in told[2])
-    code, _, complaint = views(tmp_path, "--num_views", 2, "--max_length", 128, "--part", len(told))
+    assert f"Parts: {len(parts)} in formats. Below is part 2. Choose another with --part NUMBER.\n" in shown
+    assert all(f"\n{view.text}\n" in shown for view in parts[2])
+    code, _, errors = views(tmp_path, "--num_views", 2, "--max_length", 128, "--part", len(parts))
     assert code == 2
-    assert f"has fewer parts ({len(told)} in formats)" in complaint
+    assert f"has fewer parts ({len(parts)} in formats)" in errors
 
 
-def test_another_language_than_the_documents_own_can_be_given(
-    views: Callable[..., tuple[int, str, str]], documents: Path
-):
+def test_the_language_of_the_documents_can_be_replaced(views: Callable[..., tuple[int, str, str]], documents: Path):
     assert "language de." in views(documents, "--language", "de")[1]
 
 
-# What never reaches the terminal
+# Control characters
 
 
 EVIL = "\x1b]0;owned\x07\x9b31m\x7f\u202e\u2066\u2028"
 
 
-@pytest.mark.parametrize("colour", ["always", "never"])
-@pytest.mark.parametrize("words", [(), ("--family", "masked,order"), ("--stats",)])
-def test_control_characters_are_shown_as_python_writes_them(
-    views: Callable[..., tuple[int, str, str]], tmp_path: Path, words: tuple[str, ...], colour: str
+@pytest.mark.parametrize("colour", ["FORCE_COLOR", "NO_COLOR"])
+@pytest.mark.parametrize("words", [(), ("--views", "masked", "order"), ("--stats",)])
+def test_control_characters_are_shown_as_python_escapes(
+    views: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    colour: str,
 ):
+    monkeypatch.setenv(colour, "1")
     row = {"id": f"id{EVIL}", "title": f"title{EVIL}", "text": f"One{EVIL} fact. Two{EVIL} facts. Three{EVIL} facts."}
-    path, asked = tmp_path / "rows.jsonl", tmp_path / "asked.jsonl"
+    path, questions = tmp_path / "rows.jsonl", tmp_path / "questions.jsonl"
     path.write_text(json.dumps(row) + "\n" + json.dumps({"id": f"short{EVIL}", "text": "One."}), encoding="utf-8")
     question = {"id": f"q{EVIL}", "question": f"who{EVIL}?", "answers": [f"x{EVIL}"], "document_id": f"no{EVIL}"}
-    asked.write_text(json.dumps(question), encoding="utf-8")
-    more = ("--questions", asked, "--family", "order") if words == ("--stats",) else ()
-    code, shown, _ = views(path, "--color", colour, "--num_views", 2, *words, *more)
+    questions.write_text(json.dumps(question), encoding="utf-8")
+    more = ("--questions", questions, "--views", "order") if words == ("--stats",) else ()
+    code, shown, _ = views(path, "--num_views", 2, *words, *more)
     assert code == 0
     assert CONTROL.findall(STYLED.sub(r"\2", shown)) == []
     assert r"\x1b]0;owned\x07\x9b31m\x7f\u202e\u2066\u2028" in STYLED.sub(r"\2", shown)
 
 
-def test_every_control_character_is_one_but_tab_and_line_feed():
+def test_all_control_characters_except_tab_and_line_feed_are_escaped():
     import unicodedata
 
     characters = {chr(i) for i in range(0x10000)}
@@ -252,7 +248,7 @@ def test_every_control_character_is_one_but_tab_and_line_feed():
     assert {c for c in characters if CONTROL.match(c)} == controls | reordering | isolating
 
 
-def test_a_terminal_that_lacks_a_letter_gets_its_number(documents: Path, tmp_path: Path):
+def test_a_terminal_without_a_character_gets_its_escape(documents: Path, tmp_path: Path):
     (documents / "ferry.txt").write_text("The caf\u00e9 is open.", encoding="utf-8")
     command = [sys.executable, "-c", "import sys; from hf_knowlearn.cli import main; sys.exit(main())"]
     done = subprocess.run(
@@ -265,7 +261,7 @@ def test_a_terminal_that_lacks_a_letter_gets_its_number(documents: Path, tmp_pat
     assert r"The caf\xe9 is open." in done.stdout
 
 
-def test_who_has_read_enough_may_close_the_pipe(tmp_path: Path):
+def test_a_closed_pipe_is_no_error(tmp_path: Path):
     (tmp_path / "long.txt").write_text("A fact is here. " * 20_000, encoding="utf-8")
     command = [sys.executable, "-c", "import sys; from hf_knowlearn.cli import main; sys.exit(main())"]
     words = ["views", str(tmp_path), "--excerpt", "0"]
@@ -278,96 +274,96 @@ def test_who_has_read_enough_may_close_the_pipe(tmp_path: Path):
     assert run.returncode == 0
 
 
-# What is counted
+# Counts
 
 
 TWO = [Document("a", "One two. Three four."), Document("b", "Five.")]
 
 
-def by_hand(document: Document) -> Told:
-    """Two views of each document, one of them a request."""
+def two_views(document: Document) -> PartViews:
+    """Two views of each document, one of them with a prompt."""
     if document.id == "a":
         bullets = View("a", 0, 0, "formats", "x", "- One two.\n- Three four.", ((2, 0, 8), (13, 9, 11)))
-        request = View("a", 0, 1, "masked", "x", document.text, ((0, 0, 20),), prompt="Fill in: One _. ")
-        return [[bullets, request]]
+        masked = View("a", 0, 1, "masked", "x", document.text, ((0, 0, 20),), prompt="Fill in: One _. ")
+        return [[bullets, masked]]
     quoted = View("b", 0, 0, "formats", "x", "[Five.]", ((1, 0, 5),))
     return [[quoted, View("b", 0, 1, "formats", "x", "Five.", ((0, 0, 5),))]]
 
 
-def test_the_figures_are_those_of_two_documents_counted_by_hand():
-    counts = last(measure_coverage(TWO, {"mixed": by_hand}, count_words)).counts["mixed"]
-    assert (counts.documents, counts.parts, counts.views) == (2, 2, 4)
-    assert counts.tokens == (6 + 1) + (4 + 4 + 1) + (1 + 1) + (1 + 1)
-    assert counts.request_tokens == 4
-    assert (counts.shortest, counts.longest) == (2, 9)
-    assert (counts.characters, counts.layout) == (24 + 20 + 7 + 5, 5 + 0 + 2 + 0)
-    assert counts.layout_share == 7 / 56
-    assert (counts.cut, counts.repeated, counts.untold) == (0, 0, {})
+def test_statistics_are_those_of_two_documents_counted_manually():
+    statistics = last(measure_coverage(TWO, {"mixed": two_views}, count_words)).statistics["mixed"]
+    assert (statistics.documents, statistics.parts, statistics.views) == (2, 2, 4)
+    assert statistics.tokens == (6 + 1) + (4 + 4 + 1) + (1 + 1) + (1 + 1)
+    assert statistics.prompt_tokens == 4
+    assert (statistics.shortest, statistics.longest) == (2, 9)
+    assert (statistics.characters, statistics.layout_characters) == (24 + 20 + 7 + 5, 5 + 0 + 2 + 0)
+    assert statistics.layout_share == 7 / 56
+    assert (statistics.missing_tokens, statistics.repeated_tokens, statistics.failed) == (0, 0, {})
 
 
-def test_words_that_a_telling_lacks_or_holds_twice_are_counted():
+def test_missing_and_repeated_words_are_counted():
     document = Document("a", "One two. Three four. Five six seven. Eight.")
     first = View("a", 0, 0, "formats", "x", "One two. One two.", ((0, 0, 8), (9, 0, 8)))
     second = View("a", 1, 0, "formats", "x", "Five six seven.", ((0, 0, 15),))
-    counts = last(measure_coverage([document], {"formats": lambda _: [[first], [second]]}, count_words)).counts[
-        "formats"
-    ]
-    assert (counts.cut, counts.repeated) == (2 + 1, 2)
+    report = last(measure_coverage([document], {"formats": lambda _: [[first], [second]]}, count_words))
+    statistics = report.statistics["formats"]
+    assert (statistics.missing_tokens, statistics.repeated_tokens) == (2 + 1, 2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_no_family_cuts_or_repeats_a_word_of_a_document_in_parts(family: str):
+def test_no_family_loses_or_repeats_a_word_of_a_document_in_parts(family: str):
     text = "\n\n".join(f" Fact {i} is old. A fact {i} is  new. One more." for i in range(12))
     document = Document("d", f"\n\n{text}{' ' * 50}End.\n")
-    arguments = TeachArguments(views=family, num_views=2, part_tokens=30)
-    found = last(
-        measure_coverage([document], {family: lambda d: tell_all([d], arguments, count_words, 100, 0)}, count_words)
-    )
-    counts = found.counts[family]
-    assert counts.untold == {}
-    assert counts.parts > 2
-    assert (counts.cut, counts.repeated) == (0, 0)
+    settings = ViewSettings(family, num_views=2, part_tokens=30)
+    make_views = {family: lambda d: document_views(d, settings, count_words, 100)}
+    statistics = last(measure_coverage([document], make_views, count_words)).statistics[family]
+    assert statistics.failed == {}
+    assert statistics.parts > 2
+    assert (statistics.missing_tokens, statistics.repeated_tokens) == (0, 0)
 
 
-def test_the_table_says_what_the_views_of_a_folder_hold(
+def test_the_table_has_the_counts_of_a_folder(
     views: Callable[..., tuple[int, str, str]], documents: Path, tokenizer: Path
 ):
     from transformers import AutoTokenizer
 
     loaded = AutoTokenizer.from_pretrained(tokenizer)
-    told = [view for document in read_documents(documents) for view in format_views(document, 3)]
-    tokens = [len(loaded(view.text)["input_ids"]) + 1 for view in told]
-    layout = sum(len(v.text) - sum(length for *_, length in v.spans) for v in told) / sum(len(v.text) for v in told)
+    made = [view for document in read_documents(documents) for view in format_views(document, 3)]
+    tokens = [len(loaded(view.text)["input_ids"]) + 1 for view in made]
+    layout = sum(len(v.text) - sum(length for *_, length in v.spans) for v in made) / sum(len(v.text) for v in made)
     code, shown, _ = views(documents, "--stats", "--num_views", 3, "--tokenizer", tokenizer)
     assert code == 0
-    figures = ["2", "2", "6", f"{sum(tokens):,}", "0", str(min(tokens)), str(max(tokens)), f"{layout:.1%}", "0", "0"]
-    assert ["formats", *figures] in [line.split() for line in shown.splitlines()]
+    rows = {"documents": "2", "views": "6", "tokens": f"{sum(tokens):,}", "tokens of prompts": "0"}
+    rows |= {"tokens of the shortest view": f"{min(tokens)}", "tokens of the longest view": f"{max(tokens)}"}
+    rows |= {"layout, share of characters": f"{layout:.1%}", "missing tokens of documents": "0"}
+    for name, value in rows.items():
+        assert re.search(rf"^ ?{name} +{re.escape(value)}$", shown, re.MULTILINE), name
 
 
-def test_documents_that_cannot_be_told_so_often_are_named_with_the_reason(
+def test_documents_with_too_few_views_are_listed_with_the_reason(
     views: Callable[..., tuple[int, str, str]], tmp_path: Path
 ):
     for name in ("c", "d"):
         (tmp_path / f"{name}.txt").write_text("One fact alone.", encoding="utf-8")
     (tmp_path / "e.txt").write_text("Bells ring. Cars stop. Dogs bark.", encoding="utf-8")
-    code, shown, _ = views(tmp_path, "--stats", "--num_views", 2, "--family", "order,formats")
+    code, shown, _ = views(tmp_path, "--stats", "--num_views", 2, "--views", "order", "formats")
     assert code == 0
     assert (
-        "Not told in order: 2 of 3 documents (c.txt, d.txt): num_views=2, but it has only 0 distinct orders" in shown
+        "order: no views of 2 of 3 documents\n  num_views=2, but document 'c.txt' has only 0 distinct orders" in shown
     )
-    assert "Not told in formats" not in shown
-    assert re.search(r"^order +1 +1 +2 ", shown, re.MULTILINE)
+    assert "formats: no views" not in shown
+    assert re.search(r"^ ?documents +1 +3$", shown, re.MULTILINE)
 
 
-def test_the_packaged_tokenizer_counts_as_its_own_class_does():
+def test_the_packaged_tokenizer_counts_like_transformers():
     from transformers import AutoTokenizer
 
     texts = ["", "Mira Tolen was born in Karvost.\n\n- caf\u00e9 \u6771\u4eac", "One. " * 2000]
     loaded = AutoTokenizer.from_pretrained(TINY_BASE)
-    assert lengths_by("tiny_base")(texts) == [len(ids) + 1 for ids in loaded(texts, verbose=False)["input_ids"]]
+    assert token_lengths("tiny_base")(texts) == [len(ids) + 1 for ids in loaded(texts, verbose=False)["input_ids"]]
 
 
-# What is answered
+# Answers
 
 
 def covered(text: str, answers: list[str], document_id: str | None = "harbour", **options: Any) -> Any:
@@ -376,68 +372,67 @@ def covered(text: str, answers: list[str], document_id: str | None = "harbour", 
     whole = View("harbour", 0, 0, "formats", "x", text, ((0, 0, len(text)),))
     return last(
         measure_coverage([document], {"formats": lambda _: [[whole]]}, count_words, [question], **options)
-    ).covered[0]
+    ).questions[0]
 
 
 @pytest.mark.parametrize(
-    ("text", "answers", "fate"),
+    ("text", "answers", "occurrence"),
     [
-        ("It was built in 1820.", ["1820"], STANDS),
-        ("It was built in 1820.", ["IN  1820"], STANDS),
-        ("It was built in\n1820.", ["in 1820"], STANDS),
-        ("It was built in 1820.", ["1821", "built"], STANDS),
-        ("It was built in 1820.", [" ", "built"], STANDS),
-        ("It was built in 1820.", ["buil"], INSIDE),
-        ("It was built in 1820.", ["182"], INSIDE),
-        ("They waste it in Honor.", ["No"], INSIDE),
-        ("The Honor roll says no.", ["No"], STANDS),
-        ("Dramatic, a drama.", ["Drama"], STANDS),
-        ("No drama: Nonsense, and no more", ["no"], STANDS),
-        ("The nodes. NO", ["no"], STANDS),
-        ("Nodes NOW: no", ["No"], STANDS),
-        ("nodes NOW: No", ["no"], STANDS),
-        ("It was built in May, 1820.", ["may 1820"], SPELLED),
-        ("Ina Brandt, baker", ["The Ina Brandt"], SPELLED),
-        ("It was built in 1820.", ["1821"], NOWHERE),
-        ("\u6771\u4eac\u306f\u65e5\u672c\u306e\u9996\u90fd", ["\u65e5\u672c"], STANDS),
-        ("\uc11c\uc6b8\uc5d0 \uc0b0\ub2e4", ["\uc11c\uc6b8"], STANDS),
-        ("\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e\u0e2f", ["\u0e40\u0e17\u0e1e"], STANDS),
-        ("stra\u00dfe", ["STRASSE"], NOWHERE),
-        ("\u0130zmir", ["izmir"], STANDS),
+        ("It was built in 1820.", ["1820"], Occurrence.FOUND),
+        ("It was built in 1820.", ["IN  1820"], Occurrence.FOUND),
+        ("It was built in\n1820.", ["in 1820"], Occurrence.FOUND),
+        ("It was built in 1820.", ["1821", "built"], Occurrence.FOUND),
+        ("It was built in 1820.", [" ", "built"], Occurrence.FOUND),
+        ("It was built in 1820.", ["buil"], Occurrence.INSIDE_WORD),
+        ("It was built in 1820.", ["182"], Occurrence.INSIDE_WORD),
+        ("They waste it in Honor.", ["No"], Occurrence.INSIDE_WORD),
+        ("The Honor roll says no.", ["No"], Occurrence.FOUND),
+        ("Dramatic, a drama.", ["Drama"], Occurrence.FOUND),
+        ("No drama: Nonsense, and no more", ["no"], Occurrence.FOUND),
+        ("The nodes. NO", ["no"], Occurrence.FOUND),
+        ("Nodes NOW: no", ["No"], Occurrence.FOUND),
+        ("nodes NOW: No", ["no"], Occurrence.FOUND),
+        ("It was built in May, 1820.", ["may 1820"], Occurrence.OTHER_SPELLING),
+        ("Ina Brandt, baker", ["The Ina Brandt"], Occurrence.OTHER_SPELLING),
+        ("It was built in 1820.", ["1821"], Occurrence.NOT_FOUND),
+        ("\u6771\u4eac\u306f\u65e5\u672c\u306e\u9996\u90fd", ["\u65e5\u672c"], Occurrence.FOUND),
+        ("\uc11c\uc6b8\uc5d0 \uc0b0\ub2e4", ["\uc11c\uc6b8"], Occurrence.FOUND),
+        ("\u0e01\u0e23\u0e38\u0e07\u0e40\u0e17\u0e1e\u0e2f", ["\u0e40\u0e17\u0e1e"], Occurrence.FOUND),
+        ("stra\u00dfe", ["STRASSE"], Occurrence.NOT_FOUND),
+        ("\u0130zmir", ["izmir"], Occurrence.FOUND),
     ],
 )
-def test_an_answer_stands_where_its_whole_words_do(text: str, answers: list[str], fate: str):
+def test_an_answer_occurs_only_as_whole_words(text: str, answers: list[str], occurrence: Occurrence):
     found = covered(text, answers)
-    assert found.fate == fate
-    assert (found.views, found.exposures) == ({"formats": int(fate == STANDS)}, {"formats": int(fate == STANDS)})
+    count = int(occurrence == Occurrence.FOUND)
+    assert found.occurrence == occurrence
+    assert (found.views, found.exposures) == ({"formats": count}, {"formats": count})
 
 
-def test_a_question_without_a_document_may_be_answered_by_any_and_one_of_another_by_none():
-    assert covered("Ina", ["Ina"], document_id=None).fate == STANDS
-    assert covered("Ina", ["Ina"], document_id="elsewhere").fate == NO_DOCUMENT
+def test_a_question_without_a_document_is_answered_by_any_and_one_of_an_unknown_document_by_none():
+    assert covered("Ina", ["Ina"], document_id=None).occurrence == Occurrence.FOUND
+    assert covered("Ina", ["Ina"], document_id="elsewhere").occurrence == Occurrence.NO_DOCUMENT
     pair = [Document("a", "Ina bakes."), Document("b", "Inas")]
-    for documents in (pair, pair[::-1]):  # what was found first is not forgotten
-        tell = {"formats": lambda d: [[View(d.id, 0, 0, "formats", "x", d.text, ((0, 0, len(d.text)),))]]}
+    for documents in (pair, pair[::-1]):  # the order of the documents does not matter
+        families = {"formats": lambda d: [[View(d.id, 0, 0, "formats", "x", d.text, ((0, 0, len(d.text)),))]]}
         question = Question("q", "who?", ("Ina",))
-        found = last(measure_coverage(documents, tell, count_words, [question], epochs=3)).covered[0]
-        assert (found.fate, found.views, found.exposures) == (STANDS, {"formats": 1}, {"formats": 3})
+        found = last(measure_coverage(documents, families, count_words, [question], epochs=3)).questions[0]
+        assert (found.occurrence, found.views, found.exposures) == (Occurrence.FOUND, {"formats": 1}, {"formats": 3})
 
 
-def test_exposures_are_the_epochs_whose_view_holds_the_answer():
+def test_exposures_are_the_epochs_whose_view_has_the_answer():
     texts = ("Ina bakes. Bo sails.", "Bo bakes. Ina sails.", "Ina bakes. Bo sails.")
     document = Document("d", texts[0])
-    told = [[View("d", 0, i, "formats", "x", text, ((0, 0, 20),)) for i, text in enumerate(texts)]]
+    part_views = [[View("d", 0, i, "formats", "x", text, ((0, 0, 20),)) for i, text in enumerate(texts)]]
     question = Question("q", "who?", ("Ina bakes",), document_id="d")
-    for epochs, times in {1: 1, 2: 1, 3: 2, 5: 3, 6: 4}.items():
-        found = last(
-            measure_coverage([document], {"formats": lambda _: told}, count_words, [question], epochs)
-        ).covered[0]
-        assert (found.views["formats"], found.exposures["formats"]) == (2, times)
+    for epochs, count in {1: 1, 2: 1, 3: 2, 5: 3, 6: 4}.items():
+        report = last(measure_coverage([document], {"formats": lambda _: part_views}, count_words, [question], epochs))
+        assert (report.questions[0].views["formats"], report.questions[0].exposures["formats"]) == (2, count)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_run_reads_the_answer_as_often_as_was_counted(family: str):
-    arguments = TeachArguments(views=family, num_views=4, part_tokens=12)
+def test_exposures_are_those_of_the_schedule_of_a_run(family: str):
+    settings = ViewSettings(family, num_views=4, part_tokens=12)
     documents = [
         Document(
             "harbour", "Piers end. Bells ring. Ina Brandt bakes bread. Ships wait. The light is old. Cars stop.", "H"
@@ -449,45 +444,41 @@ def test_a_run_reads_the_answer_as_often_as_was_counted(family: str):
         Question("2", "what comes first?", ("Bo bakes. Ada rows",), document_id="b"),
         Question("3", "what is out?", ("light",)),
     ]
-    found = last(
-        measure_coverage(
-            documents, {family: lambda d: tell_all([d], arguments, count_words, 60, 0)}, count_words, questions, 6
-        )
-    )
-    told = tell_all(documents, arguments, count_words, 60, 0)
-    rows = make_schedule(
-        told, [], [], steps=6 * len(told), batch=1, replayed=0, trained_as=lambda asked, said: (asked, said), seed=3
-    )
-    assert len(told) > 2
+    families = {family: lambda document: document_views(document, settings, count_words, 60)}
+    report = last(measure_coverage(documents, families, count_words, questions, 6))
+    parts = document_rows(documents, settings, count_words, 60)
+    units = training_units(parts, [], [], "shuffled")
+    rows = make_schedule(units, [], steps=6 * len(parts), batch=1, replayed=0, seed=3)
+    assert len(parts) > 2
 
-    def reads(pattern: str, *ids: str) -> int:
+    def exposures(pattern: str, *ids: str) -> int:
         return sum(bool(re.search(pattern, row["completion"])) for row in rows if row["document_id"] in ids)
 
-    between = r"[^A-Z]*(?:[A-Z]{1,3}\W+)?"  # layout; a list may number by capitals
-    assert [coverage.exposures[family] for coverage in found.covered] == [
-        reads(r"Ina\s+Brandt", "harbour"),
-        reads(rf"Bo\s+bakes\.{between}Ada\s+rows", "b"),
-        reads("light", "harbour", "b"),
+    between = r"[^A-Z]*(?:[A-Z]{1,3}\W+)?"  # layout; labels of a list can be capitals
+    assert [coverage.exposures[family] for coverage in report.questions] == [
+        exposures(r"Ina\s+Brandt", "harbour"),
+        exposures(rf"Bo\s+bakes\.{between}Ada\s+rows", "b"),
+        exposures("light", "harbour", "b"),
     ]
-    assert found.covered[0].exposures[family] == 6
-    assert found.covered[2].exposures[family] == 12
-    assert 0 < found.covered[1].exposures[family] <= 6
+    assert report.questions[0].exposures[family] == 6
+    assert report.questions[2].exposures[family] == 12
+    assert 0 < report.questions[1].exposures[family] <= 6
 
 
-def test_an_answer_between_two_parts_stands_in_its_document_and_in_no_view():
+def test_an_answer_across_two_parts_occurs_in_its_document_and_in_no_view():
     text = "Ina bakes. Bo sails."
     first = View("d", 0, 0, "formats", "x", "Ina bakes. ", ((0, 0, 11),))
     second = View("d", 1, 0, "formats", "x", "Bo sails.", ((0, 0, 9),))
     question = Question("q", "who?", ("bakes. Bo",), document_id="d")
-    found = last(
-        measure_coverage([Document("d", text)], {"formats": lambda _: [[first], [second]]}, count_words, [question])
-    )
-    assert (found.covered[0].fate, found.covered[0].views) == (STANDS, {"formats": 0})
-    assert found.unanswered() == [(found.covered[0], ["formats"])]
-    assert found.exposures("formats") is None
+    families = {"formats": lambda _: [[first], [second]]}
+    report = last(measure_coverage([Document("d", text)], families, count_words, [question]))
+    (coverage,) = report.questions
+    assert (coverage.occurrence, coverage.views) == (Occurrence.FOUND, {"formats": 0})
+    assert report.unanswered() == [(coverage, ["formats"])]
+    assert report.exposures("formats") is None
 
 
-def test_no_answer_is_passed_over_that_ignoring_case_would_find():
+def test_folding_makes_all_characters_equal_that_ignoring_case_makes_equal():
     cased = "".join(
         c for c in map(chr, range(0x110000)) if c.isprintable() and {c.upper(), c.lower(), c.casefold()} - {c}
     )
@@ -497,96 +488,97 @@ def test_no_answer_is_passed_over_that_ignoring_case_would_find():
             assert _folded(found) == _folded(character)
 
 
-def test_coverage_is_told_with_the_questions_that_no_view_answers(
+def test_the_output_lists_the_questions_that_no_view_answers(
     views: Callable[..., tuple[int, str, str]], tmp_path: Path
 ):
     rows = [
         {"id": "bells", "text": "Bells ring in Ormel. Cars stop. Dogs bark."},
         {"id": "one", "text": "Ina bakes."},
     ]
-    asked = [
+    questions = [
         {"id": "q1", "question": "Where?", "answer": "Ormel", "document_id": "bells"},
         {"id": "q2", "question": "Who?", "answer": "Ina", "document_id": "one"},
         {"id": "q3", "question": "Whose?", "answer": "Bell", "document_id": "bells"},
         {"id": "q4", "question": "What?", "answer": "cats", "document_id": "bells"},
         {"id": "q5", "question": "Which?", "answer": "x", "document_id": "lost"},
     ]
-    path, questions, out = tmp_path / "rows.jsonl", tmp_path / "asked.jsonl", tmp_path / "out" / "figures.json"
+    path, file, out = tmp_path / "rows.jsonl", tmp_path / "questions.jsonl", tmp_path / "out" / "counts.json"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    questions.write_text("\n".join(map(json.dumps, asked)), encoding="utf-8")
-    words = (path, "--stats", "--family", "formats,order", "--num_views", 2, "--questions", questions, "--epochs", 5)
+    file.write_text("\n".join(map(json.dumps, questions)), encoding="utf-8")
+    words = (path, "--stats", "--views", "formats", "order", "--num_views", 2, "--questions", file, "--epochs", 5)
     code, shown, _ = views(*words, "--json", out)
     assert code == 0
     lines = [line.split() for line in shown.splitlines()]
     assert ["formats", "2", "40.0%", "5", "5", "5"] in lines
     assert ["order", "1", "20.0%", "5", "5", "5"] in lines
-    assert ["2", "40.0%", *STANDS.split()] in lines
-    assert ["1", "20.0%", *NO_DOCUMENT.split()] in lines
-    assert ["(lost)"] in lines
+    assert [*Occurrence.FOUND.split(), "2", "40.0%"] in lines
+    assert [*Occurrence.NO_DOCUMENT.split(), "1", "20.0%"] in lines
+    assert "Documents that are missing: lost." in shown
     assert "3 questions that no view answers:\n" in shown
-    assert f"  q3: Whose? -> Bell [{INSIDE}]\n" in shown
-    assert f"  q4: What? -> cats [{NOWHERE}]\n" in shown
-    assert f"  q5: Which? -> x [{NO_DOCUMENT}]\n" in shown
-    only = "1 more that no view of order answers (q2), 1 of them because it does not tell their document."
+    assert f"  q3: Whose? -> Bell [{Occurrence.INSIDE_WORD}]\n" in shown
+    assert f"  q4: What? -> cats [{Occurrence.NOT_FOUND}]\n" in shown
+    assert f"  q5: Which? -> x [{Occurrence.NO_DOCUMENT}]\n" in shown
+    only = "1 more questions that no view of order answers (q2), 1 of them because it has no views of their document."
     assert only in shown
-    figures = json.loads(out.read_text(encoding="utf-8"))
-    assert figures["epochs"] == 5
-    assert list(figures["families"]["order"]["untold"]) == ["one"]
-    assert [row["exposures"] for row in figures["questions"]] == [
+    counts = json.loads(out.read_text(encoding="utf-8"))
+    assert counts["epochs"] == 5
+    assert list(counts["families"]["order"]["failed"]) == ["one"]
+    assert [row["exposures"] for row in counts["questions"]] == [
         {"formats": 5, "order": 5}, {"formats": 5, "order": 0}, *[{"formats": 0, "order": 0}] * 3
     ]  # fmt: skip
+    assert counts["questions"][2]["occurrence"] == "occurs only inside a longer word"
 
 
-def test_a_long_list_of_unanswered_questions_is_cut_and_says_where_the_rest_is(
+def test_a_long_list_of_unanswered_questions_is_cut(
     views: Callable[..., tuple[int, str, str]], documents: Path, tmp_path: Path
 ):
-    asked = tmp_path / "asked.jsonl"
-    asked.write_text(
-        "\n".join(json.dumps({"id": f"q{i}", "question": "?", "answer": "x"}) for i in range(23)), "utf-8"
-    )
-    _, shown, _ = views(documents, "--stats", "--questions", asked)
+    file = tmp_path / "questions.jsonl"
+    lines = (json.dumps({"id": f"q{i}", "question": "?", "answer": "x"}) for i in range(23))
+    file.write_text("\n".join(lines), encoding="utf-8")
+    _, shown, _ = views(documents, "--stats", "--questions", file)
     assert len(re.findall(r"^  q\d+: \? -> x", shown, re.MULTILINE)) == 20
-    assert "  ... and 3 more; --json FILE writes them all" in shown
-    assert "(in any document, where a question names none)" in shown
+    assert "  ... and 3 more (--json FILE writes all)" in shown
 
 
-def test_of_one_document_only_its_own_questions_are_counted_and_the_others_are_told_of(
+def test_with_one_document_the_questions_about_others_are_skipped(
     views: Callable[..., tuple[int, str, str]], documents: Path, tmp_path: Path
 ):
-    asked = tmp_path / "asked.jsonl"
-    rows = [
-        {"question": "?", "answer": "rye", "document_id": id} for id in ("mill.md", None, "ferry.txt", "ferry.txt")
-    ]
-    asked.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    _, shown, _ = views(documents, "--stats", "--document", "mill.md", "--questions", asked)
-    assert "2 questions. " in shown
-    assert "Left out: 2 questions about other documents." in shown
+    file = tmp_path / "questions.jsonl"
+    ids = ("mill.md", None, "ferry.txt", "ferry.txt")
+    file.write_text(
+        "\n".join(json.dumps({"question": "?", "answer": "rye", "document_id": id}) for id in ids), encoding="utf-8"
+    )
+    _, shown, _ = views(documents, "--stats", "--document", "mill.md", "--questions", file)
+    assert re.search(r"^ ?formats +2 +100.0%", shown, re.MULTILINE)
+    assert "Skipped 2 questions about other documents." in shown
 
 
-@pytest.mark.skipif(not FILM.is_dir(), reason="the film data lies beside the checkout only")
-def test_on_real_questions_formats_lose_no_answer_that_the_document_has():
+@pytest.mark.skipif(not FILM.is_dir(), reason="needs the film data")
+def test_on_real_questions_formats_lose_no_answer_of_the_document():
     documents = read_documents(FILM / "documents.jsonl")[:60]
     ids = {document.id for document in documents}
     questions = [question for question in read_questions(FILM / "questions.jsonl") if question.document_id in ids]
     assert len(questions) > 300
-    found = last(measure_coverage(documents, {"formats": lambda d: [format_views(d, 2)]}, count_words, questions, 2))
-    for coverage in found.covered:
-        assert coverage.exposures["formats"] == (2 if coverage.fate == STANDS else 0)
-        stands = any(
+    families = {"formats": lambda document: [format_views(document, 2)]}
+    report = last(measure_coverage(documents, families, count_words, questions, 2))
+    for coverage in report.questions:
+        is_found = coverage.occurrence == Occurrence.FOUND
+        assert coverage.exposures["formats"] == (2 if is_found else 0)
+        occurs = any(
             re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", document.text)
             for document in documents
             if document.id == coverage.question.document_id
             for answer in coverage.question.answers
         )
-        assert coverage.fate == STANDS or not stands
-    counts = found.counts["formats"]
-    assert (counts.cut, counts.repeated, counts.untold) == (0, 0, {})
+        assert is_found or not occurs
+    statistics = report.statistics["formats"]
+    assert (statistics.missing_tokens, statistics.repeated_tokens, statistics.failed) == (0, 0, {})
 
 
-# What is exported
+# Export
 
 
-def test_an_exported_folder_loads_by_family_and_holds_the_rows_of_the_builder(
+def test_an_exported_folder_has_the_rows_of_the_builder_by_family(
     views: Callable[..., tuple[int, str, str]], documents: Path, questions: Path, tmp_path: Path
 ):
     import yaml
@@ -596,10 +588,10 @@ def test_an_exported_folder_loads_by_family_and_holds_the_rows_of_the_builder(
 
     folder, cache = tmp_path / "out" / "published", str(tmp_path / "cache")
     families = ["formats", "masked", "mixed"]
-    words = ("--family", ",".join(families), "--num_views", 2, "--seed", 4, "--questions", questions)
-    code, shown, complaint = views(documents, *words, "--export", folder)
-    assert (code, complaint.count("knowlearn: ")) == (0, 0)
-    assert f"Written to {folder}; load_dataset({str(folder)!r}, 'formats') reads it." in shown
+    words = ("--views", *families, "--num_views", 2, "--seed", 4, "--questions", questions)
+    code, shown, errors = views(documents, *words, "--export", folder)
+    assert (code, errors.count("knowlearn: ")) == (0, 0)
+    assert f"Wrote {folder}. Load it: load_dataset({str(folder)!r}, 'formats')" in shown
     for family in families:
         rows = load_dataset(str(folder), family, split="train", cache_dir=cache)
         built = load_format_aug(documents, family, split="train", num_views=2, seed=4, cache_dir=cache)
@@ -621,121 +613,91 @@ def test_an_exported_folder_loads_by_family_and_holds_the_rows_of_the_builder(
     assert [path.name for path in folder.parent.iterdir()] == ["published"]
 
 
-def test_what_cannot_be_told_is_not_exported_and_nothing_is_left(
+def test_documents_with_too_few_views_are_not_exported_and_nothing_is_written(
     views: Callable[..., tuple[int, str, str]], documents: Path, tmp_path: Path
 ):
     (documents / "one.txt").write_text("One fact alone.", encoding="utf-8")
-    was = sorted(tmp_path.rglob("*"))
-    code, _, complaint = views(documents, "--family", "formats,order", "--export", tmp_path / "published")
+    before = sorted(tmp_path.rglob("*"))
+    code, _, errors = views(documents, "--views", "formats", "order", "--export", tmp_path / "published")
     assert code == 2
-    assert "a dataset holds all documents, told alike" in complaint
-    assert "one.txt" in complaint
-    assert sorted(tmp_path.rglob("*")) == was
+    assert "some documents have too few views" in errors
+    assert "one.txt" in errors
+    assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_row_group_is_written_as_soon_as_there_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from pyarrow.parquet import ParquetFile
-
-    monkeypatch.setattr(views_export, "BUFFER", 20)
-    with views_export.writing(tmp_path / "out", ["mixed"]) as writer:
-        for document in TWO:
-            writer.keep("mixed", by_hand(document))
-        writer.finish("card", {})
-    file = ParquetFile(tmp_path / "out" / "data" / "mixed" / "train-00000-of-00001.parquet")
-    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [2, 2]
-    assert file.read()["completion"].to_pylist() == [v.text for d in TWO for v in by_hand(d)[0]]
-    assert file.read()["prompt"].to_pylist() == ["", "Fill in: One _. ", "", ""]
-
-
-# What a user can mend
+# Errors
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (
             ("--document", "mil.md"),
-            "--document 'mil.md': none of the 2 documents has this id. Near it, by id or title: 'mill.md'",
+            "--document 'mil.md': none of the 2 documents has this id. Similar, by id or title: 'mill.md'",
         ),
-        (("--document", "The mil"), "Near it, by id or title: 'mill.md'"),
+        (("--document", "The mil"), "Similar, by id or title: 'mill.md'"),
         (("--document", "zzz"), "The first: 'ferry.txt', 'mill.md'."),
-        (
-            ("--family", "formaps"),
-            "--family: unknown families ['formaps']: choose from formats, order, masked, mixed.",
-        ),
-        (("--groups", "lists,lost"), "Unknown groups of formats ['lost']"),
-        (("--hold_out", "lost"), "Unknown groups of formats ['lost']"),
-        (("--groups", "lists", "--hold_out", "lists"), "leaves no format to tell in"),
-        (("--groups", "lists", "--family", "masked"), "--groups and --hold_out choose formats, and masked has none"),
+        (("--format_groups", "lists", "--hold_out", "lists"), "--format_groups and --hold_out leave no format"),
         (("--num_views", "0"), "num_views=0: give 1 or more."),
         (("--num_views", "100000"), "num_views=100000, but document 'ferry.txt' has only"),
         (("--max_length", "7"), "max_length=7: give 8 or more."),
         (("--part_tokens", "7"), "part_tokens=7: give 8 or more."),
-        (("--max_length", "8"), "can't be told within 8 tokens"),
+        (("--max_length", "8"), "has no views within 8 tokens"),
         (("--excerpt", "-1"), "excerpt=-1: give 0 or more."),
         (("--part", "-1"), "part=-1: give 0 or more."),
         (("--part", "1"), "--part 1: document 'ferry.txt' has fewer parts (1 in formats)"),
-        (("--stats", "--part", "0"), "--part: where one document is shown: leave out --stats and --export."),
-        (("--json", "new.json"), "--json: where all are counted: add --stats."),
+        (("--stats", "--part", "0"), "--part: no effect here; remove --stats and --export."),
+        (("--json", "new.json"), "--json: no effect here; add --stats."),
         (
             ("--epochs", "2", "--questions", "QUESTIONS"),
-            "--questions and --epochs: where all are counted: add --stats.",
+            "--questions and --epochs: no effect here; add --stats.",
         ),
-        (("--stats", "--epochs", "2"), "--epochs: how often a run would show the answers; give their --questions."),
+        (("--stats", "--epochs", "2"), "--epochs: no effect without --questions."),
         (("--stats", "--epochs", "0", "--questions", "QUESTIONS"), "epochs=0: give 1 or more."),
         (("--stats", "--questions", "nowhere.jsonl"), "The questions at nowhere.jsonl"),
-        (("--stats", "--json", "QUESTIONS"), "is there already; choose another name"),
-        (("--export", "DOCUMENTS"), "is not empty, and nothing in it is ours to delete"),
-        (("--export", "QUESTIONS"), "is no folder; choose a new or an empty one"),
+        (("--stats", "--json", "QUESTIONS"), "the file exists; choose another name"),
+        (("--export", "DOCUMENTS"), "is not empty: choose a new or an empty folder"),
+        (("--export", "QUESTIONS"), "is not a folder: choose a new or an empty folder"),
         (
             ("--tokenizer", "./no/such"),
-            "--tokenizer ./no/such: there is no such folder here, and from the Hub it can't",
+            "--tokenizer ./no/such: ",
         ),
     ],
 )
-def test_bad_input_ends_in_one_message_with_the_way_out_and_writes_nothing(
+def test_an_error_is_one_message_with_the_fix_and_writes_nothing(
     views: Callable[..., tuple[int, str, str]],
     documents: Path,
     questions: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     words: tuple[str, ...],
-    says: str,
+    message: str,
 ):
     monkeypatch.chdir(tmp_path)
-    was = sorted(tmp_path.rglob("*"))
+    before = sorted(tmp_path.rglob("*"))
     named = {"QUESTIONS": str(questions), "DOCUMENTS": str(documents)}
-    code, shown, complaint = views(documents, *(named.get(word, word) for word in words))
+    code, shown, errors = views(documents, *(named.get(word, word) for word in words))
     assert code == 2
-    assert complaint.startswith("knowlearn: ")
-    assert says in complaint
+    assert errors.startswith("knowlearn: ")
+    assert message in errors
     assert "---" not in shown
-    assert sorted(tmp_path.rglob("*")) == was
+    assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_all_that_is_wrong_is_told_at_once(views: Callable[..., tuple[int, str, str]]):
-    words = (
-        "--family",
-        "x",
-        "--num_views",
-        0,
-        "--questions",
-        "no.jsonl",
-        "--stats",
-        "--tokenizer",
-        "./no",
-        "--epochs",
-        0,
-    )
-    code, _, complaint = views("nowhere", *words)
+def test_all_problems_are_reported_together(views: Callable[..., tuple[int, str, str]]):
+    words = ("--num_views", 0, "--questions", "no.jsonl", "--stats", "--tokenizer", "./no", "--epochs", 0)
+    code, _, errors = views("nowhere", *words)
     assert code == 2
-    expected = (
-        "--family: unknown",
-        "num_views=0",
-        "epochs=0",
-        "documents at nowhere",
-        "questions at no.jsonl",
-        "--tokenizer",
-    )
-    assert all(text in complaint for text in expected)
-    assert "Traceback" not in complaint
+    expected = ("num_views=0", "epochs=0", "at nowhere", "at no.jsonl", "--tokenizer")
+    assert all(text in errors for text in expected)
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("option", ["--views", "--format_groups", "--hold_out"])
+def test_an_unknown_name_is_an_error_that_lists_the_names(
+    option: str, views: Callable[..., tuple[int, str, str]], documents: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as raised:
+        views(documents, option, "lost")
+    assert raised.value.code == 2
+    assert re.search(f"argument {option}: invalid choice: 'lost' .*choose from", capsys.readouterr().err)
