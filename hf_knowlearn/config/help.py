@@ -39,7 +39,7 @@ LIBRARY_HELP = {
 LONG: dict[str, tuple[str, ...]] = {
     "Data": ("train_documents", "train_questions", "train_conversations"),
     "Views": ("format_groups", "hold_out", "document_template"),
-    "Replay": ("replay_documents", "replay_questions", "replay_self_prompts", "replay_kl"),
+    "Forgetting": ("replay_documents", "replay_questions", "replay_self_prompts", "replay_kl"),
     "Stages": (
         "train_on", "question_order", "classify", "train_categories", "train_improved", "replay_categories", "adapter"
     ),
@@ -110,6 +110,6 @@ def _choices(option: "Field[Any]") -> Iterator[str]:
 
 def shown_default(default: Any) -> str:
     """A default as the help and the table of options show it; empty for none."""
-    if default in (None, "", MISSING):
+    if default in (None, "", -1, MISSING):
         return ""
     return str(default).lower() if isinstance(default, bool) else str(default)

@@ -37,6 +37,16 @@ FIXED: dict[str, Any] = {
     "shuffle_dataset": False,
     "train_sampling_strategy": "sequential",
 }
+# Names that other programs use for an option.
+SYNONYMS = {
+    "lr": "learning_rate",
+    "epochs": "num_train_epochs",
+    "steps": "max_steps",
+    "batch_size": "per_device_train_batch_size",
+    "rank": "lora_r",
+    "model_name": "model_name_or_path",
+    "out": "output_dir",
+}
 # Required options, as the command line spells them.
 REQUIRED = {
     "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which this package"
@@ -124,7 +134,9 @@ def parsed_values(options: Mapping[str, Any], parser: "HfArgumentParser | None" 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint with the known name nearest to an unknown one; empty if none is near."""
-    near = difflib.get_close_matches(name, [*known], n=1, cutoff=0.5)
+    names = {*known}
+    likely = [SYNONYMS.get(name, ""), f"{EVALUATION}.{name}", *difflib.get_close_matches(name, names, n=1, cutoff=0.5)]
+    near = [candidate for candidate in likely if candidate in names]
     return f" (did you mean {near[0]}?)" if near else ""
 
 

@@ -10,7 +10,7 @@ from hf_knowlearn.config.parsing import Recipe
 from hf_knowlearn.config.precision import describe_precision
 from hf_knowlearn.config.recipes import parse_recipe
 from hf_knowlearn.config.settings import RunSettings, resolve
-from hf_knowlearn.console import Outcome, command_console
+from hf_knowlearn.console import command_console
 from hf_knowlearn.teach import run_folder
 
 if TYPE_CHECKING:
@@ -144,14 +144,13 @@ def _report(
 def main(arguments: Sequence[str] | None = None) -> int:
     """`knowlearn teach`: run the recipe of a command line. Returns the exit code: 2 for an error of the user."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if {"-h", "--help"} & set(words):
-        from hf_knowlearn.config.help import help_text
-
-        Outcome().show(help_text(everything="all" in words))
-        return 0
     with command_console() as outcome:
+        from hf_knowlearn.config.help import help_text
         from hf_knowlearn.reports.markdown import summary
 
+        if {"-h", "--help"} & set(words):
+            outcome.show(help_text(everything="all" in words))
+            return outcome.code
         recipe = parse_recipe(words)
         outcome.show(summary(teach(recipe), recipe.output_dir))
     return outcome.code

@@ -1,45 +1,55 @@
-"""Writes docs/options.md from the options' own help: `python tests/config/options_page.py`, or `make docs`."""
+"""Writes docs/options.md from the help of the options: `make docs`."""
 
-from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any
+
+from hf_knowlearn.config.help import LONG, SHORT, effective_defaults, own_options, shown_default
 
 PAGE = Path(__file__).parents[2] / "docs" / "options.md"
 HEAD = """# Options
 
-Of `knowlearn teach`, on the command line (`--num_views 6`) or as keys of a recipe (`num_views: 6`). Beside them every
-option of TRL's `ModelConfig` and `SFTConfig` counts, under its own name. This page is made from the options' `help`
-(`make docs`); `recipes/teach.yaml` has the defaults of `knowlearn teach` where they differ from those below.
+Options of `knowlearn teach` that neither TRL nor transformers has. Write them on the command line (`--num_views 6`) or
+in a recipe (`num_views: 6`). Every option of TRL's `SFTConfig` and `ModelConfig` is accepted too, under its own name.
+
+The defaults are those of a run without a recipe (`recipes/teach.yaml`). `make docs` writes this page from the options'
+help.
+"""
+EVALUATION = """On the command line `--evaluation.shots 4`; in a recipe:
+
+```yaml
+evaluation:
+  shots: 4
+  template: chat
+```
 """
 
 
 def page() -> str:
-    """The page as the code has it now."""
-    from hf_knowlearn.config.teach_arguments import TeachArguments
-    from hf_knowlearn.training import SAMOptions
-
-    tables = {"What is taught and asked": fields(TeachArguments), "SAM": fields(SAMOptions)}
+    """The page for the options as they are now."""
+    own = own_options()
+    groups: dict[str, list[str]] = {}
+    for group, names in [*SHORT.items(), *LONG.items()]:
+        groups.setdefault(group, []).extend(name for name in names if name in own)
+    nested = [name for name in own if name.startswith("evaluation.")]
+    sam = [name for name in own if name.startswith("sam_")]
+    groups["Training"] = []
     lines = [HEAD]
-    for title, options in tables.items():
-        lines += [f"## {title}", "", "| option | default | |", "| --- | --- | --- |"]
-        lines += [*map(_row, options), ""]
+    for group, names in groups.items():
+        if names:
+            lines += [f"## {group}", "", *_table(names)]
+    lines += ["## Evaluation", "", EVALUATION, *_table(nested), "## SAM", "", *_table(sam)]
     return "\n".join(lines)
 
 
-def _row(option: "Field[Any]") -> str:
-    default = None if option.default is MISSING else option.default
-    said = " ".join([option.metadata["help"], *_choices(option)])
-    return f"| `{option.name}` | {_shown(default)} | {said} |"
-
-
-def _choices(option: "Field[Any]") -> Iterator[str]:
-    if choices := option.metadata.get("choices"):
-        yield f"One of {', '.join(f'`{choice}`' for choice in choices)}."
-
-
-def _shown(default: Any) -> str:
-    return "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+def _table(names: list[str]) -> list[str]:
+    own, defaults = own_options(), effective_defaults()
+    rows = []
+    for name in names:
+        option = own[name]
+        choices = option.metadata.get("choices")
+        text = option.metadata["help"] + (f" One of {', '.join(f'`{c}`' for c in choices)}." if choices else "")
+        default = shown_default(defaults.get(name))
+        rows.append(f"| `{name}` | {f'`{default}`' if default else ''} | {text} |")
+    return ["| option | default | |", "| --- | --- | --- |", *rows, ""]
 
 
 if __name__ == "__main__":

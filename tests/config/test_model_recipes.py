@@ -1,4 +1,4 @@
-"""The recipes of models: what they name is known, their memory is by the rule of the page, and each of them runs."""
+"""The recipes of models: each names a model at a commit, its memory follows the rule of docs/models.md, and it runs."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ FOLDER = RECIPES / "models"
 MODELS = sorted(path for path in FOLDER.glob("*.yaml") if not path.name.startswith("_"))
 SHARED = sorted(FOLDER.glob("_*.yaml"))
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
-ROWS, TOKENS = 4, 1024  # of a micro-batch, as the recipes have it
+ROWS, TOKENS = 4, 1024  # of a micro-batch in these recipes
 
 
 def of(**text: Any) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def of(**text: Any) -> dict[str, Any]:
 
 QWEN3 = {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151_936}
 LLAMA = {"num_key_value_heads": 8, "vocab_size": 128_256}
-# Type and dimensions as on the Hub, and the parameters that the pages of the models name, in millions.
+# Type and dimensions as on the Hub, and the number of parameters on the model pages, in millions.
 DIMENSIONS: dict[str, tuple[str, dict[str, Any], float]] = {
     "qwen3_0.6b": (
         "qwen3",
@@ -129,28 +129,28 @@ def kind_of(path: Path) -> tuple[str, str]:
 named = pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 
 
-def test_there_are_recipes_of_every_model_and_no_more_than_a_person_can_read():
+def test_every_model_has_a_recipe_and_there_are_at_most_16_files():
     assert {kind_of(path)[0] for path in MODELS} == set(DIMENSIONS)
     assert {kind_of(path)[1] for path in MODELS} == {"lora", "qlora", "full"}
     assert len(MODELS) + len(SHARED) <= 16
 
 
-def test_no_recipe_repeats_what_another_says():
-    said = [
+def test_no_two_recipes_set_an_option_to_the_same_value():
+    recipes = [
         {(name, str(value)) for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items()}
         for path in [*MODELS, *SHARED, RECIPES / "teach.yaml"]
     ]
-    for name in {name for options in said for name, _ in options} - {
+    for name in {name for options in recipes for name, _ in options} - {
         "extends",
         "model_name_or_path",
         "model_revision",
     }:
-        values = [value for options in said for one, value in options if one == name]
+        values = [value for options in recipes for one, value in options if one == name]
         assert len(values) == len(set(values)), name
 
 
 @named
-def test_a_recipe_is_a_model_at_a_commit_and_a_way_to_train_it(path: Path):
+def test_a_recipe_names_a_model_at_a_commit_and_one_kind_of_training(path: Path):
     _, kind = kind_of(path)
     options = read_recipe(path)
     assert re.fullmatch("[0-9a-f]{40}", options["model_revision"])
@@ -180,14 +180,14 @@ def memory(model: nn.Module, config: Any, kind: str, rank: int, adapted: Callabl
     }[kind]
     trained = 12 * parameters if kind == "full" else 16 * adapter
     text, tokens = config.get_text_config(), ROWS * TOKENS
-    kept = text.num_hidden_layers * text.hidden_size * (4 if kind == "full" else 2)
+    stored = text.num_hidden_layers * text.hidden_size * (4 if kind == "full" else 2)
     layer = (12 * text.hidden_size + 6 * text.intermediate_size) * 4
     head = min(text.vocab_size, 32_768) * 8
-    return weights + trained + tokens * (kept + layer + head) + 1e9
+    return weights + trained + tokens * (stored + layer + head) + 1e9
 
 
 @named
-def test_the_memory_in_the_header_and_on_the_page_is_that_of_the_rule(path: Path):
+def test_the_memory_in_the_header_and_on_the_page_follows_the_rule(path: Path):
     name, kind = kind_of(path)
     type_, dimensions, millions = DIMENSIONS[name]
     config = AutoConfig.for_model(type_, **dimensions)
@@ -209,12 +209,12 @@ def test_the_memory_in_the_header_and_on_the_page_is_that_of_the_rule(path: Path
     assert shown in row
 
 
-# Each of them runs
+# Runs
 
 
 @pytest.fixture(scope="module")
 def tiny(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny model of a type, untrained, with a tokenizer that has a chat template and no padding."""
+    """The folder of an untrained tiny model of a type, with a chat template and no padding token."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -222,7 +222,7 @@ def tiny(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str]
     tokenizer.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ eos_token }}{% endfor %}"
     small = {
         "vocab_size": len(tokenizer),
-        "hidden_size": 64,  # bitsandbytes wants multiples of 64
+        "hidden_size": 64,  # bitsandbytes needs multiples of 64
         "intermediate_size": 128,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
@@ -262,7 +262,6 @@ def test_a_recipe_runs_on_a_tiny_model_of_its_architecture(
         "model_name_or_path": str(tiny(DIMENSIONS[name][0])),
         "documents": str(documents),
         "questions": str(questions),
-        "general_text": str(documents),
         "output_dir": str(tmp_path / "run"),
         "use_cpu": True,
         "max_steps": 2,
@@ -270,14 +269,14 @@ def test_a_recipe_runs_on_a_tiny_model_of_its_architecture(
         "num_views": 2,
         "per_device_train_batch_size": 2,
         "gradient_accumulation_steps": 1,
-        "max_answer_tokens": 4,
+        "evaluation.max_new_tokens": 4,
         "disable_tqdm": True,
     }
     report = teach(parse_recipe(["--config", str(path)], changes))
-    (arm,) = report["runs"].values()
-    assert arm["steps"] == 2
-    assert arm["train_loss"] > 0
-    assert {"stopped", "end_of_turn"} <= arm.keys() & report["before"].keys()
+    (run,) = report["runs"].values()
+    assert run["steps"] == 2
+    assert run["train_loss"] > 0
+    assert {"stopped", "end_of_turn"} <= run.keys() & report["before"].keys()
     saved = tmp_path / "run" / "model" / ("model.safetensors" if kind == "full" else "adapter_model.safetensors")
     with safe_open(saved, "pt") as weights:
         names = list(weights.keys())
