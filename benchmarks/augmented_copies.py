@@ -1,9 +1,9 @@
 """Copies of documents with changed words, to compare with views: easy data augmentation, and other wordings.
 
-`python benchmarks/augmented_copies.py outputs/lab` writes two files, each with the 300 new biographies and eleven copies
-of each. In `changed_words.jsonl`, a tenth of the words of a copy is inserted, swapped or deleted (arXiv 1901.11196). In
-`wordings.jsonl`, each sentence of a copy has another of the eight wordings of its fact, in place of the synonyms of that
-paper. The order of the sentences does not change.
+`python benchmarks/augmented_copies.py outputs/lab` writes two files, each with the 300 new biographies and eleven
+copies of each. In `changed_words.jsonl`, a tenth of the words of a copy is inserted, swapped or deleted (arXiv
+1901.11196). In `wordings.jsonl`, each sentence of a copy has another of the eight wordings of its fact, in place of
+the synonyms of that paper. The order of the sentences does not change.
 """
 
 import json

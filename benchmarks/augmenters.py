@@ -1,8 +1,8 @@
-"""Views beside nlpaug and textattack: how fast each tells a document eight times, and which gold answers survive.
+"""Views compared with nlpaug and textattack: the speed of eight copies of a document, and which answers survive.
 
-The others run in an environment of their own (README.md), each arm by turns with ours. The surprising decision: an
-arm is given seconds, not documents, because one of these tools takes as long for one as ours for thousands; how many
-each got through is in its row. Answers are asked about apart from timing, in more documents.
+The other tools run in their own environment (README.md), and all arms alternate. Each arm has a number of seconds
+instead of documents, because one of the tools needs as long for one document as ours for thousands; the table has the
+number of documents. Answers are counted separately, in more documents.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import measuring
-from measuring import MB, say, spread
+from measuring import MB, log, spread
 
 NUM_VIEWS = 8
 SEED = 0
-# Which arms run on which corpus. On the long documents of `books` textattack needs many minutes for one.
+# The corpora of each tool. textattack needs many minutes for one long document of `books`.
 CORPORA = {"hf_knowlearn": ("film", "books"), "nlpaug": ("film", "books"), "textattack": ("film",)}
 
 Row = dict[str, Any]
@@ -37,25 +37,25 @@ Augment = Callable[[Mapping[str, Any]], list[str]]
 
 
 def plain(text: str) -> str:
-    """`text` with every run of white space as one space."""
+    """`text` with single spaces as white space."""
     return " ".join(text.split())
 
 
 def words(text: str) -> str:
-    """Its words alone, case and punctuation aside, each between spaces."""
+    """The words of `text` between spaces, without case and punctuation."""
     found = re.findall(r"[^\W_]+", text.casefold())
     return f" {' '.join(found)} "
 
 
 def gold_answers(text: str, answers: Sequence[str]) -> list[str]:
-    """The distinct answers that stand in `text`, spelled as they are and as whole words."""
+    """The distinct answers that occur in `text` as whole words with the same spelling."""
     return [a for a in dict.fromkeys(answers) if a.split() and plain(a) in plain(text) and words(a) in words(text)]
 
 
 def destroyed(answers: Sequence[str], outputs: Sequence[str]) -> Counter[str]:
-    """How often an answer no longer stands in an output: by its spelling, and by its words alone.
+    """How often an answer is missing from an output: by its spelling, and by its words only.
 
-    The second forgives a tool that sets punctuation otherwise, and changes of case.
+    The second count ignores changes of punctuation and case.
     """
     found = Counter(asked=len(answers) * len(outputs), destroyed=0, destroyed_words=0)
     for output in outputs:
@@ -65,7 +65,7 @@ def destroyed(answers: Sequence[str], outputs: Sequence[str]) -> Counter[str]:
 
 
 def write_documents(file: Path, data: Path, most: int | None) -> None:
-    """Write the documents of both corpora with their gold answers, in an order drawn by `SEED`."""
+    """Write the documents of both corpora with their answers, shuffled with `SEED`."""
     import material
 
     from hf_knowlearn.documents import read_questions
@@ -94,21 +94,21 @@ def write_documents(file: Path, data: Path, most: int | None) -> None:
 
 
 def hf_knowlearn(scratch: Path) -> dict[str, Any]:
-    """Every family of views. These return views, so that answers can also be asked of them."""
+    """Every family of views. They return `View` objects, which also find answers."""
     from views import most
 
     from hf_knowlearn.documents import Document
     from hf_knowlearn.views import FAMILIES
 
-    def tell(views: Callable[..., list[Any]], row: Mapping[str, Any]) -> list[Any]:
+    def make(views: Callable[..., list[Any]], row: Mapping[str, Any]) -> list[Any]:
         document = Document(row["id"], row["text"], row["title"], part=row["part"])
         return most(lambda document, number: views(document, number, SEED), document)
 
-    return {family: partial(tell, views) for family, views in FAMILIES.items()}
+    return {family: partial(make, views) for family, views in FAMILIES.items()}
 
 
 def nlpaug(scratch: Path) -> dict[str, Augment]:
-    """Its augmenters of words that need no resource, as they come (three words in ten, ten at most)."""
+    """Its word augmenters that need no other data, with their defaults (three words in ten, at most ten)."""
     import nlpaug.augmenter.word as naw
 
     tools = {
@@ -122,10 +122,10 @@ def nlpaug(scratch: Path) -> dict[str, Augment]:
 
 
 def textattack(scratch: Path) -> dict[str, Augment]:
-    """Its augmenters that need no WordNet, as they come (one word in ten); it inserts letters, for want of synonyms.
+    """Its augmenters that need no WordNet, with their defaults (one word in ten). Letters replace synonyms.
 
-    When imported it would download what it never uses here, and it reads NLTK's list of stop words: it is told that
-    the download is done, and given scikit-learn's list.
+    On import it downloads data that is not used here, and reads the stop words of NLTK. The marker file prevents the
+    download, and scikit-learn provides the stop words.
     """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
@@ -156,31 +156,31 @@ PACKAGES = {
 }
 
 
-# One tool in a process of its own, which answers requests
+# One tool in its own process, which answers requests
 
 
 def work(tool: str, file: str) -> None:
-    """Answer, line by line, what is asked of `tool`; what it prints itself goes to standard error."""
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    """Answer the requests to `tool`, one per line. The tool's own output goes to standard error."""
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
-    def reply(answer: Row) -> None:
-        replies.write(json.dumps(answer) + "\n")
-        replies.flush()
+    def send(answer: Row) -> None:
+        output.write(json.dumps(answer) + "\n")
+        output.flush()
 
     measuring.hold(1)
     documents = json.loads(Path(file).read_text(encoding="utf-8"))
     try:
         arms = TOOLS[tool](Path(file).parent)
     except ImportError as error:
-        reply({"refused": str(error)})
+        send({"error": str(error)})
         return
     packages = {name: measuring.version(name) for name in PACKAGES[tool]}
-    reply({"arms": list(arms), "packages": packages, "python": platform.python_version()})
+    send({"arms": list(arms), "packages": packages, "python": platform.python_version()})
     for line in sys.stdin:
         request = json.loads(line)
         _seed()
-        reply(ANSWERS[request.pop("ask")](arms[request.pop("arm")], documents[request.pop("corpus")], **request))
+        send(ANSWERS[request.pop("ask")](arms[request.pop("arm")], documents[request.pop("corpus")], **request))
 
 
 def _seed() -> None:
@@ -190,7 +190,7 @@ def _seed() -> None:
 
 
 def within(augment: Augment, rows: Sequence[Row], seconds: float) -> Iterator[tuple[Row, list[Any]]]:
-    """Each row with its outputs, one row at least, until `seconds` of computing are over."""
+    """Each row with its outputs, at least one row, until `seconds` of CPU time have passed."""
     start = time.process_time()
     for row in rows:
         yield row, augment(row)
@@ -199,34 +199,34 @@ def within(augment: Augment, rows: Sequence[Row], seconds: float) -> Iterator[tu
 
 
 def count(augment: Augment, rows: Sequence[Row], seconds: float) -> Row:
-    """How many documents `augment` gets through in `seconds`, and how many outputs they have."""
-    outputs = [len(told) for _, told in within(augment, rows, seconds)]
+    """How many documents `augment` processes in `seconds`, and the number of outputs."""
+    outputs = [len(texts) for _, texts in within(augment, rows, seconds)]
     return {"documents": len(outputs), "outputs": sum(outputs)}
 
 
 def ask_for_gold(augment: Augment, rows: Sequence[Row], seconds: float) -> Row:
-    """What became of the gold answers of as many documents as `augment` gets through in `seconds`."""
+    """The counts of surviving answers in the documents that `augment` processes in `seconds`."""
     gold: Counter[str] = Counter()
-    for row, told in within(augment, [row for row in rows if row["answers"]], seconds):
+    for row, texts in within(augment, [row for row in rows if row["answers"]], seconds):
         gold += Counter(documents=1)
-        gold.update(_gold(row["answers"], told))
+        gold.update(_gold(row["answers"], texts))
     return dict(gold)
 
 
-def _gold(answers: Sequence[str], told: Sequence[Any]) -> Counter[str]:
-    gold = destroyed(answers, [getattr(one, "text", one) for one in told])
-    if views := [one for one in told if not isinstance(one, str)]:
+def _gold(answers: Sequence[str], outputs: Sequence[Any]) -> Counter[str]:
+    gold = destroyed(answers, [getattr(one, "text", one) for one in outputs])
+    if views := [one for one in outputs if not isinstance(one, str)]:
         gold["not_found"] = sum(not view.find(answer) for view in views for answer in answers)
     return gold
 
 
 def time_it(augment: Augment, rows: Sequence[Row], documents: int) -> Row:
-    """Seconds for the first `documents`, and the bytes that came out of them, which are counted between."""
+    """The seconds for the first `documents`, and the bytes of the outputs, which are counted outside the timing."""
     taken: Counter[str] = Counter()
     for row in rows[:documents]:
-        told: list[Any] = []
-        taken.update(measuring.timed(lambda row=row, told=told: told.extend(augment(row))))
-        texts = [one if isinstance(one, str) else one.text + one.prompt for one in told]
+        outputs: list[Any] = []
+        taken.update(measuring.timed(lambda row=row, outputs=outputs: outputs.extend(augment(row))))
+        texts = [one if isinstance(one, str) else one.text + one.prompt for one in outputs]
         taken["bytes"] += sum(len(text.encode()) for text in texts)
     return dict(taken)
 
@@ -235,7 +235,7 @@ ANSWERS: Mapping[str, Callable[..., Row]] = {"gold": ask_for_gold, "count": coun
 
 
 class Worker:
-    """A tool in a process of its own."""
+    """A tool in its own process."""
 
     def __init__(self, tool: str, python: str, file: Path) -> None:
         self.log = open(file.with_name(f"{tool}.log"), "w+", encoding="utf-8")  # noqa: SIM115  closed by `close`
@@ -246,16 +246,16 @@ class Worker:
             stderr=self.log,
             text=True,
         )
-        self.hello = self._reply()
+        self.hello = self._receive()
 
     def ask(self, **request: Any) -> Row:
-        """What the tool replies to a request."""
+        """The tool's answer to a request."""
         assert self.process.stdin
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        return self._reply()
+        return self._receive()
 
-    def _reply(self) -> Row:
+    def _receive(self) -> Row:
         assert self.process.stdout
         if line := self.process.stdout.readline():
             return json.loads(line)
@@ -263,7 +263,7 @@ class Worker:
         raise RuntimeError(f"A tool's process ended with {self.process.wait()}:\n{self.log.read()[-2000:]}")
 
     def close(self) -> None:
-        """Let it end."""
+        """End the process."""
         self.process.communicate()
         self.log.close()
 
@@ -272,7 +272,7 @@ class Worker:
 
 
 def compare(options: argparse.Namespace, run: Row) -> tuple[list[Row], list[str]]:
-    """A row for each tool, arm and corpus, measured by turns; and which tools were refused, and why."""
+    """A row for each tool, arm and corpus, measured alternately; and the errors of tools that can't run."""
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         file = Path(scratch) / "documents.json"
         write_documents(file, options.data, options.documents)
@@ -281,12 +281,12 @@ def compare(options: argparse.Namespace, run: Row) -> tuple[list[Row], list[str]
             pythons |= dict.fromkeys(("nlpaug", "textattack"), str(options.other_python))
         workers = {tool: Worker(tool, python, file) for tool, python in pythons.items()}
         try:
-            refused = [f"{tool}: {w.hello['refused']}" for tool, w in workers.items() if "refused" in w.hello]
+            errors = [f"{tool}: {w.hello['error']}" for tool, w in workers.items() if "error" in w.hello]
             working = {tool: worker for tool, worker in workers.items() if "arms" in worker.hello}
             for tool, worker in working.items():
                 run["packages"] |= worker.hello["packages"]
                 run[f"python_of_{tool}"] = worker.hello["python"]
-            return _measure(working, options), refused
+            return _measure(working, options), errors
         finally:
             for worker in workers.values():
                 worker.close()
@@ -298,14 +298,14 @@ def _measure(workers: Mapping[str, Worker], options: argparse.Namespace) -> list
     for tool, worker in workers.items():
         for corpus in CORPORA[tool]:
             for arm in worker.hello["arms"]:
-                say(f"{tool} {arm}, {corpus}")
+                log(f"{tool} {arm}, {corpus}")
                 what = {"arm": arm, "corpus": corpus}
                 gold = worker.ask(ask="gold", **what, seconds=options.gold_seconds)
                 counted = worker.ask(ask="count", **what, seconds=options.seconds)
                 name = f"{tool} {arm} {corpus}"
                 rows[name] = {"corpus": corpus, "tool": tool, "arm": arm, **counted, "gold": gold}
                 arms[name] = partial(worker.ask, ask="time", **what, documents=counted["documents"])
-    say("by turns")
+    log("timing")
     for name, repeats in measuring.rounds(arms, options.repeats).items():
         each = [repeat["bytes"] / MB / repeat["cpu_s"] for repeat in repeats]
         rows[name] |= {"mb_per_cpu_s": spread(each), "repeats": repeats}
@@ -313,27 +313,27 @@ def _measure(workers: Mapping[str, Worker], options: argparse.Namespace) -> list
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare; 1 if a tool had to be refused."""
+    """Compare the tools. Returns 1 if one can't run."""
     options = _parser().parse_args(arguments)
     run = measuring.environment("augmenters.py", options, (), measuring.hold(1))
-    results, refused = compare(options, run)
-    measuring.keep(options.output, "augmenters", run, results)
+    results, errors = compare(options, run)
+    measuring.save(options.output, "augmenters", run, results)
     if not options.other_python:
-        refused.append("nlpaug, textattack: name the Python of their environment with --other-python (README.md)")
-    for reason in refused:
-        say(f"Refused: {reason}")
-    return bool(refused)
+        errors.append("nlpaug, textattack: name the Python of their environment with --other-python (README.md)")
+    for error in errors:
+        log(f"Failed: {error}")
+    return bool(errors)
 
 
 def _parser() -> argparse.ArgumentParser:
     import material
 
     parser = measuring.parser(__doc__, "augmenters", repeats=5)
-    parser.add_argument("--other-python", type=Path, help="the Python of the environment that holds the other tools")
-    parser.add_argument("--data", type=Path, default=material.DATA, help="the folder that holds film/ and books/")
-    parser.add_argument("--seconds", type=float, default=2, help="of computing in each measurement, about")
-    parser.add_argument("--gold-seconds", type=float, default=60, help="of computing to ask for answers, at most")
-    parser.add_argument("--documents", type=int, help="at most so many documents of each corpus")
+    parser.add_argument("--other-python", type=Path, help="the Python of the environment with the other tools")
+    parser.add_argument("--data", type=Path, default=material.DATA, help="folder that contains film/ and books/")
+    parser.add_argument("--seconds", type=float, default=2, help="CPU seconds of each measurement, about")
+    parser.add_argument("--gold-seconds", type=float, default=60, help="maximum CPU seconds to count answers")
+    parser.add_argument("--documents", type=int, help="maximum number of documents of each corpus")
     return parser
 
 

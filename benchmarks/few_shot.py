@@ -1,7 +1,7 @@
 """Conversations of five questions with answers, about people that the tiny base knows.
 
-`python benchmarks/few_shot.py outputs/lab/few_shot.jsonl`. Mastery is measured with four-shot prompts. The tiny base was
-not trained on such prompts, so studies of mastery also train on these conversations.
+`python benchmarks/few_shot.py outputs/lab/few_shot.jsonl`. Mastery is measured with four-shot prompts. The tiny base
+was not trained on such prompts, so studies of mastery also train on these conversations.
 """
 
 import json

@@ -1,9 +1,9 @@
 """How often a model's generated text names each person, and how many questions about that person it still answers.
 
-`python benchmarks/generated_people.py outputs/lab/views/order_own_800_kl3_64/seed_*`. The runs replay text that the model
-generated, half of it from an empty prompt. Only that half is counted, since the other half answers questions about other
-people. The people are those of `replayed_questions` and `retention_questions`; such a run trains on nothing else about
-them.
+`python benchmarks/generated_people.py outputs/lab/views/order_own_800_kl3_64/seed_*`. The runs replay text that the
+model generated, half of it from an empty prompt. Only that half is counted, since the other half answers questions
+about other people. The people are those of `replayed_questions` and `retention_questions`; such a run trains on
+nothing else about them.
 """
 
 import json

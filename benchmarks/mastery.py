@@ -1,9 +1,8 @@
-"""How far fewer prompts and samples agree with ten and sixteen on the four classes of mastery, and what they cost.
+"""Agreement on the four classes of mastery between fewer prompts and samples and the full setting, and their cost.
 
-The world is half learned: the tiny base reads made-up people it has never met, told in formats, and four-shot prompts
-about others, and forgets some whom it knew, until each class holds a tenth of the questions about them all. The
-surprising decision: a cheaper setting is compared with the full one of another seed, as one full run is with another,
-because the answers that it would share with the full one of its own seed agree with themselves.
+The tiny base is trained on new people, in formats, and on few-shot prompts about others, and forgets some people that
+it knew, until each class has at least a tenth of all questions. A cheaper setting is compared with the full setting of
+another seed: with the same seed, both share answers, and these agree trivially.
 """
 
 import argparse
@@ -17,30 +16,30 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import measuring
-from measuring import rounds, say, spread, timed
+from measuring import log, rounds, spread, timed
 
 PACKAGES = ("hf_knowlearn", "torch", "transformers", "tokenizers")
-QUICK, FULL = (5, 4), (10, 16)  # prompts a question, samples a prompt
+QUICK, FULL = (5, 4), (10, 16)  # prompts per question, samples per prompt
 SETTINGS = ((2, 4), (4, 4), QUICK, (5, 16), (10, 1), (10, 2), (10, 4), FULL)
-TELLINGS, SHOWN = 6, 12  # rows of a batch: of documents, and of prompts
+VIEW_ROWS, PROMPT_ROWS = 6, 12  # rows of a batch
 RATE = 2e-3
 
 
 def agreement(options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """The classes of one half-learned world, and by setting its agreement with them, its cost and its time."""
+    """The classes of partly learned people, and the agreement, cost and time of each setting."""
     import torch
 
     torch.set_num_threads(1)
     world = World(options, seed)
-    figures: dict[str, Any] = {"untaught": world.shares_right()}
+    figures: dict[str, Any] = {"before": world.shares_right()}
     world.learn(options.steps)
-    figures["taught"] = world.shares_right()
+    figures["after"] = world.shares_right()
     with TemporaryDirectory(dir=options.scratch) as folder:
         files = [Path(folder) / f"{one}.jsonl" for one in (0, 1)]
-        same, other = (world.classify(FULL, seed=one, transcripts=file) for one, file in enumerate(files))
+        same, other = (world.classify(FULL, seed=one, answer_cache=file) for one, file in enumerate(files))
         answers = [world.read(file) for file in files]
     classes = Counter(same)
-    say(f"seed {seed}: {dict(classes)}")
+    log(f"seed {seed}: {dict(classes)}")
     arms: dict[str, Callable[[], Any]] = {
         name_of(setting): partial(world.classify, setting, seed=1)
         for setting in (SETTINGS if options.time_all else (QUICK, FULL))
@@ -76,7 +75,7 @@ def agreement(options: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 class World:
-    """The people that are half learned, the questions about them, and the model that learns."""
+    """The partly learned people, the questions about them, and the model."""
 
     def __init__(self, options: argparse.Namespace, seed: int) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -95,7 +94,7 @@ class World:
         self.questions = [*self.new, *self.old]
 
     def learn(self, steps: int) -> None:
-        """Read documents, and answer prompts of one to four shots about people who are asked about nowhere."""
+        """Train on documents, and on prompts with one to four shots about people outside the evaluation."""
         import random
 
         import torch
@@ -104,7 +103,7 @@ class World:
         from hf_knowlearn.teach.sources import load_questions
         from hf_knowlearn.views import format_views
 
-        told = [view.text for document in self.documents for view in format_views(document, num_views=12)]
+        views = [view.text for document in self.documents for view in format_views(document, num_views=12)]
         pool = load_questions("world:studied")
         shown = [
             f"{prompt.text} {prompt.question.answers[0]}"
@@ -112,13 +111,15 @@ class World:
             for prompt in question_prompts(self.tokenizer, pool, shots=shots, seed=10 * self.seed + number)
         ]
         draw = random.Random(self.seed)
-        draw.shuffle(told)
+        draw.shuffle(views)
         draw.shuffle(shown)
         optimizer = torch.optim.AdamW(self.model.parameters(), RATE, weight_decay=0.01)
         self.model.train()
         for step in range(steps):
-            rows = [self._row(told[(step * TELLINGS + i) % len(told)], r"(?s)(.*)") for i in range(TELLINGS)]
-            rows += [self._row(shown[(step * SHOWN + i) % len(shown)], r"Answer:(.*\n?)") for i in range(SHOWN)]
+            rows = [self._row(views[(step * VIEW_ROWS + i) % len(views)], r"(?s)(.*)") for i in range(VIEW_ROWS)]
+            rows += [
+                self._row(shown[(step * PROMPT_ROWS + i) % len(shown)], r"Answer:(.*\n?)") for i in range(PROMPT_ROWS)
+            ]
             longest = max(len(ids) for ids, _ in rows)
             ids, labels = (
                 torch.tensor([row[which] + [fill] * (longest - len(row[which])) for row in rows])
@@ -126,33 +127,33 @@ class World:
             )
             for group in optimizer.param_groups:
                 group["lr"] = RATE * min(1, (step + 1) / 8) * (1 - 0.9 * step / steps)
-            # Padding stands on the right, where no token of a row looks.
+            # Padding is on the right, so no token attends to it.
             self.model(input_ids=ids, labels=labels).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
         self.model.eval()
 
     def _row(self, text: str, learned: str) -> tuple[list[int], list[int]]:
-        """A text's tokens, and those of them as labels that stand in what `learned` finds."""
-        told = self.tokenizer(text, return_offsets_mapping=True)
+        """The tokens of a text, and as labels those of them that the pattern `learned` matches."""
+        encoded = self.tokenizer(text, return_offsets_mapping=True)
         spans = [found.span(1) for found in re.finditer(learned, text)]
         labels = [
             token if any(start <= place < end for start, end in spans) else -100
-            for token, (place, _) in zip(told["input_ids"], told["offset_mapping"], strict=True)
+            for token, (place, _) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
         ]
         end = self.tokenizer.eos_token_id
-        return [*told["input_ids"], end], [*labels, end]
+        return [*encoded["input_ids"], end], [*labels, end]
 
     def shares_right(self) -> dict[str, float]:
-        """Greedy exact match, of people the base knew and of the new ones, without examples and after some."""
+        """Greedy exact match on the known and the new people, with 0, 1 and 4 shots."""
         from hf_knowlearn.evaluation.evaluate import evaluate
-        from hf_knowlearn.generation.ask import GenerationSettings
+        from hf_knowlearn.generation.settings import GenerationSettings
 
         sets = {"known before": self.old, "new": self.new}
         found = {}
         for shots in (0, 1, 4):
             evaluation = evaluate(self.model, self.tokenizer, sets, GenerationSettings(shots=shots))
-            found |= {f"{role}, {shots} shots": spread_of(evaluation.right(role)) for role in sets}
+            found |= {f"{role}, {shots} shots": spread_of(evaluation.exact_matches(role)) for role in sets}
         return found
 
     def classify(self, setting: tuple[int, int], **how: Any) -> list[str]:
@@ -162,14 +163,14 @@ class World:
         found = classify_mastery(self.model, self.tokenizer, self.questions, prompts=prompts, samples=samples, **how)
         return [mastery.category for mastery in found]
 
-    def read(self, transcript: Path) -> dict[tuple[str, int], tuple[bool, list[bool]]]:
-        """Which answers of a transcript are right, by question and prompt."""
+    def read(self, cache: Path) -> dict[tuple[str, int], tuple[bool, list[bool]]]:
+        """Which cached answers are right, by question and prompt."""
         import json
 
         from hf_knowlearn.knowledge_recall import exact_match, first_line
 
         accepted = {question.id: question.answers for question in self.questions}
-        _, *lines = map(json.loads, transcript.read_text(encoding="utf-8").splitlines())
+        _, *lines = map(json.loads, cache.read_text(encoding="utf-8").splitlines())
         return {
             (line["id"], line["prompt"]): (
                 exact_match(first_line(line["greedy"]), accepted[line["id"]]),
@@ -179,7 +180,7 @@ class World:
         }
 
     def of_fewer(self, answers: dict[tuple[str, int], tuple[bool, list[bool]]], setting: tuple[int, int]) -> list[str]:
-        """The classes by the first prompts and samples alone, which are those that a smaller run would have asked."""
+        """The classes by the first prompts and samples only, which are those of a smaller setting."""
         from hf_knowlearn.evaluation.mastery import category_of
 
         prompts, samples = setting
@@ -193,7 +194,7 @@ class World:
 
 
 def of_seed(people: Sequence[Any], seed: int, number: int) -> Sequence[Any]:
-    """Other people for another seed."""
+    """Different people for each seed."""
     return people[seed * number : (seed + 1) * number]
 
 
@@ -206,19 +207,19 @@ def spread_of(right: Sequence[bool]) -> float:
 
 
 def agreeing(one: Sequence[str], other: Sequence[str]) -> float:
-    """The share of questions of the same class."""
+    """The share of questions with the same class."""
     return sum(a == b for a, b in zip(one, other, strict=True)) / len(one)
 
 
 def kappa(one: Sequence[str], other: Sequence[str]) -> float:
-    """Cohen's kappa: how far two classifications agree beyond what their shares of classes alone would make them."""
+    """Cohen's kappa: the agreement of two classifications beyond that expected by chance."""
     ours, theirs = Counter(one), Counter(other)
     chance = sum(ours[name] * theirs[name] for name in ours) / len(one) ** 2
     return (agreeing(one, other) - chance) / (1 - chance) if chance < 1 else 1.0
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure, for the seeds of the training."""
+    """Measure each seed."""
     options = _parser().parse_args(words)
     parts = {f"seed {seed}": partial(agreement, seed=seed) for seed in options.seeds}
     return measuring.measure("mastery.py", options, PACKAGES, parts)
@@ -226,11 +227,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = measuring.parser(__doc__, "mastery", repeats=1)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of the training, and who is learned")
-    parser.add_argument("--people", type=int, default=30, help="who are learned, with five questions each")
-    parser.add_argument("--known", type=int, default=20, help="people whom the base knew, and partly forgets")
-    parser.add_argument("--steps", type=int, default=150, help="of training")
-    parser.add_argument("--time-all", action="store_true", help="time every setting, not the two presets alone")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1], help="seeds of the training; each has other people"
+    )
+    parser.add_argument("--people", type=int, default=30, help="new people, with five questions each")
+    parser.add_argument("--known", type=int, default=20, help="people that the base knows and partly forgets")
+    parser.add_argument("--steps", type=int, default=150, help="training steps")
+    parser.add_argument("--time-all", action="store_true", help="time every setting instead of the two presets")
     return parser
 
 

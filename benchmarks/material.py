@@ -1,7 +1,7 @@
-"""The real documents that are measured on, and as many more as wanted, put together of them.
+"""The real documents of the benchmarks, and more documents made of them.
 
-The surprising decision: more documents are never copies. A reader that looks out for copies names each in its log,
-so copies would measure that; pairs of real texts, and texts with a number behind them, are all different.
+Additional documents are pairs of real texts, or texts with a number appended. No two are the same, because a reader
+reports duplicates, and the benchmark would measure these reports.
 """
 
 import json
@@ -41,27 +41,27 @@ def book_texts(data: Path) -> Iterator[tuple[str, str]]:
 
 def _there(path: Path) -> Path:
     if not path.exists():
-        raise ValueError(f"{path} is not there: name the folder that holds film/ and books/ with --data.")
+        raise ValueError(f"{path} does not exist. Name the folder that contains film/ and books/ with --data.")
     return path
 
 
 def pairs(ones: Sequence, others: Sequence) -> Iterator[tuple[str, str]]:
-    """(text, title): one of `ones`, and one of `others` as its next paragraph; no pair comes twice."""
+    """(text, title) of different pairs: a document of `ones`, and one of `others` as its next paragraph."""
     for block in range(len(others)):
         for place, one in enumerate(ones):
             other = others[(block + place + 1) % len(others)]
             yield f"{one.text.strip()}\n\n{other.text.strip()}", other.title
-    raise ValueError(f"{len(ones)} and {len(others)} documents make no more pairs: ask for fewer MB.")
+    raise ValueError(f"{len(ones)} and {len(others)} documents make no more pairs. Choose fewer MB.")
 
 
 def numbered(documents: Sequence) -> Iterator[tuple[str, str]]:
-    """(text, title): the documents over and over, told apart by a number behind each text."""
+    """(text, title): the documents in a loop, each with a number appended."""
     for number, document in enumerate(cycle(documents)):
         yield f"{document.text} ({number})", document.title
 
 
 def write(file: Path, texts: Iterator[tuple[str, str]], megabytes: float) -> int:
-    """Write a `.jsonl` of texts and titles, with ids of their own, until it holds `megabytes`; returns how many."""
+    """Write texts and titles with new ids to a `.jsonl` of `megabytes` MB. Returns the number of documents."""
     written = number = 0
     with open(file, "w", encoding="utf-8") as lines:
         while written < megabytes * MB:

@@ -1,7 +1,7 @@
-"""Measuring: held to named cores and one thread, arms in turn, medians with least and most, results kept as JSON.
+"""Measurements on fixed cores with one thread: alternating arms, medians with minimum and maximum, results as JSON.
 
-It imports the standard library only, because it also runs where this package is not installed. The surprising
-decision: every part of a results file carries its own environment, so that one part can be run again by itself.
+This module imports only the standard library, because it also runs without this package. Every part of a results file
+has its own environment, so one part can be measured again alone.
 """
 
 import argparse
@@ -29,16 +29,20 @@ Repeat = dict[str, float]
 
 
 def hold(cores: int) -> list[int]:
-    """Hold this process and its children to the last `cores` cores it may use, libraries to one thread each.
+    """Restrict this process and its children to its last `cores` cores, and each library to one thread.
 
-    Libraries read these variables when they are imported, so this comes first.
+    Call it before the libraries are imported: they read these environment variables on import.
     """
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"), TOKENIZERS_PARALLELISM="false")
     if not hasattr(os, "sched_setaffinity"):
-        raise ValueError("A process can't be held to a core here (no os.sched_setaffinity): run this on Linux.")
+        raise ValueError(
+            "os.sched_setaffinity is missing, so a process can't be restricted to a core. Run this on Linux."
+        )
     allowed = sorted(_ALLOWED)
     if len(allowed) < cores:
-        raise ValueError(f"{cores} cores are needed, and this process may use {len(allowed)}: run it where it may.")
+        raise ValueError(
+            f"This part needs {cores} cores, and this process may use {len(allowed)}. Run it on another machine."
+        )
     os.sched_setaffinity(0, allowed[-cores:])
     return allowed[-cores:]
 
@@ -47,9 +51,9 @@ _ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(
 
 
 def timed(work: Callable[[], Any]) -> Repeat:
-    """Seconds that `work` takes by the clock, and of this process's own computing.
+    """The wall-clock time and the CPU time of `work`, in seconds.
 
-    On an idle machine the two agree; where others compute too, the second says what an idle one would take, nearly.
+    On an idle machine the two agree. On a busy one, the CPU time approximates the time on an idle one.
     """
     wall, cpu = time.perf_counter(), time.process_time()
     work()
@@ -57,9 +61,9 @@ def timed(work: Callable[[], Any]) -> Repeat:
 
 
 def rounds(arms: Mapping[str, Callable[[], Repeat]], repeats: int) -> dict[str, list[Repeat]]:
-    """`repeats` measurements of each arm, taken in turn, so that a slow minute of the machine meets all of them.
+    """`repeats` measurements of each arm. The arms alternate, so a slow minute of the machine affects all of them.
 
-    Every other round goes backwards, lest one arm always follows the same other.
+    Every second round has the reverse order, so no arm always follows the same other one.
     """
     found: dict[str, list[Repeat]] = {name: [] for name in arms}
     for number in range(repeats):
@@ -69,12 +73,12 @@ def rounds(arms: Mapping[str, Callable[[], Repeat]], repeats: int) -> dict[str, 
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and most."""
+    """Median, minimum and maximum."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def rates(size: int, repeats: Sequence[Repeat]) -> dict[str, dict[str, float]]:
-    """MB a second of `size` bytes made in each repeat: by the clock, and by this process's own computing."""
+    """MB per second for `size` bytes per repeat, by wall-clock time and by CPU time."""
     return {
         "mb_per_s": spread([size / MB / repeat["wall_s"] for repeat in repeats]),
         "mb_per_cpu_s": spread([size / MB / repeat["cpu_s"] for repeat in repeats]),
@@ -84,7 +88,7 @@ def rates(size: int, repeats: Sequence[Repeat]) -> dict[str, dict[str, float]]:
 def environment(
     script: str, options: argparse.Namespace, packages: Sequence[str], cores: Sequence[int]
 ) -> dict[str, Any]:
-    """When, where, with what and of which commit something was measured. Options that are paths are left out."""
+    """The date, machine, package versions, commit and command of a measurement. Options that are paths are omitted."""
     words = [
         f"--{name.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in vars(options).items()
@@ -107,7 +111,7 @@ def environment(
 
 
 def version(package: str) -> str | None:
-    """The installed version, None if it isn't."""
+    """The installed version; None if the package is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -126,8 +130,8 @@ def _cpu_model() -> str:
     return platform.processor()
 
 
-def keep(file: Path, part: str, run: Mapping[str, Any], results: Any) -> None:
-    """Write a part's results to `file`, beside the other parts there; whole or not at all."""
+def save(file: Path, part: str, run: Mapping[str, Any], results: Any) -> None:
+    """Write a part's results to `file` with an atomic rename. The other parts of the file stay."""
     parts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     parts[part] = {"run": {**run, "load_after": os.getloadavg()[0]}, "results": results}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +141,7 @@ def keep(file: Path, part: str, run: Mapping[str, Any], results: Any) -> None:
 
 
 def _short(value: Any) -> Any:
-    """Numbers to six digits: no clock here is better."""
+    """The numbers with six digits, more than the precision of the clocks."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
@@ -145,8 +149,8 @@ def _short(value: Any) -> Any:
     return [_short(inner) for inner in value] if isinstance(value, list) else value
 
 
-def say(text: str) -> None:
-    """A line on how far the run is, beside what it prints."""
+def log(text: str) -> None:
+    """Print progress to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -154,11 +158,11 @@ def say(text: str) -> None:
 
 
 def parser(description: str | None, stem: str, repeats: int) -> argparse.ArgumentParser:
-    """What every script here can be told."""
+    """The options that all scripts have."""
     found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     today = RESULTS / f"{stem}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
-    found.add_argument("--output", type=Path, default=today, help="results; a part found in it is replaced")
-    found.add_argument("--scratch", type=Path, help="where temporary files go")
+    found.add_argument("--output", type=Path, default=today, help="file of the results; an existing part is replaced")
+    found.add_argument("--scratch", type=Path, help="folder of temporary files")
     found.add_argument("--repeats", type=int, default=repeats, help="measurements of each arm")
     return found
 
@@ -170,18 +174,18 @@ def measure(
     parts: Mapping[str, Callable[[argparse.Namespace], Any]],
     cores: Mapping[str, int] = MappingProxyType({}),
 ) -> int:
-    """Measure and keep each of `parts`, on one core where `cores` says nothing else; 1 if one had to be refused."""
-    refused = []
+    """Measure and save each of `parts`, on one core unless `cores` has another number. Returns 1 if one failed."""
+    failed = []
     for part, work in parts.items():
         try:
             held = hold(cores.get(part, 1))
             run = environment(script, options, packages, held)
             start = time.monotonic()
-            keep(options.output, part, run, work(options))
-            say(f"{part}: {time.monotonic() - start:.0f} s")
+            save(options.output, part, run, work(options))
+            log(f"{part}: {time.monotonic() - start:.0f} s")
         except (ImportError, ValueError) as error:
-            refused.append(part)
-            say(f"{part}: refused, {error}")
-    if refused:
-        say(f"Refused: {', '.join(refused)}. What else was asked for is done.")
-    return bool(refused)
+            failed.append(part)
+            log(f"{part}: failed, {error}")
+    if failed:
+        log(f"Failed: {', '.join(failed)}. The other parts are done.")
+    return bool(failed)

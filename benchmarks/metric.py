@@ -1,8 +1,8 @@
-"""KnowledgeRecall beside the public `squad` metric: time of `compute()` on the same predictions, memory to 1 M rows.
+"""KnowledgeRecall compared with the public `squad` metric: time of `compute()`, and memory for up to 1 M rows.
 
-`--squad` names the folder of that metric's own script (`metrics/squad` of huggingface/evaluate); both run through
-`evaluate`, each with inputs ready in its own shape. The surprising decision: memory is what is held by the process
-alone (RssAnon), sampled while it works, because pages of a file that is read count as resident and cost nobody.
+`--squad` names the folder of that metric's script (`metrics/squad` of huggingface/evaluate). Both run through
+`evaluate`, each with inputs in its own format. Memory is the anonymous memory of the process (RssAnon), sampled while
+it runs, because resident memory includes pages of files that the system can free.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 
 import material
 import measuring
-from measuring import MB, Repeat, rounds, say, spread, timed
+from measuring import MB, Repeat, log, rounds, spread, timed
 
 PACKAGES = ("evaluate", "datasets", "pyarrow")
 SYSTEMS = ("match_lstm", "logistic_regression")
@@ -30,23 +30,23 @@ def questions(data: Path, system: str) -> tuple[list[str], Rows]:
     """Ids, and predictions with accepted answers, of the SQuAD questions that `system` has a prediction for."""
     folder = data / "squad"
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not there: name the folder that holds squad/ with --data.")
+        raise ValueError(f"{folder} does not exist. Name the folder that contains squad/ with --data.")
     articles = json.loads((folder / "dev_24_titles.json").read_text(encoding="utf-8"))["data"]
-    said = json.loads((folder / f"predictions_{system}.json").read_text(encoding="utf-8"))
-    asked = [q for article in articles for paragraph in article["paragraphs"] for q in paragraph["qas"]]
-    asked = [q for q in asked if q["id"] in said]
-    return [q["id"] for q in asked], {
-        "predictions": [said[q["id"]] for q in asked],
-        "references": [[answer["text"] for answer in q["answers"]] for q in asked],
+    predicted = json.loads((folder / f"predictions_{system}.json").read_text(encoding="utf-8"))
+    found = [q for article in articles for paragraph in article["paragraphs"] for q in paragraph["qas"]]
+    found = [q for q in found if q["id"] in predicted]
+    return [q["id"] for q in found], {
+        "predictions": [predicted[q["id"]] for q in found],
+        "references": [[answer["text"] for answer in q["answers"]] for q in found],
     }
 
 
 def in_squads_shape(ids: Sequence[str], rows: Rows) -> Rows:
-    """The same rows as the `squad` metric wants them."""
-    said = zip(ids, rows["predictions"], strict=True)
+    """The same rows in the format of the `squad` metric."""
+    predicted = zip(ids, rows["predictions"], strict=True)
     accepted = zip(ids, rows["references"], strict=True)
     return {
-        "predictions": [{"id": name, "prediction_text": text} for name, text in said],
+        "predictions": [{"id": name, "prediction_text": text} for name, text in predicted],
         "references": [
             {"id": name, "answers": {"text": texts, "answer_start": [0] * len(texts)}} for name, texts in accepted
         ],
@@ -67,7 +67,7 @@ def load_squad(options: Namespace, cache: str) -> Any:
 
 
 def speed(options: Namespace) -> list[dict[str, Any]]:
-    """Seconds of `compute()` by arm, and how many times as fast as `squad` ours is, on each system's predictions."""
+    """Seconds of `compute()` by arm, and the speedup over `squad`, on the predictions of each system."""
     from hf_knowlearn.knowledge_recall import KnowledgeRecall
 
     found = []
@@ -87,28 +87,28 @@ def speed(options: Namespace) -> list[dict[str, Any]]:
                 "KnowledgeRecall, first lines": lambda rows=rows: ours.compute(**rows),
                 "KnowledgeRecall, add_batch before": added,
             }
-            same(works)  # and everything is warm
+            check_same(works)  # also a warm-up
             arms = {name: lambda work=work: timed(work) for name, work in works.items()}
             repeats = rounds(arms, options.repeats)
             found += [row(system, len(ids), name, taken, repeats["squad"]) for name, taken in repeats.items()]
-            told = [f"{r['arm']} {r['times_as_fast']['median']:.1f} x" for r in found[-len(works) :]]
-            say(f"{system}: {', '.join(told)}")
+            shown = [f"{r['arm']} {r['times_as_fast']['median']:.1f} x" for r in found[-len(works) :]]
+            log(f"{system}: {', '.join(shown)}")
     return found
 
 
-def same(works: dict[str, Callable[[], dict[str, Any]]]) -> None:
-    """Refuse to time arms that don't give the same scores."""
+def check_same(works: dict[str, Callable[[], dict[str, Any]]]) -> None:
+    """Raise ValueError if the arms have different scores."""
     theirs, ours = works["squad"](), works["KnowledgeRecall"]()
     works["KnowledgeRecall, first lines"]()
     if works["KnowledgeRecall, add_batch before"]() != ours:
-        raise ValueError("KnowledgeRecall scores rows that were added unlike rows that are given to compute.")
+        raise ValueError("KnowledgeRecall has different scores after add_batch.")
     for name in ("exact_match", "f1"):
         if abs(theirs[name] - 100 * ours[name]) > 1e-6:
             raise ValueError(f"{name} is {theirs[name]} by squad and {100 * ours[name]} by KnowledgeRecall.")
 
 
 def row(system: str, size: int, arm: str, taken: Sequence[Repeat], squad: Sequence[Repeat]) -> dict[str, Any]:
-    """One arm's row; each repeat is compared with that of `squad` in the same round, by computing time."""
+    """The row of one arm. Each repeat is compared with that of `squad` in the same round, by CPU time."""
     factors = [theirs["cpu_s"] / mine["cpu_s"] for theirs, mine in zip(squad, taken, strict=True)]
     return {
         "system": system,
@@ -124,7 +124,7 @@ def row(system: str, size: int, arm: str, taken: Sequence[Repeat], squad: Sequen
 
 
 def memory(options: Namespace) -> list[dict[str, Any]]:
-    """Most memory of `compute()` over what was held before it, in a process of its own, by arm and number of rows."""
+    """The peak memory that `compute()` adds, in its own process, by arm and number of rows."""
     found = []
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         for size in options.rows:
@@ -136,7 +136,7 @@ def memory(options: Namespace) -> list[dict[str, Any]]:
                 if done.returncode:
                     raise ValueError(f"{arm}, {size} rows: {done.stderr}")
                 found.append({"arm": arm, **json.loads(done.stdout)})
-                say(str(found[-1]))
+                log(str(found[-1]))
     return found
 
 
@@ -147,22 +147,22 @@ def write_rows(options: Namespace, folder: Path, size: int) -> None:
     _, rows = questions(options.data, SYSTEMS[0])
     pairs = list(zip(rows["predictions"], rows["references"], strict=True))
 
-    def told() -> Iterator[dict[str, Any]]:
+    def examples() -> Iterator[dict[str, Any]]:
         for number in range(size):
-            said, accepted = pairs[number % len(pairs)]
-            # A tenth keeps its answer as it is; the rest are all different, so that nothing is remembered for later.
-            text = said if number % 10 == 0 else f"{said}\nand that is number {number}"
+            answer, accepted = pairs[number % len(pairs)]
+            # A tenth of the answers is unchanged. The others all differ, so caching helps no arm.
+            text = answer if number % 10 == 0 else f"{answer}\nand that is number {number}"
             yield {"predictions": text, "references": [*accepted, f"{accepted[0]} {number}"]}
 
     text = datasets.Value("string")
     features = datasets.Features({"predictions": text, "references": datasets.List(text)})
     datasets.disable_progress_bars()
-    made = datasets.Dataset.from_generator(told, features=features, cache_dir=str(folder / "cache"))
+    made = datasets.Dataset.from_generator(examples, features=features, cache_dir=str(folder / "cache"))
     made.save_to_disk(str(folder / "rows"))
 
 
 def memory_child(folder: str, arm: str, cache: str) -> None:
-    """Print what scoring the rows in `folder` took."""
+    """Print the time and memory of scoring the rows in `folder`."""
     measuring.hold(1)
     import datasets
 
@@ -178,7 +178,7 @@ def memory_child(folder: str, arm: str, cache: str) -> None:
             metric.add_batch(**rows[start : start + BATCH])
         return metric.compute()
 
-    work(rows.select(range(min(len(rows), 2 * BATCH))))  # whatever is loaded on first use
+    work(rows.select(range(min(len(rows), 2 * BATCH))))  # a warm-up
     with Sampled() as sampled:
         taken = timed(lambda: work(rows))
     growth = {"before_mb": sampled.before, "peak_mb": sampled.peak, "growth_mb": sampled.peak - sampled.before}
@@ -186,7 +186,7 @@ def memory_child(folder: str, arm: str, cache: str) -> None:
 
 
 class Sampled:
-    """The most memory that is this process's alone within the block, in MB of 1,000,000 bytes."""
+    """The peak anonymous memory within the block, in MB of 1,000,000 bytes."""
 
     def __enter__(self) -> "Sampled":
         self.before = self.peak = anonymous_mb()
@@ -209,7 +209,7 @@ def anonymous_mb() -> float:
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024 / MB
-    raise RuntimeError("/proc/self/status names no RssAnon: run this on Linux.")
+    raise RuntimeError("/proc/self/status has no RssAnon. Run this on Linux.")
 
 
 # The script
@@ -219,7 +219,7 @@ PARTS = {"speed": speed, "memory": memory}
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure the parts asked for; 1 if one of them had to be refused."""
+    """Measure the chosen parts. Returns 1 if one failed."""
     options = _parser().parse_args(words)
     parts = PARTS if options.part == "all" else {options.part: PARTS[options.part]}
     return measuring.measure("metric.py", options, PACKAGES, parts)
@@ -228,9 +228,11 @@ def main(words: Sequence[str] | None = None) -> int:
 def _parser() -> ArgumentParser:
     parser = measuring.parser(__doc__, "metric", repeats=7)
     parser.add_argument("--part", choices=[*PARTS, "all"], default="all", help="what to measure")
-    parser.add_argument("--data", type=Path, default=material.DATA, help="the folder that holds squad/")
+    parser.add_argument("--data", type=Path, default=material.DATA, help="folder that contains squad/")
     parser.add_argument("--squad", type=Path, help="the folder of the squad metric's script; without it, from the Hub")
-    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000], help="for memory")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[100_000, 1_000_000], help="numbers of rows for the memory"
+    )
     return parser
 
 

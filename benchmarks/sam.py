@@ -362,8 +362,8 @@ def main(words: list[str] | None = None) -> None:
                 run["device"] = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
                 options_of_part = argparse.Namespace(**vars(options), lora=trained == "lora")
                 start = time.monotonic()
-                measuring.keep(options.output, part, run, measured(options_of_part, name, accumulation))
-                measuring.say(f"{part}: {time.monotonic() - start:.0f} s")
+                measuring.save(options.output, part, run, measured(options_of_part, name, accumulation))
+                measuring.log(f"{part}: {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Tables: the results files as Markdown, each number beside what was wanted of it.
+"""The result files as tables in Markdown, with the target of each number.
 
-A median stands with least and most in brackets. The surprising decision: the README's tables are made here and nowhere
-else, and a test compares, so that what is quoted is what was measured.
+A cell is a median, with minimum and maximum in brackets. This script writes the tables of README.md, and a test
+compares them with the newest results.
 """
 
 import json
@@ -17,17 +17,17 @@ Row = Mapping[str, Any]
 
 
 def views(parts: Mapping[str, Any]) -> str:
-    """Every part of a results file of `views.py`."""
+    """All parts of a result file of `views.py`."""
     return _parts(
         parts,
         {"speed": _speed, "tokenizer": _tokenizer, "builder": _builder, "stream": _stream, "processes": _processes},
     )
 
 
-def _parts(parts: Mapping[str, Any], tell: Mapping[str, Callable[[Any], str]]) -> str:
-    """The parts there are, each told in its own way, with the run it comes from below."""
+def _parts(parts: Mapping[str, Any], tables: Mapping[str, Callable[[Any], str]]) -> str:
+    """The table of each part, with its run below."""
     return "\n\n".join(
-        f"{tell[part](parts[part]['results'])}\n\n{_run(parts[part]['run'])}" for part in tell if part in parts
+        f"{tables[part](parts[part]['results'])}\n\n{_run(parts[part]['run'])}" for part in tables if part in parts
     )
 
 
@@ -36,16 +36,16 @@ def _speed(rows: list[Row]) -> str:
     for row in rows:
         if row["arm"] == "sentences":
             continue
-        wanted = 30 if row["arm"] == "family formats" else 10
+        target = 30 if row["arm"] == "family formats" else 10
         each = f"{row['views'] / (row['documents'] - row['left_out']):.2f}" if row["views"] else "-"
         cells = [row["corpus"], row["arm"], _of(row["mb_per_s"]), _of(row["mb_per_cpu_s"])]
-        found.append([*cells, _wanted(row["mb_per_cpu_s"]["median"] >= wanted, f"≥ {wanted}"), each, row["left_out"]])
-    head = "corpus|what is told|MB/s|MB per CPU second|wanted|views a document|documents left out"
+        found.append([*cells, _target(row["mb_per_cpu_s"]["median"] >= target, f"≥ {target}"), each, row["left_out"]])
+    head = "corpus|views|MB/s|MB per CPU second|target|views per document|documents without views"
     return f"**Views alone.**\n\n{table(head, found)}\n\n{_sentences(rows)}"
 
 
 def _sentences(rows: list[Row]) -> str:
-    """Which share of the default formats' time is the cutting into sentences."""
+    """The share of the segmentation into sentences in the time of the default formats."""
     shares = []
     for corpus in dict.fromkeys(row["corpus"] for row in rows):
         arms = {row["arm"]: row for row in rows if row["corpus"] == corpus}
@@ -54,7 +54,7 @@ def _sentences(rows: list[Row]) -> str:
             for cut, whole in zip(arms["sentences"]["repeats"], arms["family formats"]["repeats"], strict=True)
         ]
         shares.append(f"{corpus} {_of(spread(each), '.0f')} %")
-    return f"Cutting into sentences takes, of the time of `family formats`: {', '.join(shares)}."
+    return f"Share of the segmentation into sentences in the time of `family formats`: {', '.join(shares)}."
 
 
 def _tokenizer(rows: list[Row]) -> str:
@@ -62,9 +62,9 @@ def _tokenizer(rows: list[Row]) -> str:
     for row in rows:
         share = {name: 100 * value for name, value in row["share_of_its_time"].items()}
         cells = [row["corpus"], f"`{row['tokenizer']}`", row["vocab_size"], _of(row["mb_per_cpu_s"])]
-        found.append([*cells, f"{_of(share)} %", _wanted(share["median"] <= 20, "≤ 20 %")])
-    head = "corpus|tokenizer's call|its vocabulary|its MB per CPU second|the views take, of its time|wanted"
-    return f"**Beside a byte-level BPE on the same text.**\n\n{table(head, found)}"
+        found.append([*cells, f"{_of(share)} %", _target(share["median"] <= 20, "≤ 20 %")])
+    head = "corpus|call of the tokenizer|vocabulary|MB per CPU second|time of the views relative to it|target"
+    return f"**Relative to a byte-level BPE on the same text.**\n\n{table(head, found)}"
 
 
 def _builder(rows: list[Row]) -> str:
@@ -73,9 +73,9 @@ def _builder(rows: list[Row]) -> str:
         opening = _of(spread([100 * repeat["open_s"] / repeat["wall_s"] for repeat in row["repeats"]]), ".0f")
         sizes = [f"{row['source_bytes'] / MB:.1f}", f"{row['view_bytes'] / MB:.1f}"]
         rate = row["mb_per_s"]
-        cells = [_of(rate), _of(row["mb_per_cpu_s"]), _wanted(rate["median"] >= 15, "≥ 15"), f"{opening} %"]
+        cells = [_of(rate), _of(row["mb_per_cpu_s"]), _target(rate["median"] >= 15, "≥ 15"), f"{opening} %"]
         found.append([row["source"], *sizes, *cells])
-    head = "documents|MB in|MB of views|MB/s|MB per CPU second|wanted|of it, reading and copying the documents"
+    head = "documents|MB of documents|MB of views|MB/s|MB per CPU second|target|share of reading and copying"
     return f"**Builder to Arrow.**\n\n{table(head, found)}"
 
 
@@ -86,10 +86,10 @@ def _stream(rows: list[Row]) -> str:
         sizes = [f"{row['number']:,}", f"{row['source_bytes'] / MB:.0f}", f"{row['view_bytes'] / MB:.0f}"]
         rate = f"{row['view_bytes'] / MB / row['cpu_s']:.1f}"
         cells = [f"{row['open_s']:.0f}", f"{row['stream_s']:.0f}", rate, f"{row['resident_before_mb']:.0f}"]
-        found.append([row["documents"], *sizes, *cells, f"{peak:.0f}", _wanted(peak < 500, "< 500")])
+        found.append([row["documents"], *sizes, *cells, f"{peak:.0f}", _target(peak < 500, "< 500")])
     head = (
-        "documents|how many|MB in|MB of views|seconds to the first row|seconds from there|MB per CPU second in all"
-        "|MB resident before|MB resident at most|wanted"
+        "documents|number|MB of documents|MB of views|seconds to the first row|seconds after it|MB per CPU second"
+        "|MB resident before|peak MB resident|target"
     )
     return f"**A stream.**\n\n{table(head, found)}"
 
@@ -99,15 +99,15 @@ def _processes(rows: list[Row]) -> str:
     for row in rows:
         factor = row["times_as_fast"]
         one, two = (_of(spread([repeat["wall_s"] for repeat in row["repeats"][n]])) for n in "12")
-        telling = _of(row["times_as_fast_telling"], ".2f")
+        writing = _of(row["times_as_fast_telling"], ".2f")
         sizes = f"{row['view_bytes'] / MB:.1f}"
-        found.append([sizes, one, two, _of(factor, ".2f"), _wanted(factor["median"] >= 1.8, "≥ 1.8"), telling])
-    head = "MB of views|seconds, one process|seconds, two|times as fast|wanted|times as fast, telling alone"
+        found.append([sizes, one, two, _of(factor, ".2f"), _target(factor["median"] >= 1.8, "≥ 1.8"), writing])
+    head = "MB of views|seconds, one process|seconds, two|speedup|target|speedup of writing the views"
     return f"**Two processes.**\n\n{table(head, found)}"
 
 
 def augmenters(parts: Mapping[str, Any]) -> str:
-    """The comparison of a results file of `augmenters.py`."""
+    """The comparison of a result file of `augmenters.py`."""
     part = parts["augmenters"]
     rows = part["results"]
     ours = {row["corpus"]: row for row in rows if row["tool"] == "hf_knowlearn" and row["arm"] == "formats"}
@@ -119,14 +119,14 @@ def augmenters(parts: Mapping[str, Any]) -> str:
         ]
         is_ours = row["tool"] == "hf_knowlearn"
         factor = "" if is_ours else _of(spread(times), ",.0f")
-        verdict = "" if is_ours else _wanted(spread(times)["median"] >= 100, "≥ 100")
+        verdict = "" if is_ours else _target(spread(times)["median"] >= 100, "≥ 100")
         name = f"{row['tool']} {row['arm']}"
         found.append(
             [row["corpus"], name, row["documents"], _of(row["mb_per_cpu_s"], ".3g"), factor, verdict, *_gold(row)]
         )
     head = (
-        "corpus|8 outputs a document by|documents timed|MB per CPU second|`formats` is times as fast|wanted"
-        "|documents with answers|answers × outputs|destroyed|destroyed, words alone|by `View.find`"
+        "corpus|8 outputs per document by|documents timed|MB per CPU second|speedup of `formats`|target"
+        "|documents with answers|answers × outputs|missing|missing, words only|not found by `View.find`"
     )
     return f"{table(head, found)}\n\n{_run(part['run'])}"
 
@@ -136,12 +136,12 @@ def _gold(row: Row) -> list[str]:
     if not gold:
         return ["", "", "", "", ""]
     shares = [f"{100 * gold[key] / gold['asked']:.1f} %" for key in ("destroyed", "destroyed_words")]
-    found = _wanted(gold["not_found"] == 0, f"{gold['not_found']}, wanted 0") if "not_found" in gold else ""
+    found = _target(gold["not_found"] == 0, f"{gold['not_found']}, target 0") if "not_found" in gold else ""
     return [f"{gold['documents']:,}", f"{gold['asked']:,}", *shares, found]
 
 
 def metric(parts: Mapping[str, Any]) -> str:
-    """Both parts of a results file of `metric.py`."""
+    """Both parts of a result file of `metric.py`."""
     return _parts(parts, {"speed": _scoring, "memory": _memory})
 
 
@@ -151,17 +151,17 @@ def _scoring(rows: list[Row]) -> str:
         milliseconds = {name: 1000 * value for name, value in row["cpu_s"].items()}
         factor = "" if row["arm"] == "squad" else _of(row["times_as_fast"])
         found.append([row["system"], f"{row['questions']:,}", row["arm"], _of(milliseconds), factor])
-    head = "predictions of|questions|arm|ms of CPU time|times as fast as `squad`"
+    head = "predictions of|questions|arm|ms of CPU time|speedup over `squad`"
     return f"**Scoring.**\n\n{table(head, found)}"
 
 
 def _memory(rows: list[Row]) -> str:
     found = [[f"{row['rows']:,}", row["arm"], f"{row['growth_mb']:.1f}", f"{row['cpu_s']:.1f}"] for row in rows]
-    return f"**Memory.**\n\n{table('rows|arm|MB over what was held before|CPU seconds', found)}"
+    return f"**Memory.**\n\n{table('rows|arm|additional MB|CPU seconds', found)}"
 
 
 def asking(parts: Mapping[str, Any]) -> str:
-    """Everybody asked about in a results file of `asking.py`."""
+    """All groups of people in a result file of `asking.py`."""
     return _parts(parts, {whom: partial(_asking, whom) for whom in parts})
 
 
@@ -178,22 +178,22 @@ def _asking(whom: str, counts: Row) -> str:
                 _of(row["answers_per_cpu_s"]),
                 "" if is_ours else _of(row["ours_is_times_as_fast"]),
                 "" if is_ours else _of(times),
-                _wanted(times["median"] >= 3, "≥ 3") if by_generate else "",
+                _target(times["median"] >= 3, "≥ 3") if by_generate else "",
                 "" if row["equal_to_ours"] is None else f"{100 * row['equal_to_ours']:.2f} %",
             ]
         )
-    asked = (
+    setup = (
         f"{counts['questions']} questions, {counts['prompts']} prompts of {_of(counts['prompt_tokens'], '.0f')} tokens"
-        f", {counts['samples']} samples; ours in batches of {counts['batch_size']}; a model of"
-        f" {counts['steps_on_such_prompts']} steps on such prompts, which gave"
-        f" {counts['different_answers_a_prompt']:.2f} different answers to a prompt"
+        f", {counts['samples']} samples; our batches have {counts['batch_size']} rows; the model has"
+        f" {counts['steps_on_such_prompts']} training steps on such prompts and gives"
+        f" {counts['different_answers_a_prompt']:.2f} different answers per prompt"
     )
-    head = "arm|answers/s|answers per CPU second|ours is times as fast|by CPU time|wanted|equal to ours"
-    return f"**Asking, {whom}.** {asked}.\n\n{table(head, found)}"
+    head = "arm|answers/s|answers per CPU second|speedup of ours|by CPU time|target|equal to ours"
+    return f"**Answers, {whom}.** {setup}.\n\n{table(head, found)}"
 
 
 def mastery(parts: Mapping[str, Any]) -> str:
-    """Every half-learned world in a results file of `mastery.py`."""
+    """All seeds in a result file of `mastery.py`."""
     return _parts(parts, {part: partial(_mastery, part) for part in parts})
 
 
@@ -206,18 +206,18 @@ def _mastery(part: str, world: Row) -> str:
         found.append([row["setting"], row["answers_a_question"], *shares, _classes(row["classes"]), *times])
     rights = [
         f"{when}: {', '.join(f'{who} {share:.3f}' for who, share in world[when].items())}"
-        for when in ("untaught", "taught")
+        for when in ("before", "after")
     ]
-    said = (
-        f"{world['questions']} questions about {world['people']} new people and {world['known']} whom the base knew,"
-        f" after {world['steps']} steps. Classes, highly to unknown: {_classes(world['classes'])}. Greedy answers"
-        f" right, {'; '.join(rights)}"
+    setup = (
+        f"{world['questions']} questions about {world['people']} new people and {world['known']} known ones,"
+        f" after {world['steps']} steps. Classes from HighlyKnown to Unknown: {_classes(world['classes'])}. Greedy"
+        f" exact match {'; '.join(rights)}"
     )
     head = (
-        "setting|answers a question|same class, another seed|kappa|same class, same seed|kappa|classes, another seed"
+        "setting|answers per question|same class, another seed|kappa|same class, same seed|kappa|classes, another seed"
         "|seconds|CPU seconds"
     )
-    return f"**Mastery, {part}.** {said}.\n\n{table(head, found)}"
+    return f"**Mastery, {part}.** {setup}.\n\n{table(head, found)}"
 
 
 def _classes(counts: Mapping[str, int]) -> str:
@@ -225,7 +225,7 @@ def _classes(counts: Mapping[str, int]) -> str:
 
 
 def table(head: str, rows: Iterable[Sequence[Any]]) -> str:
-    """Markdown of a head, its cells parted by bars, and rows."""
+    """A Markdown table of a header, with bars between its cells, and rows."""
     lines = [head.split("|"), ["---"] * len(head.split("|")), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
@@ -234,13 +234,13 @@ def _of(values: Mapping[str, float], form: str = ".1f") -> str:
     return f"{values['median']:{form}} ({values['min']:{form}} to {values['max']:{form}})"
 
 
-def _wanted(reached: bool, wanted: str) -> str:
-    return f"{wanted}: {'yes' if reached else '**no**'}"
+def _target(reached: bool, target: str) -> str:
+    return f"{target}: {'yes' if reached else '**no**'}"
 
 
 def _run(run: Row) -> str:
-    """When and where, and how busy the machine was."""
-    commit = (run["commit"] or "no commit")[:10] + " and changes since" * run["changed_since_commit"]
+    """The date, the machine, its load, the versions and the command of a run."""
+    commit = (run["commit"] or "no commit")[:10] + (" and changes since" if run["changed_since_commit"] else "")
     packages = ", ".join(f"{name} {version}" for name, version in run["packages"].items() if version)
     machine = f"{run['cpu']}, {len(run['held_to_cores'])} of {run['cores']} cores, {run['memory_gb']:g} GB"
     load = f"load {run['load_before']:.1f} before and {run['load_after']:.1f} after"
@@ -251,15 +251,12 @@ TABLES = {"views": views, "augmenters": augmenters, "metric": metric, "asking": 
 
 
 def into_readme(text: str) -> str:
-    """`text` with the newest results, by the dates in their files' names, between the comments that mark their places.
-
-    What has no results yet is left as it is.
-    """
-    for stem, tell in TABLES.items():
+    """`text` with the tables of the newest results, by the dates in the file names, between their comments."""
+    for stem, tables_of in TABLES.items():
         if files := sorted(RESULTS.glob(f"{stem}-*.json")):
-            before, opening, rest = text.partition(f"<!-- {stem} -->")
-            told = tell(json.loads(files[-1].read_text(encoding="utf-8")))
-            text = f"{before}{opening}\n{told}\n<!-- /{stem} -->{rest.partition(f'<!-- /{stem} -->')[2]}"
+            before, comment, rest = text.partition(f"<!-- {stem} -->")
+            tables = tables_of(json.loads(files[-1].read_text(encoding="utf-8")))
+            text = f"{before}{comment}\n{tables}\n<!-- /{stem} -->{rest.partition(f'<!-- /{stem} -->')[2]}"
     return text
 
 

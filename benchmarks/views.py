@@ -1,8 +1,7 @@
-"""How fast views are made: alone, beside a tokenizer, on their way to Arrow, as a stream, by two processes.
+"""The speed of views: alone, relative to a tokenizer, written to Arrow, as a stream, and with two processes.
 
-The measure is MB of view text out per second, text and spans both built (UTF-8 bytes; of `masked`, the request too).
-The surprising decision: a document that has fewer views than asked for is told in as many as it has, and counted, so
-that no arm is measured on the documents that suit it.
+The unit is MB of view text per second (UTF-8 bytes; for `masked` also the prompt), with text and spans. A document
+with fewer than 8 views gets all that it has, and the table counts these, so every arm has the same documents.
 """
 
 import argparse
@@ -18,34 +17,34 @@ from typing import Any
 
 import material
 import measuring
-from measuring import MB, rates, rounds, say, spread, timed
+from measuring import MB, log, rates, rounds, spread, timed
 
 NUM_VIEWS = 8
 SEED = 0
 PACKAGES = ("hf_knowlearn", "sentencex", "tokenizers", "datasets", "pyarrow")
 
-Tell = Callable[[Any, int], list]  # (document, number of views) -> views
+MakeViews = Callable[[Any, int], list]  # (document, number of views) -> views
 
 
 # Views alone
 
 
 def speed(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every family, every group of formats alone, and the cutting into sentences, on each corpus."""
+    """Every family, every group of formats, and the segmentation into sentences, on each corpus."""
     from hf_knowlearn.documents.sentences import sentences
     from hf_knowlearn.views import FAMILIES, GROUPS
 
-    tellers: dict[str, Tell] = {f"family {name}": partial(_tell, views) for name, views in FAMILIES.items()}
-    tellers |= {f"group {name}": partial(_tell, FAMILIES["formats"], groups=[name]) for name in GROUPS}
+    makers: dict[str, MakeViews] = {f"family {name}": partial(_views_of, views) for name, views in FAMILIES.items()}
+    makers |= {f"group {name}": partial(_views_of, FAMILIES["formats"], groups=[name]) for name in GROUPS}
     found = []
     for corpus, documents in _corpora(options).items():
-        todo = {name: _most_views(tell, documents) for name, tell in tellers.items()}
-        sizes = {name: _size(tellers[name], todo[name]) for name in tellers}
-        arms = {name: partial(timed, partial(_tell_all, tellers[name], todo[name])) for name in tellers}
+        todo = {name: _most_views(make, documents) for name, make in makers.items()}
+        sizes = {name: _size(makers[name], todo[name]) for name in makers}
+        arms = {name: partial(timed, partial(_make_all, makers[name], todo[name])) for name in makers}
         arms["sentences"] = partial(
             timed, lambda documents=documents: [sentences(d.text, d.language) for d in documents]
         )
-        say(f"speed: {corpus}, {len(documents)} documents")
+        log(f"speed: {corpus}, {len(documents)} documents")
         for name, repeats in rounds(arms, options.repeats).items():
             row = {"corpus": corpus, "arm": name, "documents": len(documents), "document_bytes": _bytes(documents)}
             if name in sizes:
@@ -59,32 +58,32 @@ def speed(options: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
-def _tell(views: Callable[..., list], document: Any, number: int, **options: Any) -> list:
+def _views_of(views: Callable[..., list], document: Any, number: int, **options: Any) -> list:
     return views(document, number, SEED, **options)
 
 
-def _tell_all(tell: Tell, todo: Sequence[tuple[Any, int]]) -> None:
+def _make_all(make: MakeViews, todo: Sequence[tuple[Any, int]]) -> None:
     for document, number in todo:
-        tell(document, number)
+        make(document, number)
 
 
-def _most_views(tell: Tell, documents: Sequence[Any]) -> list[tuple[Any, int]]:
-    """Each document with how many views it has, `NUM_VIEWS` at most; without those that have none."""
-    return [(d, number) for d in documents if (number := len(most(tell, d)))]
+def _most_views(make: MakeViews, documents: Sequence[Any]) -> list[tuple[Any, int]]:
+    """Each document with its number of views, at most `NUM_VIEWS`. Documents without views are left out."""
+    return [(d, number) for d in documents if (number := len(most(make, d)))]
 
 
-def most(tell: Tell, document: Any) -> list:
+def most(make: MakeViews, document: Any) -> list:
     """`NUM_VIEWS` views of `document`, or as many as it has."""
     from hf_knowlearn.views import TooFewViewsError
 
     try:
-        return tell(document, NUM_VIEWS)
+        return make(document, NUM_VIEWS)
     except TooFewViewsError as error:
-        return tell(document, error.available) if error.available else []
+        return make(document, error.available) if error.available else []
 
 
-def _size(tell: Tell, todo: Sequence[tuple[Any, int]]) -> int:
-    return sum(len(v.text.encode()) + len(v.prompt.encode()) for d, number in todo for v in tell(d, number))
+def _size(make: MakeViews, todo: Sequence[tuple[Any, int]]) -> int:
+    return sum(len(v.text.encode()) + len(v.prompt.encode()) for d, number in todo for v in make(d, number))
 
 
 def _bytes(documents: Sequence[Any]) -> int:
@@ -102,19 +101,19 @@ def _corpora(options: argparse.Namespace) -> dict[str, list]:
 
 
 def tokenizer(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The time for the default formats against that of a byte-level BPE on the text that comes out of them."""
+    """The time of the default formats relative to that of a byte-level BPE on the views."""
     from hf_knowlearn.views import format_views
 
     bpe = _byte_level_bpe(options.data, options.vocab_size)
     found = []
     for corpus, documents in _corpora(options).items():
-        say(f"tokenizer: {corpus}")
-        tell = partial(_tell, format_views)
-        todo = _most_views(tell, documents)
-        texts = [view.text for d, number in todo for view in tell(d, number)]
+        log(f"tokenizer: {corpus}")
+        make = partial(_views_of, format_views)
+        todo = _most_views(make, documents)
+        texts = [view.text for d, number in todo for view in make(d, number)]
         size = sum(len(text.encode()) for text in texts)
         ways = {"encode_batch": bpe.encode_batch, "encode_batch_fast": bpe.encode_batch_fast}
-        arms = {"views": partial(timed, partial(_tell_all, tell, todo))}
+        arms = {"views": partial(timed, partial(_make_all, make, todo))}
         arms |= {name: partial(timed, partial(_encode, encode, texts)) for name, encode in ways.items()}
         repeats = rounds(arms, options.repeats)
         for name in ways:
@@ -128,7 +127,7 @@ def tokenizer(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _byte_level_bpe(data: Path, vocab_size: int) -> Any:
-    """A byte-level BPE as GPT-2's, trained on the books."""
+    """A byte-level BPE like that of GPT-2, trained on the books."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     bpe = Tokenizer(models.BPE())
@@ -150,11 +149,11 @@ def _encode(encode: Callable[[list[str]], Any], texts: list[str], batch: int = 1
 
 
 def builder(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """A file of documents to a dataset in Arrow: read, checked, told, written."""
+    """From a file of documents to an Arrow dataset: read, check, make the views, write."""
     found = []
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         files = {"film": _film_file(Path(scratch), options), "pairs": _pairs_file(Path(scratch), options)}
-        say(f"builder: {', '.join(files)}")
+        log(f"builder: {', '.join(files)}")
         sizes = {name: _built_bytes(file, Path(scratch)) for name, file in files.items()}
         arms = {name: partial(_build, file, Path(scratch)) for name, file in files.items()}
         for name, repeats in rounds(arms, options.repeats).items():
@@ -164,7 +163,7 @@ def builder(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _film_file(folder: Path, options: argparse.Namespace) -> Path:
-    """The documents on films, as they are."""
+    """The documents about films, unchanged."""
     lines = (options.data / "film" / "documents.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     file = folder / "film.jsonl"
     file.write_text("".join(lines[: options.documents]), encoding="utf-8")
@@ -172,7 +171,7 @@ def _film_file(folder: Path, options: argparse.Namespace) -> Path:
 
 
 def _pairs_file(folder: Path, options: argparse.Namespace) -> Path:
-    """Pairs of a book's part and a film, as many as wanted."""
+    """Pairs of a part of a book and a film."""
     corpora = _corpora(options)
     file = folder / "pairs.jsonl"
     material.write(file, material.pairs(corpora["books"], corpora["film"]), options.builder_mb)
@@ -180,12 +179,16 @@ def _pairs_file(folder: Path, options: argparse.Namespace) -> Path:
 
 
 def _build(file: Path, scratch: Path, num_proc: int | None = None) -> measuring.Repeat:
-    """One build from nothing: seconds to open the documents (read, check, copy), to tell them to Arrow, and in all."""
+    """One build in an empty cache: seconds to open the documents (read, check, copy), to write the views, in total."""
     with tempfile.TemporaryDirectory(dir=scratch) as cache:
         builders: list[Any] = []
         opened = timed(lambda: builders.append(_builder(file, cache)))
-        told = timed(lambda: builders[0].download_and_prepare(num_proc=num_proc))
-    return {**{key: opened[key] + told[key] for key in told}, "open_s": opened["wall_s"], "tell_s": told["wall_s"]}
+        written = timed(lambda: builders[0].download_and_prepare(num_proc=num_proc))
+    return {
+        **{key: opened[key] + written[key] for key in written},
+        "open_s": opened["wall_s"],
+        "tell_s": written["wall_s"],
+    }
 
 
 def _builder(file: Path, cache: str) -> Any:
@@ -198,7 +201,7 @@ def _builder(file: Path, cache: str) -> Any:
 
 
 def _built_bytes(file: Path, scratch: Path) -> int:
-    """Bytes of view text in the dataset; building it here also pays for what the first use of a library costs."""
+    """Bytes of view text in the dataset. This build also absorbs the cost of the first use of each library."""
     import pyarrow.compute as compute
 
     with tempfile.TemporaryDirectory(dir=scratch) as cache:
@@ -212,10 +215,10 @@ def _built_bytes(file: Path, scratch: Path) -> int:
 
 
 def processes(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The same build by one process and by two: how many times as fast, in all and in the telling alone."""
+    """The same build with one process and with two: the speedup in total, and of writing the views."""
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         file = _pairs_file(Path(scratch), options)
-        say("processes")
+        log("processes")
         row = {"source_bytes": file.stat().st_size, "view_bytes": _built_bytes(file, Path(scratch))}
         repeats = rounds({str(n): partial(_build, file, Path(scratch), n) for n in (1, 2)}, options.repeats)
         turns = list(zip(repeats["1"], repeats["2"], strict=True))
@@ -230,18 +233,18 @@ def processes(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def stream(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Documents of many times the memory allowed, streamed in a process of their own whose memory is watched."""
+    """Documents that are much larger than the allowed memory, streamed in a process whose memory is measured."""
     found = []
     corpora = _corpora(options)
     sources = {
         "pairs": lambda: material.pairs(corpora["books"], corpora["film"]),
-        "film, numbered": lambda: material.numbered(corpora["film"]),  # short ones, so more of them
+        "film, numbered": lambda: material.numbered(corpora["film"]),  # more documents, since they are short
     }
     for name, texts in sources.items():
         with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
             file = Path(scratch) / "documents.jsonl"
             number = material.write(file, texts(), options.stream_mb)
-            say(f"stream: {number} documents, {file.stat().st_size / MB:.0f} MB")
+            log(f"stream: {number} documents, {file.stat().st_size / MB:.0f} MB")
             child = [sys.executable, __file__, "--stream-child", file, f"{scratch}/cache", options.stream_views]
             done = subprocess.run(list(map(str, child)), capture_output=True, text=True, check=False)
             if done.returncode:
@@ -252,7 +255,7 @@ def stream(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def stream_child(file: str, cache: str, num_views: str) -> None:
-    """Print what streaming `file` took: seconds, and the most memory that was resident."""
+    """Print the seconds and the peak resident memory of streaming `file`."""
     measuring.hold(1)
     from hf_knowlearn.format_aug import load_format_aug
 
@@ -272,14 +275,14 @@ def stream_child(file: str, cache: str, num_views: str) -> None:
 
 
 def _resident_mb() -> float:
-    """The most memory resident so far (VmHWM), in MB of 1,000,000 bytes.
+    """The peak resident memory so far (VmHWM), in MB of 1,000,000 bytes.
 
-    Not from getrusage, whose figure for a child begins at what its parent held when it was started.
+    Why not getrusage: its value for a child starts with the memory of its parent.
     """
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / MB
-    raise RuntimeError("/proc/self/status names no VmHWM.")
+    raise RuntimeError("/proc/self/status has no VmHWM. Run this on Linux.")
 
 
 def _getrusage_mb() -> float:
@@ -295,7 +298,7 @@ CORES = {"processes": 2}
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure the parts asked for; 1 if one of them had to be refused."""
+    """Measure the chosen parts. Returns 1 if one failed."""
     options = _parser().parse_args(words)
     parts = PARTS if options.part == "all" else {options.part: PARTS[options.part]}
     return measuring.measure("views.py", options, PACKAGES, parts, CORES)
@@ -304,9 +307,9 @@ def main(words: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = measuring.parser(__doc__, "views", repeats=7)
     parser.add_argument("--part", choices=[*PARTS, "all"], default="all", help="what to measure")
-    parser.add_argument("--data", type=Path, default=material.DATA, help="the folder that holds film/ and books/")
-    parser.add_argument("--documents", type=int, help="at most so many documents of each corpus")
-    parser.add_argument("--vocab-size", type=int, default=32_000, help="of the tokenizer")
+    parser.add_argument("--data", type=Path, default=material.DATA, help="folder that contains film/ and books/")
+    parser.add_argument("--documents", type=int, help="maximum number of documents of each corpus")
+    parser.add_argument("--vocab-size", type=int, default=32_000, help="size of the tokenizer's vocabulary")
     parser.add_argument("--builder-mb", type=float, default=20, help="MB of documents to build from")
     parser.add_argument("--stream-mb", type=float, default=1000, help="MB of documents to stream")
     parser.add_argument("--stream-views", type=int, default=1, help="views of each document streamed")

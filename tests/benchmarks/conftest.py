@@ -1,4 +1,4 @@
-"""The benchmarks are scripts beside one another: tests import them so, and run them in a process of their own."""
+"""The benchmarks are scripts that import one another: tests import them, or run them in a process."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch):
-    """Import the scripts as they import one another, and nothing of them after the test."""
+    """Make the scripts importable, and remove them from `sys.modules` after the test."""
     monkeypatch.syspath_prepend(HERE)
     before = set(sys.modules)
     yield
@@ -24,11 +24,11 @@ def scripts(monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    """Run a script of this folder with words; its files go where the test's do. Skips where there are fewer cores."""
+    """Run a script with arguments; its files go to the test's folder. Skips the test if there are too few cores."""
 
     def running(script, *words, cores=1):
         if cores > CORES:
-            pytest.skip(f"a process can't be held to {cores} cores here")
+            pytest.skip(f"this machine has fewer than {cores} cores")
         places = ["--scratch", tmp_path, "--output", tmp_path / "results.json"]
         command = [sys.executable, HERE / script, *places, *words]
         environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}

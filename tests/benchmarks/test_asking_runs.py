@@ -1,4 +1,4 @@
-"""The benchmark of asking runs at a tiny size, finds every answer equal, and its table says so."""
+"""The benchmark of answers runs at a tiny size, and all answers are equal."""
 
 import json
 
@@ -9,7 +9,7 @@ from hf_knowlearn.paths import TINY_BASE
 
 @pytest.mark.slow
 @pytest.mark.skipif(not TINY_BASE.is_dir(), reason="the tiny base is not there")
-def test_every_arm_says_the_same(run, tmp_path):
+def test_all_arms_have_equal_answers(run, tmp_path):
     size = "--questions 2 --prompts 2 --samples 3 --repeats 1 --steps 2 --one-by-one 4".split()
     done = run("asking.py", "--whom", "known", *size)
     assert done.returncode == 0, done.stderr
@@ -19,9 +19,9 @@ def test_every_arm_says_the_same(run, tmp_path):
     assert equal == {
         "ours": None,
         "ours, batch 32": 1,
-        "generate, batch 32, our noise": 1,
+        "generate, batch 32, our random numbers": 1,
         "generate, batch 32, its own sampling": None,
-        "generate, batch 1, our noise": 1,
+        "generate, batch 1, our random numbers": 1,
     }
     assert [row["answers"] for row in results["arms"]][:3] == [2 * 2 * 4] * 3
     import tables

@@ -1,4 +1,4 @@
-"""The benchmarks run at a tiny size, count what they say they count, and README.md quotes the newest results."""
+"""The benchmarks run at a tiny size, their counts are right, and README.md has the newest results."""
 
 import json
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from hf_knowlearn.documents import Document
 
 @pytest.fixture
 def data(tmp_path):
-    """Films with questions, and a book, as in the data that is measured on."""
+    """Films with questions, and a book, in the format of the real data."""
     towns = "Ormel Tarn Karvost Lisk Bruna Vell".split()
     films = [
         {
@@ -38,7 +38,7 @@ def results(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_part_is_measured_and_has_its_table(run, data, tmp_path):
+def test_every_part_is_measured_and_has_a_table(run, data, tmp_path):
     tiny = "--repeats 1 --documents 6 --vocab-size 300 --builder-mb 0.02 --stream-mb 0.02".split()
     done = run("views.py", *tiny, "--data", data, cores=2)
     assert done.returncode == 0, done.stderr
@@ -48,12 +48,12 @@ def test_every_part_is_measured_and_has_its_table(run, data, tmp_path):
 
     titles = [line for line in tables.views(parts).splitlines() if line.startswith("**")]
     assert len(titles) == len(parts)
-    told = [row for row in parts["speed"]["results"] if row["arm"] == "family formats"]
-    assert [row["views"] for row in told] == [8 * row["documents"] for row in told]
-    assert all(row["mb_per_s"]["median"] > 0 for row in told)
+    formats = [row for row in parts["speed"]["results"] if row["arm"] == "family formats"]
+    assert [row["views"] for row in formats] == [8 * row["documents"] for row in formats]
+    assert all(row["mb_per_s"]["median"] > 0 for row in formats)
 
 
-def test_our_formats_lose_no_answer_and_the_absent_tools_are_refused(run, data, tmp_path):
+def test_formats_lose_no_answer_and_missing_tools_are_reported(run, data, tmp_path):
     done = run("augmenters.py", "--seconds", "0.1", "--repeats", "1", "--data", data)
     assert done.returncode == 1, done.stderr
     assert "nlpaug, textattack: name the Python of their environment with --other-python" in done.stderr
@@ -64,35 +64,35 @@ def test_our_formats_lose_no_answer_and_the_absent_tools_are_refused(run, data, 
     assert formats["gold"]["not_found"] == 0
 
 
-def test_a_part_that_cannot_run_is_refused_and_the_others_are_done(monkeypatch, data, tmp_path):
+def test_a_part_that_fails_stops_no_other(monkeypatch, data, tmp_path):
     import measuring
     import views
 
-    def refuse(options):
+    def fail(options):
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(measuring, "hold", lambda cores: [0])  # this process goes on to run other tests
-    monkeypatch.setattr(views, "PARTS", {"tokenizer": refuse, "speed": views.speed})
+    monkeypatch.setattr(measuring, "hold", lambda cores: [0])  # this process also runs other tests
+    monkeypatch.setattr(views, "PARTS", {"tokenizer": fail, "speed": views.speed})
     words = ["--data", data, "--output", tmp_path / "results.json", "--repeats", "1", "--documents", "2"]
     assert views.main([*map(str, words)]) == 1
     assert list(results(tmp_path)) == ["speed"]
 
 
-def test_an_answer_is_destroyed_where_it_no_longer_stands():
+def test_missing_answers_are_counted():
     from augmenters import destroyed
 
     outputs = ["Shot in New\n Ormel.", "Shot in new ORMEL!", "Shot New in Ormel.", "Shot in New Or mel."]
     assert destroyed(["New Ormel"], outputs) == {"asked": 4, "destroyed": 3, "destroyed_words": 2}
 
 
-def test_only_answers_that_stand_in_the_document_as_words_are_asked_for():
+def test_only_answers_that_occur_as_whole_words_are_counted():
     from augmenters import gold_answers
 
     text = "The Ferry was shot in\nNew Ormel."
     assert gold_answers(text, ["New Ormel", "new ormel", "Orm", "Tarn", " ", "New Ormel"]) == ["New Ormel"]
 
 
-def test_what_a_tool_gets_through_and_loses_is_counted():
+def test_documents_and_missing_answers_of_a_tool_are_counted():
     from augmenters import ask_for_gold, count
 
     rows = [{"text": f"Shot in {town}.", "answers": answers} for town, answers in [("Ormel", ["Ormel"]), ("Tarn", [])]]
@@ -110,7 +110,7 @@ def test_what_a_tool_gets_through_and_loses_is_counted():
     }
 
 
-def test_rounds_take_the_arms_by_turns():
+def test_rounds_alternate_the_arms():
     from measuring import rounds
 
     taken = []
@@ -119,17 +119,17 @@ def test_rounds_take_the_arms_by_turns():
     assert taken == list("abbaab")
 
 
-def test_a_part_that_is_run_again_replaces_itself_alone(tmp_path):
-    from measuring import keep
+def test_a_repeated_part_replaces_only_itself(tmp_path):
+    from measuring import save
 
     for part, result in [("speed", 1.23456789), ("stream", 2), ("speed", 3)]:
-        keep(tmp_path / "results" / "views.json", part, {}, result)
-    kept = json.loads((tmp_path / "results" / "views.json").read_text(encoding="utf-8"))
-    assert {part: found["results"] for part, found in kept.items()} == {"speed": 3, "stream": 2}
+        save(tmp_path / "results" / "views.json", part, {}, result)
+    saved = json.loads((tmp_path / "results" / "views.json").read_text(encoding="utf-8"))
+    assert {part: found["results"] for part, found in saved.items()} == {"speed": 3, "stream": 2}
     assert [file.name for file in (tmp_path / "results").iterdir()] == ["views.json"]
 
 
-def test_more_documents_are_pairs_none_of_which_comes_twice():
+def test_pairs_of_documents_are_unique():
     from material import pairs
 
     ones, others = ([SimpleNamespace(text=f"{x}{n}", title="") for n in range(5)] for x in "ab")
@@ -139,20 +139,20 @@ def test_more_documents_are_pairs_none_of_which_comes_twice():
     assert len(found) == len(set(found)) == 25
 
 
-def test_a_document_is_told_in_as_many_views_as_it_has():
+def test_a_document_has_at_most_its_number_of_views():
     from views import most
 
     from hf_knowlearn.views import format_views
 
-    def told(text, group):
+    def views_of(text, group):
         return most(lambda document, number: format_views(document, number, groups=[group]), Document("a", text))
 
-    assert len(told(" ".join(["The ferry leaves."] * 9), "spacing")) == 8
-    assert 0 < len(told("The ferry leaves.", "spacing")) < 8
-    assert told("The ferry leaves.", "breaks") == []
+    assert len(views_of(" ".join(["The ferry leaves."] * 9), "spacing")) == 8
+    assert 0 < len(views_of("The ferry leaves.", "spacing")) < 8
+    assert views_of("The ferry leaves.", "breaks") == []
 
 
-def test_the_tables_are_made_of_the_newest_results(monkeypatch, tmp_path):
+def test_tables_use_the_newest_results(monkeypatch, tmp_path):
     import tables
 
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
@@ -163,7 +163,7 @@ def test_the_tables_are_made_of_the_newest_results(monkeypatch, tmp_path):
     assert tables.into_readme(text.format("old")) == text.format("2026-02-01")
 
 
-def test_the_readme_quotes_the_newest_results():
+def test_the_readme_has_the_newest_results():
     from tables import README, into_readme
 
     text = README.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The benchmark of mastery: its kappa is Cohen's, and it runs at a tiny size."""
+"""The benchmark of mastery: Cohen's kappa, and a run at a tiny size."""
 
 import json
 
@@ -10,7 +10,7 @@ from hf_knowlearn.paths import TINY_BASE
 def test_kappa_is_cohens():
     from mastery import agreeing, kappa
 
-    # Cohen 1960, by hand: 0.7 agree; 0.5 * 0.6 + 0.5 * 0.4 = 0.5 would by chance.
+    # Cohen 1960: the agreement is 0.7; by chance it is 0.5 * 0.6 + 0.5 * 0.4 = 0.5.
     one, other = "aaaaabbbbb", "aaaabbbbaa"
     assert agreeing(one, other) == pytest.approx(0.7)
     assert kappa(one, other) == pytest.approx((0.7 - 0.5) / (1 - 0.5))

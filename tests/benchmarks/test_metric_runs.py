@@ -1,10 +1,10 @@
-"""The metric's benchmark runs at a tiny size, and refuses to compare arms that don't score alike."""
+"""The benchmark of the metric runs at a tiny size, and fails if the arms have different scores."""
 
 import json
 
 import pytest
 
-# Scores by exact match alone, in the shape of the public metric.
+# A metric with the interface of `squad` that computes exact match only.
 STAND_IN = """
 import datasets
 import evaluate
@@ -28,15 +28,15 @@ class Squad(evaluate.Metric):
 
 @pytest.fixture
 def data(tmp_path):
-    """Three questions and two systems' predictions."""
+    """Three questions, and predictions of two systems."""
     folder = tmp_path / "data" / "squad"
     folder.mkdir(parents=True)
-    asked = [{"id": f"q{n}", "answers": [{"text": town}]} for n, town in enumerate(["Ormel", "Tarn", "Lisk"])]
-    pages = {"data": [{"paragraphs": [{"qas": asked}]}]}
+    questions = [{"id": f"q{n}", "answers": [{"text": town}]} for n, town in enumerate(["Ormel", "Tarn", "Lisk"])]
+    pages = {"data": [{"paragraphs": [{"qas": questions}]}]}
     (folder / "dev_24_titles.json").write_text(json.dumps(pages), encoding="utf-8")
     for system in ("match_lstm", "logistic_regression"):
-        said = {"q0": "Ormel", "q1": "Vell"}
-        (folder / f"predictions_{system}.json").write_text(json.dumps(said), encoding="utf-8")
+        predictions = {"q0": "Ormel", "q1": "Vell"}
+        (folder / f"predictions_{system}.json").write_text(json.dumps(predictions), encoding="utf-8")
     return folder.parent
 
 
@@ -69,7 +69,7 @@ def test_every_arm_is_measured(run_metric):
 
 
 @pytest.mark.slow
-def test_metrics_that_score_unlike_are_not_timed(run_metric):
+def test_metrics_with_different_scores_are_an_error(run_metric):
     done, parts = run_metric(99, "--part", "speed")
     assert done.returncode == 1
     assert "f1 is 49.5 by squad and 50.0 by KnowledgeRecall" in done.stderr
