@@ -14,15 +14,7 @@ if TYPE_CHECKING:
     from hf_knowlearn.training.settings import ReplaySettings
     from hf_knowlearn.training.trainer import SAMSFTTrainer
 
-__all__ = [
-    "ReplaySFTTrainer",
-    "ReplaySettings",
-    "SAMConfig",
-    "SAMMixin",
-    "SAMOptions",
-    "SAMSFTTrainer",
-    "sam_ascent",
-]
+__all__ = ["ReplaySFTTrainer", "ReplaySettings", "SAMConfig", "SAMMixin", "SAMOptions", "SAMSFTTrainer", "sam_ascent"]
 
 _MODULES = {
     "ReplaySFTTrainer": "replay_trainer",

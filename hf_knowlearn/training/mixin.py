@@ -171,14 +171,13 @@ class SAMMixin(Trainer):
         share = stats.realised_rho * stats.cosine
         if share < 0.5 and not self._has_warned_of_rounding and self.is_world_process_zero():
             self._has_warned_of_rounding = True
-            message = "SAM: rounding leaves %.0f %% of a step of sam_rho %g (sam/realised_rho times sam/cosine)."
-            logger.warning(f"{message} Raise sam_rho.", 100 * share, self.args.sam_rho)
+            message = "SAM: rounding leaves %.0f %% of a step of sam_rho %g. Raise sam_rho."
+            logger.warning(message, 100 * share, self.args.sam_rho)
 
     @contextmanager
     def _without_metrics(self) -> Iterator[None]:
         """Discard the tokens and metrics that TRL's trainers count in `compute_loss`: a second run is no new data."""
-        names = ("_metrics", "_total_train_tokens")
-        counters: dict[str, Any] = {name: self.__dict__[name] for name in names if name in self.__dict__}
+        counters = {name: n for name, n in self.__dict__.items() if name in ("_metrics", "_total_train_tokens")}
         if "_metrics" in counters:
             self._metrics: Any = {mode: defaultdict(list) for mode in counters["_metrics"]}
         try:

@@ -8,6 +8,7 @@ boundaries of documents. It cannot find leaks that occur only in longer rows.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -139,9 +140,7 @@ def _is_packed(dataset: Any) -> bool:
 def probe(trainer: Any, model: nn.Module, strategy: str | None) -> Evidence:
     """Compare the logits of three random documents, packed and collated as `trainer` does."""
     *documents, other = _random_documents(trainer)
-
-    def packed(rows: list[Tokens]) -> dict[str, Any]:
-        return _pack_and_collate(trainer, rows, strategy)
+    packed = partial(_pack_and_collate, trainer, strategy)
 
     def relative(difference: torch.Tensor) -> float:
         return float(difference.abs().max() / alone.abs().max())
@@ -182,7 +181,7 @@ def _joined(documents: list[Tokens]) -> dict[str, Any]:
     return _separate([[token for document in documents for token in document]])
 
 
-def _pack_and_collate(trainer: Any, documents: list[Tokens], strategy: str | None) -> dict[str, Any]:
+def _pack_and_collate(trainer: Any, strategy: str | None, documents: list[Tokens]) -> dict[str, Any]:
     rows: Any = [{"input_ids": tokens, "labels": tokens} for tokens in documents]
     if strategy:
         # Why: a stream shows no progress bar and writes no cache.

@@ -34,8 +34,7 @@ class RandomState(NamedTuple):
     def set(self) -> None:
         """Continue from these states."""
         torch.set_rng_state(self.cpu)
-        if self.cuda:
-            torch.cuda.set_rng_state_all(self.cuda)
+        torch.cuda.set_rng_state_all(self.cuda)
 
 
 class GradientEvaluations(TrainerCallback, ExportableState):
