@@ -140,6 +140,12 @@ class AnswerCoverage:
             # Why: in each epoch a run trains on the next view of every part.
             self.exposures[family] += sum(answers[epoch % len(answers)] for epoch in range(epochs))
 
+    def as_dict(self) -> dict[str, Any]:
+        """The coverage in plain values."""
+        q = self.question
+        values = {"id": q.id, "question": q.text, "answers": list(q.answers), "document_id": q.document_id}
+        return {**values, "occurrence": self.occurrence, "views": self.views, "exposures": self.exposures}
+
 
 @dataclass
 class CoverageReport:
@@ -170,19 +176,7 @@ class CoverageReport:
         families = {name: {**asdict(s), "layout_share": s.layout_share} for name, s in self.statistics.items()}
         if not self.questions:
             return {"families": families}
-        rows = [
-            {
-                "id": coverage.question.id,
-                "question": coverage.question.text,
-                "answers": list(coverage.question.answers),
-                "document_id": coverage.question.document_id,
-                "occurrence": coverage.occurrence,
-                "views": coverage.views,
-                "exposures": coverage.exposures,
-            }
-            for coverage in self.questions
-        ]
-        return {"families": families, "epochs": self.epochs, "questions": rows}
+        return {"families": families, "epochs": self.epochs, "questions": [q.as_dict() for q in self.questions]}
 
 
 def measure_coverage(

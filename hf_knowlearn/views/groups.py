@@ -84,50 +84,21 @@ def _breaks() -> Sequence[Mark]:
 
 def _marks() -> Sequence[Mark]:
     around = {
-        "quotes": ('"', '"'),
-        "curly_quotes": ("\u201c", "\u201d"),
-        "low_quotes": ("\u201e", "\u201c"),
-        "guillemets": ("\u00ab ", " \u00bb"),
-        "turned_guillemets": ("\u00bb", "\u00ab"),
-        "angle_quotes": ("\u2039", "\u203a"),
-        "single_quotes": ("\u2018", "\u2019"),
-        "apostrophes": ("'", "'"),
-        "corner_quotes": ("\u300c", "\u300d"),
-        "double_corner_quotes": ("\u300e", "\u300f"),
-        "tex_quotes": ("``", "''"),
-        "brackets": ("[", "]"),
-        "double_brackets": ("[[", "]]"),
-        "parentheses": ("(", ")"),
-        "braces": ("{", "}"),
-        "angle_brackets": ("\u27e8", "\u27e9"),
-        "lenticular": ("\u3010", "\u3011"),
-        "chevrons": ("<<", ">>"),
-        "star": ("*", "*"),
-        "bold": ("**", "**"),
-        "bold_star": ("***", "***"),
-        "underscore": ("_", "_"),
-        "bold_underscore": ("__", "__"),
-        "strike": ("~~", "~~"),
-        "highlight": ("==", "=="),
-        "code": ("`", "`"),
-        "equals": ("= ", " ="),
-        "bars": ("|", "|"),
-        "slashes": ("/ ", " /"),
-        "section": ("\u00a7 ", ""),
-        "pilcrow": ("\u00b6 ", ""),
-        "dash": ("\u2014 ", ""),
-        "pointer": (">> ", ""),
-        "end_mark": ("", " //"),
-        "end_square": ("", " \u25a1"),
-    }
+        "quotes": ('"', '"'), "curly_quotes": ("\u201c", "\u201d"), "low_quotes": ("\u201e", "\u201c"),
+        "guillemets": ("\u00ab ", " \u00bb"), "turned_guillemets": ("\u00bb", "\u00ab"),
+        "angle_quotes": ("\u2039", "\u203a"), "single_quotes": ("\u2018", "\u2019"), "apostrophes": ("'", "'"),
+        "corner_quotes": ("\u300c", "\u300d"), "double_corner_quotes": ("\u300e", "\u300f"),
+        "tex_quotes": ("``", "''"), "brackets": ("[", "]"), "double_brackets": ("[[", "]]"),
+        "parentheses": ("(", ")"), "braces": ("{", "}"), "angle_brackets": ("\u27e8", "\u27e9"),
+        "lenticular": ("\u3010", "\u3011"), "chevrons": ("<<", ">>"), "star": ("*", "*"), "bold": ("**", "**"),
+        "bold_star": ("***", "***"), "underscore": ("_", "_"), "bold_underscore": ("__", "__"),
+        "strike": ("~~", "~~"), "highlight": ("==", "=="), "code": ("`", "`"), "equals": ("= ", " ="),
+        "bars": ("|", "|"), "slashes": ("/ ", " /"), "section": ("\u00a7 ", ""), "pilcrow": ("\u00b6 ", ""),
+        "dash": ("\u2014 ", ""), "pointer": (">> ", ""), "end_mark": ("", " //"), "end_square": ("", " \u25a1"),
+    }  # fmt: skip
     between = {
-        "bar": "|",
-        "double_bar": "||",
-        "slash": "/",
-        "double_slash": "//",
-        "dot": "\u00b7",
-        "em_dash": "\u2014",
-    }
+        "bar": "|", "double_bar": "||", "slash": "/", "double_slash": "//", "dot": "\u00b7", "em_dash": "\u2014",
+    }  # fmt: skip
     between |= {"tilde": "~", "arrow": "\u2192", "diamond": "\u25c6", "plus": "+"}
     lines = {"stars": "* * *", "rule": "---", "asterism": "\u2042", "equals_rule": "====="}
     return [
@@ -143,21 +114,12 @@ def _lists() -> Sequence[Mark]:
     bullets |= {"box": "\u25a1", "task": "- [ ]", "check": "\u2713"}
     lower, upper = labels_of("abcdefghijklmnopqrstuvwxyz"), labels_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     labels: dict[str, tuple[str, Callable[[int], str]]] = {
-        "number": ("{}. ", str),
-        "number_bracket": ("{}) ", str),
-        "number_brackets": ("({}) ", str),
-        "number_square": ("[{}] ", str),
-        "number_colon": ("{}: ", str),
-        "number_hash": ("#{} ", str),
-        "letter": ("{}. ", lower),
-        "letter_bracket": ("{}) ", lower),
-        "letter_brackets": ("({}) ", lower),
-        "capital": ("{}. ", upper),
-        "capital_bracket": ("{}) ", upper),
-        "roman": ("{}. ", roman),
-        "roman_brackets": ("({}) ", roman),
-        "roman_capital": ("{}. ", _upper_roman),
-    }
+        "number": ("{}. ", str), "number_bracket": ("{}) ", str), "number_brackets": ("({}) ", str),
+        "number_square": ("[{}] ", str), "number_colon": ("{}: ", str), "number_hash": ("#{} ", str),
+        "letter": ("{}. ", lower), "letter_bracket": ("{}) ", lower), "letter_brackets": ("({}) ", lower),
+        "capital": ("{}. ", upper), "capital_bracket": ("{}) ", upper), "roman": ("{}. ", roman),
+        "roman_brackets": ("({}) ", roman), "roman_capital": ("{}. ", _upper_roman),
+    }  # fmt: skip
     # Why: two signs each, because the indent alone is lost when runs of spaces are collapsed.
     nested = {"nested_dash": ("- ", "  * "), "nested_star": ("* ", "  - "), "nested_number": ("{}. ", "   - ")}
     nested |= {"nested_hanging": ("{}. ", "   "), "nested_bullet": ("\u2022 ", "  \u25e6 ")}
@@ -181,32 +143,17 @@ def _upper_roman(number: int) -> str:
 
 def _headings() -> Sequence[Mark]:
     titled = {
-        "h1": "# {title}\n\n",
-        "h2": "## {title}\n\n",
-        "h3": "### {title}\n\n",
-        "underlined": "{title}\n=====\n\n",
-        "ruled": "{title}\n-----\n\n",
-        "bold": "**{title}**\n\n",
-        "plain": "{title}\n\n",
-        "colon": "{title}: ",
-        "wiki": "= {title} =\n",
-        "bracketed": "[{title}]\n",
-        "title_line": "Title: {title}\n\n",
-        "title_text": "Title: {title}\nText: ",
-        "source": "Source: {title}\n\n",
-        "about": "About {title}:\n",
+        "h1": "# {title}\n\n", "h2": "## {title}\n\n", "h3": "### {title}\n\n",
+        "underlined": "{title}\n=====\n\n", "ruled": "{title}\n-----\n\n", "bold": "**{title}**\n\n",
+        "plain": "{title}\n\n", "colon": "{title}: ", "wiki": "= {title} =\n", "bracketed": "[{title}]\n",
+        "title_line": "Title: {title}\n\n", "title_text": "Title: {title}\nText: ",
+        "source": "Source: {title}\n\n", "about": "About {title}:\n",
         "front_matter": "---\ntitle: {title}\n---\n\n",
-    }
+    }  # fmt: skip
     untitled = {
-        "document": "Document: ",
-        "document_line": "Document:\n",
-        "text": "Text: ",
-        "text_line": "Text:\n\n",
-        "passage": "Passage: ",
-        "content": "Content:\n",
-        "article": "# Article\n\n",
-        "entry": "[Entry]\n",
-    }
+        "document": "Document: ", "document_line": "Document:\n", "text": "Text: ", "text_line": "Text:\n\n",
+        "passage": "Passage: ", "content": "Content:\n", "article": "# Article\n\n", "entry": "[Entry]\n",
+    }  # fmt: skip
     return [
         *(Mark("headings", name, {"head": head}, TITLE) for name, head in titled.items()),
         *(Mark("headings", name, {"head": head}) for name, head in untitled.items()),

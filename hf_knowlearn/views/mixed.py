@@ -1,7 +1,7 @@
 """Mixed: views of several families, interleaved by weight.
 
 The default weights are one view in formats for three in other sentence orders. They gave the best recall in
-docs/laboratory.md: `order` teaches most, and a quarter of the views keeps the order of the document.
+docs/laboratory.md: `order` teaches most, and a quarter of the views has the order of the document.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
