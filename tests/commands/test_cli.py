@@ -87,7 +87,7 @@ def test_problems_of_all_inputs_are_reported_together(
     wrong = dict.fromkeys(("documents", "questions", "replay_documents", "evaluation.retention_questions"), "nowhere")
     assert knowlearn("teach", **{**options, **wrong}) == 2
     reported = re.findall(r"^(?:knowlearn: )?--([\w.]+): ", capsys.readouterr().err, re.MULTILINE)
-    assert reported == ["documents", "replay_documents", "questions", "evaluation.retention_questions"]
+    assert sorted(reported) == sorted(wrong)
 
 
 def test_teach_without_options_names_all_required_ones(capsys: pytest.CaptureFixture[str]):
