@@ -1,4 +1,4 @@
-"""What the tests of recall share: a tokenizer, tiny untrained models that say much, and a world to ask about."""
+"""Fixtures of the tests of prompts, generation and evaluation: a tokenizer, tiny untrained models, questions."""
 
 import gc
 from collections.abc import Callable
@@ -50,7 +50,7 @@ MODELS: dict[str, Callable[..., Any]] = {
 
 
 class Bigrams(nn.Module):
-    """What follows depends on the last token alone, by a table (vocabulary, vocabulary) of logits."""
+    """A model whose logits depend on the last token only, by a table (vocabulary, vocabulary)."""
 
     def __init__(self, table: torch.Tensor) -> None:
         super().__init__()
@@ -64,13 +64,13 @@ class Bigrams(nn.Module):
 
 @pytest.fixture(scope="session")
 def model_of_bigrams() -> type[Bigrams]:
-    """A model whose probabilities are a table's, so that what is measured of it can be computed by hand."""
+    """A model with the probabilities of a table, so that tests can compute what is measured."""
     return Bigrams
 
 
 @pytest.fixture(scope="session")
 def bigrams(tokenizer: Any) -> Callable[[int], Bigrams]:
-    """One with a random table, by its seed."""
+    """A function that returns such a model with a random table, by its seed."""
 
     def new(seed: int) -> Bigrams:
         return Bigrams(torch.randn(len(tokenizer), len(tokenizer), generator=torch.Generator().manual_seed(seed)))
@@ -80,7 +80,7 @@ def bigrams(tokenizer: Any) -> Callable[[int], Bigrams]:
 
 @pytest.fixture(scope="session", autouse=True)
 def imported_modules_are_not_garbage() -> None:
-    """Where memory runs out garbage is collected, which would look at every object of torch again."""
+    """Exclude imported modules from garbage collection, which runs when memory runs out."""
     gc.collect()
     gc.freeze()
 
@@ -92,7 +92,7 @@ def tokenizer(base: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def build(tokenizer: Any) -> Callable[[str], Any]:
-    """An untrained model of a kind: its answers end with their line, with the text, or not at all."""
+    """A function that returns an untrained model. Its responses end with a line, with the text, or not at all."""
 
     def build(kind: str) -> Any:
         ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
@@ -111,13 +111,13 @@ def build(tokenizer: Any) -> Callable[[str], Any]:
 
 @pytest.fixture(scope="session")
 def model(build: Callable[[str], Any]) -> Any:
-    """A Llama that no test changes."""
+    """A Llama model that no test changes."""
     return build("llama")
 
 
 @pytest.fixture(scope="session")
-def asked() -> list[Question]:
-    """Twelve people's questions of two relations, some of them longer, not in the order of their lengths."""
+def world_questions() -> list[Question]:
+    """Questions about twelve people, of two relations and several lengths, not ordered by length."""
     world = World(7)
     people = [q for p in world.people(0, 12) for q in world.questions(p) if q.relation in ("school", "employer")]
     return [

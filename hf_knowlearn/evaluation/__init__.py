@@ -1,1 +1,1 @@
-"""Evaluation: what a model knows, has learned and has forgotten."""
+"""Evaluation: what a model knows, what it forgot, how well each question is known, and how far the model moved."""

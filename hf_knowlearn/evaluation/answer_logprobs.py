@@ -1,48 +1,43 @@
-"""Log-probabilities: how probable is the accepted answer after the question, and how does it rank among the options?
+"""Log-probabilities of accepted answers after their questions, and their ranks among the options of a question.
 
-An answer that greedy decoding misses by a little and one that it misses by far are the same zero in exact match;
-this tells them apart. The surprising decision: prompt and answer are tokenized as one text, and what is scored begins
-at the first token that the prompt alone does not have, because a tokenizer may join the prompt's end and the answer.
+Exact match is 0 for an answer that greedy decoding misses by a little and for one that it misses by far. The
+log-probability tells the two apart.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import gather_object
-from tqdm.auto import tqdm
 
 from hf_knowlearn.documents import Document, Question
-from hf_knowlearn.generation.ask import GenerationSettings, build_prompts, in_order
-from hf_knowlearn.generation.batching import in_batches
+from hf_knowlearn.generation.batching import run_with_prefixes
+from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id
 from hf_knowlearn.generation.decoding import Decoder
-from hf_knowlearn.generation.models import check_model, in_eval_mode, pad_id
+from hf_knowlearn.generation.responses import build_prompts
+from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall.scoring import normalize
+from hf_knowlearn.prompts.limits import context_length
 from hf_knowlearn.prompts.questions import Prompt
 from hf_knowlearn.prompts.templates import CHAT, resolve_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-logger = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class AnswerLogprob:
-    """Of the accepted answer that is most probable after a prompt; natural logarithms.
+    """The most probable accepted answer after a prompt. Logarithms are natural.
 
     Args:
-        answer: which one of `Question.answers` that is.
-        total: the sum over its tokens.
-        tokens: how many they are; total / tokens is the mean.
-        first: of its first token alone.
-        rank: of the options, how many are more probable than the best accepted one, and one; by `total`. None where
-            the question has no options.
+        prompt: number of the prompt.
+        answer: the one of `Question.answers`.
+        total: sum of the log-probabilities of its tokens.
+        tokens: number of its tokens. total / tokens is the mean.
+        first: log-probability of its first token.
+        rank: rank of the best accepted option among the options, by `total`, from 1. None without options.
     """
 
     question_id: str
@@ -55,8 +50,14 @@ class AnswerLogprob:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A prompt with an answer behind it: the prompt's place, its tokens, and the place of the answer's first token."""
+class AnswerRow:
+    """A prompt followed by an answer.
+
+    Args:
+        prompt: number of the prompt in the list of all prompts.
+        ids: the tokens of both.
+        start: place of the answer's first token in `ids`.
+    """
 
     prompt: int
     answer: str
@@ -68,32 +69,36 @@ def answer_logprobs(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],
-    asking: GenerationSettings | None = None,
+    settings: GenerationSettings | None = None,
     *,
     pool: Iterable[Question] | None = None,
     documents: Iterable[Document] | None = None,
     progress: str | None = None,
 ) -> list[AnswerLogprob]:
-    """The accepted answers' log-probabilities after each prompt of each question, in their order.
+    """The log-probability of the best accepted answer after each prompt of each question, in order.
 
-    Asked as `ask_many` asks; `samples`, their settings and `max_new_tokens` play no part. Each rank of several scores
-    its share.
+    The prompts are those of `generate_responses`. Settings of samples and `max_new_tokens` have no effect. Each
+    process computes its share and returns all results.
 
     Raises:
-        ValueError: whatever is wrong with the questions, each named by its id: what `ask_many` refuses, or options
-            among which there is no accepted answer, or an answer that leaves the model's context.
-        MemoryError: the memory does not hold a single prompt.
+        ValueError: the prompts can't be built, see `build_prompts`; the options of a question have no accepted answer;
+            or a prompt and an answer exceed the model's context. Questions are listed by id.
+        MemoryError: a batch of one row does not fit.
+
+    Example:
+        >>> answer_logprobs(model, tokenizer, questions)[0].total
+        -3.2
     """
-    asking = asking or GenerationSettings()
-    prompts = build_prompts(model, tokenizer, questions, replace(asking, max_new_tokens=1), pool, documents)
-    _refuse_options(questions)
+    settings = settings or GenerationSettings()
+    prompts = build_prompts(model, tokenizer, questions, replace(settings, max_new_tokens=1), pool, documents)
+    _check_options(questions)
     answers = [(*prompt.question.answers, *prompt.question.options) for prompt in prompts]
-    rows = answer_rows(model, tokenizer, prompts, answers, asking)
-    scores = read_answers(model, tokenizer, prompts, rows, asking, _scores, progress)
-    of_prompt: list[dict[str, tuple[float, float, int]]] = [{} for _ in prompts]
+    rows = answer_rows(model, tokenizer, prompts, answers, settings)
+    scores = compute_answer_rows(model, tokenizer, prompts, rows, settings, _logprobs, progress)
+    by_prompt: list[dict[str, tuple[float, float, int]]] = [{} for _ in prompts]
     for row, score in zip(rows, scores, strict=True):
-        of_prompt[row.prompt][row.answer] = (*score, len(row.ids) - row.start)
-    return [_best(prompt, of_it) for prompt, of_it in zip(prompts, of_prompt, strict=True)]
+        by_prompt[row.prompt][row.answer] = (*score, len(row.ids) - row.start)
+    return [_best(prompt, own) for prompt, own in zip(prompts, by_prompt, strict=True)]
 
 
 def answer_rows(
@@ -101,97 +106,71 @@ def answer_rows(
     tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[Prompt],
     answers: Sequence[Iterable[str]],
-    asking: GenerationSettings,
-) -> list[Row]:
-    """Each prompt with each of its answers behind it, blank ones left out; refused if the context doesn't hold one."""
-    chat = resolve_template(tokenizer, asking.template) == CHAT
-    wanted = [(place, text) for place, of_it in enumerate(answers) for text in dict.fromkeys(of_it) if text.strip()]
-    # In a chat the turn's header is before it, in the plain form a colon.
-    texts = [f"{prompts[place].text}{'' if chat else ' '}{text}" for place, text in wanted]
-    found = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"] if texts else []
-    rows = []
-    for (place, text), all_ids in zip(wanted, found, strict=True):
-        ids, known = tuple(all_ids), prompts[place].ids
-        start = next(
-            (i for i, (a, b) in enumerate(zip(ids, known, strict=False)) if a != b), min(len(ids), len(known))
-        )
-        rows.append(Row(place, text, ids, start))
-    _refuse_long(model, prompts, rows)
+    settings: GenerationSettings,
+) -> list[AnswerRow]:
+    """Each prompt with each of its answers. Blank answers are left out.
+
+    Raises:
+        ValueError: a row exceeds the model's context.
+    """
+    chat = resolve_template(tokenizer, settings.template) == CHAT
+    pairs = [(number, text) for number, own in enumerate(answers) for text in dict.fromkeys(own) if text.strip()]
+    texts = [f"{prompts[number].text}{'' if chat else ' '}{text}" for number, text in pairs]
+    tokens = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"] if texts else []
+    rows = [
+        AnswerRow(number, text, tuple(ids), _first_difference(ids, prompts[number].ids))
+        for (number, text), ids in zip(pairs, tokens, strict=True)
+    ]
+    _check_lengths(model, prompts, rows)
     return rows
 
 
-def read_answers(
+def _first_difference(ids: Sequence[int], prompt: Sequence[int]) -> int:
+    """Where the tokens of prompt and answer leave those of the prompt. Why: a tokenizer may merge the two."""
+    pairs = zip(ids, prompt, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(prompt)))
+
+
+def compute_answer_rows(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[Prompt],
-    rows: Sequence[Row],
-    asking: GenerationSettings,
-    read: Callable[[torch.Tensor, Sequence[Row]], Sequence[T]],
+    rows: Sequence[AnswerRow],
+    settings: GenerationSettings,
+    compute: Callable[[torch.Tensor, Sequence[AnswerRow]], Sequence[T]],
     progress: str | None,
 ) -> list[T]:
-    """What `read` makes of each row; of several ranks each reads its share.
+    """A result for each row. Each process computes its share and returns all results.
 
     Args:
-        read: takes the logits (rows, tokens of the longest answer, vocabulary) before each token of the rows'
-            answers, which lie on the right, and these rows; gives something for each.
+        compute: takes logits (rows, tokens of the longest answer, vocabulary) and their rows, and returns a result for
+            each. The logits predict the tokens of the answers, which are aligned on the right.
     """
     if not rows:
         return []
-    check_model(model)
-    decoder = Decoder(model, pad_id(tokenizer))
-    families = [prompts[row.prompt].family for row in rows]
-    decoder.share([row.ids[: row.start] for row in rows], families)
-    order = in_order([row.ids for row in rows], families, decoder)
+    check_causal_lm(model)
+    decoder = Decoder(model, pad_token_id(tokenizer))
+    keys = [prompts[row.prompt].prefix_key for row in rows]
+    decoder.find_prefixes([row.ids[: row.start] for row in rows], keys)
 
-    def work(batch: list[int], batch_size: int) -> Sequence[T]:
-        decoder.read_beginnings({families[i]: rows[i].ids for i in batch}, batch_size)
+    def compute_batch(batch: list[int], _: int) -> Sequence[T]:
         here = [rows[i] for i in batch]
         keep = max(len(row.ids) - row.start for row in here) + 1
-        logits, _, _ = decoder.prefill([row.ids for row in here], [families[i] for i in batch], keep)
-        # The last token's logits say what follows the answer, which nobody asks.
-        return read(logits[:, :-1], here)
+        logits = decoder.prefill([row.ids for row in here], [keys[i] for i in batch], keep)[0]
+        return compute(logits[:, :-1], here)  # the last logits predict what follows the answer
 
-    return in_shares(model, order, [family in decoder.shared for family in families], work, asking, progress)
-
-
-def in_shares(
-    model: "PreTrainedModel",
-    order: Sequence[int],
-    kinds: Sequence[object],
-    work: Callable[[list[int], int], Sequence[T]],
-    asking: GenerationSettings,
-    progress: str | None,
-) -> list[T]:
-    """What `work` makes of each item, by the items' places; of several ranks each works on its share of `order`.
-
-    Args:
-        order: the places of all items as they are worked on, in batches that are each of one of the `kinds`.
-        work: takes the places in a batch, and how many rows it may compute at a time.
-    """
-    state, size = PartialState(), asking.batch_size
-    shares = [order[i : i + size] for i in range(0, len(order), size)][state.process_index :: state.num_processes]
-    mine = [i for share in shares for i in share]
-    bar = tqdm(total=len(mine), desc=progress, unit="answer", disable=progress is None or not state.is_main_process)
-    found: dict[int, T] = {}
-
-    def keep(batch: list[int], batch_size: int) -> None:
-        found.update(zip(batch, work(batch, batch_size), strict=True))
-        bar.update(len(batch))
-
-    with bar, torch.no_grad(), in_eval_mode(model):
-        in_batches(mine, size, kinds, keep, logger)
-    by_place = dict(gather_object(list(found.items())))
-    return [by_place[i] for i in range(len(order))]
+    ids = [row.ids for row in rows]
+    return run_with_prefixes(decoder, ids, keys, settings.batch_size, compute_batch, progress)
 
 
-def _scores(logits: torch.Tensor, rows: Sequence[Row]) -> list[tuple[float, float]]:
+def _logprobs(logits: torch.Tensor, rows: Sequence[AnswerRow]) -> list[tuple[float, float]]:
     """The log-probability of each row's answer, and of its first token."""
     logprobs = logits.float().log_softmax(-1)
     counts = [len(row.ids) - row.start for row in rows]
-    said = [[0] * (logits.shape[1] - n) + list(row.ids[row.start :]) for n, row in zip(counts, rows, strict=True)]
-    tokens = torch.tensor(said, device=logprobs.device)
+    padded = [[0] * (logits.shape[1] - n) + list(row.ids[row.start :]) for n, row in zip(counts, rows, strict=True)]
+    tokens = torch.tensor(padded, device=logprobs.device)
     each = logprobs.gather(-1, tokens[..., None])[..., 0].double().cpu()
-    return [(float(of_it[-n:].sum()), float(of_it[-n])) for of_it, n in zip(each, counts, strict=True)]
+    return [(float(own[-n:].sum()), float(own[-n])) for own, n in zip(each, counts, strict=True)]
 
 
 def _best(prompt: Prompt, scores: dict[str, tuple[float, float, int]]) -> AnswerLogprob:
@@ -200,32 +179,29 @@ def _best(prompt: Prompt, scores: dict[str, tuple[float, float, int]]) -> Answer
     total, first, tokens = scores[answer]
     rank = None
     if question.options:
-        accepted = _accepted(question)
-        best = max(scores[option][0] for option in accepted)
+        best = max(scores[option][0] for option in _accepted_options(question))
         rank = 1 + sum(scores[option][0] > best for option in set(question.options) & set(scores))
     return AnswerLogprob(question.id, prompt.number, answer, total, tokens, first, rank)
 
 
-def _accepted(question: Question) -> list[str]:
-    """The options that are accepted answers, as scoring compares them."""
+def _accepted_options(question: Question) -> list[str]:
     answers = {normalize(answer) for answer in question.answers}
     return [option for option in question.options if option.strip() and normalize(option) in answers]
 
 
-def _refuse_options(questions: Sequence[Question]) -> None:
-    if lost := [q.id for q in questions if q.options and not _accepted(q)]:
+def _check_options(questions: Sequence[Question]) -> None:
+    if lost := [q.id for q in questions if q.options and not _accepted_options(q)]:
         raise ValueError(
-            f"The options of {len(lost)} questions hold none of their accepted answers, such as {lost[0]!r}: put one"
-            " among them, or leave the options out."
+            f"{len(lost)} questions have options without an accepted answer, such as {lost[0]!r}: add one to the"
+            " options, or remove the options."
         )
 
 
-def _refuse_long(model: "PreTrainedModel", prompts: Sequence[Prompt], rows: Sequence[Row]) -> None:
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if room is None:
+def _check_lengths(model: "PreTrainedModel", prompts: Sequence[Prompt], rows: Sequence[AnswerRow]) -> None:
+    if (limit := context_length(model)) is None:
         return
-    if long := {prompts[row.prompt].question.id: len(row.ids) for row in rows if len(row.ids) > room}:
+    if long := {prompts[row.prompt].question.id: len(row.ids) for row in rows if len(row.ids) > limit}:
         listed = ", ".join(f"{id!r} ({n} tokens)" for id, n in list(long.items())[:5])
         raise ValueError(
-            f"{len(long)} questions leave this model's context of {room} with an answer: {listed}. Shorten them."
+            f"{len(long)} questions exceed this model's context of {limit} with an answer: {listed}. Shorten them."
         )

@@ -1,8 +1,4 @@
-"""Evaluation: sets of questions put to one model in one way; what it said, what of it was right, and the scores.
-
-The surprising decision: errors are clustered by document, and figures given by relation and by fact, wherever every
-question names its own; nobody has to ask for it.
-"""
+"""Evaluation of a model on sets of questions: its responses, which of them are correct, and the scores."""
 
 import math
 import time
@@ -12,167 +8,178 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Document, Question
-from hf_knowlearn.generation.ask import GenerationSettings, Responses, generate_responses, turn_ends
+from hf_knowlearn.generation.responses import Responses, generate_responses
+from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall import KnowledgeRecall, exact_match, first_line, score
+from hf_knowlearn.prompts.templates import turn_end_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a model said to sets of questions, called by their roles.
+class EvaluationResult:
+    """A model's responses to sets of questions.
 
     Args:
-        asked: the questions, by role; only sets that are not empty.
-        answers: for each question of a role what was said, in their order.
-        seconds: how long asking took.
-        language: how answers are normalised, see `knowledge_recall.scoring.normalize`.
-        in_turns: whether they were asked in a chat template that ends turns.
+        questions: by role, such as "questions" or "retention_questions". Empty sets are left out.
+        responses: by role, to each question.
+        seconds: duration of the generation.
+        language: see `knowledge_recall.scoring.normalize`.
+        has_turns: whether the prompts had a chat template with a token at the end of a turn.
     """
 
-    asked: Mapping[str, Sequence[Question]]
-    answers: Mapping[str, Sequence[Responses]]
+    questions: Mapping[str, Sequence[Question]]
+    responses: Mapping[str, Sequence[Responses]]
     seconds: float
     language: str = "en"
-    in_turns: bool = False
+    has_turns: bool = False
 
     def scores(self) -> dict[str, dict[str, Any]]:
-        """The figures of `knowledge_recall`, and how answers ended, by role."""
+        """The scores of each role, see `response_scores`."""
         return {
-            role: figures_of(questions, self.answers[role], self.language, self.in_turns)
-            for role, questions in self.asked.items()
+            role: response_scores(questions, self.responses[role], self.language, self.has_turns)
+            for role, questions in self.questions.items()
         }
 
     def greedy(self, role: str) -> list[str]:
-        """The greedy answers to the questions of a role."""
-        return [said.greedy[0] for said in self.answers[role]]
+        """The greedy response to each question of a role."""
+        return [responses.greedy[0] for responses in self.responses[role]]
 
-    def right(self, role: str) -> list[bool]:
-        """Whether the greedy answer to each question of a role is right: its first line, by exact match."""
+    def exact_matches(self, role: str) -> list[bool]:
+        """Whether the first line of each greedy response of a role is an exact match."""
         return [
-            exact_match(first_line(said), question.answers, self.language)
-            for question, said in zip(self.asked[role], self.greedy(role), strict=True)
+            exact_match(first_line(text), question.answers, self.language)
+            for question, text in zip(self.questions[role], self.greedy(role), strict=True)
         ]
 
-    def answered(self, role: str) -> "Evaluation":
-        """This evaluation with the questions of `role` that were answered right alone."""
-        kept = [i for i, right in enumerate(self.right(role)) if right]
-        asked, answers = self.asked[role], self.answers[role]
+    def only_exact_matches(self, role: str) -> "EvaluationResult":
+        """This result without the questions of `role` that were not answered correctly."""
+        places = [i for i, match in enumerate(self.exact_matches(role)) if match]
+        questions = [self.questions[role][i] for i in places]
+        responses = [self.responses[role][i] for i in places]
         return replace(
             self,
-            asked=_changed(self.asked, role, [asked[i] for i in kept]),
-            answers=_changed(self.answers, role, [answers[i] for i in kept]),
+            questions=_with_role(self.questions, role, questions),
+            responses=_with_role(self.responses, role, responses),
         )
 
-    def lines(self) -> list[dict[str, Any]]:
-        """Every question with its answers, as a row of a JSONL."""
+    def rows(self) -> list[dict[str, Any]]:
+        """Each question with its responses, as a row of a JSONL file."""
         return [
             {
                 "role": role,
                 "id": question.id,
                 "question": question.text,
                 "answers": question.answers,
-                "response": said.greedy[0],
-                "exact_match": right,
-                **({"sampled": said.sampled[0]} if said.sampled[0] else {}),
-                **({"ended": said.ended[0]} if said.ended else {}),
+                "response": responses.greedy[0],
+                "exact_match": match,
+                **({"sampled": responses.sampled[0]} if responses.sampled[0] else {}),
+                "ended": responses.ended[0],
             }
-            for role, questions in self.asked.items()
-            for question, said, right in zip(questions, self.answers[role], self.right(role), strict=True)
+            for role, questions in self.questions.items()
+            for question, responses, match in zip(
+                questions, self.responses[role], self.exact_matches(role), strict=True
+            )
         ]
 
 
 def evaluate(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
-    asked: Mapping[str, Sequence[Question]],
-    asking: GenerationSettings,
+    questions: Mapping[str, Sequence[Question]],
+    settings: GenerationSettings,
     *,
     pool: Sequence[Question] | None = None,
     documents: Sequence[Document] | None = None,
     language: str = "en",
-    transcripts: Path | None = None,
+    answer_cache: Path | None = None,
     progress: str | None = None,
-) -> Evaluation:
-    """Ask each set of questions as `generate_responses` does, with one prompt a question.
+) -> EvaluationResult:
+    """Generate responses to each set of questions with `generate_responses`, one prompt for each question.
 
     Args:
-        asked: questions by role; empty sets are left out.
-        pool: where examples are drawn from; a question's own set if None.
-        transcripts: answers are kept in files that begin with this path while they come (`PATH.ROLE.jsonl`), and
-            taken from there if asked again after an interruption.
-        progress: what to write beside the progress bar, before the role; None shows no bar.
+        questions: by role. Empty sets are left out.
+        pool: questions that few-shot examples are chosen from; the questions of the role if None.
+        answer_cache: the responses of each role are stored in `{answer_cache}.{role}.jsonl`.
+        progress: label of the progress bar, before the role; None shows no bar.
 
     Raises:
-        ValueError: whatever `generate_responses` refuses.
+        ValueError: as `generate_responses`.
+
+    Example:
+        >>> result = evaluate(model, tokenizer, {"questions": questions}, GenerationSettings(template="auto"))
+        >>> result.scores()["questions"]["exact_match"]
+        0.75
     """
     start = time.monotonic()
-    sets = {role: questions for role, questions in asked.items() if questions}
-    answers = {
+    sets = {role: own for role, own in questions.items() if own}
+    responses = {
         role: generate_responses(
             model,
             tokenizer,
-            questions,
-            asking,
+            own,
+            settings,
             pool=pool,
             documents=documents,
-            answers_file=transcripts and transcripts.with_name(f"{transcripts.name}.{role}.jsonl"),
+            answer_cache=answer_cache and answer_cache.with_name(f"{answer_cache.name}.{role}.jsonl"),
             progress=progress and f"{progress} ({role})",
         )
-        for role, questions in sets.items()
+        for role, own in sets.items()
     }
-    in_turns = turn_ends(tokenizer, asking.template) is not None
-    return Evaluation(sets, answers, time.monotonic() - start, language, in_turns)
+    has_turns = turn_end_token(tokenizer, settings.template) is not None
+    return EvaluationResult(sets, responses, time.monotonic() - start, language, has_turns)
 
 
-def figures_of(
-    questions: Sequence[Question], answers: Sequence[Responses], language: str = "en", in_turns: bool = False
+def response_scores(
+    questions: Sequence[Question], responses: Sequence[Responses], language: str = "en", has_turns: bool = False
 ) -> dict[str, Any]:
-    """The metric's figures of one set: by document, by relation and by fact where every question names its own.
+    """The scores of `KnowledgeRecall` for one set of questions, by document, relation and fact if all name theirs.
 
-    Beside them `stopped`, the share of greedy answers that ended by themselves before they were cut, and, where they
-    were asked for `in_turns`, `end_of_turn`, the share that ended as the chat template ends a turn. What can't be
-    known, as an error over a single document, is left out.
+    Beside them: `stopped`, the share of greedy responses that were not cut by `max_new_tokens`, and with `has_turns`
+    `end_of_turn`, the share that ended with the token that ends a turn. Scores that are nan are left out.
     """
     references = [list(question.answers) for question in questions]
-    samples = any(said.sampled[0] for said in answers)
-    said = [[said.greedy[0], *said.sampled[0]] if samples else said.greedy[0] for said in answers]
-    ids = {
-        "documents": [question.document_id for question in questions],
-        "relations": [question.relation for question in questions],
-        "fact_ids": [question.fact_id for question in questions],
-    }
-    # One document has no spread, one relation is the whole, and facts asked for once each agree with themselves.
-    several = {"documents": 2, "relations": 2, "fact_ids": 1}
-    given: dict[str, Any] = {
-        name: column for name, column in ids.items() if None not in column and len({*column}) >= several[name]
-    }
-    if len({*ids["fact_ids"]}) == len(questions):
-        given.pop("fact_ids", None)
-    metric = KnowledgeRecall(keep_in_memory=True)  # no lock file between processes
-    figures = metric.compute(predictions=said, references=references, language=language, **given) or {}
-    return _known(figures | _endings(answers, in_turns, given.get("documents")))
+    samples = any(one.sampled[0] for one in responses)
+    predictions = [[one.greedy[0], *one.sampled[0]] if samples else one.greedy[0] for one in responses]
+    columns = _id_columns(questions)
+    metric = KnowledgeRecall(keep_in_memory=True)  # without a lock file that processes share
+    scores = metric.compute(predictions=predictions, references=references, language=language, **columns) or {}
+    return _without_nan(scores | _ending_scores(responses, has_turns, columns.get("documents")))
 
 
-def _endings(answers: Sequence[Responses], in_turns: bool, documents: Sequence[str] | None) -> dict[str, float]:
-    how = [said.ended[0] if said.ended else "" for said in answers]
-    if "" in how:  # they are of a transcript that doesn't say
-        return {}
-    good = {"stopped": {"line", "turn", "text"}, **({"end_of_turn": {"turn"}} if in_turns else {})}
-    figures: dict[str, float] = {}
-    for name, endings in good.items():
-        # A share of questions like any other, so its error is the metric's.
-        yes = score([str(one in endings) for one in how], [["True"]] * len(how), documents=documents)
-        figures |= {name: yes["exact_match"], f"{name}_se": yes["exact_match_se"]}
-    return figures
+def _id_columns(questions: Sequence[Question]) -> dict[str, Any]:
+    """Documents, relations and facts as columns of the metric, as far as all questions name them and they differ."""
+    documents = [question.document_id for question in questions]
+    relations = [question.relation for question in questions]
+    facts = [question.fact_id for question in questions]
+    found: dict[str, Any] = {}
+    if None not in documents and len({*documents}) > 1:
+        found["documents"] = documents
+    if None not in relations and len({*relations}) > 1:
+        found["relations"] = relations
+    if None not in facts and len({*facts}) < len(facts):
+        found["fact_ids"] = facts
+    return found
 
 
-def _changed(sets: Mapping[str, Any], role: str, value: Sequence[Any]) -> dict[str, Any]:
-    changed = {**sets, role: value}
-    return {name: values for name, values in changed.items() if values}
+def _ending_scores(
+    responses: Sequence[Responses], has_turns: bool, documents: Sequence[str] | None
+) -> dict[str, float]:
+    shares = {"stopped": {"line", "turn", "text"}, **({"end_of_turn": {"turn"}} if has_turns else {})}
+    scores: dict[str, float] = {}
+    for name, endings in shares.items():
+        # Why: the metric computes the standard error of any share of questions, so each ending is a yes-no answer.
+        ended = [str(one.ended[0] in endings) for one in responses]
+        found = score(ended, [["True"]] * len(ended), documents=documents)
+        scores |= {name: found["exact_match"], f"{name}_se": found["exact_match_se"]}
+    return scores
 
 
-def _known(figures: Mapping[str, Any]) -> dict[str, Any]:
-    known = {name: _known(value) if isinstance(value, Mapping) else value for name, value in figures.items()}
-    return {name: value for name, value in known.items() if not (isinstance(value, float) and math.isnan(value))}
+def _with_role(sets: Mapping[str, Any], role: str, value: Sequence[Any]) -> dict[str, Any]:
+    return {name: values for name, values in {**sets, role: value}.items() if values}
+
+
+def _without_nan(scores: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: _without_nan(value) if isinstance(value, Mapping) else value for name, value in scores.items()}
+    return {name: value for name, value in found.items() if not (isinstance(value, float) and math.isnan(value))}

@@ -1,12 +1,10 @@
-"""Knowledge tokens: how probable are the tokens that carry facts when a document is told as it never was in training?
+"""Knowledge tokens: the probability of the tokens that carry facts, in views that training never used.
 
-The measure is that of arXiv 2503.03705, whose claim is that a model which goes on predicting the same knowledge tokens
-in diverse contexts can also be asked for them. The surprising decision: a fact counts once a view, where it is told
-first, and not if it opens the view. What the view has said already can be copied, for which nothing need be known; and
-before the first name or number nothing says which document this is, so that nobody could know.
+The measure is that of arXiv 2503.03705: a model that predicts the knowledge tokens of a document in diverse contexts
+can also answer questions about them. A fact counts once in a view, at its first occurrence, because later occurrences
+can be copied. The name or number that begins a view does not count, because nothing before it identifies the document.
 """
 
-import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import gather_object
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.answer_search import CharSpan, is_whole_word
 from hf_knowlearn.documents.facts import fact_spans, identifying_spans
-from hf_knowlearn.generation.batching import in_shares, read_rows
-from hf_knowlearn.generation.models import check_model, pad_id
+from hf_knowlearn.generation.batching import longest_first, row_logits, run_batches
+from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id
+from hf_knowlearn.generation.settings import is_integer_from
 from hf_knowlearn.prompts.limits import context_length, smallest_limit, token_lengths
 from hf_knowlearn.views import View
 from hf_knowlearn.views.held_out import held_out_views
@@ -29,18 +27,16 @@ from hf_knowlearn.views.parts import MakeViews, views_of_parts
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class PartTokens:
     """The knowledge tokens of a part of a document, over its held-out views.
 
     Args:
-        probability: the mean over the tokens, in [0, 1]; nan where there are none.
-        logprob: the mean of the natural logarithms.
-        tokens: how many, each view's counted.
-        views: how many views they were read in.
+        probability: mean over the tokens, in [0, 1]; nan without tokens.
+        logprob: mean of the natural logarithms.
+        tokens: number of knowledge tokens in all views.
+        views: number of held-out views.
     """
 
     document_id: str
@@ -53,17 +49,17 @@ class PartTokens:
 
 @dataclass(frozen=True)
 class KnowledgeTokens:
-    """How probable knowledge tokens are, over documents.
+    """The probability of knowledge tokens over documents.
 
     Args:
-        probability: the mean over documents of the mean over the document's tokens, in [0, 1]; nan without a token.
-        probability_se: its standard error over documents; nan if there are fewer than two.
-        logprob, logprob_se: the same of natural logarithms. A single token that is held for impossible moves it.
-        documents: how many have knowledge tokens, and count.
-        tokens: of all views together.
-        without_facts: ids of documents in which no fact was found, or none that counts.
-        without_views: ids of documents that can't be told otherwise than they were trained on.
-        by_part: in the documents' order.
+        probability: mean over documents of the mean over the document's tokens, in [0, 1]; nan without tokens.
+        probability_se: its standard error over documents; nan for fewer than two.
+        logprob, logprob_se: the same of natural logarithms. One very improbable token changes them much.
+        documents: number of documents with knowledge tokens.
+        tokens: number of knowledge tokens in all views.
+        without_facts: ids of documents without a fact that counts.
+        without_views: ids of documents without a view that training did not use.
+        by_part: in the order of the documents.
     """
 
     probability: float
@@ -77,7 +73,7 @@ class KnowledgeTokens:
     by_part: tuple[PartTokens, ...]
 
     def figures(self) -> dict[str, Any]:
-        """The figures without the documents' own, in plain values."""
+        """The fields as plain values, with numbers of documents in place of ids, without `by_part`."""
         names = ("probability", "probability_se", "logprob", "logprob_se", "documents", "tokens")
         left_out = {name: len(getattr(self, name)) for name in ("without_facts", "without_views")}
         return {**{name: getattr(self, name) for name in names}, **left_out}
@@ -85,11 +81,14 @@ class KnowledgeTokens:
 
 @dataclass(frozen=True)
 class _Row:
-    """A view to read: the part that it tells, its tokens, and the places of those that count."""
+    """A held-out view: the number of its part, its tokens, and the places of its knowledge tokens."""
 
     part: int
     ids: tuple[int, ...]
     places: tuple[int, ...]
+
+
+Sums = tuple[float, float]  # over the knowledge tokens of a row: of probabilities, of their logarithms
 
 
 def knowledge_tokens(
@@ -107,39 +106,44 @@ def knowledge_tokens(
     batch_size: int = 16,
     progress: str | None = None,
 ) -> KnowledgeTokens:
-    """The mean probability of the tokens that carry the documents' facts, in formats and orders never trained on.
+    """The mean probability of the tokens that carry the documents' facts, in formats and orders without training.
 
-    A token's probability is what the model gives it after all that stands before it in the view, in one forward pass a
-    view. A token counts if one of its characters belongs to a fact (`facts.fact_spans`) which the view tells there for
-    the first time, letters' case aside, and if the title, or another name, number or answer, stands before. Each rank
-    of several reads its share.
+    A token's probability is conditional on all tokens before it in the view. A token counts if one of its characters
+    belongs to a fact (`facts.fact_spans`) at its first occurrence in the view, apart from case, and if the title, or
+    another name, number or answer, occurs before it. Each process computes its share and returns the whole result.
 
     Args:
-        questions: facts are the answers to the questions about a document (by `document_id`); numbers and names in a
-            document without.
-        trained: the views that training reads of a document, or of a part of a long one. Whatever they say is not
-            measured on. None: of a model that was trained on none of the documents.
-        hold_out: the group of formats that training was told to keep out; measured in this group alone.
-        views: held-out views of a document, or of each part of it: every other one in another order of its sentences.
-        seed: of the held-out views; before and after the same.
-        part_tokens: a document longer than this is cut into parts, where training cuts it if it is given the same.
-        max_length: tokens that a view may have; parts whose views are longer are cut again. None: the model's context.
-        batch_size: views computed at once, by each process.
-        progress: what to write beside the progress bar; None shows no bar.
+        questions: their answers are the facts of a document (by `document_id`). Numbers and names are the facts of a
+            document without questions.
+        trained: returns the training views of a document or of a part. They are never measured on. None if the model
+            was trained on none of the documents.
+        hold_out: group of formats that training leaves out. Only this group is measured on.
+        views: number of held-out views of a document, or of each part. Every other one has another sentence order.
+        seed: of the held-out views. Use the same before and after training.
+        part_tokens: longer documents are split into parts. Use the value of training to get the same parts.
+        max_length: limit for the tokens of a view. Parts with longer views are split further. None: the model's
+            context.
+        batch_size: number of views that each process computes at once.
+        progress: label of the progress bar; None shows no bar.
 
     Raises:
-        ValueError: documents that can't be told within `max_length`; a tokenizer that can't say where its tokens
-            stand; a model with an encoder; `views` or `batch_size` below 1.
-        MemoryError: the memory does not hold a single view.
-    """
-    _refuse(tokenizer, views, batch_size)
-    check_model(model)
-    lengths, limit = token_lengths(tokenizer), smallest_limit(max_length, context_length(model))
-    read: MakeViews = trained or (lambda part: ())
+        ValueError: a document has no views within `max_length`, the tokenizer is not a fast one, the model has an
+            encoder, or `views` or `batch_size` is below 1.
+        MemoryError: one view does not fit.
 
-    def tell(part: Document) -> Sequence[View]:
-        # The trained ones too, so that parts are cut again for them as they were for training.
-        known = read(part)
+    Example:
+        >>> found = knowledge_tokens(model, tokenizer, documents, trained=None)
+        >>> found.probability, found.tokens
+        (0.31, 412)
+    """
+    _check(tokenizer, views, batch_size)
+    check_causal_lm(model)
+    lengths, limit = token_lengths(tokenizer), smallest_limit(max_length, context_length(model))
+    trained_views: MakeViews = trained or (lambda part: ())
+
+    def make_views(part: Document) -> Sequence[View]:
+        # Why: the training views are included, so that parts are split as in training.
+        known = trained_views(part)
         return [*known, *held_out_views(part, views, seed, hold_out=hold_out, trained=known)]
 
     by_document: dict[str, list[Question]] = {}
@@ -150,25 +154,24 @@ def knowledge_tokens(
     rows: list[_Row] = []
     for document in documents:
         about = by_document.get(document.id, [])
-        for part, told in views_of_parts(document, tell, lengths, part_tokens, limit):
-            held_out = told[len(read(part)) :]
+        for part, made in views_of_parts(document, make_views, lengths, part_tokens, limit):
+            held_out = made[len(trained_views(part)) :]
             rows += _rows(tokenizer, len(parts), part, held_out, about)
             parts.append(part)
             counts.append(len(held_out))
-    sums = _sums(model, tokenizer, rows, batch_size, progress)
-    return _summary(parts, counts, rows, sums)
+    return _summary(parts, counts, rows, _sums(model, tokenizer, rows, batch_size, progress))
 
 
-def _refuse(tokenizer: "PreTrainedTokenizerBase", views: int, batch_size: int) -> None:
+def _check(tokenizer: "PreTrainedTokenizerBase", views: int, batch_size: int) -> None:
     problems = [
-        f"{name}={value!r}: give a whole number from 1 up."
+        f"{name}={value!r}: give an integer of at least 1."
         for name, value in (("views", views), ("batch_size", batch_size))
-        if type(value) is not int or value < 1  # a bool is an int to isinstance
+        if not is_integer_from(1, value)
     ]
     if not tokenizer.is_fast:
         problems.append(
-            f"{type(tokenizer).__name__} does not say where in a text its tokens stand (it is no fast tokenizer), so"
-            " facts can't be found among them: load the model's tokenizer with AutoTokenizer, or install tokenizers."
+            f"{type(tokenizer).__name__} is no fast tokenizer and does not report the place of a token in a text: load"
+            " the model's tokenizer with AutoTokenizer, or install tokenizers."
         )
     if problems:
         raise ValueError("\n".join(problems))
@@ -180,27 +183,27 @@ def _refuse(tokenizer: "PreTrainedTokenizerBase", views: int, batch_size: int) -
 def _rows(
     tokenizer: "PreTrainedTokenizerBase", number: int, part: Document, views: Sequence[View], about: Sequence[Question]
 ) -> Iterator[_Row]:
-    """Each view in which a token counts."""
+    """Each view with a token that counts."""
     facts, clues = fact_spans(part, about), identifying_spans(part, about)
     if not facts or not views:
         return
     found = tokenizer([view.text for view in views], return_offsets_mapping=True, verbose=False)
     for view, ids, offsets in zip(views, found["input_ids"], found["offset_mapping"], strict=True):
-        count = bytearray(len(view.text))  # 1 on each character that counts
-        for start, end in counted(view, part, facts, clues):
-            count[start:end] = b"\1" * (end - start)
-        # The first token of a row has nothing before it, so nothing predicts it.
-        places = tuple(i for i, (start, end) in enumerate(offsets) if i and any(count[start:end]))
+        counts = bytearray(len(view.text))  # 1 for each character that counts
+        for start, end in counted_spans(view, part, facts, clues):
+            counts[start:end] = b"\1" * (end - start)
+        # The first token has none before it, so nothing predicts it.
+        places = tuple(i for i, (start, end) in enumerate(offsets) if i and any(counts[start:end]))
         if places:
             yield _Row(number, tuple(ids), places)
 
 
-def counted(view: View, part: Document, facts: Sequence[CharSpan], clues: Sequence[CharSpan]) -> list[CharSpan]:
-    """The characters of `view` that count: facts where they are told first, after a clue to which document this is.
+def counted_spans(view: View, part: Document, facts: Sequence[CharSpan], clues: Sequence[CharSpan]) -> list[CharSpan]:
+    """The spans of `view` that count: the first occurrence of each fact after a clue that identifies the document.
 
     Args:
-        part: the document, or the part of it, that the view tells.
-        facts, clues: characters of its text; the clues include the facts.
+        part: the document, or the part of it, that the view renders.
+        facts, clues: spans of its text. The clues include the facts.
     """
     titled = bool(part.title.strip()) and part.title in view.text[: view.spans[0][0]]
     known = 0 if titled else min(_in_view(view, clue) for clue in clues)[-1][1]
@@ -208,30 +211,28 @@ def counted(view: View, part: Document, facts: Sequence[CharSpan], clues: Sequen
     for fact in facts:
         pieces = _in_view(view, fact)
         first = min(pieces)[0]
-        if first >= known and not _stands(part.text[slice(*fact)], view.text[:first]):
+        if first >= known and not _occurs(part.text[slice(*fact)], view.text[:first]):
             found += pieces
     return found
 
 
-def _in_view(view: View, place: CharSpan) -> list[CharSpan]:
-    """Where the view has these characters of the document; its layout may part them."""
+def _in_view(view: View, span: CharSpan) -> list[CharSpan]:
+    """The spans of the view with these characters of the document. Layout may separate them."""
     pieces = []
     for at, source, length in view.spans:
-        start, end = max(place[0], source), min(place[1], source + length)
+        start, end = max(span[0], source), min(span[1], source + length)
         if start < end:
             pieces.append((at + start - source, at + end - source))
     return pieces
 
 
-def _stands(fact: str, before: str) -> bool:
-    """Whether the fact stands in the text as whole words, in any case, with any layout between them."""
+def _occurs(fact: str, text: str) -> bool:
+    """Whether the words of the fact occur in the text as whole words, in any case and layout."""
     pattern = r"\W+".join(map(re.escape, fact.split()))
-    return any(is_whole_word(before, *match.span()) for match in re.finditer(pattern, before, re.IGNORECASE))
+    return any(is_whole_word(text, *match.span()) for match in re.finditer(pattern, text, re.IGNORECASE))
 
 
-# How probable they are
-
-Sums = tuple[float, float]  # over a row's tokens that count: of probabilities, of their logarithms
+# Their probabilities
 
 
 def _sums(
@@ -241,19 +242,20 @@ def _sums(
     batch_size: int,
     progress: str | None,
 ) -> list[Sums]:
-    sums: dict[int, Sums] = {}
+    ids = [row.ids for row in rows]
 
-    def work(batch: list[int]) -> None:
-        logits = read_rows(model, [rows[i].ids for i in batch], pad_id(tokenizer))
-        for i, of_row in zip(batch, logits, strict=True):
-            places = torch.tensor(rows[i].places, device=of_row.device)
-            tokens = torch.tensor([rows[i].ids[place] for place in rows[i].places], device=of_row.device)
-            logprobs = of_row[places - 1].float().log_softmax(-1).gather(-1, tokens[:, None]).double()
-            sums[i] = (float(logprobs.exp().sum()), float(logprobs.sum()))
+    def compute(batch: list[int], _: int) -> list[Sums]:
+        logits = row_logits(model, [ids[i] for i in batch], pad_token_id(tokenizer))
+        return [_row_sums(own, rows[i]) for i, own in zip(batch, logits, strict=True)]
 
-    in_shares(model, [len(row.ids) for row in rows], batch_size, work, progress)
-    by_row = dict(gather_object(list(sums.items())))
-    return [by_row[i] for i in range(len(rows))]
+    return run_batches(longest_first(ids), batch_size, compute, model=model, progress=progress)
+
+
+def _row_sums(logits: torch.Tensor, row: _Row) -> Sums:
+    places = torch.tensor(row.places, device=logits.device)
+    tokens = torch.tensor([row.ids[place] for place in row.places], device=logits.device)
+    logprobs = logits[places - 1].float().log_softmax(-1).gather(-1, tokens[:, None]).double()
+    return float(logprobs.exp().sum()), float(logprobs.sum())
 
 
 # Over documents
@@ -262,27 +264,27 @@ def _sums(
 def _summary(
     parts: Sequence[Document], counts: Sequence[int], rows: Sequence[_Row], sums: Sequence[Sums]
 ) -> KnowledgeTokens:
-    of_parts = [[0.0, 0.0, 0] for _ in parts]
-    for row, (probability, logprob) in zip(rows, sums, strict=True):
-        total = of_parts[row.part]
-        total[:] = total[0] + probability, total[1] + logprob, total[2] + len(row.places)
+    totals = [[0.0, 0.0, 0.0] for _ in parts]  # of each part: probabilities, logarithms, tokens
+    for row, own in zip(rows, sums, strict=True):
+        totals[row.part] = [a + b for a, b in zip(totals[row.part], (*own, len(row.places)), strict=True)]
     by_part = [
         PartTokens(part.id, part.part, *_mean(total), int(total[2]), views)
-        for part, total, views in zip(parts, of_parts, counts, strict=True)
+        for part, total, views in zip(parts, totals, counts, strict=True)
     ]
-    of_document: dict[str, list[int]] = {}
-    for i, part in enumerate(parts):
-        of_document.setdefault(part.id, []).append(i)
-    means, without_facts, without_views = [], [], []
-    for document_id, places in of_document.items():
-        pooled = [sum(column) for column in zip(*(of_parts[i] for i in places), strict=True)]
+    by_document: dict[str, list[int]] = {}
+    for number, part in enumerate(parts):
+        by_document.setdefault(part.id, []).append(number)
+    means: list[Sums] = []
+    without_facts, without_views = [], []
+    for document_id, numbers in by_document.items():
+        pooled = [sum(column) for column in zip(*(totals[i] for i in numbers), strict=True)]
         if pooled[2]:
             means.append(_mean(pooled))
-        elif any(counts[i] for i in places):
+        elif any(counts[i] for i in numbers):
             without_facts.append(document_id)
         else:
             without_views.append(document_id)
-    (probability, probability_se), (logprob, logprob_se) = (_with_error([mean[k] for mean in means]) for k in (0, 1))
+    (probability, probability_se), (logprob, logprob_se) = (_mean_and_error([m[k] for m in means]) for k in (0, 1))
     return KnowledgeTokens(
         probability,
         probability_se,
@@ -301,8 +303,8 @@ def _mean(total: Sequence[float]) -> Sums:
     return (probability / tokens, logprob / tokens) if tokens else (math.nan, math.nan)
 
 
-def _with_error(values: Sequence[float]) -> tuple[float, float]:
-    """The mean and its standard error."""
+def _mean_and_error(values: Sequence[float]) -> Sums:
+    """The mean over documents and its standard error."""
     n = len(values)
     if not n:
         return math.nan, math.nan

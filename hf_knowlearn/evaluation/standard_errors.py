@@ -1,7 +1,7 @@
-"""Errors: means over questions with standard errors clustered by document (Miller 2024, arXiv 2411.00640).
+"""Means over questions with standard errors clustered by document (Miller 2024, arXiv 2411.00640).
 
-Two models that are asked the same questions are compared question by question: most of what makes the figure of either
-uncertain is which questions were asked, and that they have in common.
+Two models that answer the same questions are compared question by question. The choice of questions then affects both
+alike and does not add to the error of the difference.
 """
 
 import math
@@ -11,24 +11,26 @@ from collections.abc import Sequence
 from hf_knowlearn.documents import Question
 
 
-def paired(questions: Sequence[Question], before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
-    """The mean of the differences after - before, question by question, and its standard error.
+def paired_difference(
+    questions: Sequence[Question], before: Sequence[float], after: Sequence[float]
+) -> tuple[float, float]:
+    """The mean of after - before over questions, and its standard error.
 
-    A question that names no document stands for itself. The error is nan where there is a single document, and 0 where
-    all differences are alike.
+    A question without a document is a cluster of its own. The error is nan for a single cluster, and 0 if all
+    differences are equal.
 
     Args:
-        before, after: what each answer counts, in [0, 1]; in the questions' order.
+        before, after: the score of each question, in [0, 1].
     """
-    apart = [new - old for old, new in zip(before, after, strict=True)]
-    return mean_and_error([apart], [question.document_id or question.id for question in questions])
+    differences = [new - old for old, new in zip(before, after, strict=True)]
+    return clustered_mean([differences], [question.document_id or question.id for question in questions])
 
 
-def mean_and_error(groups: Sequence[Sequence[float]], clusters: Sequence[str]) -> tuple[float, float]:
-    """The mean of the groups' means, and its standard error clustered as `score`'s are (arXiv 2411.00640).
+def clustered_mean(groups: Sequence[Sequence[float]], clusters: Sequence[str]) -> tuple[float, float]:
+    """The mean of the means of the groups, and its standard error, clustered as in `knowledge_recall.score`.
 
     Args:
-        clusters: of each value, those of the first group first.
+        clusters: the cluster of each value, group after group.
     """
     means = [math.fsum(group) / len(group) for group in groups]
     residuals = [

@@ -1,8 +1,4 @@
-"""Changes: question by question, what training added to a model's answers and what it took away.
-
-Right is what the headline counts: an exact match of the answer's first line. The surprising decision: examples are
-taken at even distances from all that changed, not from its start, since questions about one document lie together.
-"""
+"""Transitions: how many questions training added to a model's knowledge and how many it removed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +6,9 @@ from typing import Any
 from hf_knowlearn.documents import Question
 from hf_knowlearn.knowledge_recall import exact_match, first_line
 
-# Right before or not, right after or not.
+# (exact match before, exact match after) -> kind of transition
 KINDS = {(False, True): "learned", (True, True): "retained", (True, False): "forgotten", (False, False): "never"}
-SHOWN = ("learned", "forgotten")
+WITH_EXAMPLES = ("learned", "forgotten")
 
 
 def transitions(
@@ -23,29 +19,35 @@ def transitions(
     language: str = "en",
     examples: int = 5,
 ) -> dict[str, Any]:
-    """How many questions were learned, kept, forgotten, and never known; and `examples` of the learned and forgotten.
+    """The number of questions that were learned, retained, forgotten and never known, with some examples.
+
+    A response is correct if its first line is an exact match.
 
     Args:
-        before, after: the model's answer to each question, in the questions' order.
-        language: how texts are normalised, see `scoring.normalize`.
-        examples: the most of each.
+        before, after: the model's response to each question.
+        language: see `knowledge_recall.scoring.normalize`.
+        examples: limit for the examples of learned questions and for those of forgotten ones.
 
     Raises:
-        ValueError: not one answer before and one after for each question.
+        ValueError: the numbers of questions and responses differ.
+
+    Example:
+        >>> transitions(questions, before=["Tarn"], after=["Ormel"])["learned"]
+        1
     """
     if not len(questions) == len(before) == len(after):
-        there = f"{len(questions)} questions, {len(before)} answers before, {len(after)} after"
-        raise ValueError(f"{there}: give each question one answer before and one after.")
-    sorted_: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS.values()}
+        numbers = f"{len(questions)} questions, {len(before)} responses before, {len(after)} after"
+        raise ValueError(f"{numbers}: give one response before and one after for each question.")
+    by_kind: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS.values()}
     for question, old, new in zip(questions, before, after, strict=True):
-        was, now = (exact_match(first_line(said), question.answers, language) for said in (old, new))
-        answers = {"answers": list(question.answers), "before": old, "after": new}
-        sorted_[KINDS[was, now]].append({"id": question.id, "question": question.text, **answers})
-    counts = {kind: len(rows) for kind, rows in sorted_.items()}
-    return {**counts, "examples": {kind: _spread(sorted_[kind], examples) for kind in SHOWN}}
+        was, now = (exact_match(first_line(text), question.answers, language) for text in (old, new))
+        texts = {"answers": list(question.answers), "before": old, "after": new}
+        by_kind[KINDS[was, now]].append({"id": question.id, "question": question.text, **texts})
+    counts = {kind: len(rows) for kind, rows in by_kind.items()}
+    return {**counts, "examples": {kind: _spread(by_kind[kind], examples) for kind in WITH_EXAMPLES}}
 
 
 def _spread(rows: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    """At most `number` of the rows, at even distances, the first among them."""
+    """At most `number` of the rows, at equal distances. Why: neighbours are about one document."""
     number = min(number, len(rows))
     return [rows[i * len(rows) // number] for i in range(number)]

@@ -1,1 +1,1 @@
-"""Generation: answers and texts from a model, by transformers or vLLM."""
+"""Generation: a causal language model responds to questions, greedily and in samples."""

@@ -1,8 +1,7 @@
-"""Transcript: the answers of a run of asking as a JSONL that grows while it is asked, and from which it goes on.
+"""The answer cache: a JSONL file of responses that grows during generation. An interrupted run continues from it.
 
-Its first line says what was asked of which weights, and a file of anything else is refused. The surprising decision:
-each process writes a part of its own beside the file (`answers.jsonl.part0`), and the file appears when all is
-answered, so that it is never half a file.
+The first line of the file holds everything that the responses depend on. Each process appends to a file of its own
+(`answers.jsonl.part0`), and the whole file is written at the end.
 """
 
 import json
@@ -12,46 +11,58 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
-Key = tuple[str, int]  # question id, prompt number
+CacheKey = tuple[str, int]  # question id, prompt number
 
 
-class Reply(NamedTuple):
-    """What was said to one prompt: the greedy answer and the sampled ones, and how the greedy one ended."""
+class PromptResponses(NamedTuple):
+    """The responses to one prompt.
+
+    Args:
+        texts: the greedy response, then the sampled ones.
+        ended: why the greedy response ended, see `Responses.ended`.
+    """
 
     texts: list[str]
     ended: str
 
 
 class AnswerCache:
-    """Answers by (question id, prompt number), kept in files at and beside `path`.
+    """Responses by (question id, prompt number), stored at `path` and in parts beside it.
 
     Args:
-        header: what the answers depend on, of plain values.
-        rank: of this process.
+        path: a JSONL file. All processes must see its folder.
+        header: what the responses depend on, in values that JSON has.
+        rank: number of this process.
 
     Raises:
-        ValueError: a file there is of another header, or no transcript.
+        ValueError: a file at `path` has another header, or is no answer cache.
+
+    Example:
+        >>> cache = AnswerCache(Path("answers.jsonl"), {"seed": 0})
+        >>> with cache:
+        ...     cache.append({("q1", 0): PromptResponses(["Lyon"], "line")})
+        >>> cache.finish({("q1", 0): PromptResponses(["Lyon"], "line")})
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any], rank: int = 0) -> None:
-        self.path, self.rank = path, rank
+        self.path = path
         self.header: dict[str, Any] = json.loads(json.dumps(header))
-        self.there: dict[Key, Reply] = {}
+        self.stored: dict[CacheKey, PromptResponses] = {}
         for file in (path, *self.parts()):
             if file.exists():
-                self.there.update(_read(file, self.header)[0])
-        self.part: TextIO | None = None
+                self.stored.update(_read(file, self.header)[0])
+        self._part = path.with_name(f"{path.name}.part{rank}")
+        self._file: TextIO | None = None
 
     def parts(self) -> list[Path]:
         """The parts beside the file, of any number of processes."""
         return sorted(self.path.parent.glob(f"{self.path.name}.part*"))
 
     def __enter__(self) -> "AnswerCache":
-        file = self.path.with_name(f"{self.path.name}.part{self.rank}")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        whole = _read(file, self.header)[1] if file.exists() else 0
-        self.part = file.open("a", encoding="utf-8")
-        self.part.truncate(whole)  # a line that a crash has torn
+        self._part.parent.mkdir(parents=True, exist_ok=True)
+        whole = _read(self._part, self.header)[1] if self._part.exists() else 0
+        self._file = self._part.open("a", encoding="utf-8")
+        self._file.truncate(whole)  # drops a line that a crash cut
         if not whole:
             self._write([self.header])
         return self
@@ -59,53 +70,55 @@ class AnswerCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self.part is not None
-        self.part.close()
+        assert self._file is not None
+        self._file.close()
 
-    def append(self, answers: Mapping[Key, Reply]) -> None:
-        """Write answers down, so that they are there whatever happens next."""
-        self._write(_line(key, reply) for key, reply in answers.items())
+    def append(self, responses: Mapping[CacheKey, PromptResponses]) -> None:
+        """Write responses to the part of this process."""
+        self._write(_row(key, one) for key, one in responses.items())
 
-    def _write(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        assert self.part is not None
-        self.part.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        self.part.flush()
+    def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        assert self._file is not None
+        self._file.write(_lines(rows))
+        self._file.flush()
 
-    def finish(self, answers: Mapping[Key, Reply]) -> None:
-        """Write the file whole, and delete its parts; by one process, when all are done."""
+    def finish(self, responses: Mapping[CacheKey, PromptResponses]) -> None:
+        """Write the whole file and delete its parts. One process calls this after all have finished."""
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.draft")
-        lines = [self.header, *(_line(key, reply) for key, reply in answers.items())]
-        draft.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+        draft.write_text(_lines([self.header, *(_row(*item) for item in responses.items())]), encoding="utf-8")
         os.replace(draft, self.path)
         for part in self.parts():
             part.unlink()
 
 
-def _line(key: Key, reply: Reply) -> dict[str, Any]:
-    greedy, *sampled = reply.texts
-    return {"id": key[0], "prompt": key[1], "greedy": greedy, "sampled": sampled, "ended": reply.ended}
+def _row(key: CacheKey, responses: PromptResponses) -> dict[str, Any]:
+    greedy, *sampled = responses.texts
+    return {"id": key[0], "prompt": key[1], "greedy": greedy, "sampled": sampled, "ended": responses.ended}
 
 
-def _read(file: Path, header: Mapping[str, Any]) -> tuple[dict[Key, Reply], int]:
-    """The answers in a file, and the bytes of its whole lines: the last one may have been torn by a crash."""
+def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _read(file: Path, header: Mapping[str, Any]) -> tuple[dict[CacheKey, PromptResponses], int]:
+    """The responses in a file, and the number of bytes of its complete lines."""
     content = file.read_bytes()
     whole = content.rfind(b"\n") + 1
     lines = content[:whole].splitlines()
     if not lines:
         return {}, 0
     try:
-        theirs, *rows = [json.loads(line) for line in lines]
-        # A file of an earlier version doesn't say how its answers ended.
-        answers = {
-            (row["id"], row["prompt"]): Reply([row["greedy"], *row["sampled"]], row.get("ended", "")) for row in rows
+        stored, *rows = [json.loads(line) for line in lines]
+        responses = {
+            (row["id"], row["prompt"]): PromptResponses([row["greedy"], *row["sampled"]], row["ended"]) for row in rows
         }
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{str(file)!r} is no transcript of answers ({error!r}): choose another file.") from None
-    if theirs != header:
-        keys = sorted(key for key in {*theirs, *header} if theirs.get(key) != header.get(key))
-        differ = "\n".join(f"  {key}: {theirs.get(key)!r} there, {header.get(key)!r} now" for key in keys)
+        raise ValueError(f"{str(file)!r} is no answer cache ({error!r}): choose another file.") from None
+    if stored != header:
+        names = sorted(name for name in {*stored, *header} if stored.get(name) != header.get(name))
+        differences = "\n".join(f"  {name}: {stored.get(name)!r} there, {header.get(name)!r} now" for name in names)
         raise ValueError(
-            f"{str(file)!r} holds answers of another asking. These differ:\n{differ}\nChoose another file, or delete"
-            " that one."
+            f"{str(file)!r} holds answers of another model, other prompts or other settings:\n{differences}\n"
+            "Choose another file, or delete that one."
         )
-    return answers, whole
+    return responses, whole

@@ -1,24 +1,147 @@
-"""Batches over rows and processes: each process computes its share, and memory that runs out halves the batch."""
+"""Batches over rows and processes.
+
+`run_batches` is the only place that gives each process its share of the rows, halves the batch when memory runs out,
+shows a progress bar, and gathers the results of all processes.
+"""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm.auto import tqdm
 
-from hf_knowlearn.generation.models import in_eval_mode
+from hf_knowlearn.generation.causal_lm import eval_mode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from hf_knowlearn.generation.decoding import Decoder
+    from hf_knowlearn.generation.jobs import PrefixKey
+
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+Compute = Callable[[list[int], int], Sequence[T]]
 
-def read_rows(model: "PreTrainedModel", rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
-    """The logits (rows, longest, vocabulary) after each token; behind a row's end they mean nothing."""
+
+def run_batches(
+    order: Sequence[int],
+    batch_size: int,
+    compute: Compute[T],
+    *,
+    model: "PreTrainedModel | None" = None,
+    groups: Sequence[Hashable] | None = None,
+    progress: str | None = None,
+) -> list[T]:
+    """Compute a result for every row, in batches, and return the results by row number.
+
+    Each process computes every n-th batch of `order`, n being the number of processes, and returns all results.
+    Nothing computes gradients. When memory runs out, the batch size is halved for the rest of the rows.
+
+    Args:
+        order: all row numbers, in the order in which they are computed.
+        batch_size: rows in a batch.
+        compute: takes the row numbers of a batch and the number of rows that fit at once, and returns their results.
+        model: is in evaluation mode during the computation.
+        groups: the group of each row. A batch has rows of one group only.
+        progress: label of the progress bar; None shows no bar.
+
+    Raises:
+        MemoryError: a batch of one row does not fit.
+    """
+    state, found = PartialState(), dict[int, T]()
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    mine = [row for batch in batches[state.process_index :: state.num_processes] for row in batch]
+    hidden = progress is None or not state.is_main_process
+    with (
+        tqdm(total=len(mine), desc=progress, unit="row", disable=hidden) as bar,
+        torch.no_grad(),
+        eval_mode(model) if model is not None else nullcontext(),
+    ):
+        while len(found) < len(mine):
+            batch = _next_batch(mine[len(found) : len(found) + batch_size], groups)
+            problem = _compute_into(found, compute, batch, batch_size)
+            if problem is None:
+                bar.update(len(batch))
+            else:
+                batch_size = _smaller(batch_size, problem)
+    by_row = dict(gather_object(list(found.items())))
+    return [by_row[row] for row in range(len(order))]
+
+
+def _next_batch(rows: list[int], groups: Sequence[Hashable] | None) -> list[int]:
+    """The first of the rows, as far as they are of one group."""
+    return rows if groups is None else list(takewhile(lambda row: groups[row] == groups[rows[0]], rows))
+
+
+def _compute_into(found: dict[int, T], compute: Compute[T], batch: list[int], batch_size: int) -> str | None:
+    """Add the results of a batch to `found`, or return the message of an error that says memory ran out."""
+    try:
+        found.update(zip(batch, compute(batch, batch_size), strict=True))
+    except (RuntimeError, MemoryError) as error:
+        if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
+            raise
+        # Why: only the message leaves this function. The exception holds the tensors of every frame it passed.
+        return str(error)
+    return None
+
+
+def _smaller(batch_size: int, problem: str) -> int:
+    if batch_size == 1:
+        raise MemoryError(
+            f"A batch of one row does not fit into memory ({problem}). Use fewer shots or new tokens, load the model"
+            " in 4-bit, or use a larger device."
+        )
+    logger.warning("Out of memory: the batch size is now %d.", batch_size // 2)
+    clear_device_cache(garbage_collection=True)
+    return batch_size // 2
+
+
+def run_with_prefixes(
+    decoder: "Decoder",
+    rows: Sequence[Sequence[int]],
+    keys: Sequence["PrefixKey"],
+    batch_size: int,
+    compute: Compute[T],
+    progress: str | None,
+) -> list[T]:
+    """`run_batches` in an order in which rows with a shared prefix, then rows of similar length, share a batch.
+
+    Call `decoder.find_prefixes` before. The prefixes of a batch are in the decoder's cache when it is computed.
+
+    Args:
+        rows: the tokens of each row.
+        keys: the prefix key of each row.
+    """
+    shared = decoder.prefix_lengths
+
+    def rank(row: int) -> tuple[object, ...]:
+        key = keys[row]
+        return key in shared, shared.get(key, 0), key, len(rows[row]), row
+
+    def compute_batch(batch: list[int], rows_at_once: int) -> Sequence[T]:
+        decoder.prefill_prefixes({keys[row]: rows[row] for row in batch}, rows_at_once)
+        return compute(batch, rows_at_once)
+
+    # Why: the longest rows come first. If memory runs out, it does so at once.
+    order = sorted(range(len(rows)), key=rank, reverse=True)
+    groups = [key in shared for key in keys]
+    return run_batches(order, batch_size, compute_batch, model=decoder.model, groups=groups, progress=progress)
+
+
+def longest_first(rows: Sequence[Sequence[int]]) -> list[int]:
+    """Row numbers, by length of the row."""
+    return sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row))
+
+
+def row_logits(model: "PreTrainedModel", rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
+    """The logits (rows, longest, vocabulary) after each token. After the end of a row they mean nothing."""
     longest = max(map(len, rows))
     padded = [[*ids, *[pad] * (longest - len(ids))] for ids in rows]
     mask = [[1] * len(ids) + [0] * (longest - len(ids)) for ids in rows]
@@ -29,67 +152,3 @@ def read_rows(model: "PreTrainedModel", rows: Sequence[Sequence[int]], pad: int)
         use_cache=False,
     )
     return out.logits
-
-
-def in_shares(
-    model: "PreTrainedModel",
-    lengths: Sequence[int],
-    batch_size: int,
-    work: Callable[[list[int]], None],
-    progress: str | None,
-) -> None:
-    """Do `work` on this rank's share of the rows, by their places: batches of like length, without gradients."""
-    # The longest come first: if the memory runs out, it does so at once.
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    state = PartialState()
-    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    mine = [i for batch in batches[state.process_index :: state.num_processes] for i in batch]
-    bar = tqdm(total=len(mine), desc=progress, unit="text", disable=progress is None or not state.is_main_process)
-
-    def some(batch: list[int], _: int) -> None:
-        work(batch)
-        bar.update(len(batch))
-
-    with bar, torch.no_grad(), in_eval_mode(model):
-        in_batches(mine, batch_size, [None] * len(lengths), some, logger)
-
-
-def in_batches(
-    order: Sequence[int],
-    batch_size: int,
-    kinds: Sequence[object],
-    work: Callable[[list[int], int], None],
-    logger: "logging.Logger",
-) -> None:
-    """Do `work` on batches of `order`, each of one of the `kinds`. Where memory runs out, they get half as large.
-
-    Args:
-        kinds: the kind of each item.
-        work: takes the items of a batch, and how many rows it may compute at a time.
-
-    Raises:
-        MemoryError: not even one item at a time will fit.
-    """
-    place = 0
-    while place < len(order):
-        first = kinds[order[place]]
-        batch = list(takewhile(lambda i: kinds[i] == first, order[place : place + batch_size]))  # noqa: B023
-        ran_out = None
-        try:
-            work(batch, batch_size)
-        except (RuntimeError, MemoryError) as error:
-            if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
-                raise
-            ran_out = str(error)
-        # Outside the handler: the exception holds the tensors of the frames that it went through.
-        if ran_out is None:
-            place += len(batch)
-        elif batch_size == 1:
-            raise MemoryError(
-                f"The memory does not hold one question at a time ({ran_out}). Ask with fewer shots or new tokens,"
-                " load the model in 4-bit or on a larger device."
-            )
-        else:
-            batch_size = max(batch_size // 2, 1)
-            logger.warning("Out of memory: going on with batches of %d.", batch_size)
-            clear_device_cache(garbage_collection=True)

@@ -1,32 +1,35 @@
-"""Free text: what a model writes by itself, sampled from all tokens at temperature 1; its own idea of text.
+"""Free text: texts that a model generates by itself, sampled from all tokens at temperature 1.
 
-On such text a model is compared with what it was, and by such text it can be reminded of what it knew: nobody needs
-what it was trained on. The surprising decision: a text that was cut says so, because it does not end where it stops,
-and nobody should learn that it does.
+Such texts serve self-generated replay, and drift is measured on them. Nobody needs the model's training data for that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from accelerate.utils import gather_object
-
-from hf_knowlearn.generation.batching import in_shares
-from hf_knowlearn.generation.decoding import Decoder, Job
-from hf_knowlearn.generation.models import check_model, ends_of, pad_id
+from hf_knowlearn.generation.batching import longest_first, run_batches
+from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id, stop_tokens
+from hf_knowlearn.generation.decoding import Decoder
+from hf_knowlearn.generation.jobs import GenerationJob
 from hf_knowlearn.generation.sampling import SampleRandom
+from hf_knowlearn.generation.settings import is_integer_from
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-TRIES = 10  # rounds of sampling, after which a model is held to say nothing
+ROUNDS = 10  # rounds of sampling before a model counts as one that generates nothing
 
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """What a model wrote behind an opening, which may be empty; `ended` says whether it ended the text by itself."""
+    """A text that a model generated after a prompt.
 
-    opening: str
+    Args:
+        prompt: may be empty.
+        ended: whether the model ended the text. False if `max_new_tokens` cut it; then its end must not be learned.
+    """
+
+    prompt: str
     text: str
     ended: bool
 
@@ -35,7 +38,7 @@ def generate_texts(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     number: int,
-    openings: Sequence[str] = ("",),
+    prompts: Sequence[str] = ("",),
     *,
     max_new_tokens: int = 128,
     seed: int = 0,
@@ -43,87 +46,84 @@ def generate_texts(
     batch_size: int = 32,
     progress: str | None = None,
 ) -> list[GeneratedText]:
-    """`number` texts that the model itself writes, sampled from all tokens at temperature 1: what it takes for text.
+    """`number` texts that the model generates, sampled from all tokens at temperature 1.
 
-    Behind an empty opening they begin where a text begins: behind the tokenizer's beginning token; without one behind
-    its end token, which parts the texts that such models were trained on. Texts without a word are drawn again. The
-    same seed gives the same texts, whatever the batch size and the number of processes; no generator of torch or
-    Python is touched.
+    An empty prompt is the tokenizer's beginning token, or its end token if it has none. Texts without a word are
+    sampled again. The texts depend on the seed only, not on batch size or number of processes. No random number
+    generator of torch or Python is used.
 
     Args:
-        openings: taken by turns.
-        max_new_tokens: a text is cut here, if the model doesn't end it before.
-        seed, stream: texts that training rehearses and texts that drift is measured on need different ones.
-        batch_size: texts written at once, by each process.
+        prompts: text i continues prompt i % len(prompts).
+        max_new_tokens: limit for the tokens of a text.
+        stream: name of the sequence of random numbers. Texts for replay and texts for drift need different ones.
+        batch_size: number of texts that each process computes at once.
 
     Raises:
-        ValueError: an empty opening, and the tokenizer has neither a beginning nor an end token; the model ends nearly
-            every text before its first word; a number below 1; no openings.
-        MemoryError: the memory does not hold a single text.
+        ValueError: a number is below 1; there are no prompts; a prompt is empty and the tokenizer has neither a
+            beginning nor an end token; or the model generates texts without words.
+        MemoryError: one text does not fit.
+
+    Example:
+        >>> generate_texts(model, tokenizer, 2, ["The ferry"], max_new_tokens=4)
+        [GeneratedText(prompt='The ferry', text=' leaves at six.', ended=True), ...]
     """
-    counts = {"number": number, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
-    problems = [f"{name}={value!r}: give a whole number from 1 up" for name, value in counts.items() if not _is(value)]
-    if problems := problems + (
-        [] if openings else ["openings is empty: give one at least, which may be the empty one"]
-    ):
+    if problems := list(_problems(prompts, number=number, max_new_tokens=max_new_tokens, batch_size=batch_size)):
         raise ValueError("; ".join(problems) + ".")
-    check_model(model)
-    starts = [_start(tokenizer, opening) for opening in openings]
-    ends = ends_of(model, tokenizer)
-    ends.line[:] = False  # a text has many lines
-    decoder = Decoder(model, pad_id(tokenizer), ends, max_new_tokens)
-    turns = [i % len(openings) for i in range(number)]
+    check_causal_lm(model)
+    starts = [_prompt_tokens(tokenizer, prompt) for prompt in prompts]
+    stop = stop_tokens(model, tokenizer)
+    stop.line_break[:] = False  # a text has several lines
+    decoder = Decoder(model, pad_token_id(tokenizer), stop, max_new_tokens)
+    of_text = [i % len(prompts) for i in range(number)]
+    rows = [starts[i] for i in of_text]
     texts: list[GeneratedText] = []
-    for round in range(TRIES):
-        jobs = [Job(starts[turn], (), (SampleRandom(seed, stream, round, i),)) for i, turn in enumerate(turns)]
-        said: dict[int, tuple[str, bool]] = {}
+    for round in range(ROUNDS):
+        jobs = [GenerationJob(ids, (), (SampleRandom(seed, stream, round, i),)) for i, ids in enumerate(rows)]
 
-        def work(batch: list[int], jobs: list[Job] = jobs, said: dict[int, tuple[str, bool]] = said) -> None:
-            written = [one for (one,) in decoder.decode([jobs[i] for i in batch], batch_size)]
-            words = tokenizer.batch_decode([one.tokens for one in written], skip_special_tokens=True)
-            said.update({i: (text, one.end is not None) for i, text, one in zip(batch, words, written, strict=True)})
+        def compute(batch: list[int], rows_at_once: int, jobs: list[GenerationJob] = jobs) -> list[GeneratedText]:
+            generated = [one for (one,) in decoder.decode([jobs[i] for i in batch], rows_at_once)]
+            words = tokenizer.batch_decode([one.tokens for one in generated], skip_special_tokens=True)
+            return [
+                GeneratedText(prompts[of_text[i]], text, one.stop_token is not None)
+                for i, text, one in zip(batch, words, generated, strict=True)
+            ]
 
-        in_shares(model, [len(job.ids) for job in jobs], batch_size, work, progress)
-        by_place = dict(gather_object(list(said.items())))
-        drawn = (GeneratedText(openings[turn], *by_place[i]) for i, turn in enumerate(turns))
-        texts += [one for one in drawn if one.text.strip()]
+        new = run_batches(longest_first(rows), batch_size, compute, model=model, progress=progress)
+        texts += [one for one in new if one.text.strip()]
         if len(texts) >= number:
             return texts[:number]
     raise ValueError(
-        f"Of {TRIES * number} texts that the model sampled only {len(texts)} have a word, not {number}: give general"
-        " text of your own."
+        f"Only {len(texts)} of {ROUNDS * number} texts that the model sampled have a word, and {number} are needed:"
+        " provide general text instead."
     )
-
-
-def _is(value: object) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _start(tokenizer: "PreTrainedTokenizerBase", opening: str) -> list[int]:
-    """The tokens behind which a text with this opening begins."""
-    if opening:
-        return list(tokenizer(opening)["input_ids"])
-    start = next((id for id in (tokenizer.bos_token_id, tokenizer.eos_token_id) if id is not None), None)
-    if start is None:
-        raise ValueError(
-            f"{type(tokenizer).__name__} has neither a beginning nor an end token, so there is nothing to begin a text"
-            " with: give general text of your own, or words to begin with."
-        )
-    return [start]
 
 
 def sample_texts(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    number: int,
-    *,
-    max_new_tokens: int = 128,
-    seed: int = 0,
-    batch_size: int = 32,
-    progress: str | None = None,
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", number: int, **options: Any
 ) -> list[str]:
-    """The words of `number` `generate_texts` without an opening, for `drift` to be measured on."""
-    texts = generate_texts(
-        model, tokenizer, number, max_new_tokens=max_new_tokens, seed=seed, batch_size=batch_size, progress=progress
-    )
-    return [one.text for one in texts]
+    """`generate_texts` without a prompt, as plain strings. `drift` is measured on them.
+
+    Args:
+        options: `max_new_tokens`, `seed` and `batch_size` of `generate_texts`.
+    """
+    return [one.text for one in generate_texts(model, tokenizer, number, **options)]
+
+
+def _problems(prompts: Sequence[str], **numbers: int) -> Iterator[str]:
+    for name, value in numbers.items():
+        if not is_integer_from(1, value):
+            yield f"{name}={value!r}: give an integer of at least 1"
+    if not prompts:
+        yield "prompts is empty: give at least one, which may be the empty string"
+
+
+def _prompt_tokens(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
+    if prompt:
+        return list(tokenizer(prompt)["input_ids"])
+    start = next((id for id in (tokenizer.bos_token_id, tokenizer.eos_token_id) if id is not None), None)
+    if start is None:
+        raise ValueError(
+            f"{type(tokenizer).__name__} has neither a beginning nor an end token, so a text can't begin without a"
+            " prompt: provide general text, or prompts."
+        )
+    return [start]

@@ -1,9 +1,7 @@
-"""Sampling whose noise is a function of (seed, question id, prompt number, sample number, step) and of nothing else.
+"""Sampling that depends on (seed, question id, prompt number, sample number, step) only.
 
-One uniform number a token, by hashing, then the inverse of the cumulative distribution: batch size, order, ranks and
-resuming change no draw. The surprising decision: tokens are laid on the unit interval in the order of their ids, not
-of their probabilities, because the last bits of a logit depend on the batch it was computed in, and would swap two
-near-equal tokens and all the room they take; in the order of ids they move a border by as little as themselves.
+A hash gives one uniform number for each token, and the inverse of the cumulative distribution turns it into a token.
+Batch size, order, number of processes and resuming change no sample.
 """
 
 import hashlib
@@ -12,39 +10,41 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-STEPS = 8  # numbers that one digest of 64 bytes gives
+STEPS = 8  # numbers in a digest of 64 bytes
 
 
 @dataclass
 class SampleRandom:
-    """The uniform numbers in [0, 1) of one sample, a token each; the same on every machine."""
+    """The uniform random numbers in [0, 1) of one sample, one for each token. They are the same on every machine."""
 
     seed: int
     question: str
     prompt: int
     sample: int
-    _drawn: list[float] = field(default_factory=list, repr=False)
+    _numbers: list[float] = field(default_factory=list, repr=False)
 
     def __getitem__(self, step: int) -> float:
-        while step >= len(self._drawn):
-            key = repr((self.seed, self.question, self.prompt, self.sample, len(self._drawn) // STEPS))
+        while step >= len(self._numbers):
+            key = repr((self.seed, self.question, self.prompt, self.sample, len(self._numbers) // STEPS))
             digest = np.frombuffer(hashlib.blake2b(key.encode(), digest_size=8 * STEPS).digest(), dtype="<u8")
-            self._drawn.extend(((digest >> 11) * 2.0**-53).tolist())
-        return self._drawn[step]
+            self._numbers.extend(((digest >> 11) * 2.0**-53).tolist())
+        return self._numbers[step]
 
 
 def cumulative(logits: torch.Tensor, temperature: float, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens that may follow, ascending, and the upper ends of their stretches of [0, 1).
+    """The possible next tokens and their cumulative probabilities.
 
     Args:
         logits: (rows, vocabulary).
-        top_k: how many of the most probable tokens may follow; 0 for all of them.
+        top_k: number of tokens that are possible: the most probable ones. 0 allows all.
 
     Returns:
-        ids and upper ends, both (rows, top_k).
+        Token ids in ascending order, and cumulative probabilities. Both are (rows, top_k).
     """
     scaled = logits.float() / temperature
     if 0 < top_k < scaled.shape[-1]:
+        # Why: tokens are sorted by id, not by probability. The last bits of a logit depend on the batch. They would
+        # swap two tokens of almost equal probability, but in the order of ids they move a border by their own size.
         ids = scaled.topk(top_k).indices.sort().values
         scaled = scaled.gather(-1, ids)
     else:
@@ -54,6 +54,6 @@ def cumulative(logits: torch.Tensor, temperature: float, top_k: int) -> tuple[np
 
 
 def choose(ids: np.ndarray, ends: np.ndarray, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """The token whose stretch each number of `uniform` falls in, of the distribution in row `rows` of the others."""
+    """The token for each of the numbers in `uniform`, from the distribution in its row of `ids` and `ends`."""
     places = (ends[rows] <= uniform[:, None]).sum(-1)
     return ids[rows, np.minimum(places, ids.shape[1] - 1)]

@@ -1,58 +1,71 @@
-"""Few-shot examples for the questions of a relation."""
+"""Few-shot examples for the questions of a relation.
+
+Examples are chosen for a relation and a prompt number, not for a question, after the prompts of SliCK (arXiv
+2405.05904). So the prompts of a relation begin with the same tokens, which are computed once. An example that would
+give away the answer to a question is replaced in that question's prompt only.
+"""
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
 
 from hf_knowlearn.documents import Question
 
-if TYPE_CHECKING:
-    pass
 
+class FewShotExamples:
+    """Chooses the examples of a prompt.
 
-class _Examples:
-    """Examples for the questions of a relation: the pool in an order that the seed and the prompt number fix."""
+    Args:
+        pool: questions to choose from.
+        shots: number of examples in a prompt.
+        seed: of the order in which the pool is used.
+    """
 
     def __init__(self, pool: Iterable[Question], shots: int, seed: int) -> None:
         self.shots, self.seed = shots, seed
-        self.pool: dict[str | None, list[Question]] = defaultdict(list)
-        self.orders: dict[tuple[str | None, int], list[Question]] = {}
-        self.short: dict[str, str | None] = {}  # question id -> relation
+        self._pool: dict[str | None, list[Question]] = defaultdict(list)
+        self._orders: dict[tuple[str | None, int], list[Question]] = {}
+        self._lacking: dict[str, str | None] = {}  # question id -> relation
         if shots:
             for question in pool:
-                self.pool[question.relation].append(question)
+                self._pool[question.relation].append(question)
 
-    def of(self, question: Question, number: int) -> list[Question]:
-        """The first of the order that neither tell what `question` asks for nor one another's fact."""
-        shown: list[Question] = []
+    def choose(self, question: Question, number: int) -> list[Question]:
+        """The examples of the prompt with this number. No two are about one fact, and none gives the answer away."""
+        chosen: list[Question] = []
         for other in self._order(question.relation, number) if self.shots else ():
-            if _gives_away(other, question) or any(_same_fact(other, one) for one in shown):
-                continue
-            shown.append(other)
-            if len(shown) == self.shots:
-                return shown
-        if len(shown) < self.shots:
-            self.short[question.id] = question.relation
-        return shown
+            if len(chosen) == self.shots:
+                break
+            if not _gives_away(other, question) and not any(_same_fact(other, one) for one in chosen):
+                chosen.append(other)
+        if len(chosen) < self.shots:
+            self._lacking[question.id] = question.relation
+        return chosen
 
     def _order(self, relation: str | None, number: int) -> list[Question]:
         key = (relation, number)
-        if key not in self.orders:
-            self.orders[key] = sorted(self.pool[relation], key=lambda q: _draw(self.seed, relation, number, q.id))
-        return self.orders[key]
+        if key not in self._orders:
+            self._orders[key] = sorted(self._pool[relation], key=lambda q: _rank(self.seed, relation, number, q.id))
+        return self._orders[key]
 
-    def refuse_shortage(self) -> None:
-        if self.short:
-            relations = (f"{relation!r} ({count})" for relation, count in Counter(self.short.values()).items())
+    def check(self) -> None:
+        """Raise ValueError with the questions for which `choose` found fewer than `shots` examples."""
+        if self._lacking:
+            relations = (f"{relation!r} ({count})" for relation, count in Counter(self._lacking.values()).items())
             raise ValueError(
-                f"shots={self.shots}, and {len(self.short)} questions find fewer examples of their relation that are"
-                f" of other documents and facts than their own: {_listed(self.short)}. So many by relation:"
-                f" {', '.join(relations)}. Ask with fewer shots, or give a larger pool."
+                f"shots={self.shots}: {len(self._lacking)} questions have fewer examples of their relation about other"
+                f" documents and facts: {list_ids(self._lacking)}. Questions by relation: {', '.join(relations)}. Use"
+                " fewer shots, or a larger pool of examples."
             )
 
 
-def _draw(*key: object) -> bytes:
+def list_ids(ids: Collection[str]) -> str:
+    """The first five of the ids, for a message."""
+    listed = ", ".join(repr(id) for id in list(ids)[:5])
+    return f"{listed}, …" if len(ids) > 5 else listed
+
+
+def _rank(*key: object) -> bytes:
     return hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
 
 
@@ -63,8 +76,3 @@ def _gives_away(example: Question, question: Question) -> bool:
 
 def _same_fact(one: Question, other: Question) -> bool:
     return one.id == other.id or (one.fact_id is not None and one.fact_id == other.fact_id)
-
-
-def _listed(ids: Collection[str]) -> str:
-    shown = ", ".join(repr(id) for id in list(ids)[:5])
-    return f"{shown}, …" if len(ids) > 5 else shown

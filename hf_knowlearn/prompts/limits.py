@@ -1,4 +1,4 @@
-"""Token counts and limits: how many tokens a text has as a training row, and how many a row may have."""
+"""Token counts and limits of training rows and prompts."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,32 +12,32 @@ if TYPE_CHECKING:
 
 
 def token_lengths(tokenizer: "PreTrainedTokenizerBase") -> TokenLengths:
-    """Tokens of each of some texts as rows of training have them: with the end token, which TRL adds."""
+    """A function that counts the tokens of texts as training rows, with the end token that TRL adds."""
     return lambda texts: [len(ids) + 1 for ids in tokenizer(texts, verbose=False)["input_ids"]]
 
 
 def context_length(model: "PreTrainedModel") -> int | None:
-    """How many tokens the model can read; None if its config doesn't say."""
+    """The number of tokens in the model's context. None if its config does not have it."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
 def smallest_limit(*limits: int | None) -> int | None:
-    """The least of the limits that there are."""
+    """The smallest of the limits that are given."""
     return min((limit for limit in limits if limit), default=None)
 
 
 def check_prompt_lengths(model: "PreTrainedModel", prompts: Sequence[Prompt], max_new_tokens: int) -> None:
-    """Refuse prompts that leave no room for an answer in the model's context, naming their questions by their ids."""
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    """Raise ValueError with the questions whose prompt and response exceed the model's context."""
+    limit = context_length(model)
     long: dict[str, int] = {}
     for prompt in prompts:
-        if room is not None and len(prompt.ids) + max_new_tokens > room:
+        if limit is not None and len(prompt.ids) + max_new_tokens > limit:
             long[prompt.question.id] = max(len(prompt.ids), long.get(prompt.question.id, 0))
     if long:
         listed = ", ".join(f"{id!r} ({n} tokens)" for id, n in list(long.items())[:5])
         bare = all(prompt.text == plain_prompt(prompt.question.text) for prompt in prompts)
-        way_out = "" if bare else " Or ask with fewer shots, or of shorter documents."
+        fix = "" if bare else " Or use fewer shots, or shorter documents."
         raise ValueError(
-            f"{len(long)} questions leave no room for {max_new_tokens} tokens of answer in this model's context of"
-            f" {room}: {listed}. Shorten them, or allow fewer new tokens.{way_out}"
+            f"The prompts of {len(long)} questions and {max_new_tokens} new tokens exceed this model's context of"
+            f" {limit}: {listed}. Shorten the questions, or reduce max_new_tokens.{fix}"
         )

@@ -8,23 +8,23 @@ import torch
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.evaluation.answer_logprobs import answer_logprobs
-from hf_knowlearn.generation.ask import GenerationSettings
+from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall.scoring import normalize
 from hf_knowlearn.prompts.questions import question_prompts
 
 
 @pytest.fixture(scope="module")
-def chosen(asked: list[Question]) -> list[Question]:
+def chosen(world_questions: list[Question]) -> list[Question]:
     """Questions with a second accepted answer, and every other one with options."""
     return [
         replace(
             q,
             answers=(*q.answers, "Ormel"),
-            options=(*(asked[i - n].answers[0] for n in (2, 4, 6)), q.answers[0] + "!" * (i % 4 // 3))
+            options=(*(world_questions[i - n].answers[0] for n in (2, 4, 6)), q.answers[0] + "!" * (i % 4 // 3))
             if i % 2
             else (),
         )
-        for i, q in enumerate(asked)
+        for i, q in enumerate(world_questions)
     ]
 
 
@@ -38,14 +38,14 @@ def plainly(model: Any, tokenizer: Any, prompt: Any, answer: str) -> list[float]
 
 
 @pytest.mark.parametrize(
-    "asking",
+    "settings",
     [GenerationSettings(batch_size=1), GenerationSettings(batch_size=7), GenerationSettings(shots=3, prompts=2)],
 )
-def test_they_are_those_of_a_plain_loop(
-    model: Any, tokenizer: Any, chosen: list[Question], asking: GenerationSettings
+def test_logprobs_equal_those_of_a_plain_loop(
+    model: Any, tokenizer: Any, chosen: list[Question], settings: GenerationSettings
 ):
-    found = answer_logprobs(model, tokenizer, chosen, asking)
-    prompts = question_prompts(tokenizer, chosen, shots=asking.shots, prompts=asking.prompts)
+    found = answer_logprobs(model, tokenizer, chosen, settings)
+    prompts = question_prompts(tokenizer, chosen, shots=settings.shots, prompts=settings.prompts)
     assert len(found) == len(prompts)
     for one, prompt in zip(found, prompts, strict=True):
         question = prompt.question
@@ -63,7 +63,7 @@ def test_they_are_those_of_a_plain_loop(
     assert len({one.rank for one in found}) > 2
 
 
-def test_batch_size_changes_none(model: Any, tokenizer: Any, chosen: list[Question]):
+def test_batch_size_changes_no_logprob(model: Any, tokenizer: Any, chosen: list[Question]):
     one = answer_logprobs(model, tokenizer, chosen, GenerationSettings(shots=3, batch_size=1))
     other = answer_logprobs(model, tokenizer, chosen, GenerationSettings(shots=3, batch_size=64))
     for a, b in zip(one, other, strict=True):
@@ -71,7 +71,7 @@ def test_batch_size_changes_none(model: Any, tokenizer: Any, chosen: list[Questi
         assert (a.total, a.first) == pytest.approx((b.total, b.first), abs=1e-3)
 
 
-def test_answers_of_one_token_have_the_probabilities_of_the_next_token_after_the_prompt(model: Any, tokenizer: Any):
+def test_answers_of_one_token_have_the_probability_of_the_next_token(model: Any, tokenizer: Any):
     words = [tokenizer.decode([i]) for i in range(len(tokenizer))]
     first = {}
     for word in words:
@@ -81,16 +81,18 @@ def test_answers_of_one_token_have_the_probabilities_of_the_next_token_after_the
             if len(ids) == 1 and text.isalpha():
                 first[text] = ids[0]
     assert len(first) > 50
-    asked = [Question(word, "What is it?", (f"{word}",)) for word in first if normalize(word)]
-    found = answer_logprobs(model, tokenizer, asked)
-    prompt = question_prompts(tokenizer, asked[:1])[0]
+    world_questions = [Question(word, "What is it?", (f"{word}",)) for word in first if normalize(word)]
+    found = answer_logprobs(model, tokenizer, world_questions)
+    prompt = question_prompts(tokenizer, world_questions[:1])[0]
     with torch.no_grad():
         logprobs = model(torch.tensor([prompt.ids])).logits[0, -1].log_softmax(-1)
-    assert [one.total for one in found] == pytest.approx([float(logprobs[first[q.id]]) for q in asked], abs=1e-3)
+    assert [one.total for one in found] == pytest.approx(
+        [float(logprobs[first[q.id]]) for q in world_questions], abs=1e-3
+    )
     assert [one.total for one in found] == [one.first for one in found]
 
 
-def test_where_a_tokenizer_joins_prompt_and_answer_the_joined_token_is_scored(model: Any, chosen: list[Question]):
+def test_a_token_that_merges_prompt_and_answer_is_scored(model: Any, chosen: list[Question]):
     class Joins:
         """One token a character, but ": " is one."""
 
@@ -106,7 +108,7 @@ def test_where_a_tokenizer_joins_prompt_and_answer_the_joined_token_is_scored(mo
     assert one.total < one.first < 0
 
 
-def test_a_chats_answer_follows_its_header_at_once(model: Any, tokenizer: Any, chosen: list[Question]):
+def test_an_answer_in_a_chat_follows_the_header_without_a_space(model: Any, tokenizer: Any, chosen: list[Question]):
     import copy
 
     chatty = copy.deepcopy(tokenizer)
@@ -121,7 +123,7 @@ def test_a_chats_answer_follows_its_header_at_once(model: Any, tokenizer: Any, c
         assert one.total == pytest.approx(total, abs=1e-3)
 
 
-def test_open_book_is_asked_with_the_document(
+def test_open_book_changes_the_logprobs(
     model: Any, tokenizer: Any, chosen: list[Question], biographies: list[Document]
 ):
     closed = answer_logprobs(model, tokenizer, chosen[:4])
@@ -129,19 +131,19 @@ def test_open_book_is_asked_with_the_document(
     assert all(a.total != b.total for a, b in zip(closed, opened, strict=True))
 
 
-def test_options_without_an_accepted_answer_are_refused_by_id(model: Any, tokenizer: Any):
+def test_options_without_an_accepted_answer_are_an_error_with_the_id(model: Any, tokenizer: Any):
     lost = Question("lost", "What?", ("rye",), options=("wheat", "oats"))
-    with pytest.raises(ValueError, match="options of 1 questions hold none of their accepted answers, such as 'lost'"):
+    with pytest.raises(ValueError, match="1 questions have options without an accepted answer, such as 'lost'"):
         answer_logprobs(model, tokenizer, [lost])
 
 
-def test_an_answer_that_leaves_the_context_is_refused_by_id(model: Any, tokenizer: Any):
+def test_an_answer_that_exceeds_the_context_is_an_error_with_the_id(model: Any, tokenizer: Any):
     long = Question("long", "What?", ("rye " * 600,))
     with pytest.raises(
-        ValueError, match=r"1 questions leave this model's context of 512 with an answer: 'long' \(\d{4} tokens\)"
+        ValueError, match=r"1 questions exceed this model's context of 512 with an answer: 'long' \(\d{4} tokens\)"
     ):
         answer_logprobs(model, tokenizer, [long])
 
 
-def test_no_questions_have_none(model: Any, tokenizer: Any):
+def test_no_questions_give_no_logprobs(model: Any, tokenizer: Any):
     assert answer_logprobs(model, tokenizer, []) == []

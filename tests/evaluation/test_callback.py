@@ -1,4 +1,4 @@
-"""Asking in the middle of training: what it logs, and that the training does not feel it."""
+"""Evaluation during training: what it logs, and that it does not change the training."""
 
 import random
 from pathlib import Path
@@ -13,7 +13,8 @@ from transformers import Trainer, TrainingArguments
 
 from hf_knowlearn.documents import Question
 from hf_knowlearn.evaluation.callback import RecallCallback
-from hf_knowlearn.generation.ask import GenerationSettings, generate_responses
+from hf_knowlearn.generation.responses import generate_responses
+from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall import score
 from hf_knowlearn.training import SAMConfig, SAMSFTTrainer
 
@@ -21,8 +22,8 @@ ASKING = GenerationSettings(shots=2, samples=2, max_new_tokens=6, batch_size=16)
 
 
 @pytest.fixture
-def rows(tokenizer: Any, asked: list[Question]) -> Dataset:
-    ids = [tokenizer(f"{q.text} {q.answers[0]}")["input_ids"][:12] for q in asked]
+def rows(tokenizer: Any, world_questions: list[Question]) -> Dataset:
+    ids = [tokenizer(f"{q.text} {q.answers[0]}")["input_ids"][:12] for q in world_questions]
     return Dataset.from_list(
         [{"input_ids": row + [2] * (12 - len(row)), "labels": row + [-100] * (12 - len(row))} for row in ids]
     )
@@ -64,30 +65,32 @@ def figures(trainer: Trainer, start: str) -> list[tuple[int, dict[str, float]]]:
     return found
 
 
-def test_training_with_the_callback_is_training_without_it_bit_for_bit(new_trainer: Any, asked: list[Question]):
+def test_the_callback_changes_no_bit_of_the_training(new_trainer: Any, world_questions: list[Question]):
     plain = new_trainer()
     plain.train()
-    asking = new_trainer()
-    callback = RecallCallback(asking, asked, every=2, asking=ASKING)
-    asking.add_callback(callback)
-    asking.train()
-    assert all(map(torch.equal, weights(plain), weights(asking)))
+    evaluating = new_trainer()
+    callback = RecallCallback(evaluating, world_questions, every=2, settings=ASKING)
+    evaluating.add_callback(callback)
+    evaluating.train()
+    assert all(map(torch.equal, weights(plain), weights(evaluating)))
     assert [step for step, _ in figures(plain, "loss")] == [1, 2, 3, 4, 5]
-    assert figures(asking, "loss") == figures(plain, "loss")
-    assert [step for step, _ in figures(asking, "recall/")] == [2, 4, 5]
-    # And the model is trainable afterwards: nothing that asking computed has stayed in it.
-    asking.model.train()
-    asking.model(torch.tensor([[5, 6, 7]]), labels=torch.tensor([[5, 6, 7]])).loss.backward()
+    assert figures(evaluating, "loss") == figures(plain, "loss")
+    assert [step for step, _ in figures(evaluating, "recall/")] == [2, 4, 5]
+    # The model can be trained afterwards: nothing that the evaluation computed is left in it.
+    evaluating.model.train()
+    evaluating.model(torch.tensor([[5, 6, 7]]), labels=torch.tensor([[5, 6, 7]])).loss.backward()
 
 
-def test_the_last_figures_are_those_of_the_trained_model(new_trainer: Any, tokenizer: Any, asked: list[Question]):
+def test_the_last_scores_are_those_of_the_trained_model(
+    new_trainer: Any, tokenizer: Any, world_questions: list[Question]
+):
     trainer = new_trainer()
-    callback = RecallCallback(trainer, asked, asking=ASKING, name="new")
+    callback = RecallCallback(trainer, world_questions, settings=ASKING, name="new")
     trainer.add_callback(callback)
     trainer.train()
-    said = generate_responses(trainer.model, tokenizer, asked, ASKING)
-    assert callback.answers == said
-    scores = score([answers.greedy[0] for answers in said], [list(q.answers) for q in asked])
+    said = generate_responses(trainer.model, tokenizer, world_questions, ASKING)
+    assert callback.responses == said
+    scores = score([answers.greedy[0] for answers in said], [list(q.answers) for q in world_questions])
     ((step, logged),) = figures(trainer, "new/")
     assert step == callback.step == 5
     assert logged == {f"new/{name}": scores[name] for name in ("exact_match", "exact_match_se", "f1", "f1_se")}
@@ -95,15 +98,15 @@ def test_the_last_figures_are_those_of_the_trained_model(new_trainer: Any, token
     assert same["step"] == 5
 
 
-def test_asking_at_the_last_step_is_not_done_again_at_the_end(new_trainer: Any, asked: list[Question]):
+def test_an_evaluation_at_the_last_step_is_not_repeated_at_the_end(new_trainer: Any, world_questions: list[Question]):
     trainer = new_trainer()
-    trainer.add_callback(RecallCallback(trainer, asked, every=5, asking=ASKING))
+    trainer.add_callback(RecallCallback(trainer, world_questions, every=5, settings=ASKING))
     trainer.train()
     assert [step for step, _ in figures(trainer, "recall/")] == [5]
 
 
-def test_every_generator_every_gradient_and_every_modules_mode_is_left_as_it_was(
-    new_trainer: Any, tokenizer: Any, asked: list[Question]
+def test_random_states_gradients_and_modes_are_unchanged(
+    new_trainer: Any, tokenizer: Any, world_questions: list[Question]
 ):
     model = new_trainer().model
     model.train()
@@ -112,20 +115,20 @@ def test_every_generator_every_gradient_and_every_modules_mode_is_left_as_it_was
     gradients = [weight.grad.clone() for weight in model.parameters()]
     modes = [module.training for module in model.modules()]
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
-    generate_responses(model, tokenizer, asked, ASKING)
+    generate_responses(model, tokenizer, world_questions, ASKING)
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == states  # noqa: NPY002
     assert [module.training for module in model.modules()] == modes
     assert all(map(torch.equal, gradients, [weight.grad for weight in model.parameters()]))
     assert not any(tensor.is_inference() for tensor in (*model.buffers(), *model.parameters()))
 
 
-def test_dropout_is_off_while_asking(new_trainer: Any, tokenizer: Any, asked: list[Question]):
+def test_dropout_is_off_during_generation(new_trainer: Any, tokenizer: Any, world_questions: list[Question]):
     model = new_trainer().model
-    expected = generate_responses(model.eval(), tokenizer, asked, ASKING)
-    assert generate_responses(model.train(), tokenizer, asked, ASKING) == expected
+    expected = generate_responses(model.eval(), tokenizer, world_questions, ASKING)
+    assert generate_responses(model.train(), tokenizer, world_questions, ASKING) == expected
 
 
-def test_a_failure_puts_the_modes_back(new_trainer: Any, tokenizer: Any, asked: list[Question]):
+def test_an_error_restores_the_modes(new_trainer: Any, tokenizer: Any, world_questions: list[Question]):
     model = new_trainer().model.train()
 
     def fail(*_: object) -> None:
@@ -133,12 +136,12 @@ def test_a_failure_puts_the_modes_back(new_trainer: Any, tokenizer: Any, asked: 
 
     model.lm_head.register_forward_pre_hook(fail)
     with pytest.raises(RuntimeError, match="no"):
-        generate_responses(model, tokenizer, asked, ASKING)
+        generate_responses(model, tokenizer, world_questions, ASKING)
     assert all(module.training for module in model.modules())
 
 
-def test_sams_trainer_keeps_its_own_means_of_steps_between(
-    build: Any, tokenizer: Any, asked: list[Question], tmp_path: Path
+def test_the_metrics_that_the_sam_trainer_collects_are_unchanged(
+    build: Any, tokenizer: Any, world_questions: list[Question], tmp_path: Path
 ):
     def train(every: int | None) -> Any:
         torch.manual_seed(0)
@@ -156,39 +159,39 @@ def test_sams_trainer_keeps_its_own_means_of_steps_between(
             sam_rho=0.05,
             max_length=32,
         )
-        texts = Dataset.from_list([{"text": f"{q.text} {q.answers[0]}"} for q in asked])
+        texts = Dataset.from_list([{"text": f"{q.text} {q.answers[0]}"} for q in world_questions])
         trainer = SAMSFTTrainer(build("llama"), args, train_dataset=texts, processing_class=tokenizer)
         if every:
-            trainer.add_callback(RecallCallback(trainer, asked, every=every, asking=ASKING))
+            trainer.add_callback(RecallCallback(trainer, world_questions, every=every, settings=ASKING))
         trainer.train()
         return trainer
 
-    plain, asking = train(None), train(3)
-    assert all(map(torch.equal, weights(plain), weights(asking)))
+    plain, evaluating = train(None), train(3)
+    assert all(map(torch.equal, weights(plain), weights(evaluating)))
     kept = ("loss", "entropy", "num_tokens", "mean_token_accuracy", "grad_norm")
-    (one,), (other,) = ([log for log in t.state.log_history if "loss" in log] for t in (plain, asking))
+    (one,), (other,) = ([log for log in t.state.log_history if "loss" in log] for t in (plain, evaluating))
     assert {name: one[name] for name in kept if name in one} == {name: other[name] for name in kept if name in other}
     assert "mean_token_accuracy" in one
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.0, True])
-def test_a_number_of_steps_that_is_none_is_refused(new_trainer: Any, asked: list[Question], every: Any):
-    with pytest.raises(ValueError, match=f"every={every}: give a whole number of steps from 1 up, or None"):
-        RecallCallback(new_trainer(), asked, every=every)
+def test_a_wrong_number_of_steps_is_an_error(new_trainer: Any, world_questions: list[Question], every: Any):
+    with pytest.raises(ValueError, match=f"every={every}: give an integer of at least 1, or None"):
+        RecallCallback(new_trainer(), world_questions, every=every)
 
 
-def test_what_cannot_be_asked_is_refused_before_the_training(new_trainer: Any, asked: list[Question]):
+def test_problems_are_an_error_before_training(new_trainer: Any, world_questions: list[Question]):
     trainer = new_trainer()
-    with pytest.raises(ValueError, match="no questions"):
+    with pytest.raises(ValueError, match="needs at least one question"):
         RecallCallback(trainer, [])
-    with pytest.raises(ValueError, match="shots=40, and 24 questions find fewer"):
-        RecallCallback(trainer, asked, asking=GenerationSettings(shots=40))
+    with pytest.raises(ValueError, match="shots=40: 24 questions have fewer"):
+        RecallCallback(trainer, world_questions, settings=GenerationSettings(shots=40))
     trainer.is_fsdp_enabled = True
-    with pytest.raises(ValueError, match=r"a model cut into shards .* train with DDP, or ask the saved model"):
-        RecallCallback(trainer, asked)
+    with pytest.raises(ValueError, match=r"a sharded model .* train with DDP, or evaluate the saved model"):
+        RecallCallback(trainer, world_questions)
 
 
-def test_a_module_that_counts_calls_is_called_in_no_gradient_mode(new_trainer: Any, tokenizer: Any, asked: Any):
+def test_no_gradient_is_recorded(new_trainer: Any, tokenizer: Any, world_questions: Any):
     modes = []
     model = new_trainer().model
 
@@ -198,6 +201,6 @@ def test_a_module_that_counts_calls_is_called_in_no_gradient_mode(new_trainer: A
             return x
 
     model.model.norm = nn.Sequential(model.model.norm, Watch())
-    generate_responses(model, tokenizer, asked[:8], GenerationSettings(max_new_tokens=2))
+    generate_responses(model, tokenizer, world_questions[:8], GenerationSettings(max_new_tokens=2))
     assert modes
     assert not any(modes)

@@ -1,4 +1,4 @@
-"""Drift against divergences known in closed form, and the texts that a model samples."""
+"""Drift against divergences in closed form, and the texts that a model samples."""
 
 import math
 import random
@@ -26,7 +26,7 @@ def kl(base: torch.Tensor, model: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7])
-def test_it_is_the_mean_divergence_over_tokens_with_an_error_clustered_by_text(
+def test_drift_is_the_mean_divergence_over_tokens_with_an_error_clustered_by_text(
     tokenizer: Any, bigrams: Any, batch_size: int
 ):
     base, model = bigrams(0), bigrams(1)
@@ -48,19 +48,19 @@ def tokenizer_ids(tokenizer: Any) -> list[int]:
     return [token for text in TEXTS for token in tokenizer(text)["input_ids"][:-1]]
 
 
-def test_two_coins():
+def test_the_divergence_of_two_coins_is_the_closed_form():
     base, model = torch.tensor([[0.5, 0.5, 0.0]]).log(), torch.tensor([[0.25, 0.75, 0.0]]).log()
     assert float(divergence(base, model)) == pytest.approx(math.log(2 / math.sqrt(3)))
     assert float(divergence(base, torch.tensor([[0.5, 0.0, 0.5]]).log())) == math.inf
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_a_model_has_not_moved_from_itself(build: Any, tokenizer: Any, kind: str):
+def test_a_model_has_no_drift_from_itself(build: Any, tokenizer: Any, kind: str):
     assert drift(build(kind), build(kind), tokenizer, TEXTS, batch_size=2).kl == 0.0
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_an_adapter_is_compared_with_the_model_inside_it(build: Any, tokenizer: Any, frozen: bool):
+def test_an_adapter_is_compared_with_its_base_model(build: Any, tokenizer: Any, frozen: bool):
     model = get_peft_model(build("llama"), LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
     model.train()
     if frozen:
@@ -78,58 +78,60 @@ def test_an_adapter_is_compared_with_the_model_inside_it(build: Any, tokenizer: 
     assert all(module.training for module in model.modules())
 
 
-def test_long_texts_are_cut_and_stay_one_text(tokenizer: Any, bigrams: Any):
+def test_long_texts_are_split_and_count_once(tokenizer: Any, bigrams: Any):
     base, model = bigrams(0), bigrams(1)
     long = " ".join(TEXTS * 20)
     found = drift(model, base, tokenizer, [long, "Rye."], max_length=30)
     whole = drift(model, base, tokenizer, [long, "Rye."])
     assert found.texts == 2
-    # Tokens before which a part begins are predicted after its beginning; none is left out.
+    # The first tokens of a part have a shorter context; no token is left out.
     assert found.kl == pytest.approx(whole.kl, rel=0.2)
     assert abs(found.tokens - whole.tokens) < 0.1 * whole.tokens
 
 
-def test_what_can_not_be_compared_is_refused(tokenizer: Any, model: Any, bigrams: Any, model_of_bigrams: Any):
+def test_models_and_texts_that_can_not_be_compared_are_an_error(
+    tokenizer: Any, model: Any, bigrams: Any, model_of_bigrams: Any
+):
     some = bigrams(0)
-    with pytest.raises(ValueError, match="base=None, but Bigrams has no adapter to switch off"):
+    with pytest.raises(ValueError, match="base=None needs a model with an adapter, and Bigrams has none"):
         drift(some, None, tokenizer, TEXTS)
     with pytest.raises(ValueError, match="texts is empty: give general text"):
         drift(some, some, tokenizer, [])
-    with pytest.raises(ValueError, match="The base has a vocabulary of 5 and the model one of"):
+    with pytest.raises(ValueError, match="The base model has a vocabulary of 5 and the model one of"):
         drift(some, model_of_bigrams(torch.zeros(len(tokenizer), 5)), tokenizer, TEXTS)
 
     class OneToken:
         def __call__(self, texts: list[str], **_: Any) -> dict[str, Any]:
             return {"input_ids": [[1] for _ in texts]}
 
-    with pytest.raises(ValueError, match="None of 3 texts has a second token to predict"):
+    with pytest.raises(ValueError, match="None of the 3 texts has two tokens"):
         drift(some, some, OneToken(), TEXTS)  # type: ignore[arg-type]
 
 
 # Sampled texts
 
 
-def plainly(model: Any, tokenizer: Any, noise: SampleRandom, tokens: int) -> str:
-    """A text drawn token by token, each after reading all before it anew."""
+def plainly(model: Any, tokenizer: Any, sampler: SampleRandom, tokens: int) -> str:
+    """A text sampled token by token, with a forward pass over the whole text for each."""
     ids: list[int] = [tokenizer.bos_token_id]
     for step in range(tokens):
         with torch.no_grad():
             logits = model(torch.tensor([ids]), use_cache=False).logits[:, -1]
-        token = int(choose(*cumulative(logits, 1.0, 0), np.array([0]), np.array([noise[step]]))[0])
+        token = int(choose(*cumulative(logits, 1.0, 0), np.array([0]), np.array([sampler[step]]))[0])
         if token == tokenizer.eos_token_id:
             break
         ids.append(token)
     return tokenizer.decode(ids[1:], skip_special_tokens=True)
 
 
-def test_texts_are_drawn_from_all_tokens_at_temperature_1(model: Any, tokenizer: Any):
+def test_texts_are_sampled_from_all_tokens_at_temperature_1(model: Any, tokenizer: Any):
     texts = sample_texts(model, tokenizer, 6, max_new_tokens=12, seed=4)
     plain = [plainly(model, tokenizer, SampleRandom(4, "text", 0, i), 12) for i in range(6)]
     assert texts[: len(plain)] == [text for text in plain if text.strip()][:6]
     assert any("\n" in text.strip() for text in sample_texts(model, tokenizer, 20, max_new_tokens=40))
 
 
-def test_the_seed_alone_says_which_texts(model: Any, tokenizer: Any):
+def test_texts_depend_on_the_seed_only(model: Any, tokenizer: Any):
     states = random.getstate(), torch.get_rng_state()
     texts = sample_texts(model, tokenizer, 9, max_new_tokens=8)
     assert sample_texts(model, tokenizer, 9, max_new_tokens=8, batch_size=2) == texts
@@ -141,13 +143,13 @@ def test_the_seed_alone_says_which_texts(model: Any, tokenizer: Any):
     assert torch.equal(torch.get_rng_state(), states[1])
 
 
-def test_on_texts_of_the_base_drift_is_the_divergence_of_whole_texts():
+def test_drift_on_texts_of_the_base_model_is_the_divergence_of_whole_texts():
     tokenizer = AutoTokenizer.from_pretrained(TINY_BASE)
     base, other = (AutoModelForCausalLM.from_pretrained(TINY_BASE).requires_grad_(False) for _ in range(2))
     other.model.norm.weight *= 0.7
     texts = sample_texts(base, tokenizer, 40, max_new_tokens=24)
     found = drift(other, base, tokenizer, texts)
-    # The mean of log p(text) - log q(text) is the divergence too, with more noise.
+    # The mean of log p(text) - log q(text) is the divergence too, with more sampler.
     ratios = []
     for text in texts:
         ids = torch.tensor([tokenizer(text)["input_ids"]])
@@ -160,12 +162,12 @@ def test_on_texts_of_the_base_drift_is_the_divergence_of_whole_texts():
     assert abs(found.kl - mean) < 3 * error
 
 
-def test_a_model_that_writes_nothing_and_a_tokenizer_without_a_beginning_are_refused(build: Any, tokenizer: Any):
+def test_a_model_without_words_and_a_tokenizer_without_a_beginning_are_an_error(build: Any, tokenizer: Any):
     silent = build("gpt2")
     silent.generation_config.eos_token_id = list(range(len(tokenizer)))
-    with pytest.raises(ValueError, match="Of 30 texts that the model sampled only 0 have a word, not 3"):
+    with pytest.raises(ValueError, match="Only 0 of 30 texts that the model sampled have a word, and 3 are needed"):
         sample_texts(silent, tokenizer, 3)
-    with pytest.raises(ValueError, match="number=0: give a whole number from 1 up; batch_size=0: give"):
+    with pytest.raises(ValueError, match="number=0: give an integer of at least 1; batch_size=0: give"):
         sample_texts(silent, tokenizer, 0, batch_size=0)
 
     class Bare:
@@ -173,5 +175,5 @@ def test_a_model_that_writes_nothing_and_a_tokenizer_without_a_beginning_are_ref
 
     with pytest.raises(ValueError, match="Bare has neither a beginning nor an end token"):
         sample_texts(silent, Bare(), 1)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="Document '1': text is only white space"):
+    with pytest.raises(ValueError, match="Document '1': text contains only white space"):
         drift(silent, silent, tokenizer, ["Rye.", " "])

@@ -1,4 +1,4 @@
-"""Editing scores: answers made by hand, a plain forward pass, and entropies counted the slow way."""
+"""Editing scores against handmade responses, a plain forward pass, and entropies computed with numpy."""
 
 import math
 import random
@@ -11,16 +11,15 @@ import pytest
 import torch
 
 from hf_knowlearn.documents import Question
-from hf_knowlearn.evaluation.editing import (
+from hf_knowlearn.evaluation.editing import editing_scores, fluency
+from hf_knowlearn.evaluation.model_responses import (
     ModelResponses,
     TeacherForced,
     collect_responses,
     continuations,
-    editing_scores,
-    fluency,
     teacher_forced,
 )
-from hf_knowlearn.generation.ask import GenerationSettings
+from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall import score
 from hf_knowlearn.prompts.questions import question_prompts
 
@@ -34,16 +33,16 @@ def plainly(model: Any, tokenizer: Any, prompt: Any, answer: str) -> list[tuple[
 
 
 @pytest.mark.parametrize(
-    "asking",
+    "settings",
     [GenerationSettings(batch_size=1), GenerationSettings(batch_size=7), GenerationSettings(shots=3, prompts=2)],
 )
-def test_teacher_forced_tokens_are_those_of_a_plain_forward_pass(
-    model: Any, tokenizer: Any, asked: list[Question], asking: GenerationSettings
+def test_teacher_forced_tokens_equal_those_of_a_plain_forward_pass(
+    model: Any, tokenizer: Any, world_questions: list[Question], settings: GenerationSettings
 ):
-    longer = [(f"{q.answers[0]} " * (1 + i % 3)).strip() for i, q in enumerate(asked)]
-    questions = [replace(q, answers=(" ", text, "Ormel")) for q, text in zip(asked, longer, strict=True)]
-    found = teacher_forced(model, tokenizer, questions, asking)
-    prompts = question_prompts(tokenizer, questions, shots=asking.shots, prompts=asking.prompts)
+    longer = [(f"{q.answers[0]} " * (1 + i % 3)).strip() for i, q in enumerate(world_questions)]
+    questions = [replace(q, answers=(" ", text, "Ormel")) for q, text in zip(world_questions, longer, strict=True)]
+    found = teacher_forced(model, tokenizer, questions, settings)
+    prompts = question_prompts(tokenizer, questions, shots=settings.shots, prompts=settings.prompts)
     for one, prompt in zip(found, prompts, strict=True):
         assert (one.question_id, one.prompt) == (prompt.question.id, prompt.number)
         assert one.answer == prompt.question.answers[1]
@@ -53,7 +52,7 @@ def test_teacher_forced_tokens_are_those_of_a_plain_forward_pass(
     assert len({len(one.expected) for one in found}) > 1
 
 
-def test_an_answer_made_of_the_models_own_choices_is_predicted_whole(model: Any, tokenizer: Any):
+def test_an_answer_of_the_models_own_tokens_has_accuracy_1(model: Any, tokenizer: Any):
     question = Question("q", "Where does the ferry go?", ("x",))
     (prompt,) = question_prompts(tokenizer, [question])
     ids, answer = list(prompt.ids), []
@@ -76,8 +75,8 @@ def test_an_answer_made_of_the_models_own_choices_is_predicted_whole(model: Any,
     assert one.accuracy == 1
 
 
-def test_neither_order_nor_batches_change_what_is_said(model: Any, tokenizer: Any, asked: list[Question]):
-    some = asked[:9]
+def test_neither_order_nor_batch_size_changes_a_response(model: Any, tokenizer: Any, world_questions: list[Question]):
+    some = world_questions[:9]
     one = collect_responses(model, tokenizer, some, GenerationSettings(batch_size=2), texts=4)
     other = collect_responses(model, tokenizer, some[3::-1] + some[:3:-1], GenerationSettings(batch_size=64), texts=4)
     assert one.generated == other.generated
@@ -87,18 +86,20 @@ def test_neither_order_nor_batches_change_what_is_said(model: Any, tokenizer: An
     assert len(set(one.texts)) == 4
 
 
-def test_a_text_for_fluency_goes_on_past_ends_and_lines(model: Any, tokenizer: Any, asked: list[Question]):
-    texts = continuations(model, tokenizer, asked[:4])
+def test_a_text_for_fluency_does_not_end_at_a_line_or_an_end_token(
+    model: Any, tokenizer: Any, world_questions: list[Question]
+):
+    texts = continuations(model, tokenizer, world_questions[:4])
     assert min(len(tokenizer(text)["input_ids"]) for text in texts) > 50
     assert any("\n" in text.strip() for text in texts)
-    assert texts != continuations(model, tokenizer, asked[:4], GenerationSettings(seed=1))
+    assert texts != continuations(model, tokenizer, world_questions[:4], GenerationSettings(seed=1))
     assert continuations(model, tokenizer, []) == []
 
 
 # Fluency
 
 
-def test_fluency_of_few_words_in_closed_form():
+def test_fluency_of_few_words_is_the_closed_form():
     # a-b twice and b-a once; a-b-a and b-a-b once each
     pairs, triples = math.log2(3) - 2 / 3, 1.0
     assert fluency("a b a b") == pytest.approx((2 / 3 * pairs + 4 / 3 * triples) / 2)
@@ -108,7 +109,7 @@ def test_fluency_of_few_words_in_closed_form():
     assert fluency("so it goes") == pytest.approx(2 / 3 * 1 / 2)
 
 
-def test_fluency_is_that_of_counting_with_numpy():
+def test_fluency_equals_a_computation_with_numpy():
     draw = random.Random(0)
     for length in (5, 30, 100):
         words = [draw.choice(["rye", "oats", "mill", ",", "."]) for _ in range(length)]
@@ -120,7 +121,7 @@ def test_fluency_is_that_of_counting_with_numpy():
         assert fluency(" ".join(words)) == pytest.approx(np.mean(parts))
 
 
-def test_without_spaces_characters_are_counted():
+def test_characters_are_counted_in_a_script_without_spaces():
     assert fluency("我们去北京") == fluency("我 们 去 北 京") > 0
 
 
@@ -131,7 +132,7 @@ def forced(id: str, predicted: Sequence[int], expected: Sequence[int] = (1, 2, 3
     return TeacherForced(id, 0, "rye", tuple(expected), tuple(predicted))
 
 
-def said(answers: dict[str, tuple[str, Sequence[int]]], texts: Sequence[str] = ()) -> ModelResponses:
+def responses(answers: dict[str, tuple[str, Sequence[int]]], texts: Sequence[str] = ()) -> ModelResponses:
     return ModelResponses(
         {id: text for id, (text, _) in answers.items()},
         {id: forced(id, tokens) for id, (_, tokens) in answers.items()},
@@ -143,7 +144,7 @@ def question(id: str, kind: str | None = None, fact: str | None = None, document
     return Question(id, "What does it grind?", ("rye",), document, fact_id=fact, kind=kind)
 
 
-TAUGHT = [
+TRAINED = [
     question("first", fact="f"),
     question("again", fact="f"),
     question("loose"),
@@ -153,10 +154,10 @@ TAUGHT = [
     question("hop-2", kind="one-hop"),
 ]
 OTHERS = [question("far-1", kind="trivia"), question("far-2")]
-BEFORE = said(
+BEFORE = responses(
     {"far-1": ("It is oats.\nYes.", (1, 1, 1, 1)), "far-2": ("", (9, 9, 9, 9))}, ["so so so so", "it goes on and on"]
 )
-AFTER = said(
+AFTER = responses(
     {
         "first": (" The rye!\nQuestion:", (1, 2, 3, 4)),
         "again": ("oats", (1, 2, 3, 9)),
@@ -172,8 +173,8 @@ AFTER = said(
 )
 
 
-def test_the_scores_of_answers_made_by_hand():
-    scores = editing_scores(TAUGHT, OTHERS, BEFORE, AFTER)
+def test_scores_of_handmade_responses():
+    scores = editing_scores(TRAINED, OTHERS, BEFORE, AFTER)
     means = {
         name: (of["teacher_forced"], of["generated"], of["n"]) for name, of in scores.items() if name != "fluency"
     }
@@ -197,23 +198,23 @@ def test_the_scores_of_answers_made_by_hand():
     assert math.isnan(scores["fluency"]["after"]["bits_se"])
 
 
-def test_what_was_not_asked_has_no_score():
+def test_a_score_without_questions_is_left_out():
     scores = editing_scores([], OTHERS, replace(BEFORE, texts=()), replace(AFTER, texts=()))
     assert set(scores) == {"locality", "fluency"}
     assert scores["fluency"] == {}
 
 
-def test_a_model_that_has_not_changed_is_local():
-    scores = editing_scores(TAUGHT, OTHERS, AFTER, AFTER)
+def test_an_unchanged_model_has_locality_1():
+    scores = editing_scores(TRAINED, OTHERS, AFTER, AFTER)
     assert (scores["locality"]["teacher_forced"], scores["locality"]["generated"]) == (1, 1)
     assert scores["locality"]["generated_se"] == 0
 
 
-def test_standard_errors_are_those_of_score():
+def test_standard_errors_equal_those_of_score():
     draw = random.Random(1)
     questions = [question(f"q{i}", document=f"d{i % 7}") for i in range(40)]
     answers = {q.id: (draw.choice(["rye", "oats"]), draw.choice([(1, 2, 3, 4), (9, 9, 9, 9)])) for q in questions}
-    found = editing_scores(questions, [], said({}), said(answers))["reliability"]
+    found = editing_scores(questions, [], responses({}), responses(answers))["reliability"]
     documents = [str(q.document_id) for q in questions]
     for name, texts in (
         ("generated", [answers[q.id][0] for q in questions]),
@@ -223,43 +224,43 @@ def test_standard_errors_are_those_of_score():
         assert found[name] == pytest.approx(expected["exact_match"])
         assert found[f"{name}_se"] == pytest.approx(expected["exact_match_se"])
     # Without documents: that of a mean, sample standard deviation / sqrt(n).
-    alone = editing_scores([replace(q, document_id=None) for q in questions], [], said({}), said(answers))
+    alone = editing_scores([replace(q, document_id=None) for q in questions], [], responses({}), responses(answers))
     values = [float(answers[q.id][0] == "rye") for q in questions]
     assert alone["reliability"]["generated_se"] == pytest.approx(np.std(values, ddof=1) / math.sqrt(40))
 
 
-def test_the_error_of_a_mean_of_kinds_is_that_of_means_added():
+def test_the_error_of_a_mean_over_kinds_adds_their_variances():
     questions = [question(f"{kind}{i}", kind) for kind, n in (("alias", 5), ("reversed", 9)) for i in range(n)]
     draw = random.Random(2)
     answers = {q.id: ("rye", [draw.choice([1, 9]), 2, 3, 4]) for q in questions}
-    found = editing_scores(questions, [], said({}), said(answers))["portability"]
+    found = editing_scores(questions, [], responses({}), responses(answers))["portability"]
     groups = [[forced("", answers[q.id][1]).accuracy for q in questions if q.kind == k] for k in ("alias", "reversed")]
     variance = sum(np.var(group) / len(group) for group in groups) / 4  # of two means, each halved
     assert found["teacher_forced_se"] == pytest.approx(math.sqrt(variance * 14 / 13))
 
 
-def test_everything_that_is_wrong_is_told_at_once():
-    strange = [*TAUGHT, question("odd", kind="two-hop"), question("odder", kind="two-hop"), question("first")]
+def test_all_problems_are_in_one_error():
+    strange = [*TRAINED, question("odd", kind="two-hop"), question("odder", kind="two-hop"), question("first")]
     before = ModelResponses({}, {"far-1": forced("far-1", ())})
-    with pytest.raises(ValueError, match="kinds of questions") as error:
+    with pytest.raises(ValueError, match="Unknown kinds") as error:
         editing_scores(strange, OTHERS, before, AFTER)
     assert str(error.value).splitlines() == [
-        "These kinds of questions are not known: 'two-hop' (as of question 'odd'). Give them one of None, 'rephrased',"
+        "Unknown kinds of questions: 'two-hop' (question 'odd'). Choose from None, 'rephrased',"
         " 'alias', 'one-hop', 'reversed'.",
-        "1 question ids stand more than once, such as 'first': give each its own.",
-        "`before.generated` has no answer to 2 questions, such as 'far-1': ask all of them.",
-        "`before.teacher_forced` has no answer to 1 questions, such as 'far-2': ask all of them.",
-        "`after.generated` has no answer to 2 questions, such as 'odd': ask all of them.",
-        "`after.teacher_forced` has no answer to 2 questions, such as 'odd': ask all of them.",
+        "1 question ids occur more than once, such as 'first': give each question its own.",
+        "`before.generated` has no response to 2 questions, such as 'far-1': add all of them.",
+        "`before.teacher_forced` has no response to 1 questions, such as 'far-2': add all of them.",
+        "`after.generated` has no response to 2 questions, such as 'odd': add all of them.",
+        "`after.teacher_forced` has no response to 2 questions, such as 'odd': add all of them.",
     ]
 
 
-def test_answers_of_two_tokenizers_are_not_compared():
+def test_responses_of_two_tokenizers_are_an_error():
     other = replace(BEFORE, teacher_forced={id: forced(id, (1,), (1,)) for id in ("far-1", "far-2")})
     with pytest.raises(ValueError, match="answers to 2 locality questions, such as 'far-1', have other tokens before"):
-        editing_scores(TAUGHT, OTHERS, other, AFTER)
+        editing_scores(TRAINED, OTHERS, other, AFTER)
 
 
-def test_a_language_that_is_not_known_is_refused():
+def test_an_unknown_language_is_an_error():
     with pytest.raises(ValueError, match="language is 'xx'"):
-        editing_scores(TAUGHT, OTHERS, BEFORE, AFTER, language="xx")
+        editing_scores(TRAINED, OTHERS, BEFORE, AFTER, language="xx")

@@ -1,4 +1,4 @@
-"""Knowledge tokens against models whose every probability is known, and of tellings that training never reads."""
+"""Knowledge tokens against models with known probabilities, in views that training never uses."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from torch import nn
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.facts import fact_spans, identifying_spans
-from hf_knowlearn.evaluation.knowledge_tokens import KnowledgeTokens, counted, knowledge_tokens
+from hf_knowlearn.evaluation.knowledge_tokens import KnowledgeTokens, counted_spans, knowledge_tokens
 from hf_knowlearn.views import GROUPS, View, format_views, masked_views, mixed_views, order_views, prove, raw_view
 from hf_knowlearn.views.held_out import held_out_views
 from hf_knowlearn.views.parts import views_of_parts
@@ -46,7 +46,7 @@ def expected(tokenizer: Any, table: torch.Tensor, views: list[View], words: list
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("tell", [format_views, order_views, masked_views, mixed_views])
 @pytest.mark.parametrize("hold_out", [None, "headings"])
-def test_held_out_views_were_never_read_and_tell_the_document_in_its_own_order_and_in_another(
+def test_held_out_views_are_new_and_have_the_order_of_the_document_and_another(
     biographies: list[Document], tell: Any, seed: int, hold_out: str | None
 ):
     for document in biographies[:4]:
@@ -63,7 +63,7 @@ def test_held_out_views_were_never_read_and_tell_the_document_in_its_own_order_a
                 assert all(name.startswith("headings.") for name in marks)
 
 
-def test_a_document_is_told_in_what_there_is():
+def test_a_short_document_has_fewer_held_out_views():
     short = Document("short", "Tarn grinds rye.")
     told = held_out_views(short, 2, hold_out="spacing")
     assert [view.family for view in told] == ["formats"] * 2
@@ -75,7 +75,7 @@ def test_a_document_is_told_in_what_there_is():
         held_out_views(short, 2, hold_out="fences")
 
 
-def test_parts_are_cut_again_until_every_view_fits():
+def test_parts_are_split_until_every_view_fits():
     def words(texts: list[str]) -> list[int]:
         return [len(text.split()) for text in texts]
 
@@ -85,7 +85,7 @@ def test_parts_are_cut_again_until_every_view_fits():
     told = views_of_parts(long, lambda part: format_views(part, 2, groups=["lists"]), words, 40, 40)
     assert "".join(part.text for part, _ in told) == long.text
     assert max(words([view.text for _, views in told for view in views])) <= 40
-    with pytest.raises(ValueError, match=r"Document 'long' can't be told within 7 tokens: raise max_length\."):
+    with pytest.raises(ValueError, match=r"Document 'long' has no views within 7 tokens: raise max_length\."):
         views_of_parts(long, lambda part: [raw_view(part)], words, 40, 7)
 
 
@@ -95,23 +95,23 @@ def test_parts_are_cut_again_until_every_view_fits():
 def count(text: str, title: str = "", view: Any = raw_view, answers: tuple[str, ...] = ()) -> list[str]:
     document = Document("d", text, title)
     told, questions = view(document), [Question("q", "What?", (answer,), "d") for answer in answers]
-    places = counted(told, document, fact_spans(document, questions), identifying_spans(document, questions))
+    places = counted_spans(told, document, fact_spans(document, questions), identifying_spans(document, questions))
     return [told.text[start:end] for start, end in places]
 
 
-def test_a_fact_counts_where_it_is_told_first_and_not_if_it_opens_the_view():
+def test_a_fact_counts_at_its_first_occurrence_and_not_if_it_begins_the_view():
     assert count(TARN.text) == ["Ada Lovelace", "1820", "7"]
     assert count("It is Ada Lovelace of Tarn. It was Lovelace in tarn, in TARN and New Tarn.") == ["Tarn", "New Tarn"]
     assert count("It is 1820, 18 and 1820.") == ["18"]
 
 
-def test_answers_count_behind_a_name_or_a_number():
+def test_answers_count_after_a_name_or_a_number():
     assert count(TARN.text, answers=("rye", "Tarn Mill", "seven", "Lovelace")) == ["rye", "Lovelace"]
     assert count("It is rye that Tarn grinds.", answers=("rye",)) == []
     assert count("It is Ada Lovelace.", answers=("Lovelace",)) == []  # of the name that opens
 
 
-def test_below_its_title_all_that_the_title_does_not_say_counts():
+def test_below_its_title_every_fact_counts_that_the_title_lacks():
     def below(document: Document) -> View:
         return next(v for v in format_views(document, 23, groups=["headings"]) if v.format == "headings.h1")
 
@@ -119,11 +119,11 @@ def test_below_its_title_all_that_the_title_does_not_say_counts():
     assert count(TARN.text, title="The Tarn Mill", view=below) == ["Ada Lovelace", "1820", "7"]
 
 
-def test_facts_are_found_in_every_view_whatever_its_layout_and_order():
+def test_facts_are_found_in_every_layout_and_order():
     document = replace(TARN, title="A mill")
     facts, clues = fact_spans(document), identifying_spans(document)
     for view in [*format_views(document, 40), *order_views(document, 5)]:
-        told = "".join(view.text[start:end] for start, end in counted(view, document, facts, clues))
+        told = "".join(view.text[start:end] for start, end in counted_spans(view, document, facts, clues))
         kept = "".join(told.split())
         assert {"7", "0"} & set(kept)  # "2." of a list may stand before a 2, but 1820 or 7 is told
         assert "rye" not in kept
@@ -132,7 +132,7 @@ def test_facts_are_found_in_every_view_whatever_its_layout_and_order():
 # The measure
 
 
-def test_a_model_that_knows_nothing_gives_every_token_its_share(tokenizer: Any, model_of_bigrams: Any):
+def test_a_uniform_model_gives_every_token_the_same_probability(tokenizer: Any, model_of_bigrams: Any):
     uniform = model_of_bigrams(torch.zeros(len(tokenizer), len(tokenizer)))
     found = knowledge_tokens(uniform, tokenizer, [TARN, replace(TARN, id="again")], trained=None)
     assert found.probability == pytest.approx(1 / len(tokenizer), rel=1e-6)
@@ -141,7 +141,7 @@ def test_a_model_that_knows_nothing_gives_every_token_its_share(tokenizer: Any, 
     assert (found.documents, found.without_facts, found.without_views) == (2, (), ())
 
 
-def test_it_is_the_mean_over_documents_of_what_the_tokens_of_their_facts_have(tokenizer: Any, bigrams: Any):
+def test_the_probability_is_the_mean_over_documents_of_their_fact_tokens(tokenizer: Any, bigrams: Any):
     ferry = Document("ferry", "It is to Ormel that the ferry goes. It carries 40 cars since 1954.")
 
     def trained(document: Document) -> list[View]:
@@ -173,7 +173,7 @@ def same(one: KnowledgeTokens, other: KnowledgeTokens) -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_batch_size_changes_nothing(build: Any, tokenizer: Any, biographies: list[Document], kind: str):
+def test_batch_size_changes_no_probability(build: Any, tokenizer: Any, biographies: list[Document], kind: str):
     model = build(kind)
     model.train()
     random = torch.get_rng_state()
@@ -184,7 +184,7 @@ def test_batch_size_changes_nothing(build: Any, tokenizer: Any, biographies: lis
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_an_adapter_is_measured_with_the_model_inside_it(build: Any, tokenizer: Any, biographies: list[Document]):
+def test_an_adapter_is_measured_with_its_base_model(build: Any, tokenizer: Any, biographies: list[Document]):
     plain = knowledge_tokens(build("llama"), tokenizer, biographies[:3], trained=None)
     model = get_peft_model(build("llama"), LoraConfig(r=2, target_modules=["q_proj"]))
     same(plain, knowledge_tokens(model, tokenizer, biographies[:3], trained=None))
@@ -208,7 +208,7 @@ def test_a_long_document_is_measured_in_parts_and_counts_once(tokenizer: Any, bi
     assert found.tokens == tokens + found.by_part[-1].tokens
 
 
-def test_documents_that_cannot_count_are_named(tokenizer: Any, bigrams: Any):
+def test_documents_without_facts_or_views_are_listed(tokenizer: Any, bigrams: Any):
     bare, read = Document("bare", "Nothing of note is told here, and nothing there."), replace(TARN, id="read")
 
     def trained(document: Document) -> list[View]:
@@ -221,7 +221,7 @@ def test_documents_that_cannot_count_are_named(tokenizer: Any, bigrams: Any):
     assert math.isnan(knowledge_tokens(bigrams(0), tokenizer, [bare], trained=None).probability)
 
 
-def test_questions_say_what_the_facts_are(tokenizer: Any, bigrams: Any):
+def test_answers_to_questions_are_the_facts(tokenizer: Any, bigrams: Any):
     rye = Question("q", "What is ground?", ("rye",), "tarn")
     found = knowledge_tokens(bigrams(0), tokenizer, [TARN], [rye], trained=None, hold_out="shift", views=1)
     view = held_out_views(TARN, 1, hold_out="shift")
@@ -229,13 +229,13 @@ def test_questions_say_what_the_facts_are(tokenizer: Any, bigrams: Any):
     assert (found.tokens, found.probability) == (len(each), pytest.approx(mean(each), rel=1e-4))
 
 
-def test_what_can_not_be_measured_is_refused_at_once(tokenizer: Any, bigrams: Any):
+def test_problems_of_the_arguments_are_in_one_error(tokenizer: Any, bigrams: Any):
     class Slow:
         is_fast = False
 
-    with pytest.raises(ValueError, match=r"(?s)views=0: .*\nbatch_size=True: .*\nSlow does not say where"):
+    with pytest.raises(ValueError, match=r"(?s)views=0: .*\nbatch_size=True: .*\nSlow is no fast tokenizer"):
         knowledge_tokens(bigrams(0), Slow(), [TARN], trained=None, views=0, batch_size=True)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="can't be told within 6 tokens"):
+    with pytest.raises(ValueError, match="has no views within 6 tokens"):
         knowledge_tokens(bigrams(0), tokenizer, [TARN], trained=None, max_length=6)
     assert set(GROUPS) >= {"spacing", "shift", "marks", "headings"}
 
@@ -246,9 +246,9 @@ from pathlib import Path
 from accelerate import PartialState
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from hf_knowlearn.documents import Document
-from hf_knowlearn.recall.drift import drift
-from hf_knowlearn.recall.free_text import sample_texts
-from hf_knowlearn.recall.knowledge_tokens import knowledge_tokens
+from hf_knowlearn.evaluation.drift import drift
+from hf_knowlearn.evaluation.knowledge_tokens import knowledge_tokens
+from hf_knowlearn.generation.free_text import sample_texts
 
 folder = Path(sys.argv[1])
 documents = [Document(**row) for row in json.loads((folder / "documents.json").read_text())]
@@ -269,7 +269,9 @@ found = {
 
 
 @pytest.mark.slow
-def test_two_processes_measure_what_one_does(model: Any, tokenizer: Any, biographies: list[Document], tmp_path: Path):
+def test_two_processes_measure_the_same_as_one(
+    model: Any, tokenizer: Any, biographies: list[Document], tmp_path: Path
+):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     rows = [{"id": d.id, "text": d.text, "title": d.title} for d in biographies[:5]]

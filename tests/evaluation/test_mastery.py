@@ -1,4 +1,4 @@
-"""Mastery: each class of a model that is scripted to be of it, the borders between them, and what changes nothing."""
+"""Mastery: the class of scripted responses, the borders between classes, and what changes no class."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ from hf_knowlearn.prompts.questions import question_prompts
 from hf_knowlearn.reports.charts import charts
 from hf_knowlearn.reports.tables import tables
 
-SHARE = 0.4  # of the right answer to what is known weakly, at the temperature that is asked at
+SHARE = 0.4  # probability of the correct response to a weakly known question, at TEMPERATURE
 TEMPERATURE = 0.5
 
 
@@ -91,7 +91,7 @@ def first_is_even(examples: str) -> bool:
 KINDS = {"high": "HighlyKnown", "maybe": "MaybeKnown", "weak": "WeaklyKnown", "never": "Unknown"}
 POOL = [Question(f"p{i}", f"example {i}?", (f"value {i}",), relation="r") for i in range(20)]
 ASKED = [Question(f"{kind}/{i}", f"{kind} {i}?", ("X",), relation="r") for i in range(5) for kind in KINDS]
-HOW: dict[str, Any] = {"examples": POOL, "temperature": TEMPERATURE, "top_k": 2, "seed": 3, "max_new_tokens": 4}
+HOW: dict[str, Any] = {"pool": POOL, "temperature": TEMPERATURE, "top_k": 2, "seed": 3, "max_new_tokens": 4}
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,7 @@ def classified(scripted: Any, tokenizer: Any) -> list[Mastery]:
 # Closed forms
 
 
-def test_each_question_has_the_class_it_was_scripted_to_have_in_the_papers_setting(
-    classified: list[Mastery], tokenizer: Any
-):
+def test_each_question_has_its_scripted_class_in_the_setting_of_the_paper(classified: list[Mastery], tokenizer: Any):
     assert [one.question_id for one in classified] == [q.id for q in ASKED]
     assert [one.category for one in classified] == [KINDS[q.id.split("/")[0]] for q in ASKED]
     prompts = question_prompts(tokenizer, ASKED, shots=4, prompts=10, seed=3, pool=POOL)
@@ -130,7 +128,7 @@ def test_each_question_has_the_class_it_was_scripted_to_have_in_the_papers_setti
     assert counts(classified) == dict.fromkeys(CATEGORIES, 5)
 
 
-def test_a_larger_top_k_lets_the_third_token_be_said(scripted: Any, tokenizer: Any):
+def test_a_larger_top_k_allows_the_third_token(scripted: Any, tokenizer: Any):
     never = [q for q in ASKED if q.id.startswith("never")]
     found = classify_mastery(scripted, tokenizer, never, **{**HOW, "top_k": 3})
     assert {one.category for one in found} == {"WeaklyKnown"}
@@ -150,45 +148,41 @@ def test_a_larger_top_k_lets_the_third_token_be_said(scripted: Any, tokenizer: A
         (0.0, 0.0, "Unknown"),
     ],
 )
-def test_the_borders_between_the_classes_are_the_papers(greedy: float, sampled: float, category: Category):
+def test_the_borders_between_the_classes_are_those_of_the_paper(greedy: float, sampled: float, category: Category):
     assert category_of(greedy, sampled) == category
 
 
 @pytest.mark.parametrize(("prompts", "samples"), [(3, 7), (49, 1), (2, 160)])
-def test_shares_of_everything_and_nothing_are_exactly_one_and_zero(
-    scripted: Any, tokenizer: Any, prompts: int, samples: int
-):
+def test_shares_of_all_and_of_none_are_exactly_one_and_zero(scripted: Any, tokenizer: Any, prompts: int, samples: int):
     found = classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, prompts=prompts, samples=samples)
     high, maybe, _, never = found
     assert (high.greedy, high.sampled, never.greedy, never.sampled) == (1.0, 1.0, 0.0, 0.0)
     assert maybe.greedy * prompts == pytest.approx(round(maybe.greedy * prompts))
 
 
-def test_the_first_line_counts_by_exact_match_in_the_questions_language(tokenizer: Any):
+def test_a_response_is_correct_if_its_first_line_is_an_exact_match_in_its_language(tokenizer: Any):
     talker = Scripted(tokenizer, lambda question, before: {"X": 1.0, "Y": -49.0})
     accepted = {"x.": "HighlyKnown", "die X": "Unknown", "X Y": "Unknown"}
-    asked = [Question(answer, f"high {i}?", (answer,), relation="r") for i, answer in enumerate(accepted)]
+    questions = [Question(answer, f"high {i}?", (answer,), relation="r") for i, answer in enumerate(accepted)]
     how = {**HOW, "prompts": 2, "samples": 1}
-    assert {m.question_id: m.category for m in classify_mastery(talker, tokenizer, asked, **how)} == accepted
-    german = classify_mastery(talker, tokenizer, asked, **how, language="de")
+    assert {m.question_id: m.category for m in classify_mastery(talker, tokenizer, questions, **how)} == accepted
+    german = classify_mastery(talker, tokenizer, questions, **how, language="de")
     assert [m.category for m in german] == ["HighlyKnown", "HighlyKnown", "Unknown"]
 
 
 # Presets
 
 
-def test_a_preset_sets_the_counts_and_a_count_that_is_given_goes_before_it(
-    scripted: Any, tokenizer: Any, tmp_path: Path
-):
-    asked: dict[tuple[Any, ...], tuple[int, int]] = {}
+def test_a_preset_sets_the_numbers_and_a_given_number_overrides_it(scripted: Any, tokenizer: Any, tmp_path: Path):
+    found: dict[tuple[Any, ...], tuple[int, int]] = {}
     for preset, given in (("full", {}), ("quick", {}), ("quick", {"samples": 1}), ("full", {"prompts": 2})):
-        file = tmp_path / f"{len(asked)}.jsonl"
-        classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, preset=preset, **given, transcripts=file)
+        file = tmp_path / f"{len(found)}.jsonl"
+        classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, preset=preset, **given, answer_cache=file)
         header, *lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
-        assert header["asking"]["shots"] == 4
-        asked[(preset, *given)] = (len(lines) // 4, len(lines[0]["sampled"]))
+        assert header["settings"]["shots"] == 4
+        found[(preset, *given)] = (len(lines) // 4, len(lines[0]["sampled"]))
     quick = PRESETS["quick"]
-    assert asked == {
+    assert found == {
         ("full",): (10, 16),
         ("quick",): (quick["prompts"], quick["samples"]),
         ("quick", "samples"): (quick["prompts"], 1),
@@ -200,126 +194,133 @@ def test_a_preset_sets_the_counts_and_a_count_that_is_given_goes_before_it(
 
 
 @pytest.fixture(scope="module")
-def said(model: Any, tokenizer: Any, asked: list[Question]) -> tuple[list[Question], list[Mastery]]:
+def said(model: Any, tokenizer: Any, world_questions: list[Question]) -> tuple[list[Question], list[Mastery]]:
     """Questions whose accepted answers are what an untrained model says to one prompt of them."""
-    from hf_knowlearn.generation.ask import GenerationSettings, generate_responses
+    from hf_knowlearn.generation.responses import generate_responses
+    from hf_knowlearn.generation.settings import GenerationSettings
 
     how = GenerationSettings(shots=2, prompts=3, samples=3, temperature=0.5, max_new_tokens=6, seed=5)
-    answers = generate_responses(model, tokenizer, asked, how)
+    answers = generate_responses(model, tokenizer, world_questions, how)
     known = [
         dataclasses.replace(q, answers=(text,)) if (text := (a.greedy[1], a.sampled[0][0])[i % 2].strip()) else q
-        for i, (q, a) in enumerate(zip(asked, answers, strict=True))
+        for i, (q, a) in enumerate(zip(world_questions, answers, strict=True))
     ]
-    found = classify(model, tokenizer, known, asked)
+    found = classify(model, tokenizer, known, world_questions)
     assert len(set(counts(found).values()) - {0}) > 1
     return known, found
 
 
 def classify(model: Any, tokenizer: Any, questions: list[Question], pool: list[Question], **how: Any) -> list[Mastery]:
     few = {"prompts": 3, "shots": 2, "samples": 3, "max_new_tokens": 6, "seed": 5}
-    return classify_mastery(model, tokenizer, questions, examples=pool, **{**few, **how})
+    return classify_mastery(model, tokenizer, questions, pool=pool, **{**few, **how})
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
-def test_neither_batch_size_nor_order_nor_company_changes_a_class(
-    model: Any, tokenizer: Any, asked: list[Question], said: tuple[list[Question], list[Mastery]], batch_size: int
+def test_neither_batch_size_nor_order_nor_other_questions_change_a_class(
+    model: Any,
+    tokenizer: Any,
+    world_questions: list[Question],
+    said: tuple[list[Question], list[Mastery]],
+    batch_size: int,
 ):
     questions, expected = said
-    assert classify(model, tokenizer, questions[::-2], asked, batch_size=batch_size) == expected[::-2]
+    assert classify(model, tokenizer, questions[::-2], world_questions, batch_size=batch_size) == expected[::-2]
 
 
-def test_asking_goes_on_from_its_transcript(scripted: Any, tokenizer: Any, classified: list[Mastery], tmp_path: Path):
+def test_classification_continues_from_its_answer_cache(
+    scripted: Any, tokenizer: Any, classified: list[Mastery], tmp_path: Path
+):
     file = tmp_path / "mastery.jsonl"
-    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, transcripts=file) == classified
+    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, answer_cache=file) == classified
     whole = file.read_text(encoding="utf-8").splitlines(keepends=True)
     assert len(whole) == 1 + 10 * len(ASKED)
     file.unlink()
     (tmp_path / "mastery.jsonl.part0").write_text("".join(whole[:151]), encoding="utf-8")
     before = scripted.rows
-    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, transcripts=file) == classified
+    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, answer_cache=file) == classified
     assert scripted.rows > before
     before = scripted.rows
-    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, transcripts=file) == classified
+    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, answer_cache=file) == classified
     assert scripted.rows == before
 
 
-def test_another_seed_draws_other_examples_and_samples(scripted: Any, tokenizer: Any, classified: list[Mastery]):
+def test_another_seed_gives_other_examples_and_samples(scripted: Any, tokenizer: Any, classified: list[Mastery]):
     other = classify_mastery(scripted, tokenizer, ASKED, **{**HOW, "seed": 4})
     assert [m.category for m in other] == [m.category for m in classified]
     assert [m.sampled for m in other] != [m.sampled for m in classified]
 
 
-def test_without_examples_the_questions_show_one_another_and_never_themselves(tokenizer: Any):
-    asked_of: list[tuple[str, str]] = []
+def test_without_a_pool_the_examples_are_other_questions(tokenizer: Any):
+    generated: list[tuple[str, str]] = []
 
     def remember(question: str, before: str) -> dict[str, float]:
-        asked_of.append((question, before))
+        generated.append((question, before))
         return {"X": 1.0}
 
     classify_mastery(Scripted(tokenizer, remember), tokenizer, ASKED, prompts=2, samples=1)
-    assert {question for question, _ in asked_of} == {q.text for q in ASKED}
-    for question, before in asked_of:
+    assert {question for question, _ in generated} == {q.text for q in ASKED}
+    for question, before in generated:
         assert before.count("Question: ") == 4
         assert f"Question: {question}" not in before
 
 
-def test_questions_without_a_relation_count_as_one_and_it_is_said(
+def test_questions_without_a_relation_count_as_one_relation_with_a_warning(
     scripted: Any, tokenizer: Any, caplog: pytest.LogCaptureFixture
 ):
     bare = [dataclasses.replace(q, relation=None) for q in ASKED[:6]]
     with caplog.at_level(logging.WARNING, "hf_knowlearn"):
-        found = classify_mastery(scripted, tokenizer, [*bare, ASKED[6]], **{**HOW, "examples": [*POOL, *bare]})
+        found = classify_mastery(scripted, tokenizer, [*bare, ASKED[6]], **{**HOW, "pool": [*POOL, *bare]})
     assert [m.question_id for m in found] == [q.id for q in ASKED[:7]]
-    assert "6 of 7 questions name no relation and count as one" in caplog.text
+    assert "6 of 7 questions have no relation and count as one relation" in caplog.text
     caplog.clear()
     classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, prompts=2, samples=1)
     assert not caplog.records
 
 
-# Refusals
+# Errors
 
 
-def test_everything_wrong_with_the_options_is_said_at_once_before_anything_is_asked(scripted: Any, tokenizer: Any):
+def test_all_problems_of_the_options_are_in_one_error_before_anything_is_generated(scripted: Any, tokenizer: Any):
     before = scripted.rows
     wrong = {"prompts": 1, "shots": 0, "samples": 0, "preset": "fast", "language": "xx", "temperature": 0}
-    with pytest.raises(ValueError, match=r"prompts=1: a single prompt .* Give 2 or more") as refused:
+    with pytest.raises(ValueError, match=r"prompts=1: with one prompt .* Give 2 or more") as error:
         classify_mastery(scripted, tokenizer, ASKED, **{**wrong, "top_k": 1.5, "template": "chatty"})  # type: ignore[arg-type]
     for words in (
-        "shots=0: without examples all prompts of a question are one and the same. Give 1 or more.",
-        "samples=0: without samples WeaklyKnown is not told from Unknown. Give 1 or more.",
+        "shots=0: without examples all prompts of a question are the same. Give 1 or more.",
+        "samples=0: without samples WeaklyKnown and Unknown can't be distinguished. Give 1 or more.",
         "preset='fast': choose from full, quick.",
         "language is 'xx': known are ",
         "temperature=0: give a number above 0",
-        "top_k=1.5: give a whole number from 0 up.",
+        "top_k=1.5: give an integer of at least 0.",
         "template='chatty': choose from plain, chat, auto.",
     ):
-        assert words in str(refused.value)
+        assert words in str(error.value)
     assert scripted.rows == before
 
 
 @pytest.mark.parametrize("value", [-1, True, 2.0, "3"])
 @pytest.mark.parametrize("name", ["prompts", "shots", "samples"])
-def test_a_count_that_is_none_is_refused(scripted: Any, tokenizer: Any, name: str, value: Any):
+def test_a_wrong_number_is_an_error(scripted: Any, tokenizer: Any, name: str, value: Any):
     with pytest.raises(ValueError, match=rf"{name}={value!r}"):
         classify_mastery(scripted, tokenizer, ASKED, **{**HOW, name: value})
 
 
-def test_relations_with_too_few_examples_are_all_named(scripted: Any, tokenizer: Any):
+def test_all_relations_with_too_few_examples_are_listed(scripted: Any, tokenizer: Any):
     rare = [Question(f"{r}/{i}", f"{r} {i}?", ("X",), relation=r) for r in ("river", "lake") for i in range(4)]
     rare += [dataclasses.replace(q, id=f"bare {q.id}", relation=None) for q in ASKED[:3]]
-    with pytest.raises(ValueError, match=r"shots=4, and 11 questions find fewer examples") as refused:
+    with pytest.raises(ValueError, match=r"shots=4: 11 questions have fewer examples") as error:
         classify_mastery(scripted, tokenizer, [*ASKED, *rare])
-    assert "by relation: 'river' (4), 'lake' (4), '(no relation)' (3). Ask with fewer shots, or" in str(refused.value)
+    assert "by relation: 'river' (4), 'lake' (4), '(no relation)' (3). Use fewer shots, or" in str(error.value)
     before = scripted.rows
-    with pytest.raises(ValueError, match=r"shots=4, and 11 questions find fewer examples") as checked:
+    with pytest.raises(ValueError, match=r"shots=4: 11 questions have fewer examples") as checked:
         check_mastery(scripted, tokenizer, [*ASKED, *rare])
-    assert str(checked.value) == str(refused.value)
+    assert str(checked.value) == str(error.value)
     check_mastery(scripted, tokenizer, ASKED, preset="quick")
     assert scripted.rows == before
     assert len(classify_mastery(scripted, tokenizer, [*ASKED, *rare[:8]], shots=3, prompts=2, samples=1)) == 28
 
 
-def test_no_questions_have_no_mastery(scripted: Any, tokenizer: Any):
+def test_no_questions_give_no_mastery(scripted: Any, tokenizer: Any):
     assert classify_mastery(scripted, tokenizer, []) == []
     assert counts([]) == dict.fromkeys(CATEGORIES, 0)
 
@@ -335,7 +336,7 @@ BEFORE = of(a="Unknown", b="Unknown", c="MaybeKnown", d="HighlyKnown", e="Weakly
 AFTER = of(e="WeaklyKnown", d="MaybeKnown", c="HighlyKnown", b="Unknown", a="HighlyKnown")
 
 
-def test_a_flow_counts_each_question_from_its_class_to_its_class():
+def test_a_flow_counts_questions_by_the_class_before_and_after():
     found = flow(BEFORE, AFTER)
     assert list(found) == list(CATEGORIES)
     assert all(list(of_class) == list(CATEGORIES) for of_class in found.values())
@@ -351,13 +352,11 @@ def test_a_flow_counts_each_question_from_its_class_to_its_class():
     assert {now: sum(of_it[now] for of_it in found.values()) for now in CATEGORIES} == counts(AFTER)
 
 
-def test_a_flow_between_different_questions_is_refused():
-    with pytest.raises(
-        ValueError, match=r"2 questions stand before alone, such as 'a'.\n1 questions stand after alone"
-    ):
+def test_a_flow_between_different_questions_is_an_error():
+    with pytest.raises(ValueError, match=r"2 questions occur only before, such as 'a'.\n1 questions occur only after"):
         flow(BEFORE, [*AFTER[:3], *of(f="Unknown")])
     with pytest.raises(
-        ValueError, match=r"1 question ids stand more than once after, such as 'e'.\nGive each question"
+        ValueError, match=r"1 question ids occur more than once after, such as 'e'.\nGive each question"
     ):
         flow(BEFORE, [*AFTER, AFTER[0]])
 
@@ -365,8 +364,8 @@ def test_a_flow_between_different_questions_is_refused():
 def test_a_report_with_mastery_has_its_table_and_its_chart():
     before = {"mastery": {"n": 5, "counts": counts(BEFORE)}}
     arm = {"mastery": {"n": 5, "counts": counts(AFTER), "flow": flow(BEFORE, AFTER)}}
-    asked = {"counts": {"questions": 5}}
-    made: dict[str, Any] = {**asked, "before": before, "runs": {"one": arm, "two": arm, "three": {}}}
+    counted = {"counts": {"questions": 5}}
+    made: dict[str, Any] = {**counted, "before": before, "runs": {"one": arm, "two": arm, "three": {}}}
     found = {table.title: table.rows[1:] for table in tables(made)}
     assert [row[0] for row in found["Mastery"]] == ["before", "one", "two"]
     assert found["Acquired, retained, lost by class"][:4] == [
@@ -376,7 +375,7 @@ def test_a_report_with_mastery_has_its_table_and_its_chart():
         ["one", "Unknown", "2", "1", "1", "0"],
     ]
     assert [title for title, _ in charts(made)] == ["Mastery"]
-    assert not [title for title, _ in charts({**asked, "before": {}, "runs": {"three": {}}})]
+    assert not [title for title, _ in charts({**counted, "before": {}, "runs": {"three": {}}})]
 
 
 def test_the_chart_has_a_block_for_each_class_and_a_band_for_each_flow_of_its_height():

@@ -1,4 +1,4 @@
-"""Asking against the plainest oracle there is: one question at a time, no padding, no cache, argmax in a loop."""
+"""`ask` against a plain loop: one question at a time, without padding and cache, argmax of the logits."""
 
 import copy
 from pathlib import Path
@@ -10,8 +10,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from hf_knowlearn.documents import Question
-from hf_knowlearn.generation.ask import ask
-from hf_knowlearn.generation.decoding import Ends
+from hf_knowlearn.generation.jobs import StopTokens
+from hf_knowlearn.generation.responses import ask
 from hf_knowlearn.knowledge_recall import exact_match, first_line
 from hf_knowlearn.paths import TINY_BASE
 from hf_knowlearn.prompts.templates import plain_prompt
@@ -28,7 +28,7 @@ def tokenizer(base: Path) -> Any:
 
 @pytest.fixture
 def talker(tokenizer: Any) -> LlamaForCausalLM:
-    """A model that knows nothing and says much: its answers end with their line, with the text, or not at all."""
+    """An untrained model whose responses end with a line, with the text, or not at all."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
@@ -54,11 +54,9 @@ def talker(tokenizer: Any) -> LlamaForCausalLM:
 def questions() -> list[Question]:
     """Questions of several lengths, not in the order of their lengths."""
     world = World(7)
-    asked = [question for person in world.people(0, 8) for question in world.questions(person, 2)]
-    longer = [
-        Question(f"long {i}", f"{'Tell me, please: ' * i}{q.text}", q.answers) for i, q in enumerate(asked[::20])
-    ]
-    return [*asked[::2], *longer, *asked[1::2]]
+    made = [question for person in world.people(0, 8) for question in world.questions(person, 2)]
+    longer = [Question(f"long {i}", f"{'Tell me, please: ' * i}{q.text}", q.answers) for i, q in enumerate(made[::20])]
+    return [*made[::2], *longer, *made[1::2]]
 
 
 @torch.no_grad()
@@ -79,7 +77,7 @@ def one_by_one(model: Any, tokenizer: Any, question: Question) -> str:
 def expected(talker: Any, tokenizer: Any, questions: list[Question]) -> list[str]:
     answers = [one_by_one(talker.eval(), tokenizer, question) for question in questions]
     lengths = [len(tokenizer(answer)["input_ids"]) - 1 for answer in answers]
-    # The oracle must have met every way to end, or the tests below would show little.
+    # Every way to end must occur, or the tests below prove little.
     assert sum(answer.endswith("\n") for answer in answers) > 5
     assert sum(length >= MOST for length in lengths) > 5
     assert sum(length < MOST and not a.endswith("\n") for length, a in zip(lengths, answers, strict=True)) > 5
@@ -88,20 +86,20 @@ def expected(talker: Any, tokenizer: Any, questions: list[Question]) -> list[str
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 128])
-def test_answers_are_those_of_asking_one_by_one(
+def test_responses_equal_those_of_one_question_at_a_time(
     talker: Any, tokenizer: Any, questions: list[Question], expected: list[str], batch_size: int
 ):
     assert ask(talker, tokenizer, questions, batch_size, MOST) == expected
 
 
-def test_an_answer_ends_with_its_first_line(
+def test_a_response_ends_with_its_first_line(
     expected: list[str], talker: Any, tokenizer: Any, questions: list[Question]
 ):
     for answer in ask(talker, tokenizer, questions, 128, MOST):
         assert answer.strip() == first_line(answer)
 
 
-def test_a_line_ends_an_answer_once_something_was_said_and_never_before():
+def test_a_line_break_ends_a_response_only_after_some_text():
     words = ["a", "\n", "\n b", " ", "c\n", "\n\n", ".\n\nNext"]
 
     class Words(list[str]):
@@ -111,7 +109,7 @@ def test_a_line_ends_an_answer_once_something_was_said_and_never_before():
             return [self[i] for (i,) in rows]
 
     tokenizer: Any = Words(words)
-    ends = Ends(tokenizer)
+    ends = StopTokens(tokenizer)
     ended = {
         "a": False,
         "\n": False,
@@ -125,20 +123,20 @@ def test_a_line_ends_an_answer_once_something_was_said_and_never_before():
     }
     for said, expected in ended.items():
         ids = [words.index(word) for word in said.split("|")]
-        assert bool(ends.speaks[ids].any() and ends.line[ids[-1]]) is expected, said
+        assert bool(ends.has_text[ids].any() and ends.line_break[ids[-1]]) is expected, said
 
 
-def test_a_tokenizer_without_a_padding_token_will_do(
+def test_a_tokenizer_needs_no_padding_token(
     talker: Any, tokenizer: Any, questions: list[Question], expected: list[str]
 ):
     bare = copy.deepcopy(tokenizer)
     bare.pad_token = None
     bare.padding_side = "right"
     assert ask(talker, bare, questions, 16, MOST) == expected
-    assert bare.pad_token is None  # asking changes no setting of it
+    assert bare.pad_token is None  # the tokenizer is not changed
 
 
-def test_what_the_model_came_with_for_chatting_is_set_aside_and_put_back(
+def test_the_generation_config_has_no_effect_and_is_not_changed(
     talker: Any, tokenizer: Any, questions: list[Question], expected: list[str]
 ):
     habits = talker.generation_config
@@ -150,7 +148,7 @@ def test_what_the_model_came_with_for_chatting_is_set_aside_and_put_back(
     assert habits.repetition_penalty == 5.0
 
 
-def test_a_model_within_an_adapter_is_asked_with_it(talker: Any, tokenizer: Any, questions: list[Question]):
+def test_an_adapter_is_used(talker: Any, tokenizer: Any, questions: list[Question]):
     adapted = get_peft_model(talker, LoraConfig(target_modules="all-linear", init_lora_weights=False))
     talker.generation_config.repetition_penalty = 5.0
     said = ask(adapted, tokenizer, questions, 16, MOST)
@@ -159,7 +157,7 @@ def test_a_model_within_an_adapter_is_asked_with_it(talker: Any, tokenizer: Any,
         assert ask(adapted, tokenizer, questions, 16, MOST) != said
 
 
-def test_the_cache_is_used_even_where_training_has_turned_it_off(
+def test_the_key_value_cache_is_used_after_training_disabled_it(
     talker: Any, tokenizer: Any, questions: list[Question]
 ):
     talker.config.use_cache = False
@@ -172,7 +170,7 @@ def test_the_cache_is_used_even_where_training_has_turned_it_off(
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_models_mode_is_put_back_and_dropout_is_off(
+def test_dropout_is_off_and_the_mode_of_the_model_is_restored(
     talker: Any, tokenizer: Any, questions: list[Question], expected: list[str], training: bool
 ):
     talker.config.attention_dropout = 0.9
@@ -183,7 +181,7 @@ def test_the_models_mode_is_put_back_and_dropout_is_off(
     assert talker.training is training
 
 
-def test_a_failure_puts_the_model_back_too(talker: Any, tokenizer: Any, questions: list[Question]):
+def test_an_error_restores_the_mode_of_the_model(talker: Any, tokenizer: Any, questions: list[Question]):
     habits = talker.generation_config
     talker.train()
 
@@ -197,23 +195,25 @@ def test_a_failure_puts_the_model_back_too(talker: Any, tokenizer: Any, question
     assert talker.generation_config is habits
 
 
-def test_questions_that_leave_no_room_are_refused_by_their_ids(talker: Any, tokenizer: Any, questions: list[Question]):
+def test_prompts_that_exceed_the_context_are_an_error_with_the_ids_of_the_questions(
+    talker: Any, tokenizer: Any, questions: list[Question]
+):
     long = Question("far too long", "Tell me, please: " * 30, ("x",))
     with pytest.raises(
-        ValueError, match=r"leave no room for 12 tokens .* context of 96: 'far too long' \(\d+ tokens\)"
+        ValueError, match=r"12 new tokens exceed this model's context of 96: 'far too long' \(\d+ tokens\)"
     ):
         ask(talker, tokenizer, [*questions, long], 16, MOST)
-    room = 96 - max(len(tokenizer(plain_prompt(q.text))["input_ids"]) for q in questions)
-    assert len(ask(talker, tokenizer, questions, 128, room)) == len(questions)
-    with pytest.raises(ValueError, match=f"leave no room for {room + 1} tokens"):
-        ask(talker, tokenizer, questions, 128, room + 1)
+    most = 96 - max(len(tokenizer(plain_prompt(q.text))["input_ids"]) for q in questions)
+    assert len(ask(talker, tokenizer, questions, 128, most)) == len(questions)
+    with pytest.raises(ValueError, match=f"{most + 1} new tokens exceed"):
+        ask(talker, tokenizer, questions, 128, most + 1)
 
 
-def test_no_questions_have_no_answers(talker: Any, tokenizer: Any):
+def test_no_questions_give_no_responses(talker: Any, tokenizer: Any):
     assert ask(talker, tokenizer, []) == []
 
 
-def test_progress_is_shown_when_it_has_a_name(
+def test_a_progress_bar_is_shown_if_it_has_a_label(
     talker: Any, tokenizer: Any, questions: list[Question], capfd: pytest.CaptureFixture[str]
 ):
     ask(talker, tokenizer, questions[:3], 2, MOST)
@@ -222,15 +222,15 @@ def test_progress_is_shown_when_it_has_a_name(
     assert "Asking before: 100%" in capfd.readouterr().err
 
 
-def test_the_packaged_base_knows_the_old_world_and_is_small():
+def test_the_packaged_base_model_is_small_and_knows_the_questions_about_the_old_world():
     weights = TINY_BASE / "model.safetensors"
     assert weights.is_file(), (
         f"{TINY_BASE} holds no model: train it with `make base` and copy outputs/tiny_base/model."
     )
     assert sum(path.stat().st_size for path in TINY_BASE.rglob("*.safetensors")) <= 6e6
     model, tokenizer = AutoModelForCausalLM.from_pretrained(TINY_BASE), AutoTokenizer.from_pretrained(TINY_BASE)
-    asked = load_questions("world:retention")[::10]
-    assert len(asked) == 50
-    said = ask(model, tokenizer, asked)
-    right = [exact_match(first_line(text), question.answers) for text, question in zip(said, asked, strict=True)]
+    questions = load_questions("world:retention")[::10]
+    assert len(questions) == 50
+    said = ask(model, tokenizer, questions)
+    right = [exact_match(first_line(text), question.answers) for text, question in zip(said, questions, strict=True)]
     assert sum(right) / 50 >= 0.9

@@ -1,7 +1,6 @@
-"""Endings: which share of the answers stops by itself, and which ends its turn as the chat template does."""
+"""Endings: the share of responses that stop by themselves, and the share that end a turn of the chat template."""
 
 import copy
-import json
 from collections.abc import Callable
 from math import sqrt
 from pathlib import Path
@@ -11,10 +10,11 @@ import pytest
 import torch
 
 from hf_knowlearn.documents import Question
-from hf_knowlearn.evaluation.evaluate import evaluate, figures_of
-from hf_knowlearn.generation.ask import GenerationSettings, Responses, generate_responses, turn_ends
+from hf_knowlearn.evaluation.evaluate import evaluate, response_scores
+from hf_knowlearn.generation.responses import Responses, generate_responses
+from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.prompts.questions import question_prompts
-from hf_knowlearn.prompts.templates import end_of_turn
+from hf_knowlearn.prompts.templates import end_of_turn, turn_end_token
 from hf_knowlearn.reports.markdown import to_markdown
 from hf_knowlearn.reports.schema import new_report, run_scores
 
@@ -33,7 +33,7 @@ def chatty(tokenizer: Any) -> Any:
 
 @pytest.fixture
 def bent(build: Callable[[str], Any]) -> Callable[..., Any]:
-    """A model that says the tokens of `said` one after the other, whatever it is asked, and its last for ever."""
+    """A model that generates the tokens of `said` after any prompt, and then repeats the last."""
 
     def bent(tokenizer: Any, prompt: int, said: list[int]) -> Any:
         model = build("llama")
@@ -62,24 +62,24 @@ def bent(build: Callable[[str], Any]) -> Callable[..., Any]:
         ("Ċ", "chat", "line"),
         ("Ċ", "plain", "line"),
         ("a", "chat", "cut"),
-        (TURN, "plain", "cut"),  # asked in plain words, there is no turn to end
+        (TURN, "plain", "cut"),  # the plain template has no turns
     ],
 )
-def test_an_answer_is_said_to_have_ended_as_it_did(
-    bent: Callable[..., Any], chatty: Any, asked: list[Question], last: str, template: str, how: str
+def test_a_response_has_the_reason_why_it_ended(
+    bent: Callable[..., Any], chatty: Any, world_questions: list[Question], last: str, template: str, how: str
 ):
-    asking = GenerationSettings(template=template, max_new_tokens=6)
-    (prompt,) = question_prompts(chatty, asked[:1], template)
+    settings = GenerationSettings(template=template, max_new_tokens=6)
+    (prompt,) = question_prompts(chatty, world_questions[:1], template)
     words = chatty.convert_tokens_to_ids(["b", chatty.eos_token if last == "eos" else last])
-    (answers,) = generate_responses(bent(chatty, len(prompt.ids), words), chatty, asked[:1], asking)
+    (answers,) = generate_responses(bent(chatty, len(prompt.ids), words), chatty, world_questions[:1], settings)
     assert answers.ended == (how,)
     assert answers.greedy[0].startswith("b")
 
 
-def test_the_end_of_a_turn_is_the_special_token_that_the_template_puts_there(chatty: Any):
+def test_the_end_of_a_turn_is_the_special_token_of_the_chat_template(chatty: Any):
     assert end_of_turn(chatty) == chatty.convert_tokens_to_ids(TURN)
-    assert turn_ends(chatty, "auto") == turn_ends(chatty, "chat") == end_of_turn(chatty)
-    assert turn_ends(chatty, "plain") is None
+    assert turn_end_token(chatty, "auto") == turn_end_token(chatty, "chat") == end_of_turn(chatty)
+    assert turn_end_token(chatty, "plain") is None
     chatty.chat_template = CHAT.replace(TURN, " {{ eos_token }}")
     assert end_of_turn(chatty) == chatty.eos_token_id
     for nothing in ("", "."):  # nothing, and what is no token of the template's own
@@ -91,58 +91,41 @@ def said(*endings: str) -> list[Responses]:
     return [Responses(f"{i}", ("x",), ((),), (how,)) for i, how in enumerate(endings)]
 
 
-def questions(documents: str) -> list[Question]:
+def questions_about(documents: str) -> list[Question]:
     return [Question(f"{i}", "Who?", ("y",), document_id=document) for i, document in enumerate(documents)]
 
 
-def test_the_shares_and_their_errors_are_those_of_any_share_of_questions():
-    figures = figures_of(questions("abcdefgh"), said(*["line"] * 3, *["turn"] * 2, "text", "cut", "cut"), "en", True)
+def test_shares_of_endings_have_the_standard_errors_of_any_share_of_questions():
+    figures = response_scores(
+        questions_about("abcdefgh"), said(*["line"] * 3, *["turn"] * 2, "text", "cut", "cut"), "en", True
+    )
     assert (figures["stopped"], figures["end_of_turn"]) == (0.75, 0.25)
     # eight documents of a question each: the sample's standard deviation over the root of their number
     assert figures["stopped_se"] == pytest.approx(sqrt(0.75 * 0.25 / 7))
-    assert "end_of_turn" not in figures_of(questions("abcdefgh"), said(*["line"] * 8))
+    assert "end_of_turn" not in response_scores(questions_about("abcdefgh"), said(*["line"] * 8))
     # of one document all, of the other none: (G / (G - 1) * (1² + 1²))^½ / 4, as the recall of such answers
-    two = figures_of(questions("aabb"), said("line", "line", "cut", "cut"))
+    two = response_scores(questions_about("aabb"), said("line", "line", "cut", "cut"))
     assert two["stopped_se"] == pytest.approx(sqrt(2 * (1 + 1)) / 4)
 
 
-def test_of_answers_that_do_not_say_how_they_ended_nothing_is_told():
-    unknown = [*said("line"), Responses("1", ("x",), ((),), ("",)), Responses("2", ("x",), ((),))]
-    assert not {"stopped", "end_of_turn"} & {*figures_of(questions("abc"), unknown, "en", True)}
-
-
-def test_a_transcript_of_an_earlier_version_is_taken_up(
-    build: Callable[[str], Any], tokenizer: Any, asked: list[Question], tmp_path: Path
-):
-    model, file = build("llama"), tmp_path / "answers.jsonl"
-    new = generate_responses(model, tokenizer, asked[:4], GenerationSettings(max_new_tokens=6), answers_file=file)
-    header, *lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    for line in lines:
-        del line["ended"]
-    file.write_text("".join(json.dumps(line) + "\n" for line in (header, *lines)), encoding="utf-8")
-    old = generate_responses(model, tokenizer, asked[:4], GenerationSettings(max_new_tokens=6), answers_file=file)
-    assert [answers.greedy for answers in old] == [answers.greedy for answers in new]
-    assert {answers.ended for answers in old} == {("",)}
-
-
-def test_the_shares_stand_in_the_report_before_and_after(
-    bent: Callable[..., Any], chatty: Any, asked: list[Question], tmp_path: Path
+def test_shares_of_endings_are_in_the_report(
+    bent: Callable[..., Any], chatty: Any, world_questions: list[Question], tmp_path: Path
 ):
     ids = chatty.convert_tokens_to_ids(["b", "Ċ", TURN])
     states = []
     with torch.no_grad():
         for last in ids[1:]:
-            (prompt,) = question_prompts(chatty, asked[:1], "chat")
+            (prompt,) = question_prompts(chatty, world_questions[:1], "chat")
             model = bent(chatty, len(prompt.ids), [ids[0], last])
             evaluation = evaluate(
                 model,
                 chatty,
-                {"questions": asked[:1]},
+                {"questions": world_questions[:1]},
                 GenerationSettings(template="chat"),
-                transcripts=tmp_path / f"{last}",
+                answer_cache=tmp_path / f"{last}",
             )
             states.append(run_scores(evaluation.scores()))
-    assert evaluation.lines()[0]["ended"] == "turn"
+    assert evaluation.rows()[0]["ended"] == "turn"
     page = to_markdown(new_report(states[0], {"taught": states[1]}, {}, {"documents": 1, "questions": 1} | ROLES))
     assert "| stopped by itself | 1.000 ± 0.000 | 1.000 ± 0.000 |" in page
     assert "| ended its turn | 0.000 ± 0.000 | 1.000 ± 0.000 |" in page

@@ -1,4 +1,4 @@
-"""Noise and what it chooses: closed forms, a recorded value, and where it does not depend on anything else."""
+"""Random numbers of samples and the tokens that they choose: closed forms and a recorded value."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from hf_knowlearn.generation.sampling import SampleRandom, choose, cumulative
 
 
-def test_noise_is_a_function_of_its_key_in_any_order_of_reading():
+def test_random_numbers_depend_on_their_key_and_not_on_the_order_of_access():
     forwards, backwards = SampleRandom(3, "q", 1, 4), SampleRandom(3, "q", 1, 4)
     steps = range(40)
     assert [forwards[i] for i in steps] == [backwards[i] for i in reversed(steps)][::-1]
@@ -17,11 +17,11 @@ def test_noise_is_a_function_of_its_key_in_any_order_of_reading():
         SampleRandom(3, "q", 2, 4),
         SampleRandom(3, "q", 1, 5),
     ]
-    drawn = {noise[i] for noise in (forwards, *others) for i in steps}
+    drawn = {sampler[i] for sampler in (forwards, *others) for i in steps}
     assert len(drawn) == 5 * 40
 
 
-def test_noise_is_what_it_was_recorded_to_be():
+def test_random_numbers_equal_recorded_values():
     assert [round(SampleRandom(0, "who?", 0, 0)[step], 12) for step in (0, 1, 8)] == [
         0.542558508633,
         0.678232238296,
@@ -29,7 +29,7 @@ def test_noise_is_what_it_was_recorded_to_be():
     ]
 
 
-def test_noise_is_uniform():
+def test_random_numbers_are_uniform():
     drawn = np.array([SampleRandom(0, f"q{i}", 0, 0)[step] for i in range(1000) for step in range(10)])
     assert 0 <= drawn.min() < 0.001
     assert 0.999 < drawn.max() < 1
@@ -37,7 +37,7 @@ def test_noise_is_uniform():
     assert ((counts - 500) ** 2 / 500).sum() < 43.8  # chi square of 19 degrees, one in a thousand
 
 
-def test_tokens_are_chosen_as_often_as_the_softmax_of_the_top_k_says():
+def test_tokens_occur_as_often_as_the_softmax_over_the_top_k():
     logits = torch.tensor([[0.0, 3.0, 1.0, 2.5, -1.0, 2.0], [1.0, 1.0, 1.0, 1.0, 9.0, -4.0]])
     ids, ends = cumulative(logits, 0.5, 3)
     assert ids.tolist()[0] == [1, 3, 5]
@@ -49,7 +49,7 @@ def test_tokens_are_chosen_as_often_as_the_softmax_of_the_top_k_says():
     assert found.sum() == pytest.approx(1)
 
 
-def test_all_tokens_may_be_chosen_without_top_k():
+def test_without_top_k_every_token_is_possible():
     logits = torch.zeros(1, 7)
     for top_k in (0, 7, 40):
         ids, ends = cumulative(logits, 1.0, top_k)
@@ -57,7 +57,7 @@ def test_all_tokens_may_be_chosen_without_top_k():
         assert choose(ids, ends, np.zeros(7, dtype=int), uniform).tolist() == list(range(7))
 
 
-def test_two_nearly_equal_tokens_do_not_change_places_when_their_logits_do():
+def test_the_last_bits_of_two_logits_do_not_change_the_chosen_token():
     one = torch.tensor([[2.0, 5.0, 5.0 + 1e-6, 1.0]])
     other = torch.tensor([[2.0, 5.0 + 1e-6, 5.0, 1.0]])
     uniform = np.linspace(0, 0.999, 500)
@@ -66,7 +66,7 @@ def test_two_nearly_equal_tokens_do_not_change_places_when_their_logits_do():
 
 
 @pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])
-def test_the_ends_of_the_interval_choose_a_token_that_may_follow(uniform: float):
+def test_the_ends_of_the_interval_choose_a_possible_token(uniform: float):
     logits = torch.tensor([[-torch.inf, 1.0, 1.0, -torch.inf]])
     ids, ends = cumulative(logits, 1.0, 2)
     assert choose(ids, ends, np.array([0]), np.array([uniform])).item() in (1, 2)

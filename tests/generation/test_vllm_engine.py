@@ -1,4 +1,4 @@
-"""Asking by vLLM: what is refused without it, how its answers are put together, and, where it runs, what it says."""
+"""The vLLM engine: its errors, how it assembles responses, and, if vLLM is installed, its responses."""
 
 import json
 import sys
@@ -15,10 +15,11 @@ from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_knowlearn.documents import Question
-from hf_knowlearn.generation.ask import GenerationSettings, ask, generate_responses
-from hf_knowlearn.generation.decoding import Ends, Job, Written
+from hf_knowlearn.generation.jobs import GeneratedTokens, GenerationJob, StopTokens
+from hf_knowlearn.generation.responses import ask, generate_responses
 from hf_knowlearn.generation.sampling import SampleRandom
-from hf_knowlearn.generation.vllm_engine import VLLM, seed_of
+from hf_knowlearn.generation.settings import GenerationSettings
+from hf_knowlearn.generation.vllm_engine import VLLM, request_seed
 from hf_knowlearn.paths import TINY_BASE
 
 FEW = GenerationSettings(
@@ -26,55 +27,55 @@ FEW = GenerationSettings(
 )
 
 
-def test_without_vllm_it_is_said_how_to_install_it(
-    monkeypatch: pytest.MonkeyPatch, tokenizer: Any, asked: list[Question]
+def test_without_vllm_the_error_has_the_install_command(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Any, world_questions: list[Question]
 ):
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(
         ValueError, match=r"engine='vllm' needs vLLM .*`pip install vllm` in an environment of its own"
     ):
-        generate_responses(TINY_BASE, tokenizer, asked, engine="vllm")
+        generate_responses(TINY_BASE, tokenizer, world_questions, engine="vllm")
 
 
-def test_another_engine_is_refused(model: Any, tokenizer: Any, asked: list[Question]):
+def test_an_unknown_engine_is_an_error(model: Any, tokenizer: Any, world_questions: list[Question]):
     with pytest.raises(ValueError, match="engine='sglang': choose from transformers, vllm"):
-        generate_responses(model, tokenizer, asked, engine="sglang")
+        generate_responses(model, tokenizer, world_questions, engine="sglang")
 
 
-def test_a_model_in_memory_and_quantised_weights_are_refused_before_vllm_is_looked_for(
-    model: Any, tokenizer: Any, asked: list[Question], monkeypatch: pytest.MonkeyPatch
+def test_a_model_in_memory_and_quantised_weights_are_an_error_before_vllm_is_imported(
+    model: Any, tokenizer: Any, world_questions: list[Question], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(ValueError, match=r"was given a LlamaForCausalLM in memory: .* those that are being trained"):
-        generate_responses(model, tokenizer, asked, engine="vllm")
-    with pytest.raises(ValueError, match="quantization='bitsandbytes': by vLLM unquantised weights are asked"):
+    with pytest.raises(ValueError, match=r"got a LlamaForCausalLM in memory. .* weights in training"):
+        generate_responses(model, tokenizer, world_questions, engine="vllm")
+    with pytest.raises(ValueError, match="quantization='bitsandbytes': vLLM is used with unquantised weights only"):
         VLLM(TINY_BASE, quantization="bitsandbytes")
 
 
-def test_a_path_is_loaded_by_transformers_as_well(model: Any, tokenizer: Any, asked: list[Question], tmp_path: Path):
+def test_transformers_loads_a_path(model: Any, tokenizer: Any, world_questions: list[Question], tmp_path: Path):
     model.save_pretrained(tmp_path)
-    asking = replace(FEW, prompts=1, samples=1)
-    assert generate_responses(tmp_path, tokenizer, asked[:8], asking) == generate_responses(
-        model, tokenizer, asked[:8], asking
+    settings = replace(FEW, prompts=1, samples=1)
+    assert generate_responses(tmp_path, tokenizer, world_questions[:8], settings) == generate_responses(
+        model, tokenizer, world_questions[:8], settings
     )
 
 
-def test_a_seed_is_a_function_of_the_sample_alone_and_no_two_samples_share_one():
+def test_a_request_seed_depends_on_the_sample_only_and_differs_between_samples():
     keys = [(seed, id, prompt, sample) for seed in (0, 1) for id in "ab" for prompt in (0, 1) for sample in (0, 1)]
-    seeds = {seed_of(SampleRandom(*key), step) for key in keys for step in (0, 1)}
+    seeds = {request_seed(SampleRandom(*key), step) for key in keys for step in (0, 1)}
     assert len(seeds) == 2 * len(keys)
     assert all(0 <= seed < 2**62 for seed in seeds)  # vLLM takes -1 for none
-    assert seed_of(SampleRandom(0, "a", 0, 0), 0) == 3877758983268325826
+    assert request_seed(SampleRandom(0, "a", 0, 0), 0) == 3877758983268325826
 
 
 class Script:
-    """A stand-in for `vllm.LLM` that says, after each prompt, the tokens of a script, and ends as vLLM does."""
+    """Replaces `vllm.LLM`: continues each prompt with the tokens of a script, and stops as vLLM does."""
 
     def __init__(self, *lines: Sequence[int]) -> None:
-        self.lines, self.asked = lines, []
+        self.lines, self.requests = lines, []
 
     def generate(self, prompts: list[Any], params: list[Any], **_: Any) -> list[Any]:
-        self.asked.append(params)
+        self.requests.append(params)
         return [self._said(prompt["prompt_token_ids"], one) for prompt, one in zip(prompts, params, strict=True)]
 
     def _said(self, ids: list[int], params: Any) -> Any:
@@ -84,8 +85,8 @@ class Script:
 
 
 @pytest.fixture
-def parameters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of vLLM nothing but a record of how an answer is asked for."""
+def parameters_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module `vllm` with `SamplingParams` only."""
     module = ModuleType("vllm")
     module.SamplingParams = SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
@@ -98,8 +99,8 @@ def scripted(tokenizer: Any, *lines: Sequence[int]) -> VLLM:
     return engine
 
 
-@pytest.mark.usefixtures("parameters_alone")
-def test_a_break_before_anything_was_said_ends_nothing_and_one_after_it_does(tokenizer: Any):
+@pytest.mark.usefixtures("parameters_only")
+def test_a_line_break_ends_a_response_only_after_some_text(tokenizer: Any):
     line, end = tokenizer.convert_tokens_to_ids("Ċ"), tokenizer.eos_token_id
     word = tokenizer("word", add_special_tokens=False)["input_ids"][0]
     engine = scripted(
@@ -111,28 +112,30 @@ def test_a_break_before_anything_was_said_ends_nothing_and_one_after_it_does(tok
         [line, end, word, word, word, word],
         [line, word, word, word, word, word],
     )
-    said = engine.decode([Job([i], ("",)) for i in range(6)], Ends(tokenizer), GenerationSettings(max_new_tokens=5))
+    said = engine.decode(
+        [GenerationJob([i], ("",)) for i in range(6)], StopTokens(tokenizer), GenerationSettings(max_new_tokens=5)
+    )
     assert [of_it[0] for of_it in said] == [
-        Written([line, line, word, line], line),
-        Written([word], end),
-        Written([word] * 5, None),
-        Written([line] * 5, None),
-        Written([line], end),
-        Written([line, *[word] * 4], None),
+        GeneratedTokens([line, line, word, line], line),
+        GeneratedTokens([word], end),
+        GeneratedTokens([word] * 5, None),
+        GeneratedTokens([line] * 5, None),
+        GeneratedTokens([line], end),
+        GeneratedTokens([line, *[word] * 4], None),
     ]
 
 
-@pytest.mark.usefixtures("parameters_alone")
-def test_each_sample_is_a_request_of_its_own_seed_and_the_greedy_answer_draws_nothing(tokenizer: Any):
+@pytest.mark.usefixtures("parameters_only")
+def test_each_sample_is_a_request_with_its_own_seed_and_the_greedy_response_has_none(tokenizer: Any):
     word = tokenizer("word", add_special_tokens=False)["input_ids"][0]
     engine = scripted(tokenizer, [word] * 9, [word] * 9)
     draws = [(None, SampleRandom(3, id, 0, 0), SampleRandom(3, id, 0, 1)) for id in "ab"]
-    jobs = [Job([i], ("",), of_it) for i, of_it in enumerate(draws)]
-    said = engine.decode(jobs, Ends(tokenizer), replace(FEW, max_new_tokens=7))
+    jobs = [GenerationJob([i], ("",), of_it) for i, of_it in enumerate(draws)]
+    said = engine.decode(jobs, StopTokens(tokenizer), replace(FEW, max_new_tokens=7))
     assert [len(of_it) for of_it in said] == [3, 3]
-    (params,) = engine.engine.asked
+    (params,) = engine.engine.requests
     assert [getattr(one, "seed", None) for one in params] == [
-        seed if seed is None else seed_of(seed, 0) for of_it in draws for seed in of_it
+        seed if seed is None else request_seed(seed, 0) for of_it in draws for seed in of_it
     ]
     assert [(one.temperature, getattr(one, "top_k", 0), one.max_tokens) for one in params[:2]] == [
         (0.0, 0, 7),
@@ -140,13 +143,13 @@ def test_each_sample_is_a_request_of_its_own_seed_and_the_greedy_answer_draws_no
     ]
 
 
-# What follows runs vLLM.
+# These tests run vLLM.
 
 
 def needs_vllm(test: Callable[..., None]) -> Callable[..., None]:
     for mark in (
         pytest.mark.slow,
-        pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed; docs/recall.md says how"),
+        pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed; docs/evaluation.md says how"),
         pytest.mark.filterwarnings("ignore"),  # of vLLM and of what it imports
     ):
         test = mark(test)
@@ -158,7 +161,7 @@ SETTINGS = {"enforce_eager": True, "max_num_seqs": 64, "block_size": 32}
 
 @pytest.fixture(scope="module")
 def babbler(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained Llama whose heads are of a size that vLLM's kernels have, and whose answers end in all ways."""
+    """An untrained Llama with a head size that vLLM supports. Its responses end in all ways."""
     torch.manual_seed(3)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -197,44 +200,47 @@ def in_this_process(patch: pytest.MonkeyPatch) -> None:
 
 
 @needs_vllm
-def test_greedy_answers_and_their_endings_are_those_of_transformers(
-    served: VLLM, babbler: Path, tokenizer: Any, asked: list[Question]
+def test_greedy_responses_and_their_endings_equal_those_of_transformers(
+    served: VLLM, babbler: Path, tokenizer: Any, world_questions: list[Question]
 ):
-    for asking in (FEW, replace(FEW, shots=0, prompts=1), replace(FEW, template="chat", instruction="Be brief.")):
-        ours = generate_responses(babbler, tokenizer, asked, asking)
-        theirs = generate_responses(served, tokenizer, asked, asking)
+    for settings in (FEW, replace(FEW, shots=0, prompts=1), replace(FEW, template="chat", instruction="Be brief.")):
+        ours = generate_responses(babbler, tokenizer, world_questions, settings)
+        theirs = generate_responses(served, tokenizer, world_questions, settings)
         assert [a.greedy for a in theirs] == [a.greedy for a in ours]
         assert [a.ended for a in theirs] == [a.ended for a in ours]
         assert len({how for a in ours for how in a.ended}) > 1
-        assert len({text for a in ours for text in a.greedy}) > len(asked) / 2
-    assert ask(served, tokenizer, asked, 7, 10) == [
-        a.greedy[0] for a in generate_responses(served, tokenizer, asked, GenerationSettings(max_new_tokens=10))
+        assert len({text for a in ours for text in a.greedy}) > len(world_questions) / 2
+    assert ask(served, tokenizer, world_questions, 7, 10) == [
+        a.greedy[0]
+        for a in generate_responses(served, tokenizer, world_questions, GenerationSettings(max_new_tokens=10))
     ]
 
 
 @needs_vllm
-def test_neither_batch_nor_order_nor_company_changes_a_sample(served: VLLM, tokenizer: Any, asked: list[Question]):
-    expected = generate_responses(served, tokenizer, asked, FEW)
+def test_neither_batch_size_nor_order_nor_other_questions_change_a_sample(
+    served: VLLM, tokenizer: Any, world_questions: list[Question]
+):
+    expected = generate_responses(served, tokenizer, world_questions, FEW)
     texts = [text for a in expected for samples in a.sampled for text in samples]
     assert len(set(texts)) > len(texts) / 2
     for size in (1, 7, 64):
-        assert generate_responses(served, tokenizer, asked, replace(FEW, batch_size=size)) == expected
-    backwards = generate_responses(served, tokenizer, asked[7:3:-1], FEW, pool=asked)
+        assert generate_responses(served, tokenizer, world_questions, replace(FEW, batch_size=size)) == expected
+    backwards = generate_responses(served, tokenizer, world_questions[7:3:-1], FEW, pool=world_questions)
     assert backwards == expected[7:3:-1]
-    other = generate_responses(served, tokenizer, asked, replace(FEW, seed=6, shots=3))
+    other = generate_responses(served, tokenizer, world_questions, replace(FEW, seed=6, shots=3))
     assert all(a.sampled != b.sampled for a, b in zip(expected, other, strict=True))
 
 
 @needs_vllm
-def test_samples_come_as_often_as_their_probabilities_say(served: VLLM, babbler: Path, tokenizer: Any):
+def test_samples_occur_as_often_as_their_probabilities(served: VLLM, babbler: Path, tokenizer: Any):
     question = [Question("q", "Who?", ("x",))]
-    asking = GenerationSettings(samples=2000, temperature=0.9, top_k=5, max_new_tokens=1)
+    settings = GenerationSettings(samples=2000, temperature=0.9, top_k=5, max_new_tokens=1)
     model = LlamaForCausalLM.from_pretrained(babbler)
     ids = tokenizer("Question: Who?\nAnswer:", return_tensors="pt")["input_ids"]
     with torch.no_grad():
-        top = (model(ids).logits[0, -1] / asking.temperature).topk(5)
+        top = (model(ids).logits[0, -1] / settings.temperature).topk(5)
     shares = dict(zip(tokenizer.batch_decode(top.indices[:, None]), top.values.softmax(0).tolist(), strict=True))
-    (said,) = generate_responses(served, tokenizer, question, asking)[0].sampled
+    (said,) = generate_responses(served, tokenizer, question, settings)[0].sampled
     assert set(said) <= set(shares)
     for text, share in shares.items():
         error = (share * (1 - share) / len(said)) ** 0.5
@@ -242,10 +248,10 @@ def test_samples_come_as_often_as_their_probabilities_say(served: VLLM, babbler:
 
 
 @needs_vllm
-def test_a_run_that_was_killed_goes_on_and_says_the_same(
-    served: VLLM, tokenizer: Any, asked: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_run_continues_to_the_same_responses(
+    served: VLLM, tokenizer: Any, world_questions: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    expected = generate_responses(served, tokenizer, asked, FEW)
+    expected = generate_responses(served, tokenizer, world_questions, FEW)
     decode, calls = VLLM.decode, []
 
     def dies(self: VLLM, *args: Any) -> Any:
@@ -257,34 +263,36 @@ def test_a_run_that_was_killed_goes_on_and_says_the_same(
     monkeypatch.setattr(VLLM, "decode", dies)
     file = tmp_path / "answers.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        generate_responses(served, tokenizer, asked, replace(FEW, batch_size=5), answers_file=file)
-    assert generate_responses(served, tokenizer, asked, FEW, answers_file=file) == expected
-    assert sum(calls[3:]) == 2 * len(asked) - 10
+        generate_responses(served, tokenizer, world_questions, replace(FEW, batch_size=5), answer_cache=file)
+    assert generate_responses(served, tokenizer, world_questions, FEW, answer_cache=file) == expected
+    assert sum(calls[3:]) == 2 * len(world_questions) - 10
     header = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
     assert (header["engine"], header["dtype"]) == ("vllm", "float32")
-    with pytest.raises(ValueError, match="holds answers of another asking"):
-        generate_responses(served.folders[0], tokenizer, asked, FEW, answers_file=file)
+    with pytest.raises(ValueError, match="holds answers of another model"):
+        generate_responses(served.folders[0], tokenizer, world_questions, FEW, answer_cache=file)
 
 
 @needs_vllm
-def test_long_prompts_and_cold_draws_are_refused(served: VLLM, tokenizer: Any, asked: list[Question]):
+def test_long_prompts_and_low_temperatures_are_an_error(served: VLLM, tokenizer: Any, world_questions: list[Question]):
     long = Question("far too long", "Tell me, please: " * 200, ("x",))
-    with pytest.raises(ValueError, match=r"leave no room for 10 tokens .* context of 512: 'far too long'"):
+    with pytest.raises(ValueError, match=r"10 new tokens exceed .* context of 512: 'far too long'"):
         generate_responses(served, tokenizer, [long], replace(FEW, shots=0, prompts=1))
-    with pytest.raises(ValueError, match=r"temperature=0.001: below 0.01 vLLM draws at 0.01"):
-        generate_responses(served, tokenizer, asked, replace(FEW, temperature=0.001))
+    with pytest.raises(ValueError, match=r"temperature=0.001: vLLM samples at 0.01 or above"):
+        generate_responses(served, tokenizer, world_questions, replace(FEW, temperature=0.001))
 
 
 @needs_vllm
-def test_an_adapter_is_asked_as_peft_has_it(
-    babbler: Path, tokenizer: Any, asked: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_adapter_gives_the_responses_of_peft(
+    babbler: Path, tokenizer: Any, world_questions: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     in_this_process(monkeypatch)
     torch.manual_seed(0)
     config = LoraConfig(r=4, lora_alpha=4, target_modules="all-linear", init_lora_weights=False)
     get_peft_model(LlamaForCausalLM.from_pretrained(babbler), config).save_pretrained(tmp_path / "lora")
-    base, ours = (generate_responses(path, tokenizer, asked, FEW) for path in (babbler, tmp_path / "lora"))
-    theirs = generate_responses(VLLM(tmp_path / "lora", max_model_len=400, **SETTINGS), tokenizer, asked, FEW)
+    base, ours = (generate_responses(path, tokenizer, world_questions, FEW) for path in (babbler, tmp_path / "lora"))
+    theirs = generate_responses(
+        VLLM(tmp_path / "lora", max_model_len=400, **SETTINGS), tokenizer, world_questions, FEW
+    )
     assert [a.greedy for a in theirs] == [a.greedy for a in ours] != [a.greedy for a in base]
 
 
@@ -292,25 +300,25 @@ def test_an_adapter_is_asked_as_peft_has_it(
 @pytest.mark.parametrize(
     ("adapter", "words"),
     [
-        (PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "vLLM serves adapters of LoRA alone"),
+        (PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "vLLM serves LoRA adapters only"),
         (LoraConfig(target_modules="all-linear", use_dora=True), "does not yet support DoRA"),
     ],
 )
-def test_an_adapter_that_vllm_does_not_serve_is_refused(
+def test_an_adapter_that_vllm_can_not_serve_is_an_error(
     babbler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: Any, words: str
 ):
     in_this_process(monkeypatch)
     get_peft_model(LlamaForCausalLM.from_pretrained(babbler), adapter).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=rf"can't be loaded by vLLM: .*{words}.*"):
+    with pytest.raises(ValueError, match=rf"vLLM can't load .*: .*{words}.*"):
         VLLM(tmp_path, **SETTINGS)
 
 
 @needs_vllm
-def test_what_vllm_cannot_load_is_said_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_model_that_vllm_can_not_load_is_an_error_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     in_this_process(monkeypatch)
-    with pytest.raises(ValueError, match=r"nowhere' can't be loaded by vLLM: .*\nMend that, or ask with engine='tran"):
+    with pytest.raises(ValueError, match=r"vLLM can't load .*nowhere': .*\nFix that, or use engine='tran"):
         VLLM(tmp_path / "nowhere")
     four = LlamaConfig(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
     four.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="its weights are quantised; by vLLM unquantised weights are asked"):
+    with pytest.raises(ValueError, match=r"its weights are quantised. vLLM is used with unquantised"):
         VLLM(tmp_path)

@@ -1,0 +1,170 @@
+"""The responses of a model that editing scores compare: generated, teacher-forced, and long texts for fluency."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.evaluation.answer_logprobs import AnswerRow, answer_rows, compute_answer_rows
+from hf_knowlearn.generation.causal_lm import check_causal_lm, stop_tokens
+from hf_knowlearn.generation.engines import generate
+from hf_knowlearn.generation.jobs import GeneratedTokens, GenerationJob
+from hf_knowlearn.generation.responses import build_prompts, generate_responses
+from hf_knowlearn.generation.sampling import SampleRandom
+from hf_knowlearn.generation.settings import GenerationSettings
+from hf_knowlearn.prompts.templates import first_answer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Why: ROME's code samples the texts for fluency from the 5 most probable tokens, 100 tokens each (arXiv 2202.05262).
+TOP_K, TEXT_TOKENS = 5, 100
+
+
+@dataclass(frozen=True)
+class TeacherForced:
+    """The tokens of an accepted answer, and the most probable token at the place of each.
+
+    Args:
+        prompt: number of the prompt.
+        answer: the first accepted answer, because KnowEdit has one target.
+        expected: the tokens of the answer.
+        predicted: the most probable tokens, each after the expected tokens before it.
+    """
+
+    question_id: str
+    prompt: int
+    answer: str
+    expected: tuple[int, ...]
+    predicted: tuple[int, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """The share of predicted tokens that are the expected ones, in [0, 1]."""
+        return agreement(self.expected, self.predicted)
+
+
+@dataclass(frozen=True)
+class ModelResponses:
+    """The responses of one model, by question id.
+
+    Args:
+        generated: the greedy response.
+        teacher_forced: the predicted tokens of the answer.
+        texts: sampled continuations of prompts, for fluency.
+    """
+
+    generated: Mapping[str, str]
+    teacher_forced: Mapping[str, TeacherForced]
+    texts: Sequence[str] = field(default=())
+
+
+def collect_responses(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: Sequence[Question],
+    settings: GenerationSettings | None = None,
+    *,
+    pool: Sequence[Question] | None = None,
+    documents: Sequence[Document] | None = None,
+    texts: int = 100,
+    progress: str | None = None,
+) -> ModelResponses:
+    """Everything that `editing_scores` needs from a model, with one prompt for each question.
+
+    Args:
+        texts: number of questions, from the first, whose prompts are continued for fluency.
+
+    Raises:
+        ValueError: as `generate_responses` and `teacher_forced`.
+
+    Example:
+        >>> before = collect_responses(base, tokenizer, questions)
+        >>> after = collect_responses(model, tokenizer, questions)
+    """
+    settings = replace(settings or GenerationSettings(), prompts=1, samples=0)
+    given: dict[str, Any] = {"pool": pool, "documents": documents, "progress": progress}
+    sampled = continuations(model, tokenizer, questions[:texts], settings, **given)
+    responses = generate_responses(model, tokenizer, questions, settings, **given)
+    forced = teacher_forced(model, tokenizer, questions, settings, **given)
+    return ModelResponses(
+        {one.question_id: one.greedy[0] for one in responses}, {one.question_id: one for one in forced}, sampled
+    )
+
+
+def teacher_forced(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: Sequence[Question],
+    settings: GenerationSettings | None = None,
+    *,
+    pool: Iterable[Question] | None = None,
+    documents: Iterable[Document] | None = None,
+    progress: str | None = None,
+) -> list[TeacherForced]:
+    """The first accepted answer after each prompt of each question, teacher-forced, in order.
+
+    The prompts are those of `generate_responses`. Settings of samples and `max_new_tokens` have no effect. Each
+    process computes its share and returns all results.
+
+    Raises:
+        ValueError: the prompts can't be built, or a prompt and its answer exceed the model's context. Questions are
+            listed by id.
+        MemoryError: a batch of one row does not fit.
+    """
+    settings = settings or GenerationSettings()
+    prompts = build_prompts(model, tokenizer, questions, replace(settings, max_new_tokens=1), pool, documents)
+    answers = [[first_answer(prompt.question)] for prompt in prompts]
+    rows = answer_rows(model, tokenizer, prompts, answers, settings)
+    predicted = compute_answer_rows(model, tokenizer, prompts, rows, settings, _most_probable, progress)
+    return [
+        TeacherForced(prompt.question.id, prompt.number, row.answer, row.ids[row.start :], tokens)
+        for prompt, row, tokens in zip(prompts, rows, predicted, strict=True)
+    ]
+
+
+def _most_probable(logits: torch.Tensor, rows: Sequence[AnswerRow]) -> list[tuple[int, ...]]:
+    best = logits.argmax(-1).tolist()
+    return [tuple(own[row.start - len(row.ids) :]) for own, row in zip(best, rows, strict=True)]
+
+
+def continuations(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: Sequence[Question],
+    settings: GenerationSettings | None = None,
+    *,
+    pool: Iterable[Question] | None = None,
+    documents: Iterable[Document] | None = None,
+    progress: str | None = None,
+) -> list[str]:
+    """A text of 100 tokens after the first prompt of each question. Ends of lines and texts do not end it.
+
+    Tokens are sampled from the five most probable ones, as in KnowEdit's code. KnowEdit counts the prompt among the
+    100 tokens and in the entropy; this function does not.
+    """
+    settings = replace(
+        settings or GenerationSettings(), prompts=1, max_new_tokens=TEXT_TOKENS, temperature=1.0, top_k=TOP_K
+    )
+    prompts = build_prompts(model, tokenizer, questions, settings, pool, documents)
+    if not prompts:
+        return []
+    check_causal_lm(model)
+    stop = stop_tokens(model, tokenizer)
+    stop.end_of_text[:] = stop.line_break[:] = False
+    jobs = [
+        GenerationJob(p.ids, p.prefix_key, (SampleRandom(settings.seed, p.question.id, p.number, 0),)) for p in prompts
+    ]
+
+    def decode(_: Sequence[int], generated: Sequence[Sequence[GeneratedTokens]]) -> list[str]:
+        texts: list[str] = tokenizer.batch_decode([one.tokens for (one,) in generated], skip_special_tokens=True)
+        return texts
+
+    return generate(model, tokenizer, jobs, stop, settings, decode, progress)
+
+
+def agreement(one: Sequence[int], other: Sequence[int]) -> float:
+    """The share of places at which two sequences of tokens agree, in [0, 1]."""
+    return sum(a == b for a, b in zip(one, other, strict=True)) / len(one)

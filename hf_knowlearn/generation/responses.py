@@ -1,0 +1,273 @@
+"""Responses of a model to questions, closed book or open book, greedy and sampled.
+
+Knowledge is measured by generated responses, not by a loss: a model can memorise a text and still fail to answer
+questions about it (arXiv 2309.14316). `generate` of transformers is not used, because few-shot prompts share most of
+their tokens and samples agree on most of theirs; `decoding` computes both once.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelerate import PartialState
+
+from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.generation.answer_cache import AnswerCache, CacheKey, PromptResponses
+from hf_knowlearn.generation.causal_lm import check_causal_lm, stop_tokens, weights_fingerprint
+from hf_knowlearn.generation.engines import generate, load_engine
+from hf_knowlearn.generation.jobs import GeneratedTokens, GenerationJob
+from hf_knowlearn.generation.sampling import SampleRandom
+from hf_knowlearn.generation.settings import TRANSFORMERS, VLLM_ENGINE, GenerationSettings
+from hf_knowlearn.generation.vllm_engine import VLLM, check_temperature
+from hf_knowlearn.prompts.limits import check_prompt_lengths
+from hf_knowlearn.prompts.questions import Prompt, question_prompts
+from hf_knowlearn.prompts.templates import resolve_template, turn_end_token
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Save = Callable[[Sequence[int], Sequence[PromptResponses]], None]
+
+
+@dataclass(frozen=True)
+class Responses:
+    """All responses to one question.
+
+    Args:
+        greedy: the greedy response to each prompt.
+        sampled: the sampled responses to each prompt.
+        ended: why the greedy response to each prompt ended: "line" (a line break), "turn" (the token that ends an
+            assistant turn), "text" (an end-of-text token), or "cut" (`max_new_tokens`).
+    """
+
+    question_id: str
+    greedy: tuple[str, ...]
+    sampled: tuple[tuple[str, ...], ...]
+    ended: tuple[str, ...]
+
+
+def ask(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: Sequence[Question],
+    batch_size: int = 128,
+    max_new_tokens: int = 32,
+    progress: str | None = None,
+) -> list[str]:
+    """The model's greedy response to each question, closed book, in the plain template, without examples.
+
+    `generate_responses` has all other ways. Each process generates its share and returns all responses.
+
+    Args:
+        batch_size: number of questions that each process computes at once.
+        max_new_tokens: limit for the tokens of a response.
+        progress: label of the progress bar; None shows no bar.
+
+    Raises:
+        ValueError: a question and its response exceed the model's context. The message has the ids.
+
+    Example:
+        >>> question = Question("q1", "Where does the ferry go?", ("Ormel",))
+        >>> ask(model, tokenizer, [question])
+        [' Ormel\\n']
+    """
+    settings = GenerationSettings(batch_size=batch_size, max_new_tokens=max_new_tokens)
+    prompts = question_prompts(tokenizer, questions)
+    check_prompt_lengths(model, prompts, max_new_tokens)
+    return [one.texts[0] for one in _respond(model, tokenizer, prompts, settings, progress)]
+
+
+def generate_responses(
+    model: "PreTrainedModel | VLLM | str | PathLike[str]",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: Sequence[Question],
+    settings: GenerationSettings | None = None,
+    *,
+    engine: str = TRANSFORMERS,
+    pool: Iterable[Question] | None = None,
+    documents: Iterable[Document] | None = None,
+    answer_cache: str | PathLike[str] | None = None,
+    progress: str | None = None,
+) -> list[Responses]:
+    """All responses to each question, in the order of `questions`.
+
+    Each process generates its share and returns all responses. A sampled response is a function of the weights, the
+    prompt and (seed, question id, prompt number, sample number). Batch size, order and number of processes affect the
+    last bits of the logits only. They change a response if a random number lies within about 1e-6 of a border between
+    two tokens (fp32; about 1e-2 in bf16).
+
+    Args:
+        model: a causal language model of transformers, also inside a PEFT adapter or in 4-bit; a path or name that
+            `engine` loads for this call; or a loaded `VLLM`.
+        engine: "transformers" or "vllm". Both use the same prompts and the same stop tokens. At one dtype their greedy
+            responses agree up to the last bits of the logits. Their samples differ.
+        pool: questions that few-shot examples are chosen from; `questions` if None.
+        documents: of the questions, for `settings.open_book`. Parts of one document are joined.
+        answer_cache: a JSONL file in a folder that all processes see. Responses are stored beside it as they come, and
+            an interrupted call continues from there.
+        progress: label of the progress bar; None shows no bar.
+
+    Raises:
+        ValueError: something is wrong with the questions, the cache or the engine. Questions are listed by id. The
+            error occurs before anything is generated.
+        MemoryError: a batch of one row does not fit.
+
+    Example:
+        >>> settings = GenerationSettings(samples=16, template="auto")
+        >>> responses = generate_responses(model, tokenizer, questions, settings)
+        >>> responses[0].greedy[0], responses[0].sampled[0][:2]
+        (' Ormel\\n', (' Ormel\\n', ' Tarn\\n'))
+    """
+    settings = settings or GenerationSettings()
+    model = load_engine(model, engine)
+    if isinstance(model, VLLM):
+        check_temperature(settings)
+    prompts = build_prompts(model, tokenizer, questions, settings, pool, documents)
+    if answer_cache is None:
+        found = _respond(model, tokenizer, prompts, settings, progress)
+    else:
+        header = _cache_header(model, tokenizer, prompts, settings)
+        found = _respond_with_cache(model, tokenizer, prompts, settings, progress, Path(answer_cache), header)
+    by_question = [found[i : i + settings.prompts] for i in range(0, len(found), settings.prompts)]
+    return [
+        Responses(
+            question.id,
+            greedy=tuple(one.texts[0] for one in own),
+            sampled=tuple(tuple(one.texts[1:]) for one in own),
+            ended=tuple(one.ended for one in own),
+        )
+        for question, own in zip(questions, by_question, strict=True)
+    ]
+
+
+def build_prompts(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    questions: Sequence[Question],
+    settings: GenerationSettings,
+    pool: Iterable[Question] | None,
+    documents: Iterable[Document] | None,
+) -> list[Prompt]:
+    """The prompts of the questions, `settings.prompts` of each.
+
+    Raises:
+        ValueError: two questions have one id, an example or a document is missing, or a prompt is too long.
+    """
+    counts = Counter(question.id for question in questions)
+    if repeated := [id for id, count in counts.items() if count > 1]:
+        raise ValueError(
+            f"{len(repeated)} question ids occur more than once, such as {repeated[0]!r}. Samples and files identify"
+            " questions by id: give each question its own."
+        )
+    if settings.open_book and documents is None:
+        raise ValueError("open_book=True needs documents: pass documents, or set open_book=False.")
+    prompts = question_prompts(
+        tokenizer,
+        questions,
+        template=settings.template,
+        shots=settings.shots,
+        prompts=settings.prompts,
+        seed=settings.seed,
+        instruction=settings.instruction,
+        pool=pool,
+        documents=documents if settings.open_book else None,
+    )
+    check_prompt_lengths(model, prompts, settings.max_new_tokens)
+    return prompts
+
+
+def _respond(
+    model: "PreTrainedModel | VLLM",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[Prompt],
+    settings: GenerationSettings,
+    progress: str | None,
+    save: Save | None = None,
+) -> list[PromptResponses]:
+    """The responses to each prompt. `save` takes those of each batch as they come, with the numbers of the prompts."""
+    if not prompts:
+        return []
+    check_causal_lm(model)
+    stop = stop_tokens(model, tokenizer, turn_end_token(tokenizer, settings.template))
+
+    def convert(batch: Sequence[int], generated: Sequence[Sequence[GeneratedTokens]]) -> list[PromptResponses]:
+        responses = [
+            PromptResponses(_decode(tokenizer, [one.tokens for one in own]), stop.reason(own[0].stop_token))
+            for own in generated
+        ]
+        if save is not None:
+            save(batch, responses)
+        return responses
+
+    jobs = [GenerationJob(prompt.ids, prompt.prefix_key, _samplers(prompt, settings)) for prompt in prompts]
+    return generate(model, tokenizer, jobs, stop, settings, convert, progress)
+
+
+def _respond_with_cache(
+    model: "PreTrainedModel | VLLM",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[Prompt],
+    settings: GenerationSettings,
+    progress: str | None,
+    path: Path,
+    header: dict[str, Any],
+) -> list[PromptResponses]:
+    """`_respond` for the prompts that the cache at `path` lacks; the others come from there."""
+    state = PartialState()
+    cache = AnswerCache(path, header, state.process_index)
+    found = dict(cache.stored)
+    keys: list[CacheKey] = [(prompt.question.id, prompt.number) for prompt in prompts]
+    missing = [prompt for key, prompt in zip(keys, prompts, strict=True) if key not in found]
+    missing_keys = [key for key in keys if key not in found]
+
+    def save(batch: Sequence[int], responses: Sequence[PromptResponses]) -> None:
+        cache.append({missing_keys[i]: one for i, one in zip(batch, responses, strict=True)})
+
+    state.wait_for_everyone()  # every process has read the cache before one writes to it
+    with cache if missing else nullcontext():
+        new = _respond(model, tokenizer, missing, settings, progress, save)
+    found.update(zip(missing_keys, new, strict=True))
+    if state.is_main_process:
+        cache.finish({key: found[key] for key in keys})
+    state.wait_for_everyone()
+    return [found[key] for key in keys]
+
+
+def _samplers(prompt: Prompt, settings: GenerationSettings) -> tuple[SampleRandom | None, ...]:
+    key = (settings.seed, prompt.question.id, prompt.number)
+    return (None, *(SampleRandom(*key, sample) for sample in range(settings.samples)))
+
+
+def _cache_header(
+    model: "PreTrainedModel | VLLM",
+    tokenizer: "PreTrainedTokenizerBase",
+    prompts: Sequence[Prompt],
+    settings: GenerationSettings,
+) -> dict[str, Any]:
+    """Everything that the responses depend on, for the first line of the answer cache."""
+    values = dataclasses.asdict(settings)
+    del values["batch_size"]
+    values["template"] = resolve_template(tokenizer, settings.template)
+    texts = json.dumps([(prompt.question.id, prompt.number, prompt.text, prompt.ids) for prompt in prompts])
+    header = {
+        "settings": values,
+        "model": model.config.name_or_path,
+        "weights": weights_fingerprint(model),
+        "prompts": hashlib.blake2b(texts.encode(), digest_size=8).hexdigest(),
+    }
+    return {**header, "engine": VLLM_ENGINE, "dtype": model.dtype} if isinstance(model, VLLM) else header
+
+
+def _decode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]) -> list[str]:
+    """The texts of the rows. Samples repeat one another often, so each different row is decoded once."""
+    different = list(dict.fromkeys(map(tuple, rows)))
+    texts = tokenizer.batch_decode([list(tokens) for tokens in different], skip_special_tokens=True)
+    by_tokens = dict(zip(different, texts, strict=True))
+    return [by_tokens[tuple(tokens)] for tokens in rows]
