@@ -46,11 +46,11 @@ def delete_matching(folder: Path, pattern: str) -> None:
         delete(path)
 
 
-def new_folder_problems(folder: Path) -> Iterator[str]:
-    """Why nothing can be written to `folder`: it must be new or empty."""
+def new_folder_problems(folder: Path, option: str = "output_dir") -> Iterator[str]:
+    """Why nothing can be written to `folder`, the value of `option`: it must be new or empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         why = "is not empty" if folder.is_dir() else "is not a folder"
-        yield f"output_dir={str(folder)!r} {why}: choose a new or an empty folder."
+        yield f"{option}={str(folder)!r} {why}: choose a new or an empty folder."
 
 
 def write_text(path: Path, text: str) -> None:

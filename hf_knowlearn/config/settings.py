@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.config.parsing import Recipe
-from hf_knowlearn.config.teach_arguments import TRAINING_SETS, TeachArguments
+from hf_knowlearn.config.teach_arguments import TRAINED_ON, TRAINING_SETS, TeachArguments
 from hf_knowlearn.evaluation.settings import EvaluationSettings
 from hf_knowlearn.format_aug.settings import RAW, ViewSettings
 from hf_knowlearn.generation.settings import GenerationSettings
-from hf_knowlearn.models.loading import ModelSettings
+from hf_knowlearn.models.loading import QUANTIZATION, ModelSettings
 from hf_knowlearn.prompts.limits import smallest_limit
 from hf_knowlearn.training.settings import ReplaySettings
 
@@ -171,8 +171,7 @@ class RunSettings:
     Args:
         name: name of the run in reports.
         options: the options as plain values, as they are recorded.
-        sources: data of the whole run; `stages` have their own.
-        questions, replayed_questions, retention_questions: sources of the questions of the evaluation.
+        questions: sources of the questions of the evaluation, by role.
         model_name: the model as the user wrote it.
         max_length: tokens that a row may have in the evaluation; None: no limit.
         views: the views of the run, for the evaluation.
@@ -186,11 +185,7 @@ class RunSettings:
     model_name: str
     model: ModelSettings
     uses_adapter: bool
-    sources: SourceSettings
-    questions: str | None
-    replayed_questions: str | None
-    retention_questions: str | None
-    replay_prompts: tuple[str, ...] | None
+    questions: Mapping[str, str | None]
     evaluation: EvaluationSettings
     views: ViewSettings
     max_length: int | None
@@ -239,11 +234,11 @@ def resolve(recipe: Recipe) -> RunSettings:
         model_name=model.model_name_or_path,
         model=_model(recipe, model),
         uses_adapter=model.use_peft,
-        sources=_sources(recipe.teach),
-        questions=recipe.teach.questions,
-        replayed_questions=recipe.evaluation.replayed_questions,
-        retention_questions=recipe.evaluation.retention_questions,
-        replay_prompts=_tuple(recipe.teach.replay_self_prompts),
+        questions={
+            "questions": recipe.teach.questions,
+            "replayed_questions": recipe.evaluation.replayed_questions,
+            "retention_questions": recipe.evaluation.retention_questions,
+        },
         evaluation=_evaluation(recipe, views),
         views=views,
         max_length=training.max_length,
@@ -282,15 +277,8 @@ def _stage(stage: Recipe, run: Recipe, number: int) -> StageSettings:
 
 
 def _sources(teach: TeachArguments) -> SourceSettings:
-    return SourceSettings(
-        documents=teach.documents,
-        train_documents=teach.train_documents,
-        train_questions=teach.train_questions,
-        train_conversations=teach.train_conversations,
-        replay_documents=teach.replay_documents,
-        replay_questions=teach.replay_questions,
-        train_on=tuple(name for name in TRAINING_SETS if teach.train_on is None or name in teach.train_on),
-    )
+    train_on = tuple(name for name in TRAINING_SETS if teach.train_on is None or name in teach.train_on)
+    return SourceSettings(**{name: getattr(teach, name) for name in TRAINED_ON}, train_on=train_on)
 
 
 def _views(recipe: Recipe) -> ViewSettings:
@@ -336,16 +324,12 @@ def _evaluation(recipe: Recipe, views: ViewSettings) -> EvaluationSettings:
 
 def _model(recipe: Recipe, model: "ModelConfig") -> ModelSettings:
     training = recipe.training
+    same = [name for name in ("attn_implementation", *QUANTIZATION) if name != "dtype"]
     return ModelSettings(
         name_or_path=str(model.model_name_or_path),
         revision=model.model_revision,
         dtype=_dtype(recipe),
-        attn_implementation=model.attn_implementation,
-        load_in_4bit=model.load_in_4bit,
-        load_in_8bit=model.load_in_8bit,
-        bnb_4bit_quant_type=model.bnb_4bit_quant_type,
-        use_bnb_nested_quant=model.use_bnb_nested_quant,
-        bnb_4bit_quant_storage=model.bnb_4bit_quant_storage,
+        **{name: getattr(model, name) for name in same},
         trust_remote_code=training.trust_remote_code,
         device=training.device,
         label=f"--model {model.model_name_or_path}",

@@ -18,6 +18,8 @@ from hf_knowlearn.views.sampling import select_groups
 
 # Sets of documents, questions and conversations that a run can be trained on.
 TRAINING_SETS = ("documents", "train_documents", "train_questions", "train_conversations")
+# Sets that are trained on, replay included.
+TRAINED_ON = (*TRAINING_SETS, "replay_documents", "replay_questions")
 MIXED = "mixed"
 
 

@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.config.settings import RunSettings, SourceSettings, StageSettings
-from hf_knowlearn.config.teach_arguments import TRAINING_SETS
+from hf_knowlearn.config.settings import RunSettings, StageSettings
+from hf_knowlearn.config.teach_arguments import TRAINED_ON, TRAINING_SETS
 from hf_knowlearn.documents import Conversation, Document, Question
 from hf_knowlearn.teach.sources import load_conversations, load_documents, load_questions, load_replay_prompts
 
 if TYPE_CHECKING:
     from hf_knowlearn.generation.free_text import GeneratedText
 
-ROLES = ("questions", "replayed_questions", "retention_questions")
-# Options whose sets are trained on, replay included.
-TRAINED_ON = (*TRAINING_SETS, "replay_documents", "replay_questions")
 DOCUMENT_OPTIONS = ("documents", "train_documents", "replay_documents")
 
 
@@ -97,12 +94,15 @@ def load_data(settings: RunSettings) -> RunData:
         ValueError: lists every problem of every set, each with its option.
     """
     loader = _Loader()
-    prompts = loader.attempt("replay_self_prompts", load_replay_prompts, settings.replay_prompts, [""])
+    prompts = loader.attempt("replay_self_prompts", load_replay_prompts, settings.stages[0].replay.prompts, [""])
     loader.problems.update(dict.fromkeys(_self_replay_problems(settings)))
-    questions = {role: loader.load(f"{_EVALUATION[role]}{role}", getattr(settings, role)) for role in ROLES}
+    questions = {
+        role: loader.load(role if role == "questions" else f"evaluation.{role}", source)
+        for role, source in settings.questions.items()
+    }
     data = RunData(**loader.training_sets(settings.stages), questions=questions, replay_prompts=prompts)
     data = replace(data, stages=tuple(replace(data, **loader.training_sets([each])) for each in settings.stages))
-    if settings.retention_questions is None and not loader.problems:
+    if settings.questions["retention_questions"] is None and not loader.problems:
         data = _with_default_retention(data)
     if settings.evaluation.open_book and not loader.problems and not data.open_book_questions():
         loader.problems[
@@ -112,9 +112,6 @@ def load_data(settings: RunSettings) -> RunData:
     if loader.problems:
         raise ValueError("\n".join(loader.problems))
     return data
-
-
-_EVALUATION = {"questions": "", "replayed_questions": "evaluation.", "retention_questions": "evaluation."}
 
 
 class _Loader:
@@ -150,7 +147,7 @@ def _self_replay_problems(settings: RunSettings) -> Iterator[str]:
     if any(stage.replay.num_generated for stage in settings.stages):
         return
     fix = "set replay_self to the number of texts to generate, or remove the option."
-    if settings.replay_prompts is not None:
+    if settings.stages[0].replay.prompts is not None:
         yield f"--replay_self_prompts: no text is generated: {fix}"
     if any(stage.replay.kl_weight for stage in settings.stages):
         yield f"--replay_kl: no text is generated: {fix}"
@@ -163,13 +160,8 @@ def sources_of(option: str, stages: Sequence[StageSettings]) -> list[str]:
         used = {*stage.sources.train_on, *(["train_questions"] if stage.selection.replay_categories else [])}
         return option not in TRAINING_SETS or option in used
 
-    named = dict.fromkeys(_source(stage.sources, option) for stage in stages if is_used(stage))
+    named = dict.fromkeys(getattr(stage.sources, option) for stage in stages if is_used(stage))
     return [source for source in named if source is not None]
-
-
-def _source(sources: SourceSettings, option: str) -> str | None:
-    source: str | None = getattr(sources, option)
-    return source
 
 
 def _with_default_retention(data: RunData) -> RunData:

@@ -260,7 +260,7 @@ class Measurements:
 
 def choose_retention(settings: RunSettings, data: RunData, before: Measurement) -> tuple[RunData, Measurement]:
     """Keep those default retention questions that the base model answers correctly: the others cannot be forgotten."""
-    named, candidates = settings.retention_questions, len(data.questions[RETENTION])
+    named, candidates = settings.questions[RETENTION], len(data.questions[RETENTION])
     if named is not None:
         return replace(data, retention_source=f"Retention questions: {named}, from the recipe."), before
     if not candidates:

@@ -160,8 +160,8 @@ def disk_full_errors(folder: Path) -> Iterator[None]:
         if not full or isinstance(error, ValueError):
             raise
         raise ValueError(
-            f"output_dir={str(folder)!r}: a file could not be written ({error}); {free / 1e6:,.0f} MB are free. Free"
-            " some space and run the same command again: it continues from the last complete checkpoint."
+            f"A file in {str(folder)!r} could not be written ({error}); {free / 1e6:,.0f} MB are free. Free some space"
+            " and run the same command again: it continues from the last complete checkpoint."
         ) from error
 
 

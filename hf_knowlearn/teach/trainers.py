@@ -12,6 +12,7 @@ from hf_knowlearn import atomic_files
 from hf_knowlearn.config.settings import RunSettings, StageSettings
 from hf_knowlearn.format_aug.rows import SELF_GENERATED, SELF_GENERATED_CUT, Row
 from hf_knowlearn.teach.data import RunData
+from hf_knowlearn.teach.run_folder import disk_full_errors
 from hf_knowlearn.teach.stage_models import load_base, load_for_stage
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:
     if not trainer.accelerator.is_main_process:
         trainer.save_model(str(folder))  # writes nothing, but hands over its shard of a sharded model
         return
-    with atomic_files.atomic_write(folder) as draft:
+    # Why: a failed draft is deleted, so the free space must be measured before that.
+    with atomic_files.atomic_write(folder) as draft, disk_full_errors(folder):
         trainer.save_model(str(draft))
         (draft / TRAINING_ARGS_NAME).unlink()  # Why: a pickle with paths of this machine; recipe.yaml has the options
