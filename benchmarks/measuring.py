@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -95,7 +95,7 @@ def environment(
         if value not in (None, False) and not isinstance(value, Path)
     ]
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python", f"benchmarks/{script}", *words]),
         "commit": _git("rev-parse", "HEAD"),
         "changed_since_commit": bool(_git("status", "--porcelain", "--", "hf_knowlearn", "benchmarks/*.py")),
@@ -160,7 +160,7 @@ def log(text: str) -> None:
 def parser(description: str | None, stem: str, repeats: int) -> argparse.ArgumentParser:
     """The options that all scripts have."""
     found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    today = RESULTS / f"{stem}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
+    today = RESULTS / f"{stem}-{datetime.now(UTC):%Y-%m-%d}.json"
     found.add_argument("--output", type=Path, default=today, help="file of the results; an existing part is replaced")
     found.add_argument("--scratch", type=Path, help="folder of temporary files")
     found.add_argument("--repeats", type=int, default=repeats, help="measurements of each arm")

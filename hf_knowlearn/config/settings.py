@@ -18,6 +18,7 @@ from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.models.loading import QUANTIZATION, ModelSettings
 from hf_knowlearn.prompts.limits import smallest_limit
 from hf_knowlearn.training.settings import ReplaySettings
+from hf_knowlearn.views.parts import LONGEST_PART
 
 if TYPE_CHECKING:
     from trl import ModelConfig
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from hf_knowlearn.training import SAMConfig
 
 DEFAULT_NAME = "trained"  # of a run without run_name
-LONGEST_PART = 512  # tokens of a part of a document; views that are longer than max_length are split again
 MOST_READ_ROWS = 16  # rows in a batch whose logits are all held in memory
 
 

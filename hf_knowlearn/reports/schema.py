@@ -28,7 +28,7 @@ Figures (shares are from 0 to 1; `_se` marks the standard error of a figure):
 
 import platform
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -51,20 +51,13 @@ def run_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     All scores of the role `questions` are taken; of the other roles, exact match and its standard error.
     """
-    figures = _renamed(scores.get("questions", {}))
+    figures = dict(scores.get("questions", {}))
     figures.pop("n", None)  # `counts` has it
-    if "by_relation" in figures:
-        figures["by_relation"] = {name: _renamed(of_relation) for name, of_relation in figures["by_relation"].items()}
     for role in ("replayed_questions", "retention_questions"):
         if role in scores:
             figures[ROLES[role]] = scores[role]["exact_match"]
             figures[f"{ROLES[role]}_se"] = scores[role]["exact_match_se"]
     return figures
-
-
-def _renamed(figures: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"recall": "contains", "recall_se": "contains_se"}
-    return {names.get(name, name): value for name, value in figures.items()}
 
 
 def new_report(
@@ -80,7 +73,7 @@ def new_report(
         runs: figures after training, by run name.
     """
     return {
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "before": dict(before),
         "runs": {name: dict(figures) for name, figures in runs.items()},
         "recipes": {name: dict(recipe) for name in runs},
