@@ -1,4 +1,4 @@
-"""The output folder: whose it is, what becomes of it, and that nothing in it is half written."""
+"""The run folder: which run it belongs to, when it is an error, and that its files are complete."""
 
 import json
 import math
@@ -44,7 +44,7 @@ def everything(folder: Path) -> dict[str, bytes | None]:
 
 
 class Stop(Exception):
-    """Anything that ends a process while it writes."""
+    """Ends a process while it writes."""
 
 
 def write_and_stop(path: Path, kind: str, stop: bool) -> None:
@@ -60,8 +60,8 @@ def write_and_stop(path: Path, kind: str, stop: bool) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 @pytest.mark.parametrize("before", [None, "file", "folder"])
-def test_a_path_is_written_whole_or_stays_as_it_was(tmp_path: Path, kind: str, before: str | None):
-    path = tmp_path / "place"
+def test_a_path_is_written_completely_or_does_not_change(tmp_path: Path, kind: str, before: str | None):
+    path = tmp_path / "output"
     if before:
         write_and_stop(path, before, stop=False)
         ((path / "part") if before == "folder" else path).write_text("old")
@@ -70,16 +70,18 @@ def test_a_path_is_written_whole_or_stays_as_it_was(tmp_path: Path, kind: str, b
         write_and_stop(path, kind, stop=True)
     assert everything(tmp_path) == was
     write_and_stop(path, kind, stop=False)
-    assert everything(tmp_path) == {"file": {"place": b"new"}, "folder": {"place": None, "place/part": b"new"}}[kind]
+    assert (
+        everything(tmp_path) == {"file": {"output": b"new"}, "folder": {"output": None, "output/part": b"new"}}[kind]
+    )
 
 
-def test_text_is_written_in_utf_8_into_a_folder_made_for_it(tmp_path: Path):
+def test_text_is_written_as_utf_8_into_a_new_folder(tmp_path: Path):
     atomic_files.write_text(tmp_path / "new" / "file.txt", "Ormel – Tärn")
     assert (tmp_path / "new" / "file.txt").read_bytes() == "Ormel – Tärn".encode()
 
 
-@pytest.mark.parametrize("existing", ["", "run", "run/kept"])
-def test_a_block_that_fails_leaves_no_empty_folders_and_takes_none_that_were_there(tmp_path: Path, existing: str):
+@pytest.mark.parametrize("existing", ["", "run", "run/older"])
+def test_a_block_that_fails_leaves_no_new_empty_folders_and_deletes_no_older_ones(tmp_path: Path, existing: str):
     (tmp_path / existing).mkdir(parents=True, exist_ok=True)
 
     def make_and_stop(*names: str) -> None:
@@ -98,16 +100,16 @@ def test_a_block_that_fails_leaves_no_empty_folders_and_takes_none_that_were_the
     assert (tmp_path / "run" / "checkpoints" / "file").is_file()
 
 
-# Whose it is
+# Which run the folder belongs to
 
 
-def test_a_new_or_empty_folder_is_free_and_looking_makes_none(tmp_path: Path):
+def test_a_new_or_empty_folder_has_no_finished_run_and_the_check_creates_nothing(tmp_path: Path):
     assert not run_folder.is_finished(tmp_path, RECIPE, overwrite=False)
     assert not run_folder.is_finished(tmp_path / "a" / "b", RECIPE, overwrite=False)
     assert everything(tmp_path) == {}
 
 
-def test_the_same_recipe_goes_on_until_it_is_finished(run: Path):
+def test_the_same_options_continue_a_run_until_it_is_finished(run: Path):
     assert not run_folder.is_finished(run, RECIPE, overwrite=False)
     finish(run)
     assert run_folder.is_finished(run, RECIPE, overwrite=False)
@@ -115,48 +117,48 @@ def test_the_same_recipe_goes_on_until_it_is_finished(run: Path):
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_another_recipe_is_refused_with_the_keys_that_differ(run: Path, finished: bool):
+def test_other_options_are_an_error_that_lists_those_that_differ(run: Path, finished: bool):
     if finished:
         finish(run)
     was = everything(run)
     other = {**RECIPE, "seed": 2, "views": "formats"}
     del other["documents"]
-    with pytest.raises(ValueError, match="holds the run of another recipe") as refusal:
+    with pytest.raises(ValueError, match="contains a run with other options") as raised:
         run_folder.is_finished(run, other, overwrite=False)
-    assert str(refusal.value).splitlines()[1:] == [
-        "  documents: 'docs' there, '(not set)' now",
-        "  seed: 1 there, 2 now",
-        "  views: '(not set)' there, 'formats' now",
+    assert str(raised.value).splitlines()[1:] == [
+        "  documents: 'docs' in the folder, '(not set)' now",
+        "  seed: 1 in the folder, 2 now",
+        "  views: '(not set)' in the folder, 'formats' now",
         "Choose another folder, or pass --overwrite to delete that run.",
     ]
     assert everything(run) == was
 
 
-def test_to_set_an_option_to_null_is_not_the_same_as_to_leave_it_out(run: Path):
-    with pytest.raises(ValueError, match="max_length: '\\(not set\\)' there, None now"):
+def test_null_is_another_value_than_no_value(run: Path):
+    with pytest.raises(ValueError, match="max_length: '\\(not set\\)' in the folder, None now"):
         run_folder.is_finished(run, {**RECIPE, "max_length": None}, overwrite=False)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("file", ["notes.txt", "report.json", "recipe.yaml"])
-def test_a_folder_that_holds_something_else_is_refused_even_to_overwrite(tmp_path: Path, file: str, overwrite: bool):
-    (tmp_path / file).write_text("documents: docs")  # a recipe that the user wrote is not the mark of a run
-    with pytest.raises(ValueError, match="is not empty and no run of knowlearn"):
+def test_a_folder_with_other_files_is_an_error_also_with_overwrite(tmp_path: Path, file: str, overwrite: bool):
+    (tmp_path / file).write_text("documents: docs")  # a recipe of the user is not that of a run
+    with pytest.raises(ValueError, match="is not empty and contains no run of knowlearn"):
         run_folder.is_finished(tmp_path, RECIPE, overwrite)
     assert list(everything(tmp_path)) == [file]
 
 
-def test_a_folder_that_cannot_be_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(ValueError, match=r"run'|file' can't be made: '\S+/file' is no folder"):
+        with pytest.raises(ValueError, match=r"(run|file)' cannot be created: '\S+/file' is not a folder"):
             run_folder.is_finished(folder, RECIPE, overwrite=False)
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(ValueError, match=f"can't be made: '{tmp_path}' can't be written"):
+    with pytest.raises(ValueError, match=f"cannot be created: '{tmp_path}' is not writable"):
         run_folder.is_finished(tmp_path / "run", RECIPE, overwrite=False)
 
 
-def test_to_overwrite_deletes_the_run_and_nothing_else(run: Path):
+def test_overwrite_deletes_the_run_and_nothing_else(run: Path):
     finish(run)
     (run / "my_notes.txt").touch()
     (run / "model").mkdir()
@@ -166,13 +168,13 @@ def test_to_overwrite_deletes_the_run_and_nothing_else(run: Path):
     assert not run_folder.is_finished(run, {"seed": 2}, overwrite=False)
 
 
-def test_to_claim_without_overwriting_keeps_the_checkpoints(run: Path):
+def test_a_claim_without_overwrite_changes_nothing(run: Path):
     was = everything(run)
     run_folder.claim(run, RECIPE, DATA, overwrite=False)
     assert everything(run) == was
 
 
-def test_a_place_that_a_killed_process_could_not_make_its_own_is_free(tmp_path: Path):
+def test_a_folder_that_a_killed_process_did_not_claim_can_be_claimed(tmp_path: Path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / ".recipe.yaml.123.draft").touch()
     assert not run_folder.is_finished(tmp_path, RECIPE, overwrite=False)
@@ -180,7 +182,7 @@ def test_a_place_that_a_killed_process_could_not_make_its_own_is_free(tmp_path: 
     assert set(everything(tmp_path)) == {"checkpoints", "recipe.yaml", "run.json"}
 
 
-def test_to_claim_deletes_the_drafts_of_a_killed_process(run: Path):
+def test_a_claim_deletes_the_drafts_of_a_killed_process(run: Path):
     draft = run / "stages" / "1-a" / ".model.123.draft"
     draft.mkdir(parents=True)
     (draft / "model.safetensors").touch()
@@ -188,7 +190,7 @@ def test_to_claim_deletes_the_drafts_of_a_killed_process(run: Path):
     assert not draft.exists()
 
 
-def test_a_run_keeps_its_id_until_it_is_overwritten(run: Path):
+def test_the_id_of_a_run_changes_when_it_is_overwritten(run: Path):
     was = run_folder.run_id(run)
     run_folder.claim(run, RECIPE, DATA, overwrite=False)
     assert run_folder.run_id(run) == was
@@ -196,36 +198,36 @@ def test_a_run_keeps_its_id_until_it_is_overwritten(run: Path):
     assert run_folder.run_id(run) != was
 
 
-def test_other_data_than_a_run_began_with_are_refused_with_the_options_that_name_them(run: Path):
-    run_folder.refuse_other_data(run, DATA)
+def test_changed_data_of_an_unfinished_run_are_an_error_that_lists_their_options(run: Path):
+    run_folder.check_data_unchanged(run, DATA)
     now = {"questions": {"n": 9, "sha256": "c"}, "train_questions": {"n": 1, "sha256": "d"}}
-    with pytest.raises(ValueError, match="its data have changed since it began") as refusal:
-        run_folder.refuse_other_data(run, now)
-    assert str(refusal.value).splitlines()[1:] == [
-        "  --documents: 2 then, 0 now",
-        "  --questions: 9 then, 9 now, not the same ones",
-        "  --train_questions: 0 then, 1 now",
-        "Put them back as they were to go on with it, choose another folder, or pass --overwrite to delete that run.",
+    with pytest.raises(ValueError, match="whose data have changed since it started") as raised:
+        run_folder.check_data_unchanged(run, now)
+    assert str(raised.value).splitlines()[1:] == [
+        "  --documents: 2 items then, 0 now",
+        "  --questions: 9 items then, 9 now, not the same items",
+        "  --train_questions: 0 items then, 1 now",
+        "Restore them to continue the run, choose another folder, or pass --overwrite to delete that run.",
     ]
 
 
-def test_a_run_that_was_killed_before_it_knew_its_data_takes_those_it_finds(run: Path):
+def test_a_run_that_was_killed_before_it_recorded_its_data_accepts_any_data(run: Path):
     (run / "run.json").unlink()
-    run_folder.refuse_other_data(run, {})
+    run_folder.check_data_unchanged(run, {})
     run_folder.claim(run, RECIPE, DATA, overwrite=False)
-    run_folder.refuse_other_data(run, DATA)
+    run_folder.check_data_unchanged(run, DATA)
 
 
 # Reports
 
 
 def report() -> dict[str, Any]:
-    arm = {"train_loss": 1.0, "steps": 1, "gradient_evaluations": 1, "seconds": 1.0}
+    figures = {"train_loss": 1.0, "steps": 1, "gradient_evaluations": 1, "seconds": 1.0}
     counts = dict.fromkeys(("documents", "questions", "replayed_questions", "retention_questions"), 0)
-    return new_report({}, {"taught": arm}, RECIPE, counts)
+    return new_report({}, {"trained": figures}, RECIPE, counts)
 
 
-def test_all_that_a_report_writes_is_ours_to_delete(run: Path):
+def test_overwrite_deletes_every_file_of_a_report(run: Path):
     run_folder.write_report(run, report())
     written = {path.name for path in run.iterdir()} - {"checkpoints", "recipe.yaml", "run.json"}
     assert written == {"report.md", "report.html", "scores.png", "report.json"}
@@ -233,19 +235,19 @@ def test_all_that_a_report_writes_is_ours_to_delete(run: Path):
     assert run_folder.read_report(run) == json.loads((run / "report.json").read_text())
 
 
-def test_a_figure_that_is_no_number_is_null_in_the_file(run: Path):
+def test_nan_and_infinity_are_null_in_the_report(run: Path):
     broken = report()
-    broken["runs"]["taught"] |= {"train_loss": math.nan, "curve": [{"step": 1, "loss": math.inf}], "steps": 3}
+    broken["runs"]["trained"] |= {"train_loss": math.nan, "curve": [{"step": 1, "loss": math.inf}], "steps": 3}
     run_folder.write_report(run, broken)
 
-    def refuse(constant: str) -> None:
+    def fail(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
-    arm = json.loads((run / "report.json").read_text(), parse_constant=refuse)["runs"]["taught"]
-    assert (arm["train_loss"], arm["curve"], arm["steps"]) == (None, [{"step": 1, "loss": None}], 3)
+    figures = json.loads((run / "report.json").read_text(), parse_constant=fail)["runs"]["trained"]
+    assert (figures["train_loss"], figures["curve"], figures["steps"]) == (None, [{"step": 1, "loss": None}], 3)
 
 
-def test_the_run_is_finished_by_the_last_file_that_is_written(run: Path, monkeypatch: pytest.MonkeyPatch):
+def test_only_the_last_file_of_a_report_marks_the_run_as_finished(run: Path, monkeypatch: pytest.MonkeyPatch):
     def stop(*_: object) -> None:
         raise Stop
 

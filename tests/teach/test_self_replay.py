@@ -1,4 +1,4 @@
-"""Self replay: who wrote the texts and when, what is trained of them, and that a run that goes on reads the same."""
+"""Self-generated replay: which texts are generated, how they are trained on, and that a resumed run has the same."""
 
 import json
 from collections.abc import Callable
@@ -13,151 +13,183 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_knowlearn.config.recipes import parse_recipe
-from hf_knowlearn.documents import Document, Question, read_questions
+from hf_knowlearn.config.settings import resolve
+from hf_knowlearn.documents import Question, read_questions
+from hf_knowlearn.format_aug.rows import SELF_GENERATED as GENERATED
+from hf_knowlearn.format_aug.rows import SELF_GENERATED_CUT, Row, generated_row
 from hf_knowlearn.generation.free_text import GeneratedText, generate_texts
 from hf_knowlearn.generation.sampling import SampleRandom, choose, cumulative
 from hf_knowlearn.prompts.templates import plain_prompt
-from hf_knowlearn.teach import pipeline, self_replay
-from hf_knowlearn.teach.data import RunData
+from hf_knowlearn.run_files import SELF_GENERATED
+from hf_knowlearn.teach import pipeline, self_replay, stages
+from hf_knowlearn.teach.data import RunData, load_data
 from hf_knowlearn.teach.provenance import fingerprint
-from hf_knowlearn.teach.schedule import make_schedule
+from hf_knowlearn.teach.schedule import make_schedule, schedule_stage
 from hf_knowlearn.teach.sources import load_replay_prompts
-from hf_knowlearn.views import raw_view
+from hf_knowlearn.teach.stage_models import load_base
+from hf_knowlearn.teach.trainers import new_trainer
 
-OWN = {
-    "max_steps": 3,
-    "replay_self": 6,
-    "replay_self_prompts": ["Question:", "Bo"],
-    "replay_self_tokens": 9,
-    "replay_share": 0.5,
-}
+PROMPTS = ["Question:", "Bo"]
+LENGTH = 9  # tokens of a generated text
 
 
 @pytest.fixture
-def own(options: dict[str, Any]) -> dict[str, Any]:
-    """A run that replays six texts of its own."""
-    return {**options, "use_peft": False, "learning_rate": 0.01, **OWN}
+def replaying(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The options of a run that replays six short self-generated texts."""
+    monkeypatch.setattr(self_replay, "LONGEST_TEXT", LENGTH)
+    replay = {"replay_self": 6, "replay_self_prompts": PROMPTS, "replay_share": 0.5}
+    return {**options, "use_peft": False, "learning_rate": 0.01, "max_steps": 3, **replay}
+
+
+def recipe_of(options: dict[str, Any]) -> Any:
+    named = {"model_name_or_path" if name == "model" else name: value for name, value in options.items()}
+    return parse_recipe([], {name: str(value) if isinstance(value, Path) else value for name, value in named.items()})
 
 
 def run(options: dict[str, Any]) -> dict[str, Any]:
-    given = {"model_name_or_path" if name == "model" else name: value for name, value in options.items()}
-    return pipeline.teach(parse_recipe([], {name: str(v) if isinstance(v, Path) else v for name, v in given.items()}))
+    return pipeline.teach(recipe_of(options))
 
 
-def sampled(folder: Path) -> tuple[dict[str, Any], list[GeneratedText]]:
-    head, *lines = map(json.loads, (folder / self_replay.FILE).read_text(encoding="utf-8").splitlines())
+def run_and_record(options: dict[str, Any], replayed: list[set[str]]) -> dict[str, Any]:
+    """Run, and append the generated texts that each stage is trained on to `replayed`."""
+    train, rows_of_stages = stages.train, []
+
+    def recording(trainer: Any, run_id: str) -> float:
+        rows = trainer.train_dataset
+        texts = {row["completion"].replace("<|end|>", "") for row in rows if row.get("replayed")}
+        rows_of_stages.append(texts)
+        return train(trainer, run_id)
+
+    with pytest.MonkeyPatch.context() as during:
+        during.setattr(stages, "train", recording)
+        report = run(options)
+    replayed += rows_of_stages
+    return report
+
+
+def generated_in(folder: Path) -> tuple[dict[str, Any], list[GeneratedText]]:
+    """The options and the texts of the file in a run folder."""
+    head, *lines = map(json.loads, (folder / SELF_GENERATED).read_text(encoding="utf-8").splitlines())
     return head, [GeneratedText(**line) for line in lines]
 
 
-# What is written
+def stop(*_: Any, **__: Any) -> None:
+    raise InterruptedError
 
 
-def test_the_untaught_model_writes_them_once_before_it_is_taught(own: dict[str, Any], base: Path):
-    report, folder = run(own), own["output_dir"]
-    head, texts = sampled(folder)
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(base), AutoTokenizer.from_pretrained(base)
-    again = generate_texts(model, tokenizer, 6, OWN["replay_self_prompts"], max_new_tokens=9, seed=42, stream="replay")
-    assert texts == again
+# Generation
+
+
+def test_the_base_model_generates_the_texts_before_training(replaying: dict[str, Any], base: Path):
+    report, folder = run(replaying), replaying["output_dir"]
+    head, texts = generated_in(folder)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+
+    def generate(model: Path) -> list[GeneratedText]:
+        loaded = AutoModelForCausalLM.from_pretrained(model)
+        return generate_texts(loaded, tokenizer, 6, PROMPTS, max_new_tokens=LENGTH, seed=42, stream="replay")
+
+    assert texts == generate(base)
+    assert texts != generate(folder / "model")
     assert head == {
-        "name": str(base), "revision": None, "seed": 42, "n": 6, "openings": ["Question:", "Bo"], "max_new_tokens": 9,
+        "name": str(base), "revision": None, "seed": 42, "n": 6, "prompts": PROMPTS, "max_new_tokens": LENGTH,
         "temperature": 1.0,
     }  # fmt: skip
     assert report["data"]["replay_self"] == {
-        "source": "sampled from the model before", "n": 6, "sha256": fingerprint(texts)
+        "source": "generated by the base model", "n": 6, "sha256": fingerprint(texts)
     }  # fmt: skip
-    taught = AutoModelForCausalLM.from_pretrained(folder / "model")
-    assert (
-        generate_texts(taught, tokenizer, 6, OWN["replay_self_prompts"], max_new_tokens=9, seed=42, stream="replay")
-        != texts
-    )
 
 
-@pytest.mark.parametrize(("beside", "n"), [({}, 6), ({"replay_documents": "old.txt"}, 3)])
-def test_no_text_is_written_that_would_not_be_read(
-    own: dict[str, Any], beside: dict[str, str], n: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("others", "n"), [({}, 6), ({"replay_documents": "old.txt"}, 3)])
+def test_no_more_texts_are_generated_than_the_run_replays(
+    replaying: dict[str, Any], others: dict[str, str], n: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    (tmp_path / "old.txt").write_text("Old ones are read in turn with them.", encoding="utf-8")
-    given = {name: str(tmp_path / file) for name, file in beside.items()}
-    read: list[set[str]] = []
+    (tmp_path / "old.txt").write_text("Old documents and generated texts alternate.", encoding="utf-8")
+    paths = {name: str(tmp_path / file) for name, file in others.items()}
+    replayed: list[set[str]] = []
     with caplog.at_level("INFO", "hf_knowlearn"):
-        report = run_reading({**own, **given, "replay_self": 6000}, read)
-    _, texts = sampled(own["output_dir"])
-    assert read == [{one.text for one in texts}]
+        report = run_and_record({**replaying, **paths, "replay_self": 6000}, replayed)
+    _, texts = generated_in(replaying["output_dir"])
+    assert replayed == [{one.text for one in texts}]
     assert len(texts) == report["data"]["replay_self"]["n"] == n
-    assert f"Replayed: {n} texts are written, not 6000 (replay_self): no more are read." in caplog.text
+    message = f"Self-generated replay: {n} texts instead of 6000 (replay_self), because the run uses no more."
+    assert message in caplog.text
 
 
-def test_a_stage_that_chooses_its_questions_may_read_all(own: dict[str, Any]):
-    recipe = parse_recipe(
-        [], {"model_name_or_path" if name == "model" else name: value for name, value in own.items()}
-    )
-    epochs = replace(recipe, training=replace(recipe.training, max_steps=-1))
-    material = RunData([], [], [], {})
-    assert self_replay._wanted(replace(recipe, teach=replace(recipe.teach, replay_self=60)), material) == 6
-    assert self_replay._wanted(epochs, material) == 6
-    none = replace(recipe, teach=replace(recipe.teach, replay_share=0.0))
-    assert self_replay._wanted(none, material) == 0
+def test_a_stage_whose_number_of_steps_is_unknown_may_replay_all_texts(replaying: dict[str, Any]):
+    (stage,) = resolve(recipe_of({**replaying, "replay_self": 60})).stages
+    data = RunData([], [], [], {})
+    assert self_replay._number_of_texts(stage, data) == 3 * 2  # in three steps of four rows, two of them replayed
+    assert self_replay._number_of_texts(replace(stage, max_steps=-1), data) == 60
+    assert self_replay._number_of_texts(replace(stage, replay=replace(stage.replay, share=0.0)), data) == 0
 
 
-def test_openings_take_turns_and_batches_change_nothing(base: Path):
+def test_prompts_are_used_in_turn_and_the_batch_size_changes_nothing(base: Path):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(base), AutoTokenizer.from_pretrained(base)
-    openings = ["", "Question:", "A longer one, of more words than"]
-    texts = generate_texts(model, tokenizer, 7, openings, max_new_tokens=6)
-    assert [one.opening for one in texts] == [*openings, *openings, ""]
-    assert generate_texts(model, tokenizer, 7, openings, max_new_tokens=6, batch_size=2) == texts
-    # Alone, an opening is read as in the row that it is trained in.
+    prompts = ["", "Question:", "A longer one, of more words than"]
+    texts = generate_texts(model, tokenizer, 7, prompts, max_new_tokens=6)
+    assert [one.prompt for one in texts] == [*prompts, *prompts, ""]
+    assert generate_texts(model, tokenizer, 7, prompts, max_new_tokens=6, batch_size=2) == texts
+    # The tokens of a prompt are those of the row that is trained on.
     ids = torch.tensor([tokenizer("Question:")["input_ids"]])
     with torch.no_grad():
         logits = model(ids, use_cache=False).logits[:, -1]
     drawn = np.array([SampleRandom(0, "text", 0, 1)[0]])
-    assert texts[1].text.startswith(tokenizer.decode(choose(*cumulative(logits, 1.0, 0), np.array([0]), drawn)))
-    with pytest.raises(ValueError, match=r"^number=0: give a whole number from 1 up; openings is empty: give one"):
-        generate_texts(model, tokenizer, 0, [])
+    first_token = choose(*cumulative(logits, 1.0, 0), np.array([0]), drawn)
+    assert texts[1].text.startswith(tokenizer.decode(first_token))
 
 
-def test_a_text_says_whether_it_ended(base: Path):
+def test_a_text_states_whether_it_ended(base: Path):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(base), AutoTokenizer.from_pretrained(base)
-    with torch.no_grad():  # as sure to end as it is not to
+    with torch.no_grad():  # the end token is as probable as all others together
         model.lm_head.weight[tokenizer.eos_token_id] *= 30
     texts = generate_texts(model, tokenizer, 40, max_new_tokens=2)
-    lengths = {one.ended: set() for one in texts}
+    lengths: dict[bool, set[int]] = {one.ended: set() for one in texts}
     for one in texts:
         lengths[one.ended].add(len(tokenizer(one.text, add_special_tokens=False)["input_ids"]))
     assert lengths[True] == {1}
     assert 2 in lengths[False]
 
 
-# What is trained
+def test_the_prompts_of_questions_contain_no_answers(replaying: dict[str, Any], questions: Path):
+    run({**replaying, "replay_self_prompts": ["", str(questions)], "replay_self": 4})
+    prompts = [plain_prompt(one.text) for one in read_questions(questions)]
+    assert [one.prompt for one in generated_in(replaying["output_dir"])[1]] == ["", prompts[0], "", prompts[1]]
 
 
-def test_they_take_turns_with_the_other_replay():
-    views = [raw_view(Document(f"d{i}", f"Old {i}.")) for i in range(3)]
-    questions = [Question(f"q{i}", f"Old {i}?", ("Yes",)) for i in range(3)]
-    own = [GeneratedText("Once", " upon a time.", True), GeneratedText("", "Then", False)]
-
-    def laid_out(**replay: Any) -> list[dict[str, str]]:
-        told = [[raw_view(Document("new", "New."))]]
-        how: dict[str, Any] = {"steps": 4, "batch": 4, "replayed": 3, "trained_as": lambda q, a: (q, a), "seed": 0}
-        return make_schedule(told, views, questions, **how, **replay)
-
-    rows = laid_out(replay_self=own)
-    assert [sorted(row["view"].partition(",")[0] for row in rows[i : i + 4]) for i in (0, 4, 8, 12)] == [
-        ["formats/as_written", "formats/as_written", "question", "self"]
-    ] * 4
-    assert {"prompt": "Once", "completion": " upon a time.", "document_id": "", "view": "self"} in rows
-    assert {"prompt": "", "completion": "Then", "document_id": "", "view": "self, cut"} in rows
-    # Without them the other replay is what it was.
-    assert [r for r in laid_out() if r["view"] == "question"][:4] == [r for r in rows if r["view"] == "question"]
+# Training
 
 
-def test_the_model_learns_its_own_words_but_no_end_that_it_did_not_write(own: dict[str, Any], base: Path):
-    given = {"model_name_or_path" if name == "model" else name: value for name, value in own.items()}
-    recipe = parse_recipe([], given)
-    material = pipeline.read(recipe)
-    model, tokenizer = pipeline.load(recipe, material)
+def test_generated_texts_alternate_with_other_replay():
+    def row(family: str, number: int) -> Row:
+        return {"prompt": "", "completion": f"Old {number}.", "document_id": f"{family}{number}", "family": family}
+
+    documents, questions = ([row(family, number) for number in range(3)] for family in ("formats", "question"))
+    generated = [generated_row("Once", " upon a time.", True), generated_row("", "Then", False)]
+
+    def schedule(*sources: list[Row]) -> list[Row]:
+        return make_schedule([[[row("new", 0)]]], sources, steps=4, batch=4, replayed=3, seed=0)
+
+    rows = schedule(documents, questions, generated)
+    for start in (0, 4, 8, 12):
+        families = sorted(row["family"].removesuffix("_cut") for row in rows[start : start + 4])
+        assert families == ["formats", "new", "question", "self_generated"]
+    assert {(row["prompt"], row["completion"], row["family"]) for row in rows if row in generated} == {
+        ("Once", " upon a time.", GENERATED),
+        ("", "Then", SELF_GENERATED_CUT),
+    }
+    # Without them, the other replay has the same order.
+    others = [row for row in schedule(documents, questions) if row["family"] == "question"][:4]
+    assert others == [row for row in rows if row["family"] == "question"]
+
+
+def test_the_end_token_of_a_cut_text_has_no_loss(replaying: dict[str, Any]):
+    settings = resolve(recipe_of(replaying))
+    data = load_data(settings)
+    model, tokenizer = load_base(settings)
     texts = [GeneratedText("Question:", " Who?", True), GeneratedText("Question:", " Where was", False)]
-    rows = pipeline.rows_of(recipe, pipeline.replace(material, replay_self=texts), tokenizer, None)
-    trainer = pipeline.new_trainer(recipe, material, model, tokenizer, rows)
+    stage, rows = schedule_stage(settings.stages[0], replace(data, replay_generated=texts), tokenizer)
+    trainer = new_trainer(settings, stage, data, model, tokenizer, rows)
     learned = {}
     for row, example in zip(rows, trainer.train_dataset, strict=True):
         assert tokenizer.decode(example["input_ids"], skip_special_tokens=True) == row["prompt"] + row["completion"]
@@ -169,16 +201,16 @@ def test_the_model_learns_its_own_words_but_no_end_that_it_did_not_write(own: di
     assert len(learned) > 1
 
 
-def test_the_share_counts_them(own: dict[str, Any], caplog: pytest.LogCaptureFixture):
+def test_generated_texts_fill_the_share_of_replay(replaying: dict[str, Any], caplog: pytest.LogCaptureFixture):
     with caplog.at_level("INFO", "hf_knowlearn"):
-        run({**own, "replay_self_prompts": None})
-    assert "3 steps of 4 rows, 2 of them replay" in caplog.text
+        run({**replaying, "replay_self_prompts": None})
+    assert "3 steps of 4 rows, 2 of them replayed" in caplog.text
     assert "Nothing is replayed" not in caplog.text
-    assert "Replayed: 6 texts that the model itself wrote" in caplog.text
+    assert "Self-generated replay: 6 texts, " in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("given", "warned"),
+    ("changes", "warned"),
     [
         ({"replay_self_prompts": [""]}, True),
         ({"replay_self_prompts": ["", "Bo"]}, False),
@@ -187,156 +219,150 @@ def test_the_share_counts_them(own: dict[str, Any], caplog: pytest.LogCaptureFix
         ({"replay_self_prompts": [""], "questions": None}, False),
     ],
 )
-def test_whoever_is_reminded_of_no_answer_is_warned(
-    own: dict[str, Any], questions: Path, given: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
+def test_a_run_that_replays_no_answer_logs_a_warning(
+    replaying: dict[str, Any],
+    questions: Path,
+    changes: dict[str, Any],
+    warned: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    given = {name: str(questions) if value == "questions" else value for name, value in given.items()}
-    run({**own, "questions": str(questions), **given})
-    assert ("So a model forgets how to answer" in caplog.text) == warned
+    changes = {name: str(questions) if value == "questions" else value for name, value in changes.items()}
+    monkeypatch.setattr(pipeline, "_report", stop)
+    monkeypatch.setattr(stages, "train", stop)
+    with pytest.raises(InterruptedError):
+        run({**replaying, "questions": str(questions), **changes})
+    assert ("The model forgets how to answer" in caplog.text) == warned
 
 
-def test_a_run_without_replay_says_so(options: dict[str, Any], caplog: pytest.LogCaptureFixture):
-    with caplog.at_level("INFO", "hf_knowlearn"):
-        report = run(options)
-    assert "Nothing is replayed: what the model knew before may be forgotten" in caplog.text
+def test_a_run_without_replay_generates_nothing(options: dict[str, Any]):
+    report = run(options)
     assert "replay_self" not in report["data"]
-    assert not (options["output_dir"] / self_replay.FILE).exists()
+    assert not (options["output_dir"] / SELF_GENERATED).exists()
 
 
-# A run that goes on
+# Resumed runs
 
 
-def test_a_run_that_goes_on_reads_what_is_written(
-    own: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_resumed_run_replays_the_texts_of_its_folder(
+    replaying: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    whole = {**own, "output_dir": tmp_path / "whole", "save_steps": 1, "max_steps": 3}
+    whole = {**replaying, "output_dir": tmp_path / "whole", "save_steps": 1}
     run(whole)
     stopped = {**whole, "output_dir": tmp_path / "stopped"}
     with monkeypatch.context() as during:
-        during.setattr(pipeline, "save", stop)
+        during.setattr(pipeline, "_report", stop)
         with pytest.raises(InterruptedError):
             run(stopped)
-    (last,) = (tmp_path / "stopped" / "checkpoints").glob("checkpoint-3")
-    monkeypatch.setattr(self_replay, "generate_texts", stop)  # not a second time
+    assert list((tmp_path / "stopped" / "checkpoints").glob("checkpoint-3"))
+    monkeypatch.setattr(self_replay, "generate_texts", stop)  # they are not generated again
     run(stopped)
-    weights = [
-        load_file(folder / "model" / "model.safetensors") for folder in (whole["output_dir"], stopped["output_dir"])
-    ]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert last
+    folders = (whole["output_dir"], stopped["output_dir"])
+    weights, resumed = (load_file(folder / "model" / "model.safetensors") for folder in folders)
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
 
 
-def stop(*_: Any, **__: Any) -> None:
-    raise InterruptedError
-
-
-def test_texts_of_other_options_are_refused(own: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+def test_texts_generated_with_other_options_are_an_error(replaying: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as during:
-        during.setattr(pipeline, "train_stages", stop)
+        during.setattr(stages, "train", stop)
         with pytest.raises(InterruptedError):
-            run(own)
-    path = own["output_dir"] / self_replay.FILE
+            run(replaying)
+    path = replaying["output_dir"] / SELF_GENERATED
     head, *lines = path.read_text(encoding="utf-8").splitlines()
     other = json.dumps({**json.loads(head), "revision": "0123abc"})
     path.write_text("\n".join([other, *lines]) + "\n", encoding="utf-8")
-    with pytest.raises(
-        ValueError, match=r"(?s)sampled otherwise:\n  revision: '0123abc' there, None now\n.*--overwrite"
-    ):
-        run(own)
-    report = run({**own, "overwrite": True})
+    message = r"(?s)generated with other options:\n  revision: '0123abc' in the folder, None now\n.*--overwrite"
+    with pytest.raises(ValueError, match=message):
+        run(replaying)
+    report = run({**replaying, "overwrite": True})
     assert report["data"]["replay_self"]["n"] == 6
-    assert sampled(own["output_dir"])[0]["revision"] is None
+    assert generated_in(replaying["output_dir"])[0]["revision"] is None
 
 
-# By KL
+# KL divergence
 
 
 @pytest.mark.parametrize("use_peft", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["full", "lora"])
-def test_by_kl_a_model_stays_nearer_to_what_it_was(own: dict[str, Any], tmp_path: Path, use_peft: bool):
-    # Nearly all of a batch is rehearsed, so that what is learned of the documents is small beside it.
-    more = {"replay_self": 24, "replay_share": 0.75, "max_steps": 6, "use_peft": use_peft, "learning_rate": 0.003}
+def test_the_kl_term_reduces_drift(replaying: dict[str, Any], tmp_path: Path, use_peft: bool):
+    # Most rows of a step are replayed, so training on the documents changes little in comparison.
+    changes = {"replay_self": 24, "replay_share": 0.75, "max_steps": 6, "use_peft": use_peft, "learning_rate": 0.003}
     drifts = {}
     for weight in (0, 20):
-        report = run({**own, **more, "replay_kl": weight, "output_dir": tmp_path / f"kl-{weight}"})
-        (arm,) = report["runs"].values()
-        drifts[weight] = arm["drift"]["kl"]
-        assert report["recipes"]["taught"]["replay_kl"] == weight
+        report = run({**replaying, **changes, "replay_kl": weight, "output_dir": tmp_path / f"kl-{weight}"})
+        drifts[weight] = report["runs"]["trained"]["drift"]["kl"]
+        assert report["recipes"]["trained"]["replay_kl"] == weight
     assert drifts[20] < 0.5 * drifts[0]
 
 
 # Stages
 
 
-def test_each_stage_replays_as_many_as_it_says(own: dict[str, Any]):
-    given = {name: value for name, value in own.items() if name != "replay_self"}
-    stages = [
+def test_each_stage_replays_its_own_number_of_texts(replaying: dict[str, Any]):
+    of_run = {name: value for name, value in replaying.items() if name != "replay_self"}
+    staged = [
         {"name": "none", "max_steps": 1, "replay_self": 0},
         {"name": "some", "max_steps": 4, "replay_self": 3},
         {"name": "all", "max_steps": 4, "replay_self": 6, "replay_kl": 1},
     ]
-    read: list[set[str]] = []
-    report = run_reading({**given, "stages": stages}, read)
-    _, texts = sampled(own["output_dir"])
-    assert read == [set(), {one.text for one in texts[:3]}, {one.text for one in texts}]
+    replayed: list[set[str]] = []
+    report = run_and_record({**of_run, "stages": staged}, replayed)
+    _, texts = generated_in(replaying["output_dir"])
+    assert replayed == [set(), {one.text for one in texts[:3]}, {one.text for one in texts}]
     assert report["data"]["replay_self"]["n"] == 6
 
 
-def run_reading(options: dict[str, Any], read: list[set[str]]) -> dict[str, Any]:
-    """Runs, and notes what of the model's own each stage was trained on."""
-    with pytest.MonkeyPatch.context() as during:
-        train = pipeline.train
-
-        def noting(trainer: Any, run: str) -> float:
-            rows = trainer.train_dataset
-            read.append({row["completion"].replace("<|end|>", "") for row in rows if row["view"].startswith("self")})
-            return train(trainer, run)
-
-        during.setattr(pipeline, "train", noting)
-        return run(options)
+# Errors
 
 
-# What can't be
-
-
-def test_what_can_not_be_is_told_before_anything_is_written(
-    knowlearn: Callable[..., int], options: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("changes", "messages"),
+    [
+        (
+            {"replay_self": -1, "replay_kl": -1},
+            ["replay_self=-1: give a number of at least 0.", "replay_kl=-1.0: give a weight of at least 0"],
+        ),
+        (
+            {"replay_self": 0, "replay_self_prompts": "empty.txt"},
+            [
+                "empty.txt' has no prompts: write one prompt per line.",
+                "--replay_self_prompts: no text is generated: set replay_self to the number of texts",
+            ],
+        ),
+        ({"replay_self": 0, "replay_kl": 1}, ["--replay_kl: no text is generated: set replay_self to the number"]),
+        ({"replay_self": 2, "replay_share": 0.1}, ["replay_share=0.1 of a step of 4 rows is 0 rows"]),
+    ],
+)
+def test_impossible_options_are_errors_before_anything_is_written(
+    knowlearn: Callable[..., int],
+    options: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    messages: list[str],
 ):
-    del options["replay_self"]
-    assert knowlearn("teach", **options, replay_self=-1, replay_self_tokens=0) == 2
-    assert "replay_self_tokens=0: give 1 or more.\nreplay_self=-1: give 0 or more." in capsys.readouterr().err
     (tmp_path / "empty.txt").write_text("\n \n")
-    options["replay_self"] = 0
-    assert knowlearn("teach", **options, replay_self_prompts=tmp_path / "empty.txt") == 2
-    said = capsys.readouterr().err
-    assert "empty.txt' holds no line to begin a text with: write one a line." in said
-    assert "--replay_self_prompts: no text is sampled to be replayed: set replay_self" in said
-    assert knowlearn("teach", **options, replay_kl=1) == 2
-    assert "--replay_kl: no text is sampled to be replayed: set replay_self" in capsys.readouterr().err
-    del options["replay_self"]
-    assert knowlearn("teach", **options, replay_self=2, replay_kl=-1) == 2
-    assert "replay_kl=-1.0: give a number of 0 or more" in capsys.readouterr().err
-    scratch = {name: value for name, value in options.items() if name != "model"}
-    assert knowlearn("teach", **scratch, from_scratch=True, replay_self=2) == 2
-    assert "--replay_self: a model from scratch knows nothing to be reminded of" in capsys.readouterr().err
-    assert knowlearn("teach", **options, replay_self=2, replay_share=0.1) == 2
-    assert "replay_share=0.1 of a batch of 4 rows is 0 rows" in capsys.readouterr().err
+    changes = {name: tmp_path / value if value == "empty.txt" else value for name, value in changes.items()}
+    assert knowlearn("teach", **{**options, **changes}) == 2
+    error = capsys.readouterr().err
+    assert [message for message in messages if message not in error] == []
     assert not options["output_dir"].exists()
 
 
-def test_openings_are_words_or_the_lines_of_a_file(tmp_path: Path):
+def test_a_prompt_that_fills_a_row_is_an_error(replaying: dict[str, Any]):
+    prompts = ["word " * 160]
+    with pytest.raises(ValueError, match=r"replay_self_prompts: 'word .*leaves no tokens for a text.* 160 tokens"):
+        run({**replaying, "replay_self_prompts": prompts, "max_length": 160})
+
+
+def test_prompts_are_words_or_the_lines_of_a_file(tmp_path: Path):
     (tmp_path / "names.txt").write_text("Ana\n\n Bo \n", encoding="utf-8")
-    assert load_replay_prompts(["general:questions"])[0].text == "What is the capital of France?"
-    nothing, general = load_replay_prompts(None)[::2], load_replay_prompts(None)[1::2]
-    assert set(nothing) == {""}
-    assert general == load_replay_prompts(["general:questions"])
-    assert len({question.text for question in general}) == len(general) > 100
+    general = load_replay_prompts(["general:questions"])
+    assert isinstance(general[0], Question)
+    assert general[0].text == "What is the capital of France?"
+    default = load_replay_prompts(None)
+    assert (set(default[::2]), default[1::2]) == ({""}, general)
+    assert len({question.text for question in general if isinstance(question, Question)}) == len(general) > 100
     assert load_replay_prompts(["Question:", ""]) == ["Question:", ""]
     assert load_replay_prompts([str(tmp_path / "names.txt")]) == ["Ana", " Bo "]
     assert load_replay_prompts(["", str(tmp_path / "names.txt")]) == ["", "Ana", "", " Bo "]
     assert load_replay_prompts(["many words " * 99]) == ["many words " * 99]
-
-
-def test_questions_are_openings_without_their_answers(own: dict[str, Any], questions: Path):
-    run({**own, "replay_self_prompts": ["", str(questions)], "replay_self": 4})
-    asked = [plain_prompt(one.text) for one in read_questions(questions)]
-    assert [one.opening for one in sampled(own["output_dir"])[1]] == ["", asked[0], "", asked[1]]
