@@ -99,7 +99,7 @@ def _processes(rows: list[Row]) -> str:
     for row in rows:
         factor = row["times_as_fast"]
         one, two = (_of(spread([repeat["wall_s"] for repeat in row["repeats"][n]])) for n in "12")
-        writing = _of(row["times_as_fast_telling"], ".2f")
+        writing = _of(row["speedup_of_writing"], ".2f")
         sizes = f"{row['view_bytes'] / MB:.1f}"
         found.append([sizes, one, two, _of(factor, ".2f"), _target(factor["median"] >= 1.8, "≥ 1.8"), writing])
     head = "MB of views|seconds, one process|seconds, two|speedup|target|speedup of writing the views"

@@ -187,7 +187,7 @@ def _build(file: Path, scratch: Path, num_proc: int | None = None) -> measuring.
     return {
         **{key: opened[key] + written[key] for key in written},
         "open_s": opened["wall_s"],
-        "tell_s": written["wall_s"],
+        "write_s": written["wall_s"],
     }
 
 
@@ -224,7 +224,7 @@ def processes(options: argparse.Namespace) -> list[dict[str, Any]]:
         turns = list(zip(repeats["1"], repeats["2"], strict=True))
         factors = {
             "times_as_fast": spread([one["wall_s"] / two["wall_s"] for one, two in turns]),
-            "times_as_fast_telling": spread([one["tell_s"] / two["tell_s"] for one, two in turns]),
+            "speedup_of_writing": spread([one["write_s"] / two["write_s"] for one, two in turns]),
         }
         return [{**row, **factors, "repeats": repeats}]
 

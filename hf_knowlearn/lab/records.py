@@ -6,7 +6,7 @@ An unfinished study has the same tables, over the runs that are finished, and th
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
@@ -23,30 +23,22 @@ from hf_knowlearn.reports.tables import moves
 from hf_knowlearn.teach import run_folder
 from hf_knowlearn.teach.provenance import commit
 
-# The figures of a run that a record has.
-RECORDED = (
-    "exact_match", "exact_match_se", "f1", "f1_se", "consistency_all", "replayed", "replayed_se", "retention",
-    "retention_se", "train_loss", "stopped", "mastery", "drift", "knowledge_tokens",
-)  # fmt: skip
-RECORDED_COSTS = (
-    "train_seconds", "evaluation_seconds", "self_replay_seconds", "steps", "gradient_evaluations", "tokens",
-    "peak_memory_bytes", "device",
-)  # fmt: skip
-# The columns of the table: titles, and where a run has the figure.
-FIGURES: dict[str, Callable[[Figures], Any]] = {
-    "exact match": lambda figures: figures.get("exact_match"),
-    "all wordings": lambda figures: figures.get("consistency_all"),
-    "replayed": lambda figures: figures.get("replayed"),
-    "retention": lambda figures: figures.get("retention"),
-    "knowledge tokens": lambda figures: (figures.get("knowledge_tokens") or {}).get("probability"),
-    "loss": lambda figures: figures.get("train_loss"),
-}
-COST: dict[str, tuple[str, Callable[[float], str]]] = {
-    "steps": ("steps", "{:,.0f}".format),
-    "gradient_evaluations": ("gradient evals", "{:,.0f}".format),
-    "tokens": ("tokens", "{:,.0f}".format),
-    "train_seconds": ("time", duration),
-    "peak_memory_bytes": ("memory", size),
+# Figures of a report that are too large for a record.
+NOT_RECORDED = ("by_relation", "cost", "curve", "transitions")
+Figure = Callable[[Figures], Any]
+# The columns of the table: where a run has the figure, and for costs its format.
+COLUMNS: dict[str, tuple[Figure] | tuple[Figure, Callable[[float], str]]] = {
+    "exact match": (lambda figures: figures.get("exact_match"),),
+    "all wordings": (lambda figures: figures.get("consistency_all"),),
+    "replayed": (lambda figures: figures.get("replayed"),),
+    "retention": (lambda figures: figures.get("retention"),),
+    "knowledge tokens": (lambda figures: (figures.get("knowledge_tokens") or {}).get("probability"),),
+    "loss": (lambda figures: figures.get("train_loss"),),
+    "steps": (lambda figures: figures.get("steps"), "{:,.0f}".format),
+    "gradient evals": (lambda figures: figures.get("gradient_evaluations"), "{:,.0f}".format),
+    "tokens": (lambda figures: figures.get("tokens"), "{:,.0f}".format),
+    "time": (lambda figures: figures.get("train_seconds"), duration),
+    "memory": (lambda figures: figures.get("peak_memory_bytes"), size),
 }
 MEASURE_TITLES = {"exact_match": "exact match", "consistency_all": "all wordings"}
 
@@ -55,12 +47,12 @@ def read_run(planned: PlannedRun) -> Run:
     """The figures of a finished run."""
     report = run_folder.read_report(planned.recipe.output_dir)
     figures = report["runs"][planned.arm]
-    found: dict[str, Any] = {name: figures[name] for name in RECORDED if figures.get(name) is not None}
-    found |= {name: figures["cost"][name] for name in RECORDED_COSTS if name in figures["cost"]}
-    found["train_seconds"] += found.get("self_replay_seconds", 0)  # generating replayed text is part of the method
-    before = {name: report["before"][name] for name in RECORDED if name in report["before"]}
-    before.pop("knowledge_tokens", None)
-    return Run(planned.arm, planned.seed, {**found, "before": before}, planned.recipe.options)
+    before, after = (
+        {name: value for name, value in of.items() if name not in NOT_RECORDED} for of in (report["before"], figures)
+    )
+    cost = dict(figures["cost"])
+    cost["train_seconds"] += cost.get("self_replay_seconds", 0)  # generating replayed text is part of the method
+    return Run(planned.arm, planned.seed, {**after, **cost, "before": before}, planned.recipe.options)
 
 
 def record(study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str]) -> dict[str, Any]:
@@ -88,7 +80,7 @@ def record(study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str
     return {
         "study": study.name,
         "question": study.question,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "versions": {"hf_knowlearn": __version__, **{name: version(name) for name in PACKAGES}},
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -105,23 +97,26 @@ def arm_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
     """A header, and a row of means for each arm, ± the standard error over seeds, or over questions."""
     if not runs:
         return
-    figures = {title: of for title, of in FIGURES.items() if any(known(of(run.figures)) for run in runs)}
-    costs = {key: of for key, of in COST.items() if any(known(run.figures.get(key)) for run in runs)}
-    yield ["arm", "seeds", *figures, *(title for title, _ in costs.values())]
-    for arm, of_arm in _by_arm(runs).items():
-        cells = [_cell(of_arm, title, of) for title, of in figures.items()]
-        yield [arm, str(len(of_arm)), *cells, *(_cost(of_arm, key, form) for key, (_, form) in costs.items())]
+    rows = [
+        [arm, str(len(of_arm)), *(_cell(of_arm, title, *of) for title, of in COLUMNS.items())]
+        for arm, of_arm in _by_arm(runs).items()
+    ]
+    table = [["arm", "seeds", *COLUMNS], *rows]
+    filled = [place for place in range(len(table[0])) if any(row[place] for row in rows)]
+    yield from ([row[place] for place in filled] for row in table)
 
 
 def _by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {arm: [run for run in runs if run.arm == arm] for arm in dict.fromkeys(run.arm for run in runs)}
 
 
-def _cell(runs: Sequence[Run], title: str, figure: Callable[[Figures], Any]) -> str:
+def _cell(runs: Sequence[Run], title: str, figure: Figure, form: Callable[[float], str] | None = None) -> str:
     found = over_seeds(runs, figure)
     if found is None:
         return ""
     mean, error = found
+    if form:
+        return form(mean)
     if error is None:
         error = runs[0].figures.get(f"{title.replace(' ', '_')}_se")
     return f"{number(mean)} ± {number(error)}" if known(error) else number(mean)
@@ -130,11 +125,6 @@ def _cell(runs: Sequence[Run], title: str, figure: Callable[[Figures], Any]) -> 
 def number(value: float) -> str:
     """Three decimals, or two significant digits if these would be zeros."""
     return f"{value:.3f}" if not value or abs(value) >= 0.0005 else f"{value:.1e}"
-
-
-def _cost(runs: Sequence[Run], key: str, form: Callable[[float], str]) -> str:
-    found = over_seeds(runs, lambda figures: figures.get(key))
-    return form(found[0]) if found else ""
 
 
 def mastery_rows(runs: Sequence[Run]) -> Iterator[list[str]]:

@@ -9,7 +9,6 @@ from typing import Any
 from hf_knowlearn import atomic_files
 from hf_knowlearn.lab import processes, records
 from hf_knowlearn.lab.study import PHASES, PlannedRun, Study, read_study
-from hf_knowlearn.reports.formatting import known
 from hf_knowlearn.reports.tables import columns
 
 
@@ -103,9 +102,9 @@ def _write(study: Study, planned: Sequence[PlannedRun], failed: dict[str, str], 
 
 
 def _figures(run: PlannedRun) -> str:
-    figures = records.read_run(run).figures
-    values = {title: figure(figures) for title, figure in records.FIGURES.items()}
-    return ", ".join(f"{title} {records.number(value)}" for title, value in values.items() if known(value))
+    """The figures of a finished run in one line."""
+    header, row = records.arm_rows([records.read_run(run)])
+    return ", ".join(f"{title} {value}" for title, value in zip(header[2:], row[2:], strict=True))
 
 
 def _tables(found: dict[str, Any]) -> Iterator[str]:

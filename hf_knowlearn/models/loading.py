@@ -133,8 +133,8 @@ def load_adapter(
             return PeftModel.from_pretrained(model, name, is_trainable=trainable, revision=revision)
     except RuntimeError as error:  # torch raises it for weights of another shape
         raise ValueError(
-            f"{label}: the adapter doesn't fit its base {model.config.name_or_path}: {error}. Use the base that it was"
-            " trained on."
+            f"{label}: the adapter doesn't fit its base {model.config.name_or_path!r}. Use the base that it was trained"
+            f" on. {error}"
         ) from error
 
 

@@ -167,7 +167,7 @@ def test_the_code_needs_only_datasets_and_the_standard_library(exported):
     assert imported - sys.stdlib_module_names == {"datasets"}
 
 
-# What is refused
+# Errors
 
 
 @pytest.mark.parametrize(
