@@ -1,4 +1,4 @@
-"""Progress: what a run of stages says of itself while it goes on, in its log and to trackers."""
+"""Progress: what a run with stages logs while it trains, and sends to trackers; options of one stage."""
 
 import json
 import re
@@ -12,83 +12,85 @@ import pytest
 from transformers import TrainerCallback, TrainerState
 
 from hf_knowlearn.config.recipes import parse_recipe
-from hf_knowlearn.teach import pipeline, progress, report_builder, stages
+from hf_knowlearn.teach import progress, report_builder, stages, trainers
 from hf_knowlearn.teach.progress import Progress
 
-LEFT = "of training left of the whole run."
+LEFT = "of training left in the run."
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that progress takes from a clock."""
+    """The time that `Progress` measures."""
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 
-def test_what_is_left_is_told_from_the_steps_that_were_made(clock: list[float], caplog: pytest.LogCaptureFixture):
-    run = Progress(["ask", "read", "refine"], [10, 120, 60])
-    state: Any = TrainerState(global_step=4)  # four steps of it were made by a process before
+def test_the_time_left_is_estimated_from_the_steps_of_this_process(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+):
+    run = Progress(["first", "second", "third"], [10, 120, 60])
+    state: Any = TrainerState(global_step=4)  # an earlier process made four steps
     with caplog.at_level("INFO", "hf_knowlearn"):
-        run.begins(0)
+        run.starts(0)
         run.on_train_begin(None, state, None)
         clock[0] += 12.0  # two seconds a step
         state.global_step = 10
         run.on_train_end(None, state, None)
         run.ends(0)
-        run.begins(1)
+        run.starts(1)
         run.on_train_begin(None, TrainerState(global_step=0), None)
         clock[0] += 120.0  # one second a step: 132 s for 126 steps
         run.on_train_end(None, TrainerState(global_step=120), None)
         run.ends(1)
-        run.begins(2)
+        run.starts(2)
         run.ends(2)
     assert [record.getMessage() for record in caplog.records] == [
-        "\nStage 1 of 3: ask, 10 steps.",
-        f"Stage 1 of 3: ask is trained; about 6.0 min {LEFT}",
-        f"\nStage 2 of 3: read, 120 steps; about 6.0 min {LEFT}",
-        f"Stage 2 of 3: read is trained; about 63 s {LEFT}",
-        f"\nStage 3 of 3: refine, 60 steps; about 63 s {LEFT}",
-        "Stage 3 of 3: refine is trained.",
+        "\nStage 1 of 3: first, 10 steps.",
+        f"Stage 1 of 3: first is trained; about 6.0 min {LEFT}",
+        f"\nStage 2 of 3: second, 120 steps; about 6.0 min {LEFT}",
+        f"Stage 2 of 3: second is trained; about 63 s {LEFT}",
+        f"\nStage 3 of 3: third, 60 steps; about 63 s {LEFT}",
+        "Stage 3 of 3: third is trained.",
     ]
 
 
-def test_a_stage_that_was_finished_before_counts(caplog: pytest.LogCaptureFixture):
-    run = Progress(["ask", "read"], [10, 120])
+def test_the_time_of_a_finished_stage_counts_for_the_estimate(caplog: pytest.LogCaptureFixture):
+    run = Progress(["first", "second"], [10, 120])
     with caplog.at_level("INFO", "hf_knowlearn"):
-        run.was_finished(0, 10, 5.0)
-        run.begins(1)
+        run.already_finished(0, 10, 5.0)
+        run.starts(1)
     assert [record.getMessage() for record in caplog.records] == [
-        "\nStage 1 of 2: ask is finished.",
-        f"\nStage 2 of 2: read, 120 steps; about 60 s {LEFT}",
+        "\nStage 1 of 2: first is finished.",
+        f"\nStage 2 of 2: second, 120 steps; about 60 s {LEFT}",
     ]
 
 
 class Tracker(TrainerCallback):
-    """Keeps what any tracker would be told."""
+    """Records what a tracker receives."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[int, dict[str, Any]]] = []
+        self.logged: list[tuple[int, dict[str, Any]]] = []
         self.arguments: list[str] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.arguments += [args.to_json_string(), str(args.to_sanitized_dict())]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
-        self.told.append((state.global_step, dict(logs)))
+        self.logged.append((state.global_step, dict(logs)))
 
 
 @pytest.fixture
 def tracker(monkeypatch: pytest.MonkeyPatch) -> Tracker:
-    """What stands in for a tracker in every trainer of a run."""
-    found, new_trainer = Tracker(), pipeline.new_trainer
+    """A tracker in every trainer of a run."""
+    found, new_trainer = Tracker(), trainers.new_trainer
 
     def tracked(*arguments: Any) -> Any:
         trainer = new_trainer(*arguments)
         trainer.add_callback(found)
         return trainer
 
-    monkeypatch.setattr(pipeline, "new_trainer", tracked)
+    monkeypatch.setattr(trainers, "new_trainer", tracked)
     return found
 
 
@@ -97,16 +99,17 @@ def curriculum(tmp_path: Path, questions: Path, options: dict[str, Any]) -> dict
     """The options of a run of two stages."""
     path = tmp_path / "curriculum.yaml"
     two = [
-        {"name": "ask", "reads": ["train_questions"], "max_steps": 2},
-        {"name": "read", "reads": ["documents"], "max_steps": 3, "sam_rho": 0.05},
+        {"name": "first", "train_on": ["train_questions"], "max_steps": 2},
+        {"name": "second", "train_on": ["documents"], "max_steps": 3, "sam_rho": 0.05},
     ]
     path.write_text(json.dumps({"stages": two}), encoding="utf-8")
     del options["max_steps"]
-    sets = dict.fromkeys(("train_questions", "questions", "replayed_questions", "retention_questions"), questions)
+    roles = ("questions", "evaluation.replayed_questions", "evaluation.retention_questions")
+    sets = dict.fromkeys(("train_questions", *roles), questions)
     return {**options, **sets, "curriculum": path, "use_peft": False}
 
 
-def test_a_run_says_where_it_is_and_a_tracker_has_its_figures(
+def test_a_run_logs_its_progress_and_sends_its_figures_to_trackers(
     knowlearn: Callable[..., int],
     curriculum: dict[str, Any],
     tracker: Tracker,
@@ -115,43 +118,43 @@ def test_a_run_says_where_it_is_and_a_tracker_has_its_figures(
 ):
     assert knowlearn("teach", **curriculum, hub_token="hf_a_secret") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Stage ")]
-    assert lines[0] == "Stage 1 of 2: ask, 2 steps."
-    assert re.fullmatch(rf"Stage 1 of 2: ask is trained; about \d+ s {LEFT}", lines[1])
-    assert re.fullmatch(rf"Stage 2 of 2: read, 3 steps; about \d+ s {LEFT}", lines[2])
-    assert lines[3:] == ["Stage 2 of 2: read is trained."]
+    assert lines[0] == "Stage 1 of 2: first, 2 steps."
+    assert re.fullmatch(rf"Stage 1 of 2: first is trained; about \d+ s {LEFT}", lines[1])
+    assert re.fullmatch(rf"Stage 2 of 2: second, 3 steps; about \d+ s {LEFT}", lines[2])
+    assert lines[3:] == ["Stage 2 of 2: second is trained."]
 
     report = json.loads((curriculum["output_dir"] / "report.json").read_text(encoding="utf-8"))
-    told = [(step, logs) for step, logs in tracker.told if "recall/exact_match" in logs]
-    assert [step for step, _ in told] == [2, 3]
-    for (_, logs), stage in zip(told, report["stages"], strict=True):
+    figures = [(step, logs) for step, logs in tracker.logged if "recall/exact_match" in logs]
+    assert [step for step, _ in figures] == [2, 3]
+    for (_, logs), stage in zip(figures, report["stages"], strict=True):
         assert set(logs) == {*(f"recall/{name}" for name in report_builder.LOGGED), "epoch"}
         assert {f"recall/{name}": stage[name] for name in report_builder.LOGGED}.items() <= logs.items()
-    assert {"sam/realised_rho", "sam/cosine", "sam/grad_norm"} <= set().union(*(logs for _, logs in tracker.told))
-    assert all(isinstance(value, int | float) for _, logs in tracker.told for value in logs.values())
+    assert {"sam/realised_rho", "sam/cosine", "sam/grad_norm"} <= set().union(*(logs for _, logs in tracker.logged))
+    assert all(isinstance(value, int | float) for _, logs in tracker.logged for value in logs.values())
     assert tracker.arguments
     assert "hf_a_secret" not in "".join(tracker.arguments)
 
-    # The report is what it is without a tracker's figures.
-    monkeypatch.setattr(report_builder, "log_figures", lambda *_: None)
-    assert knowlearn("teach", **{**curriculum, "output_dir": curriculum["output_dir"].with_name("untold")}) == 0
-    untold = json.loads((curriculum["output_dir"].with_name("untold") / "report.json").read_text(encoding="utf-8"))
-    for stage, other in zip(report["stages"], untold["stages"], strict=True):
+    # The report is the same without the figures that are logged.
+    monkeypatch.setattr(stages, "log_figures", lambda *_: None)
+    assert knowlearn("teach", **{**curriculum, "output_dir": curriculum["output_dir"].with_name("unlogged")}) == 0
+    unlogged = json.loads((curriculum["output_dir"].with_name("unlogged") / "report.json").read_text(encoding="utf-8"))
+    for stage, other in zip(report["stages"], unlogged["stages"], strict=True):
         assert stage["curve"] == other["curve"]
         assert stage["train_loss"] == other["train_loss"]
         assert stage["cost"]["tokens"] == other["cost"]["tokens"]
         assert [set(point) for point in stage["curve"]] == [{"step", "loss"}] * stage["steps"]
 
 
-def test_a_tracker_has_how_many_questions_are_of_each_class(monkeypatch: pytest.MonkeyPatch):
-    told: list[dict[str, Any]] = []
-    monkeypatch.setattr("transformers.Trainer.log", lambda trainer, logs: told.append(logs))
+def test_trackers_receive_the_number_of_questions_of_each_class(monkeypatch: pytest.MonkeyPatch):
+    logged: list[dict[str, Any]] = []
+    monkeypatch.setattr("transformers.Trainer.log", lambda trainer, logs: logged.append(logs))
     trainer: Any = object()
     report_builder.log_figures(trainer, {"mastery": {"n": 3, "counts": {"HighlyKnown": 1, "Unknown": 2}}})
-    report_builder.log_figures(trainer, {"exact_match": None, "steps": 2})  # nothing was asked
-    assert told == [{"mastery/HighlyKnown": 1, "mastery/Unknown": 2}]
+    report_builder.log_figures(trainer, {"exact_match": None, "steps": 2})  # not evaluated
+    assert logged == [{"mastery/HighlyKnown": 1, "mastery/Unknown": 2}]
 
 
-def test_a_run_that_goes_on_counts_the_stage_that_is_finished(
+def test_a_resumed_run_counts_the_finished_stage(
     knowlearn: Callable[..., int],
     curriculum: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -160,32 +163,34 @@ def test_a_run_that_goes_on_counts_the_stage_that_is_finished(
     class Stopped(Exception):
         pass
 
-    write_record = stages.write_record
+    write_record = stages._write_record
 
     def stopping(*arguments: Any) -> None:
         write_record(*arguments)
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "write_record", stopping)
+        patch.setattr(stages, "_write_record", stopping)
         with pytest.raises(Stopped):
             knowlearn("teach", **curriculum)
     capsys.readouterr()
     assert knowlearn("teach", **curriculum) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Stage ")]
-    assert lines[0] == "Stage 1 of 2: ask is finished."
-    assert re.fullmatch(rf"Stage 2 of 2: read, 3 steps; about \d+ s {LEFT}", lines[1])
+    assert lines[0] == "Stage 1 of 2: first is finished."
+    assert re.fullmatch(rf"Stage 2 of 2: second, 3 steps; about \d+ s {LEFT}", lines[1])
 
 
-def test_a_tracker_that_is_not_installed_is_refused_with_those_that_are(monkeypatch: pytest.MonkeyPatch):
+def test_a_tracker_that_is_not_installed_is_an_error_that_lists_those_that_are(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("transformers.integrations.get_available_reporting_integrations", lambda: ["mlflow"])
     needed = {"model_name_or_path": "m", "documents": "d", "output_dir": "o", "use_cpu": True}
-    with pytest.raises(ValueError, match=r"^report_to: tensorbord: no such tracker .* Installed are mlflow;"):
+    with pytest.raises(
+        ValueError, match=r"^report_to=tensorbord: this tracker is not installed\. Installed are mlflow;"
+    ):
         parse_recipe(["--report_to", "tensorbord"], needed)
     assert parse_recipe(["--report_to", "mlflow"], needed).training.report_to == ["mlflow"]
 
 
-def test_tensorboard_keeps_the_figures_of_every_stage(knowlearn: Callable[..., int], curriculum: dict[str, Any]):
+def test_tensorboard_has_the_figures_of_every_stage(knowlearn: Callable[..., int], curriculum: dict[str, Any]):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -194,7 +199,7 @@ def test_tensorboard_keeps_the_figures_of_every_stage(knowlearn: Callable[..., i
 
 
 class Writer:
-    """Stands in for TensorBoard's, where that is not installed: writes names into its folder."""
+    """Replaces TensorBoard's writer, which may not be installed: writes the names of scalars to a file."""
 
     def __init__(self, log_dir: str) -> None:
         self.path = Path(log_dir) / "events.names"
@@ -209,7 +214,7 @@ class Writer:
     flush = close = add_text
 
 
-def test_what_tensorboard_was_told_outlives_the_checkpoints_of_a_stage(
+def test_the_figures_of_tensorboard_are_not_deleted_with_the_checkpoints_of_a_stage(
     knowlearn: Callable[..., int], curriculum: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
@@ -219,10 +224,10 @@ def test_what_tensorboard_was_told_outlives_the_checkpoints_of_a_stage(
 
 
 def scalars_of(folder: Path, read: Callable[[Path], list[str]]) -> None:
-    """Checks that each stage has its losses and what was known after it."""
-    stages_of_it = sorted((folder / "stages").iterdir())
-    assert len(stages_of_it) == 2
-    for stage in stages_of_it:
+    """Check that each stage has its losses and its scores."""
+    folders = sorted((folder / "stages").iterdir())
+    assert len(folders) == 2
+    for stage in folders:
         names = {name for path in stage.glob("runs/events.*") for name in read(path)}
         assert {"train/loss", "train/recall/retention"} <= names
 
@@ -230,7 +235,7 @@ def scalars_of(folder: Path, read: Callable[[Path], list[str]]) -> None:
 # An option of one stage
 
 
-TWO = [{"name": "first-read", "max_steps": 3}, {"name": "v1.5", "reads": ["documents"]}]
+TWO = [{"name": "first-stage", "max_steps": 3}, {"name": "v1.5", "train_on": ["documents"]}]
 NEEDED = {"model_name_or_path": "m", "documents": "d", "train_questions": "q", "output_dir": "o", "use_cpu": True}
 
 
@@ -243,27 +248,30 @@ def two(tmp_path: Path) -> list[str]:
 
 
 def test_the_command_line_sets_an_option_of_one_stage(two: list[str]):
-    words = ["--stages.first-read.max-steps=20", "--stages.v1.5.reads", "documents", "train_questions"]
+    words = ["--stages.first-stage.max-steps=20", "--stages.v1.5.train_on", "documents", "train_questions"]
     run = parse_recipe([*two, *words, "--stages.v1.5.learning_rate", "1e-3"], NEEDED)
     assert [stage.training.max_steps for stage in run.stages] == [20, 9]
     assert run.options["stages"] == [
-        {"name": "first-read", "max_steps": 20},
-        {"name": "v1.5", "reads": ["documents", "train_questions"], "learning_rate": 0.001},
+        {"name": "first-stage", "max_steps": 20},
+        {"name": "v1.5", "train_on": ["documents", "train_questions"], "learning_rate": 0.001},
     ]
 
 
-def test_an_option_of_a_stage_that_is_not_there_is_refused_with_those_that_are(two: list[str]):
-    with pytest.raises(ValueError, match="stages") as refusal:
-        parse_recipe(
-            [*two, "--stages.read.max_steps", "2", "--stages.max_steps", "2", "--stages.v1.5.name", "x"], NEEDED
-        )
-    says = "write --stages.NAME.OPTION; the stages are first-read, v1.5."
-    assert str(refusal.value).splitlines() == [
-        f"--stages.{name}: {says}" for name in ("read.max_steps", "max_steps", "v1.5.name")
-    ]
-    with pytest.raises(ValueError, match=r"^--stages.read.seed: write --stages.NAME.OPTION; the run has no stages.$"):
-        parse_recipe(["--stages.read.seed", "2"], NEEDED)
-    with pytest.raises(
-        ValueError, match=r"^stage 'v1.5': Unknown options:\n  max_stepz \(did you mean max_steps\?\)$"
-    ):
+def test_an_option_of_an_unknown_stage_is_an_error_that_lists_the_stages(two: list[str]):
+    words = ["--stages.other.max_steps", "2", "--stages.max_steps", "2", "--stages.v1.5.name", "x"]
+    with pytest.raises(ValueError, match="stages") as raised:
+        parse_recipe([*two, *words], NEEDED)
+    problem = "write --stages.NAME.OPTION or --evaluation.OPTION; the stages are first-stage, v1.5."
+    assert str(raised.value).splitlines() == [f"{word}: {problem}" for word in words[::2]]
+
+
+def test_an_option_of_a_stage_is_an_error_in_a_run_without_stages():
+    message = r"^--stages.other.seed: write --stages.NAME.OPTION or .*; the run has no stages.$"
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(["--stages.other.seed", "2"], NEEDED)
+
+
+def test_an_unknown_option_of_a_stage_is_an_error_with_the_nearest_known_one(two: list[str]):
+    message = r"^stage 'v1.5': Unknown options:\n  max_stepz \(did you mean max_steps\?\)$"
+    with pytest.raises(ValueError, match=message):
         parse_recipe([*two, "--stages.v1.5.max_stepz", "2"], NEEDED)
