@@ -191,11 +191,11 @@ def _key(source: Any, reading: Mapping[str, Any]) -> str:
 
 
 def code_hash(folders: Iterable[Path], library: str) -> str:
-    """A hash of all Python files in `folders`, and of the version of `library` if it is installed."""
+    """A hash of all Python and TOML files in `folders`, and of the version of `library` if it is installed."""
     digest = hashlib.blake2b(digest_size=16)
     with suppress(PackageNotFoundError):
         digest.update(version(library).encode())
     for folder in folders:
-        for file in sorted(folder.rglob("*.py")):
+        for file in sorted([*folder.rglob("*.py"), *folder.rglob("*.toml")]):
             digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()

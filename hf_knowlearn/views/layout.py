@@ -4,15 +4,18 @@ A `Frame` is a set of strings. A format fills in some of its fields. `lay_out` c
 unchanged, so the spans of a view are running sums of lengths.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain
 from operator import add
+from string import ascii_lowercase
 
 from hf_knowlearn.documents.sentences import PARAGRAPH, SENTENCE, SOFT, Sentences
 from hf_knowlearn.views.view import Span
 
+ROMAN_DIGITS = {"m": 1000, "cm": 900, "d": 500, "cd": 400, "c": 100, "xc": 90, "l": 50, "xl": 40}
+ROMAN_DIGITS |= {"x": 10, "ix": 9, "v": 5, "iv": 4, "i": 1}
 VERBATIM_BREAK = "\n\n"  # before and after a verbatim block, in every format
 
 
@@ -192,27 +195,29 @@ def _is_between_words(text: str, at: int) -> bool:
     return not before.isspace() and not after.isspace() and after != "" and not (before.isdigit() and after.isdigit())
 
 
-def labels_of(symbols: Sequence[str]) -> Callable[[int], str]:
-    """A function from 1, 2, ... to the labels a, b, ..., z, aa, ab, ... of any alphabet."""
-
-    def label(number: int) -> str:
-        letters = ""
-        while number:
-            number, rest = divmod(number - 1, len(symbols))
-            letters = symbols[rest] + letters
-        return letters
-
+def letters(number: int) -> str:
+    """The label of item `number` in letters: a, b, ..., z, aa, ab, ..."""
+    label = ""
+    while number:
+        number, rest = divmod(number - 1, len(ascii_lowercase))
+        label = ascii_lowercase[rest] + label
     return label
 
 
 def roman(number: int) -> str:
     """The Roman numeral of `number` in lower case, such as iv for 4."""
     numerals = ""
-    for value, sign in zip(
-        (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
-        "m cm d cd c xc l xl x ix v iv i".split(),
-        strict=True,
-    ):
+    for sign, value in ROMAN_DIGITS.items():
         count, number = divmod(number, value)
         numerals += sign * count
     return numerals
+
+
+# Name in `marks.toml` -> the label of item number 1, 2, ...
+LABELS: dict[str, Callable[[int], str]] = {
+    "number": str,
+    "letter": letters,
+    "capital": lambda number: letters(number).upper(),
+    "roman": roman,
+    "roman_capital": lambda number: roman(number).upper(),
+}

@@ -377,9 +377,10 @@ def test_every_field_of_a_document_changes_the_hash(change, people):
     assert len(hashes) == 2
 
 
-def test_changed_code_gives_new_rows(write, tmp_path, monkeypatch):
+@pytest.mark.parametrize("file", ["formats.py", "marks.toml"])
+def test_changed_code_gives_new_rows(file, write, tmp_path, monkeypatch):
     path = write(2)
-    code = tmp_path / "code" / "formats.py"
+    code = tmp_path / "code" / file
     code.parent.mkdir()
     code.write_text("before")
     monkeypatch.setattr(builder, "CODE", (code.parent,))

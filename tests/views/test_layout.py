@@ -7,7 +7,7 @@ import pytest
 from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.sentences import sentences
 from hf_knowlearn.views import MARKS, format_views
-from hf_knowlearn.views.layout import Frame, labels_of, lay_out, roman
+from hf_knowlearn.views.layout import Frame, lay_out, letters, roman
 
 ADA = Document("d", " One is here.  Two is there.\n \nThree.\n", title="Ada")
 ONE, TWO, THREE = "One is here.", "Two is there.", "Three."
@@ -110,7 +110,6 @@ def test_headings_preambles_and_containers_are_around_the_text(texts):
 
 
 def test_there_are_as_many_labels_as_sentences():
-    letters = labels_of("abcdefghijklmnopqrstuvwxyz")
     assert [letters(number) for number in (1, 26, 27, 52, 53, 702, 703)] == ["a", "z", "aa", "az", "ba", "zz", "aaa"]
     numerals = {4: "iv", 9: "ix", 14: "xiv", 40: "xl", 90: "xc", 400: "cd", 1994: "mcmxciv", 3999: "mmmcmxcix"}
     assert {number: roman(number) for number in numerals} == numerals
