@@ -1,4 +1,4 @@
-"""Settings of an evaluation: how questions are asked, how answers are compared, and what else is measured."""
+"""Settings of an evaluation: how responses are generated and compared, and what else is measured."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

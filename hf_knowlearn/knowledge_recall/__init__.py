@@ -1,14 +1,13 @@
-"""Knowledge recall: is an answer right? The folder that is published as the metric's Space.
+"""Knowledge recall: does a response have an accepted answer? This folder is published as the metric's Space.
 
-Scoring needs the standard library alone and is here at once. `KnowledgeRecall` brings `evaluate` and `datasets`,
-seconds of import, and is loaded when it is first used.
+Scoring needs the standard library only. `KnowledgeRecall` needs `evaluate` and `datasets`, which are slow to import,
+so it is imported at its first use.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .checking import checked
-from .figures import score, score_by_id
+from .aggregate import score, score_by_id
 from .scoring import contains, exact_match, f1, first_line, normalize
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KnowledgeRecall",
-    "checked",
     "contains",
     "exact_match",
     "f1",

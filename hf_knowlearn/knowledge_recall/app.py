@@ -1,4 +1,4 @@
-"""The page of the Space: one answer of a model against the accepted ones, scored as the metric scores it."""
+"""The page of the Space: scores one response against its accepted answers, with the metric."""
 
 from pathlib import Path
 
@@ -7,18 +7,18 @@ import gradio
 
 METRIC = evaluate.load(str(Path(__file__).with_name("knowledge_recall.py")))
 LANGUAGES = ["en", "ar", "de", "es", "hi", "ja", "vi", "zh", "und"]
-SHOWN = ("exact_match", "f1", "recall", "abstention", "wrong")
+SHOWN = ("exact_match", "f1", "contains", "abstention", "wrong")
 
 
-def score(said: str, accepted: str, language: str) -> dict[str, float] | str:
-    """The figures of one answer, or what keeps it from being scored.
+def score(response: str, accepted: str, language: str) -> dict[str, float] | str:
+    """The scores of one response, or the message of the error.
 
     Args:
-        accepted: answers, one a line.
+        accepted: accepted answers, one on each line.
     """
     answers = [line.strip() for line in accepted.splitlines() if line.strip()]
     try:
-        figures = METRIC.compute(predictions=[said], references=[answers], language=language)
+        figures = METRIC.compute(predictions=[response], references=[answers], language=language)
     except ValueError as error:
         return str(error)
     return {name: figures[name] for name in SHOWN}
@@ -27,13 +27,13 @@ def score(said: str, accepted: str, language: str) -> dict[str, float] | str:
 page = gradio.Interface(
     score,
     [
-        gradio.Textbox(label="What the model said", lines=3),
-        gradio.Textbox(label="Accepted answers, one a line", lines=3),
+        gradio.Textbox(label="Response of the model", lines=3),
+        gradio.Textbox(label="Accepted answers, one on each line", lines=3),
         gradio.Dropdown(LANGUAGES, value="en", label="Language"),
     ],
     gradio.JSON(label="Scores"),
     title="Knowledge Recall",
-    description="The first line of what was said counts; in `recall` alone an answer may stand anywhere in it.",
+    description="All scores use the first line of the response, except `contains`, which uses the whole response.",
     examples=[["Lyon.\nWhere was Bo born?", "Lyon\nLugdunum", "en"], ["I don't know", "Lyon", "en"]],
 )
 

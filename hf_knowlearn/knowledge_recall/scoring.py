@@ -1,9 +1,7 @@
-"""What counts as a right answer: one prediction against its accepted answers.
+"""Scores of one prediction against its accepted answers: exact match, F1, and whether it contains an answer.
 
-English is scored as SQuAD's official v1.1 script does (Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250), other
-languages by the rules of MLQA's script (Lewis et al. 2020, https://arxiv.org/abs/1910.07475). The surprising
-decision: what a run is judged by (`score`) is the first line of a prediction only. A model that answers and then talks
-on is right; one that lists every value it can think of is not, although `contains` would say so.
+English follows SQuAD's official v1.1 script (Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250), other languages
+follow MLQA's script (Lewis et al. 2020, https://arxiv.org/abs/1910.07475).
 """
 
 import re
@@ -24,12 +22,12 @@ NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 class Rules(NamedTuple):
     """How a language other than English is normalised."""
 
-    articles: str | None = None  # regular expression of what is dropped
+    articles: str | None = None  # regular expression of what is deleted
     letters: str | None = None  # regular expression of characters that are words of their own
 
 
-# After mlqa_evaluation_v1.py, as it stands: its Arabic rule drops "ال" inside words too, and of Chinese it knows the
-# characters up to U+9FA5. MLQA takes Unicode punctuation out of English too; our English is SQuAD's.
+# The rules of mlqa_evaluation_v1.py. Its Arabic rule deletes "ال" inside words too, and its Chinese rule ends at
+# U+9FA5. MLQA also deletes Unicode punctuation in English; English here follows SQuAD.
 _MLQA = {
     "ar": Rules(articles="ال"),
     "de": Rules(articles=r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b"),
@@ -38,8 +36,8 @@ _MLQA = {
     "vi": Rules(articles=r"\b(của|là|cái|chiếc|những)\b"),
     "zh": Rules(letters="[\u4e00-\u9fa5]"),
 }
-# Ours. Japanese as MLQA does Chinese: kana (with their long-vowel and repetition marks) and Han characters are words.
-# "und" is the code for an undetermined language: spaces part the words, and none is dropped.
+# Rules of this package. Japanese follows MLQA's Chinese: kana (with long-vowel and repetition marks) and Han
+# characters are words. "und" is the code for an undetermined language: spaces separate words, no article is deleted.
 _OURS = {
     "ja": Rules(
         letters="[\u3005-\u3007\u3031-\u3035\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uff66-\uff9f]"
@@ -52,31 +50,34 @@ BY_CHARACTER = frozenset(code for code, rules in _OTHERS.items() if rules.letter
 
 
 def normalize(text: str, language: str = "en") -> str:
-    """Lower case, punctuation deleted, articles dropped, white space made single: in this order.
+    """Lower-case the text, delete punctuation and articles, and collapse white space, in this order.
 
-    Punctuation is deleted, not turned into a space ("Saint-Denis" is one word). English, as in SQuAD's script, loses
-    ASCII punctuation only: typographic quotes and dashes stay. The other languages lose all that Unicode calls
-    punctuation, and ASCII symbols ("$", "+") too; of Chinese and Japanese each character becomes a word.
+    Punctuation does not become a space ("Saint-Denis" is one word). In English, as in SQuAD's script, only ASCII
+    punctuation is deleted. In other languages all Unicode punctuation and ASCII symbols ("$", "+") are deleted, and
+    each Chinese and Japanese character becomes a word.
 
     Args:
-        text: what is compared.
-        language: "en" as SQuAD; "ar", "de", "es", "hi", "vi", "zh" as MLQA; by rules of ours "ja", and "und" for any
-            language that puts spaces between its words, of which no articles are known.
+        language: "en" follows SQuAD; "ar", "de", "es", "hi", "vi" and "zh" follow MLQA; "ja" and "und" follow rules of
+            this package. "und" is for any other language with spaces between words.
 
     Raises:
-        ValueError: another language.
+        ValueError: the language is unknown.
+
+    Example:
+        >>> normalize("The Lyon.")
+        'lyon'
     """
     return normalizer(language)(text)
 
 
 def normalizer(language: str) -> Callable[[str], str]:
-    """The function that normalises texts of this language; raises as `normalize` does."""
-    refuse(language_problems(language))
+    """The function that normalises texts of this language. Raises as `normalize`."""
+    raise_problems(language_problems(language))
     return _english if language == "en" else _other(language)
 
 
 def language_problems(language: object) -> list[str]:
-    """What is wrong with a language's code, in words; nothing if it is known."""
+    """The problem of a language code; empty if it is known."""
     if language in LANGUAGES:
         return []
     return [
@@ -90,9 +91,9 @@ def _english(text: str) -> str:
     if not "".join(words).isalnum():
         words = " ".join(words).translate(NO_PUNCTUATION).split()
         if not "".join(words).isalnum():
-            # A sign that isn't ASCII stays, and an article may stand beside it: “the”.
+            # Why: a sign that is not ASCII stays, and an article may be next to it: “the”.
             return " ".join(ARTICLES.sub(" ", " ".join(words)).split())
-    # Words of letters and digits alone: the articles are those that equal one, which is ten times faster to find.
+    # Why: in words of letters and digits only, comparing words is ten times faster than the regular expression.
     if not ARTICLE_WORDS.isdisjoint(words):
         words = [word for word in words if word not in ARTICLE_WORDS]
     return " ".join(words)
@@ -117,119 +118,119 @@ def _other(language: str) -> Callable[[str], str]:
 
 @cache
 def _unicode_punctuation() -> dict[int, None]:
-    """Takes a tenth of a second to find."""
+    """Why: cached, because it takes a tenth of a second."""
     signs = (code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code))[0] == "P")
     return dict.fromkeys([*signs, *map(ord, string.punctuation)])
 
 
 def first_line(text: str) -> str:
-    """The first line that holds more than white space, stripped; "" where no line does.
-
-    The text is stripped before it is cut, since many models begin an answer with a space or a newline. A line ends
-    where `str.splitlines` ends it.
-    """
+    """The first line with more than white space, stripped; "" if there is none. `str.splitlines` gives the lines."""
     return next(iter(text.strip().splitlines()), "").rstrip()
 
 
 def exact_match(prediction: str, answers: Collection[str], language: str = "en") -> bool:
     """Whether the whole prediction, normalised, equals one of the accepted answers, normalised.
 
-    As in SQuAD's script, a prediction of nothing equals an answer that normalises to nothing.
+    As in SQuAD's script, an empty prediction equals an answer that normalises to nothing.
 
     Raises:
-        ValueError: the prediction isn't a string, the answers aren't a list of at least one string, or the language
-            is not known.
+        ValueError: the prediction is no string, the answers are no list of at least one string, or the language is
+            unknown.
+
+    Example:
+        >>> exact_match("the Lyon", ["Lyon", "Lugdunum"])
+        True
     """
-    said, accepted = _normalized(prediction, answers, language)
-    return said in accepted
+    text, accepted = _normalized(prediction, answers, language)
+    return text in accepted
 
 
 def f1(prediction: str, answers: Collection[str], language: str = "en") -> float:
-    """How far the words of the whole prediction are those of the accepted answer nearest to it, in [0, 1].
+    """The overlap of words between the whole prediction and the accepted answer nearest to it, in [0, 1].
 
-    2 x shared / (words said + words accepted), a word counted as often as both sides have it: the harmonic mean of
-    precision and recall, as in SQuAD's script. Order doesn't matter. Raises as `exact_match` does.
+    2 x shared words / (words of the prediction + words of the answer), as in SQuAD's script: the harmonic mean of
+    precision and recall. Order does not matter. Raises as `exact_match`.
     """
     return overlap(*_normalized(prediction, answers, language))
 
 
 def contains(prediction: str, answers: Collection[str], language: str = "en") -> bool:
-    """Whether an accepted answer stands in the whole prediction as whole words, side by side, both normalised.
+    """Whether an accepted answer occurs in the whole prediction as whole words, both normalised.
 
-    Never true for an answer that normalises to nothing. Raises as `exact_match` does.
+    An answer that normalises to nothing never occurs. Raises as `exact_match`.
     """
-    return holds(*_normalized(prediction, answers, language))
+    return occurs(*_normalized(prediction, answers, language))
 
 
-def overlap(said: str, accepted: Collection[str]) -> float:
-    """`f1` of texts that are normalised."""
-    words = said.split()
+def overlap(text: str, accepted: Collection[str]) -> float:
+    """`f1` of normalised texts."""
+    words = text.split()
     return max(_f1_of_words(words, answer.split()) for answer in accepted)
 
 
-FEW = 50  # words; among more of them counting each on its own is the slower way
+FEW = 50  # words; a Counter is faster for more
 
 
-def _f1_of_words(said: list[str], accepted: list[str]) -> float:
-    both = set(said).intersection(accepted)
+def _f1_of_words(words: list[str], accepted: list[str]) -> float:
+    both = set(words).intersection(accepted)
     if not both:
-        return 0.0  # nothing on both sides as well, as in the v1.1 script, although exact match is 1 there
-    if len(said) + len(accepted) <= FEW:
-        shared = sum(min(said.count(word), accepted.count(word)) for word in both)
+        return 0.0  # also for two empty texts, as in the v1.1 script, although they are an exact match
+    if len(words) + len(accepted) <= FEW:
+        shared = sum(min(words.count(word), accepted.count(word)) for word in both)
     else:
-        shared = (Counter(said) & Counter(accepted)).total()
-    return 2 * shared / (len(said) + len(accepted))
+        shared = (Counter(words) & Counter(accepted)).total()
+    return 2 * shared / (len(words) + len(accepted))
 
 
-def holds(said: str, accepted: Collection[str]) -> bool:
-    """`contains` of texts that are normalised."""
-    spaced = f" {said} "
+def occurs(text: str, accepted: Collection[str]) -> bool:
+    """`contains` of normalised texts."""
+    spaced = f" {text} "
     return any(answer and f" {answer} " in spaced for answer in accepted)
 
 
 def _normalized(prediction: str, answers: Collection[str], language: str) -> tuple[str, list[str]]:
-    # A bare string as `answers` would otherwise be read as a list of its letters.
+    # Why: a string as `answers` would count as a list of its letters.
     broken = [("prediction", prediction, text_rule(prediction)), ("answers", answers, answers_rule(answers))]
     problems = [f"{name} is {SHOW.repr(value)}: {why}" for name, value, why in broken if why]
-    refuse(problems + language_problems(language))
+    raise_problems(problems + language_problems(language))
     normal = normalizer(language)
     return normal(prediction), [normal(answer) for answer in answers]
 
 
-# What follows says what is wrong with one prediction or one question's answers.
+# Problems of one prediction and of the accepted answers to one question.
 
 SHOW = reprlib.Repr()
 SHOW.maxstring = SHOW.maxother = 60
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-NOT_UNICODE = "it holds half a character (a lone surrogate), which no file can store; decode it with errors='replace'"
+NOT_UNICODE = "it has a lone surrogate, which no file can store; decode it with errors='replace'"
 
 
 def is_list(value: object) -> TypeGuard[Collection[Any]]:
-    """Whether it holds several values: not a string, not a mapping."""
-    # An array or tensor of a single value calls itself a collection, and has no shape to walk along.
+    """Whether it is a collection of values, neither a string nor a mapping."""
+    # Why: an array or tensor of a single value is a Collection without a length.
     single = isinstance(value, str | bytes | Mapping) or getattr(value, "shape", None) == ()
     return isinstance(value, Collection) and not single
 
 
 def text_rule(value: object) -> str:
-    """Why it can't be a prediction, "" if it can."""
+    """Why it is no valid prediction; "" if it is one."""
     if not isinstance(value, str):
-        return 'a prediction is one string; write "" where the model said nothing'
+        return 'a prediction is one string; write "" for an empty response'
     return NOT_UNICODE if LONE_SURROGATE.search(value) else ""
 
 
 def answers_rule(value: object) -> str:
-    """Why it can't be a question's accepted answers, "" if it can."""
+    """Why it is no valid list of accepted answers; "" if it is one."""
     if not is_list(value):
-        return "accepted answers are a list of strings, also where there is only one"
+        return "accepted answers are a list of strings, even a single one"
     if not len(value):
-        return "a question needs at least one accepted answer; add it or leave the question out"
+        return "a question needs at least one accepted answer; add one, or remove the question"
     if not all(isinstance(answer, str) for answer in value):
-        return "each accepted answer is a string; leave out what is missing and write a number as text"
+        return "each accepted answer is a string; remove missing values and write a number as text"
     return NOT_UNICODE if any(map(LONE_SURROGATE.search, value)) else ""
 
 
-def refuse(problems: list[str]) -> None:
-    """One error that says all that is wrong, if anything is."""
+def raise_problems(problems: list[str]) -> None:
+    """Raise one ValueError with all problems, if there are any."""
     if problems:
         raise ValueError("These predictions can't be scored:\n- " + "\n- ".join(problems))

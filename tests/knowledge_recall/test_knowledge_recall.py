@@ -1,4 +1,4 @@
-"""The metric: `evaluate` returns what `scoring` says, wherever it was loaded from; and the card tells the truth."""
+"""The metric: `evaluate` returns the scores of `score`, from wherever it is loaded, and the card is correct."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import hf_knowlearn
 from hf_knowlearn.knowledge_recall import KnowledgeRecall, score
 
 REPO = Path(__file__).parents[2]
-ROOM = REPO / "hf_knowlearn" / "knowledge_recall"
+FOLDER = REPO / "hf_knowlearn" / "knowledge_recall"
 PREDICTIONS = ["Lyon\nthe end", "new york city", "\nI think it is Nice.", ""]
 REFERENCES = [["Lyon", "Lugdunum"], ["New York"], ["Nice"], ["Oslo"]]
 
@@ -27,15 +27,15 @@ def metric(tmp_path):
     return KnowledgeRecall(cache_dir=str(tmp_path))
 
 
-def test_the_metric_returns_what_scoring_says(metric):
+def test_the_metric_returns_the_scores_of_score(metric):
     assert metric.compute(predictions=PREDICTIONS, references=REFERENCES) == score(PREDICTIONS, REFERENCES)
 
 
-def test_the_package_offers_the_same_class():
+def test_the_package_exports_the_same_class():
     assert hf_knowlearn.KnowledgeRecall is KnowledgeRecall
 
 
-def test_answers_added_one_by_one_and_in_batches_score_as_one_list(metric):
+def test_rows_added_one_by_one_and_in_batches_score_as_one_list(metric):
     metric.add(prediction=PREDICTIONS[0], reference=REFERENCES[0])
     metric.add_batch(predictions=PREDICTIONS[1:], references=[tuple(answers) for answers in REFERENCES[1:]])
     assert metric.compute() == score(PREDICTIONS, REFERENCES)
@@ -47,7 +47,7 @@ SAMPLES = [[text, "Oslo"] for text in PREDICTIONS]
 
 @pytest.mark.parametrize("said", [PREDICTIONS, SAMPLES], ids=["strings", "samples"])
 @pytest.mark.parametrize("in_memory", [False, True], ids=["file", "memory"])
-def test_facts_relations_documents_and_samples_come_through_every_way_in(tmp_path, said, in_memory):
+def test_facts_relations_documents_and_samples_work_with_every_way_of_adding(tmp_path, said, in_memory):
     metric = KnowledgeRecall(cache_dir=str(tmp_path), keep_in_memory=in_memory)
     expected = score(said, REFERENCES, **IDS)
     assert metric.compute(predictions=said, references=REFERENCES, **IDS) == expected
@@ -61,7 +61,7 @@ def test_facts_relations_documents_and_samples_come_through_every_way_in(tmp_pat
     assert metric.compute(**IDS) == expected  # of all rows that were added, in their order
 
 
-def test_the_options_reach_the_scores_of_rows_that_were_added(metric):
+def test_the_options_apply_to_added_rows(metric):
     for options in ({"language": "de"}, {"abstentions": ["Nice"]}, {"whole": True}):
         metric.add_batch(predictions=["der Main\n", "Nice", "New\nYork"], references=[["Main"], ["x"], ["New York"]])
         added = metric.compute(**options)
@@ -72,13 +72,13 @@ def test_the_options_reach_the_scores_of_rows_that_were_added(metric):
 @pytest.mark.parametrize(
     ("late", "words"),
     [
-        ({"documents": ["d"]}, "1 documents, but 2 rows were added: give one for each, in their order"),
+        ({"documents": ["d"]}, "1 documents, but 2 rows were added: pass one for each, in their order"),
         ({"documents": ["d", None]}, r"documents\[1\] is None: an id is a string"),
         ({"relations": ["r", "s"]}, "relations were added with the rows already"),
         ({"language": "fr"}, "language is 'fr': known are"),
     ],
 )
-def test_wrong_inputs_for_rows_that_were_added_are_refused_and_leave_them_there(metric, late, words):
+def test_wrong_inputs_for_added_rows_are_an_error_and_do_not_remove_the_rows(metric, late, words):
     rows = {"predictions": ["Lyon", "x"], "references": [["Lyon"]] * 2, "relations": ["r", "r"]}
     metric.add_batch(**rows)
     with pytest.raises(ValueError, match=words):
@@ -86,16 +86,16 @@ def test_wrong_inputs_for_rows_that_were_added_are_refused_and_leave_them_there(
     assert metric.compute() == score(**rows)
 
 
-def test_rows_with_other_inputs_than_those_before_are_refused(metric):
+def test_rows_with_other_inputs_than_those_before_are_an_error(metric):
     metric.add(prediction="Lyon", reference=["Lyon"])
-    with pytest.raises(ValueError, match="these rows have samples, references, those added before predictions, ref"):
+    with pytest.raises(ValueError, match="these rows have samples, references, those before predictions, ref"):
         metric.add(prediction=["Lyon"], reference=["Lyon"])
-    with pytest.raises(ValueError, match="have predictions, references, documents, those added before"):
+    with pytest.raises(ValueError, match="have predictions, references, documents, those before"):
         metric.add_batch(predictions=["Lyon"], references=[["Lyon"]], documents=["d"])
     assert metric.compute() == score(["Lyon"], [["Lyon"]])
 
 
-def test_what_only_the_language_finds_out_is_refused_with_files_and_locks_put_away(metric, tmp_path):
+def test_an_error_of_the_language_removes_files_and_locks(metric, tmp_path):
     metric.add_batch(predictions=["x", "x"], references=[["Main"], ["Der"]])  # "Der" is an article if it is German
     with pytest.raises(ValueError, match=r"references\[1\] is \['Der'\]: without case"):
         metric.compute(language="de")
@@ -122,7 +122,7 @@ def test_the_metric_can_be_combined_with_others(tmp_path):
     assert both.compute() == expected
 
 
-def test_of_two_processes_the_first_gets_the_figures_of_both(tmp_path):
+def test_the_first_of_two_processes_gets_the_scores_of_both(tmp_path):
     everything = {"predictions": PREDICTIONS, "references": REFERENCES, **IDS}
 
     def compute(process):
@@ -135,14 +135,14 @@ def test_of_two_processes_the_first_gets_the_figures_of_both(tmp_path):
         assert list(pool.map(compute, range(2))) == [score(**everything), None]
 
 
-def test_of_several_processes_none_takes_ids_for_the_rows_of_others(tmp_path):
+def test_ids_without_rows_are_an_error_with_several_processes(tmp_path):
     metric = KnowledgeRecall(cache_dir=str(tmp_path), num_process=2)
     metric.writer = object()  # as if rows had been added, without a second process to wait for
-    with pytest.raises(ValueError, match="documents without predictions: of several processes each knows its own"):
+    with pytest.raises(ValueError, match="documents without predictions: each of several processes knows its own"):
         metric.compute(documents=["d"])
 
 
-def test_rows_are_read_from_their_file_in_batches_and_never_all_at_once(metric, monkeypatch):
+def test_rows_on_disk_are_scored_in_batches(metric, monkeypatch):
     read = []
     plain = datasets.arrow_dataset.Column.__getitem__
     monkeypatch.setattr(
@@ -169,13 +169,13 @@ def test_rows_are_read_from_their_file_in_batches_and_never_all_at_once(metric, 
         ({"predictions": ["\ud83d"], "references": [["x"]]}, "lone surrogate"),
     ],
 )
-def test_bad_input_is_refused_in_the_words_of_scoring_and_leaves_no_trace(metric, inputs, words):
+def test_the_metric_raises_the_error_of_score_and_leaves_no_file(metric, inputs, words):
     with pytest.raises(ValueError, match=words):
         metric.compute(**inputs)
     assert metric.compute(predictions=PREDICTIONS, references=REFERENCES) == score(PREDICTIONS, REFERENCES)
 
 
-def test_a_refused_row_is_not_added(metric):
+def test_an_invalid_row_is_not_added(metric):
     metric.add(prediction="Lyon", reference=["Lyon"])
     with pytest.raises(ValueError, match=r"predictions\[0\] is None"):
         metric.add(prediction=None, reference=["Oslo"])
@@ -200,12 +200,14 @@ print(json.dumps([by_name, by_path, outcome.attempted, outcome.failed]))
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    """What `evaluate.load` gives in a fresh process, from the project's root and by path from elsewhere."""
-    blocks = "\n".join(re.findall(r"```python\n(.*?)```", (ROOM / "README.md").read_text(encoding="utf-8"), re.DOTALL))
+    """The scores after `evaluate.load` in a new process, by name from the project root and by path from elsewhere."""
+    blocks = "\n".join(
+        re.findall(r"```python\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    )
     inputs = {"predictions": PREDICTIONS, "references": REFERENCES}
     home = {"HF_HOME": str(tmp_path_factory.mktemp("home")), "HF_HUB_OFFLINE": "1"}
     run = subprocess.run(
-        [sys.executable, "-c", LOAD, json.dumps([str(ROOM), blocks, inputs])],
+        [sys.executable, "-c", LOAD, json.dumps([str(FOLDER), blocks, inputs])],
         cwd=REPO,
         env={**os.environ, **home},
         capture_output=True,
@@ -218,31 +220,31 @@ def loaded(tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ["by_name", "by_path"])
-def test_evaluate_loads_the_folder_as_it_lies_in_the_project(loaded, way):
+def test_evaluate_loads_the_folder(loaded, way):
     assert loaded[way] == score(PREDICTIONS, REFERENCES)
 
 
-def test_the_example_on_the_card_prints_what_the_card_says(loaded):
+def test_the_examples_of_the_card_print_what_the_card_shows(loaded):
     assert loaded["attempted"] == 7
     assert loaded["failed"] == 0, "\n".join(loaded["report"])
 
 
 def front_matter():
-    _, header, _ = (ROOM / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    _, header, _ = (FOLDER / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     return yaml.safe_load(header)
 
 
-def test_the_card_is_that_of_a_metric_space_whose_page_is_there():
+def test_the_card_is_that_of_a_metric_space_with_an_existing_page():
     card = front_matter()
     assert {"evaluate", "metric"} <= set(card["tags"])
     # A gradio Space without its app shows an error page.
-    assert card["sdk"] == "static" or (ROOM / card["app_file"]).is_file()
+    assert card["sdk"] == "static" or (FOLDER / card["app_file"]).is_file()
     assert card["title"]
     assert len(card["short_description"]) <= 60
 
 
-def test_the_card_lists_every_figure_that_is_returned_and_no_other():
-    card = (ROOM / "README.md").read_text(encoding="utf-8")
+def test_the_card_lists_exactly_the_returned_scores():
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
     always, with_more = card.split("| with | key |")
     told = re.findall(r"^\| `(\w+)` \|", always, re.MULTILINE)
     assert told == list(score(PREDICTIONS, REFERENCES))

@@ -1,4 +1,4 @@
-"""Exact match and F1 against an independent oracle: figures the official SQuAD v1.1 script gave for two systems."""
+"""Exact match and F1 against an independent oracle: scores of the official SQuAD v1.1 script for two systems."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def system(request):
     return read(f"predictions_{request.param}.json"), read("official_scores.json")[request.param]
 
 
-def test_the_oracle_is_the_one_that_was_described(questions, system):
+def test_the_recorded_predictions_are_complete(questions, system):
     predictions, official = system
     assert len(questions) == 5397
     assert len(questions.keys() - predictions.keys()) == official["missing_ids"]
@@ -81,7 +81,7 @@ def test_the_metric_scores_as_the_official_script_does_once_the_lines_of_a_span_
     assert table["n"] == 5397
 
 
-def test_reading_the_first_line_is_what_sets_the_score_apart_from_the_official_one(questions):
+def test_only_the_first_line_makes_the_score_differ_from_the_official_one(questions):
     predictions, official = read("predictions_logistic_regression.json"), read("official_scores.json")
     table = score([predictions.get(name, "") for name in questions], list(questions.values()))
     # 22 of the spans copied from the article on oxygen break before a subscript ("pure O\n2"); one question accepts

@@ -1,4 +1,4 @@
-"""The figures of a run in closed form, against the plain definitions, and under what must not change them."""
+"""The scores of a run in closed form, against plain definitions, and under changes that must not affect them."""
 
 import math
 import random
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_knowlearn.knowledge_recall import contains, exact_match, f1, first_line, normalize, score, score_by_id
-from hf_knowlearn.knowledge_recall.figures import ABSTENTIONS
+from hf_knowlearn.knowledge_recall.aggregate import ABSTENTIONS
 
 CITIES = ["Lyon", "Oslo", "Rome", "New York", "Nice"]
 TRUTH = [[city] for city in CITIES]
@@ -42,17 +42,17 @@ TEXTS = st.lists(PIECES | st.text(max_size=3), max_size=8).map(" ".join) | st.li
 
 
 @given(TEXTS)
-def test_the_fast_normalisation_is_the_plain_one(text):
+def test_the_fast_normalisation_equals_the_plain_one(text):
     assert normalize(text) == plainly_normal(text)
 
 
 @given(TEXTS, st.lists(TEXTS, min_size=1, max_size=3))
-def test_exact_match_and_f1_are_the_plain_ones(prediction, answers):
+def test_exact_match_and_f1_equal_plain_definitions(prediction, answers):
     assert exact_match(prediction, answers) == any(plainly_normal(prediction) == plainly_normal(a) for a in answers)
     assert f1(prediction, answers) == pytest.approx(float(max(plain_f1(prediction, a) for a in answers)), abs=1e-12)
 
 
-def test_f1_of_many_words_is_the_plain_one():
+def test_f1_of_many_words_equals_the_plain_definition():
     rng = random.Random(0)
     for size in (20, 40, 60, 3000):
         said, accepted = (" ".join(f"w{rng.randrange(30)}" for _ in range(size)) for _ in range(2))
@@ -69,7 +69,7 @@ def some_run(rows, seed=0):
     return said[:rows], references
 
 
-def test_a_run_is_the_mean_of_its_rows():
+def test_the_scores_of_a_run_are_means_over_rows():
     said, references = some_run(2500)
     figures = score(said, references)
     lines = [first_line(text) for text in said]
@@ -80,7 +80,7 @@ def test_a_run_is_the_mean_of_its_rows():
     assert figures["exact_match"] == pytest.approx(fmean(right), abs=1e-12)
     assert figures["f1"] == pytest.approx(fmean(near), abs=1e-12)
     assert figures["f1_se"] == pytest.approx(stdev(near) / 50, abs=1e-12)
-    assert figures["recall"] == figures["contains"] == pytest.approx(fmean(held), abs=1e-12)
+    assert figures["contains"] == pytest.approx(fmean(held), abs=1e-12)
     assert figures["mean_answer_words"] == pytest.approx(fmean(len(text.split()) for text in said), abs=1e-12)
     assert figures["n"] == 2500
 
@@ -88,43 +88,43 @@ def test_a_run_is_the_mean_of_its_rows():
 # Standard errors
 
 
-def test_the_error_over_documents_is_the_closed_form():
+def test_the_clustered_error_is_the_closed_form():
     # Right 1 1 0 | 0 | 1: mean 3/5; residuals sum to 1/5, -3/5, 2/5; three documents.
     figures = score(["Lyon", "Lyon", "x", "x", "Lyon"], [["Lyon"]] * 5, documents=["d", "d", "d", "e", "f"])
     expected = math.sqrt(3 / 2 * (0.2**2 + 0.6**2 + 0.4**2)) / 5
-    for name in ("exact_match", "f1", "recall", "wrong"):
+    for name in ("exact_match", "f1", "contains", "wrong"):
         assert figures[f"{name}_se"] == pytest.approx(expected, abs=1e-12)
     assert (figures["n_documents"], figures["abstention_se"]) == (3, 0)
 
 
-def test_with_a_question_a_document_the_error_is_the_simple_one_up_to_the_factor_for_few():
+def test_with_one_question_for_each_document_the_error_is_the_simple_one_times_the_factor_for_few():
     said, references = some_run(1200)
     simple = score(said, references)
     clustered = score(said, references, documents=[f"d{i}" for i in range(1200)])
     assert clustered["f1_se"] == pytest.approx(simple["f1_se"], abs=1e-12)  # which has the factor
-    for name in ("exact_match", "recall", "abstention", "wrong"):
+    for name in ("exact_match", "contains", "abstention", "wrong"):
         assert clustered[f"{name}_se"] == pytest.approx(simple[f"{name}_se"] * math.sqrt(1200 / 1199), abs=1e-12)
 
 
-def test_asking_every_question_twice_adds_no_certainty_where_documents_are_named():
+def test_repeated_questions_do_not_reduce_the_clustered_error():
     said, references = some_run(300)
     documents = [f"d{i}" for i in range(300)]
     once = score(said, references, documents=documents)
     twice = score(said * 2, references * 2, documents=documents * 2)
     blind = score(said * 2, references * 2)
-    for name in ("exact_match", "f1", "recall"):
+    for name in ("exact_match", "f1", "contains"):
         assert twice[f"{name}_se"] == pytest.approx(once[f"{name}_se"], abs=1e-12)
         assert blind[f"{name}_se"] < 0.75 * twice[f"{name}_se"]
 
 
-def test_the_error_of_a_single_document_is_not_known():
+def test_the_error_of_a_single_document_is_nan():
     figures = score(["Lyon", "x"], [["Lyon"]] * 2, documents=["d", "d"], fact_ids=["f", "g"])
     errors = {name for name, value in figures.items() if name.endswith("_se") and not math.isnan(value)}
     assert not errors
     assert figures["n_documents"] == 1
 
 
-def test_rows_that_score_alike_have_an_error_of_exactly_zero():
+def test_rows_of_equal_score_have_an_error_of_exactly_zero():
     said, references = ["new york city"] * 3001, [["New York"]] * 3001
     assert score(said, references)["f1_se"] == 0
     assert score(said, references, documents=[f"d{i % 7}" for i in range(3001)])["f1_se"] == 0
@@ -133,7 +133,7 @@ def test_rows_that_score_alike_have_an_error_of_exactly_zero():
 # Facts, relations, samples, abstentions
 
 
-def test_consistency_counts_facts_and_most_is_more_than_half():
+def test_consistency_is_a_share_of_facts_and_most_is_more_than_half():
     right = {"three of three": "rrr", "two of three": "rrw", "one of two": "rw", "none": "ww", "one": "r"}
     rows = [(fact, judged) for fact, marks in right.items() for judged in marks]
     random.Random(1).shuffle(rows)  # a fact's questions need not stand together
@@ -158,7 +158,7 @@ def test_facts_are_clustered_by_the_document_of_their_questions():
     assert figures["consistency_all_se"] == pytest.approx(math.sqrt(2 * (1 / 9 + 1 / 9)) / 3, abs=1e-12)
 
 
-def test_each_relation_has_the_figures_of_its_own_questions():
+def test_each_relation_has_the_scores_of_its_own_questions():
     said, references = some_run(2300)
     kinds = [("born in", "lives in", "works in")[i % 3] for i in range(2300)]
     documents = [f"d{i % 40}" for i in range(2300)]
@@ -169,10 +169,10 @@ def test_each_relation_has_the_figures_of_its_own_questions():
         assert by_relation[kind] == pytest.approx(own, abs=1e-12)
 
 
-def test_of_samples_the_first_is_the_answer_and_all_are_the_sample_accuracy():
+def test_the_first_sample_is_scored_and_sample_accuracy_uses_all():
     figures = score([["Lyon", "Oslo\nLyon"], ["Nice", "\nthe Lyon."], ["Lyon"]], [["Lyon"]] * 3)
     shares = [0.5, 0.5, 1.0]
-    assert (figures["exact_match"], figures["recall"], figures["wrong"]) == (2 / 3, 2 / 3, pytest.approx(1 / 3))
+    assert (figures["exact_match"], figures["contains"], figures["wrong"]) == (2 / 3, 2 / 3, pytest.approx(1 / 3))
     assert figures["sample_accuracy"] == pytest.approx(fmean(shares), abs=1e-12)
     assert figures["sample_accuracy_se"] == pytest.approx(stdev(shares) / math.sqrt(3), abs=1e-12)
     # One sample each is the run without samples.
@@ -197,7 +197,7 @@ def test_of_samples_the_first_is_the_answer_and_all_are_the_sample_accuracy():
         ("I would not know", "wrong"),
     ],
 )
-def test_a_prediction_is_right_or_abstains_or_is_wrong(said, kind):
+def test_a_prediction_matches_or_abstains_or_is_wrong(said, kind):
     figures = score([said], [["Lyon"]])
     assert {name: figures[name] for name in ("exact_match", "abstention", "wrong")} == {
         "exact_match": 0,
@@ -207,12 +207,12 @@ def test_a_prediction_is_right_or_abstains_or_is_wrong(said, kind):
     }
 
 
-def test_an_accepted_answer_that_is_also_an_abstention_is_right():
+def test_an_accepted_answer_that_is_also_an_abstention_matches():
     figures = score(["unknown"], [["Unknown"]])
     assert (figures["exact_match"], figures["abstention"]) == (1, 0)
 
 
-def test_abstentions_can_be_chosen_and_silence_always_is_one():
+def test_abstentions_can_be_set_and_an_empty_prediction_is_always_one():
     said = ["pass!", "I don't know", ""]
     figures = score(said, [["Lyon"]] * 3, abstentions=["Pass"])
     assert (figures["abstention"], figures["wrong"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
@@ -221,11 +221,11 @@ def test_abstentions_can_be_chosen_and_silence_always_is_one():
     assert score(["I don't know"], [["Lyon"]], language="de")["abstention"] == 0  # the default is English
 
 
-def test_every_abstention_of_the_default_is_found():
+def test_every_default_abstention_is_found():
     assert score(list(ABSTENTIONS), [["Lyon"]] * len(ABSTENTIONS))["abstention"] == 1
 
 
-def test_right_abstained_and_wrong_are_everything():
+def test_exact_match_abstention_and_wrong_add_up_to_1():
     figures = score(*some_run(3000), whole=True)
     parts = [figures[name] for name in ("exact_match", "abstention", "wrong")]
     assert min(parts) > 0
@@ -233,7 +233,7 @@ def test_right_abstained_and_wrong_are_everything():
 
 
 @pytest.mark.parametrize("between", [", ", " and ", "\n"])
-def test_a_predictor_that_lists_every_value_tops_no_figure_but_recall_which_stands_beside_its_length(between):
+def test_a_prediction_that_lists_every_value_has_the_best_contains_only(between):
     wordings = {"fact_ids": [f"fact {i // 2}" for i in range(10)]}
     truth = [answers for answers in TRUTH for _ in range(2)]
     honest = [city for city in ["Lyon", "Oslo", "Rome", "Nice", "New York"] for _ in range(2)]  # 3 of 5 facts
@@ -242,15 +242,15 @@ def test_a_predictor_that_lists_every_value_tops_no_figure_but_recall_which_stan
     for name in ("exact_match", "f1", "sample_accuracy", "consistency_all", "consistency_most"):
         assert lister[name] < honest_figures[name], name
     assert lister["wrong"] > honest_figures["wrong"]
-    assert lister["recall"] == 1 > honest_figures["recall"]
-    assert list(lister).index("mean_answer_words") - list(lister).index("recall") <= 3
+    assert lister["contains"] == 1 > honest_figures["contains"]
+    assert list(lister).index("mean_answer_words") - list(lister).index("contains") <= 3
     assert lister["mean_answer_words"] >= 5 * honest_figures["mean_answer_words"]
 
 
 # What must not change a figure
 
 
-def test_the_order_of_rows_changes_nothing():
+def test_the_order_of_rows_changes_no_score():
     said, references = some_run(2100)
     columns = {
         "fact_ids": [f"f{i % 700}" for i in range(2100)],
@@ -271,11 +271,11 @@ def test_the_order_of_rows_changes_nothing():
 @pytest.mark.parametrize(
     "kind", [tuple, np.array, lambda texts: dict(enumerate(texts)).values()], ids=["tuple", "np", "view"]
 )
-def test_any_list_of_texts_will_do(kind):
+def test_every_kind_of_list_is_accepted(kind):
     assert score(kind(CITIES), [kind(answers) for answers in TRUTH]) == score(CITIES, TRUTH)
 
 
-def test_documents_facts_and_relations_leave_the_other_figures_alone():
+def test_documents_facts_and_relations_do_not_change_the_other_scores():
     said, references = some_run(1100)
     ids = [f"x{i % 9}" for i in range(1100)]
     plain = score(said, references)
@@ -288,21 +288,21 @@ def test_documents_facts_and_relations_leave_the_other_figures_alone():
 # By id
 
 
-def test_by_id_what_is_missing_is_0_and_what_is_extra_is_nothing_and_both_are_said():
+def test_by_id_a_missing_prediction_scores_0_and_an_extra_one_does_not_count():
     figures = score_by_id({"b": "the Lyon", "z": "Oslo"}, {"a": ["Lyon"], "b": ["Lyon"], "c": ["Rome"]})
     assert (figures["missing"], figures["extra"]) == (["a", "c"], ["z"])
     assert (figures["n"], figures["exact_match"], figures["f1"]) == (3, 1 / 3, 1 / 3)
     assert (figures["abstention"], figures["wrong"]) == (2 / 3, 0)
 
 
-def test_by_id_what_is_missing_is_0_also_where_nothing_would_be_right():
+def test_by_id_a_missing_prediction_scores_0_even_if_an_empty_one_matches():
     # An empty prediction equals the answer "The"; one that isn't there doesn't, as in SQuAD's script.
     references = {"a": ["The", "Lyon"], "b": ["Oslo"]}
     assert score_by_id({"a": "", "b": "Oslo"}, references)["exact_match"] == 1
     assert score_by_id({"b": "Oslo"}, references)["exact_match"] == 1 / 2
 
 
-def test_by_id_whole_predictions_are_read_as_in_squads_script():
+def test_by_id_whole_predictions_are_scored_as_in_the_script_of_squad():
     said, references = {"a": "New\nYork"}, {"a": ["New York"]}
     assert score_by_id(said, references)["exact_match"] == 1
     assert score_by_id(said, references, whole=False)["exact_match"] == 0
@@ -324,10 +324,10 @@ def test_by_id_whole_predictions_are_read_as_in_squads_script():
         ({1: "x"}, {"1": ["x"]}, ["no prediction is about any of these questions", "such as 1,", "such as '1'"]),
     ],
 )
-def test_by_id_a_refusal_names_the_id(predictions, references, words):
-    with pytest.raises(ValueError, match="can't be scored") as refusal:
+def test_by_id_an_error_has_the_id(predictions, references, words):
+    with pytest.raises(ValueError, match="can't be scored") as error:
         score_by_id(predictions, references)
-    assert [part for part in words if part not in str(refusal.value)] == []
+    assert [part for part in words if part not in str(error.value)] == []
 
 
 # Refusals
@@ -349,13 +349,13 @@ def test_by_id_a_refusal_names_the_id(predictions, references, words):
         ({"abstentions": [None]}, "abstentions is [None]: give a list of strings"),
     ],
 )
-def test_an_optional_input_that_is_wrong_is_refused_by_its_name(more, words):
-    with pytest.raises(ValueError, match="can't be scored") as refusal:
+def test_a_wrong_optional_input_is_an_error_with_its_name(more, words):
+    with pytest.raises(ValueError, match="can't be scored") as error:
         score(["Lyon", "Oslo"], [["Lyon"], ["Oslo"]], **more)
-    assert words in str(refusal.value)
+    assert words in str(error.value)
 
 
-def test_a_bad_row_far_behind_is_named_by_its_own_number():
+def test_a_wrong_row_in_a_later_batch_is_an_error_with_its_number():
     said = ["Lyon"] * 5000
     said[4321] = None
     with pytest.raises(ValueError, match=r"predictions\[4321\] is None"):

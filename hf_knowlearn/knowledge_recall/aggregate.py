@@ -1,10 +1,9 @@
-"""The figures of a whole run: shares of right answers with standard errors, by fact and by relation.
+"""Scores of a whole run: shares of correct predictions with standard errors, by fact and by relation.
 
-Where documents are given, standard errors are clustered by them, since questions about one document stand or fall
-together: sqrt(G / (G - 1) x the sum over the G documents of (the sum of its residuals)^2) / n, as in Miller 2024
-(https://arxiv.org/abs/2411.00640), with the usual factor for few clusters. The surprising decision: rows are read in
-batches and only sums are kept, so a million of them from disk take no more memory than a thousand; what grows is one
-entry for each document, fact and relation.
+With documents, standard errors are clustered by document, because predictions about one document are correlated:
+sqrt(G / (G - 1) x the sum over the G documents of (the sum of its residuals)^2) / n, as in Miller 2024
+(https://arxiv.org/abs/2411.00640), with the usual factor for few clusters. Rows are processed in batches, and memory
+occurs sums only: one entry for each document, fact and relation.
 """
 
 import math
@@ -13,10 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from .checking import checked_columns, has_samples, option_problems, shape_problems, sound
-from .scoring import BY_CHARACTER, SHOW, first_line, holds, language_problems, normalizer, overlap, refuse
+from .scoring import BY_CHARACTER, SHOW, first_line, language_problems, normalizer, occurs, overlap, raise_problems
+from .validation import has_samples, is_valid, option_problems, shape_problems, validated_columns
 
-# What a model says that doesn't know, in English; as the whole first line, normalised.
+# First lines, normalised, that state that the model does not know the answer.
 ABSTENTIONS = (
     "I don't know",
     "I do not know",
@@ -36,8 +35,8 @@ ABSTENTIONS = (
     "unanswerable",
     "N/A",
 )
-BATCH = 1000  # rows read at a time
-SHORT, CACHED = 100, 20_000  # characters of a text that is normalised once; how many of them are kept: some 5 MB
+BATCH = 1000  # rows
+SHORT, CACHED = 100, 20_000  # characters of a text whose normal form is cached; number of cached texts, about 5 MB
 
 Columns = Mapping[str, Collection[Any]]
 Row = tuple[float, ...]
@@ -54,56 +53,57 @@ def score(
     abstentions: Collection[str] | None = None,
     whole: bool = False,
 ) -> dict[str, Any]:
-    """The figures of a run; row i of every column is about question i.
+    """The scores of a run. Row i of every column is about question i.
 
-    Where a question has several sampled predictions, the first is its answer, and `sample_accuracy` judges them all.
-    Standard errors are clustered by `documents` (see above). Without them questions are taken as independent: the
-    binomial sqrt(p (1 - p) / n) for shares of questions, sample standard deviation / sqrt(n) for the means f1 and
-    sample_accuracy. They are 0 where all rows score alike, as a single row does: no variation was seen, which is not
-    certainty. Of a single document they are not known, and nan.
+    If a question has several sampled predictions, the first one is scored and `sample_accuracy` uses all. Standard
+    errors are clustered by `documents`. Without documents, questions count as independent: the binomial
+    sqrt(p (1 - p) / n) for shares of questions, sample standard deviation / sqrt(n) for the means f1 and
+    sample_accuracy. An error is 0 if all rows have the same score, and nan for a single document.
 
     Args:
-        predictions: for each question what the model said, a string; or, for every question, a list of at least one
-            sampled string.
-        references: for each question its accepted answers, a list of strings; the best of them counts.
-        fact_ids: for each question the fact it asks for, where several ask for one fact in different wordings.
-        relations: for each question its kind, such as "born in".
-        documents: for each question the document it is about.
-        language: how texts are normalised, see `scoring.normalize`.
-        abstentions: ways to say "I don't know", normalised as answers are and compared with the whole first line;
-            saying nothing always is one. Default: `ABSTENTIONS` in English, none in other languages.
-        whole: judge the whole prediction, as SQuAD's script does, and not its first line.
+        predictions: the model's response to each question; or, for every question, a list of sampled responses.
+        references: the accepted answers to each question, a list of strings. The best one counts.
+        fact_ids: the fact of each question. Questions about one fact in different wordings have the same.
+        relations: the kind of each question, such as "born in".
+        documents: the document of each question.
+        language: see `scoring.normalize`.
+        abstentions: ways to state "I don't know". They are normalised and compared with the whole first line. An empty
+            prediction is always an abstention. Default: `ABSTENTIONS` in English, none in other languages.
+        whole: score whole predictions, as SQuAD's script does, instead of first lines.
 
     Returns:
         exact_match: share of predictions whose first line equals an accepted answer; the headline.
         f1: mean F1 of the first lines.
-        recall: share of whole predictions that contain an accepted answer as whole words. Whoever lists everything
-            gets 1, so it is read beside mean_answer_words and never alone. `contains` is its old name, the same value.
-        mean_answer_words: words of a whole prediction, cut at white space (Chinese and Japanese: characters).
-        abstention: share of predictions that aren't right and say nothing, or that the model doesn't know.
-        wrong: share of predictions that are neither right nor abstentions; the three add up to 1.
-        sample_accuracy: mean share of a question's samples that are right. Only where samples are given.
-        consistency_all, consistency_most: share of the n_facts facts answered right in all of their wordings, and in
-            more than half. Only with fact_ids. The document of a fact is that of its first question.
-        n, n_documents, n_facts: how many there were.
-        by_relation: relation -> the figures of its questions, those above from exact_match to n_documents. Only with
-            relations.
-        NAME_se: the standard error of each share and mean. Shares and means lie in [0, 1].
+        contains: share of whole predictions that contain an accepted answer as whole words. A prediction that lists
+            every value gets 1, so compare it with mean_answer_words.
+        mean_answer_words: words of a whole prediction (Chinese and Japanese: characters).
+        abstention: share of predictions that are not an exact match and are empty or an abstention.
+        wrong: share of all other predictions. exact_match, abstention and wrong add up to 1.
+        sample_accuracy: mean share of the samples of a question that match. Only with samples.
+        consistency_all, consistency_most: share of the n_facts facts that match in all of their wordings, and in more
+            than half. Only with fact_ids. The document of a fact is that of its first question.
+        n, n_documents, n_facts: numbers of questions, documents and facts.
+        by_relation: relation -> the scores of its questions, from exact_match to n_documents. Only with relations.
+        NAME_se: the standard error of each share and mean. Shares and means are in [0, 1].
 
     Raises:
-        ValueError: as `checked` does; or a language, abstentions or an id that can't be used.
+        ValueError: as `validated_columns`; or the language, the abstentions or an id are invalid.
+
+    Example:
+        >>> score(["Lyon.", "She was born in Lyon"], [["Lyon"], ["Lyon"]])["contains"]
+        1.0
     """
     given = {"fact_ids": fact_ids, "relations": relations, "documents": documents}
     columns: dict[str, Any] = {"predictions": predictions, "references": references}
     columns.update((name, column) for name, column in given.items() if column is not None)
     problems = option_problems(language, abstentions)
     if problems or shape_problems(columns):
-        checked_columns(columns, str.strip if language_problems(language) else normalizer(language), problems)
-    run = _Run(_Judge(language, abstentions, whole), columns)
+        validated_columns(columns, str.strip if language_problems(language) else normalizer(language), problems)
+    run = _Run(_Scorer(language, abstentions, whole), columns)
     for batch in _batches(columns):
         if not run.add(batch):
-            # Something is wrong, or of an unusual type: look at every row, by rules that can say what and where.
-            plain = checked_columns(columns, normalizer(language))
+            # A row is invalid, or has an unusual type: check every row with the rules that describe the problem.
+            plain = validated_columns(columns, normalizer(language))
             return score(**plain, language=language, abstentions=abstentions, whole=whole)
     return run.figures()
 
@@ -118,12 +118,12 @@ def score_by_id(
 ) -> dict[str, Any]:
     """`score` of predictions and accepted answers by question id, as SQuAD's v1.1 script counts them.
 
-    It reads whole predictions, as that script does; `whole=False` reads first lines, as `score` does. A question
-    without a prediction counts as one on which the model abstained, 0 in every figure of right answers. A prediction
-    without a question counts as nothing. Their ids are in the result as `missing` and `extra`.
+    It scores whole predictions, as that script does; `whole=False` scores first lines, as `score` does. A question
+    without a prediction counts as an abstention. A prediction without a question does not count. Their ids are in the
+    result as `missing` and `extra`.
 
     Raises:
-        ValueError: as `score` does, naming ids for rows; or no prediction is about any of these questions.
+        ValueError: as `score`, with ids in place of row numbers; or no prediction has the id of a question.
     """
     given: list[tuple[str, object, str]] = [
         ("predictions", predictions, "prediction"),
@@ -134,36 +134,36 @@ def score_by_id(
         for name, value, what in given
         if not isinstance(value, Mapping) or not value
     ]
-    refuse(option_problems(language, abstentions) + problems)
-    asked = [name for name in references if name in predictions]
+    raise_problems(option_problems(language, abstentions) + problems)
+    present = [name for name in references if name in predictions]
     missing = [name for name in references if name not in predictions]
     extra = [name for name in predictions if name not in references]
-    if not asked:
-        refuse(
+    if not present:
+        raise_problems(
             [
                 f"no prediction is about any of these questions: predictions has ids such as {SHOW.repr(extra[0])}, "
                 f"references such as {SHOW.repr(missing[0])}; use the same ids, of the same type, in both"
             ]
         )
-    names = asked + missing
-    columns = checked_columns(
-        {"predictions": [predictions[name] for name in asked], "references": [references[name] for name in names]},
+    names = present + missing
+    columns = validated_columns(
+        {"predictions": [predictions[name] for name in present], "references": [references[name] for name in names]},
         normalizer(language),
-        ids={"predictions": asked, "references": names},
+        ids={"predictions": present, "references": names},
     )
-    columns["references"] = columns["references"][: len(asked)]
-    run = _Run(_Judge(language, abstentions, whole), columns)
+    columns["references"] = columns["references"][: len(present)]
+    run = _Run(_Scorer(language, abstentions, whole), columns)
     for batch in _batches(columns):
         run.add(batch)
     run.add_missing(len(missing))
     return {**run.figures(), "missing": missing, "extra": extra}
 
 
-# Judging
+# Scores of rows
 
 
-class _Judge:
-    """Judges predictions in one language; texts that come again are normalised once."""
+class _Scorer:
+    """Scores single predictions in one language. Short texts are normalised once."""
 
     def __init__(self, language: str, abstentions: Collection[str] | None, whole: bool) -> None:
         self._normalize = normalizer(language)
@@ -172,7 +172,7 @@ class _Judge:
         self._by_character = language in BY_CHARACTER
         if abstentions is None:
             abstentions = ABSTENTIONS if language == "en" else ()
-        curly = [text.replace("'", "’") for text in abstentions]  # SQuAD's normalisation leaves it in
+        curly = [text.replace("'", "’") for text in abstentions]  # Why: SQuAD's normalisation does not delete it.
         self._abstentions = frozenset(map(self._normalize, ["", *abstentions, *curly]))
 
     def normal(self, text: str) -> str:
@@ -186,26 +186,26 @@ class _Judge:
         return known
 
     def row(self, prediction: str, accepted: list[str]) -> Row:
-        """Right, F1, holds an answer, abstains, wrong; and how many words it says."""
+        """Exact match, F1, contains, abstention, wrong, and the number of words."""
         everything = self.normal(prediction)
         one_line = self._whole or len(prediction.splitlines()) < 2
-        said = everything if one_line else self.normal(first_line(prediction))
+        line = everything if one_line else self.normal(first_line(prediction))
         words = len((everything if self._by_character else prediction).split())
-        if said in accepted:
-            same = bool(said)  # nothing on both sides: an exact match, with F1 0 and nothing held
-            return 1, float(same), (same or holds(everything, accepted)), 0, 0, words
-        abstains = said in self._abstentions
-        return 0, overlap(said, accepted), holds(everything, accepted), abstains, not abstains, words
+        if line in accepted:
+            same = bool(line)  # two empty texts are an exact match with F1 0
+            return 1, float(same), (same or occurs(everything, accepted)), 0, 0, words
+        abstains = line in self._abstentions
+        return 0, overlap(line, accepted), occurs(everything, accepted), abstains, not abstains, words
 
-    def right(self, prediction: str, accepted: list[str]) -> bool:
+    def matches(self, prediction: str, accepted: list[str]) -> bool:
         return self.normal(prediction if self._whole else first_line(prediction)) in accepted
 
 
 class _Run:
-    """Everything that is counted while rows go by."""
+    """The sums over all rows, over those of each relation, and the counts of each fact."""
 
-    def __init__(self, judge: _Judge, columns: Columns) -> None:
-        self._judge = judge
+    def __init__(self, judge: _Scorer, columns: Columns) -> None:
+        self._scorer = judge
         self._sampled = has_samples(columns["predictions"])
         self._clustered = "documents" in columns
         self._all = self._tally()
@@ -214,32 +214,33 @@ class _Run:
 
     def _tally(self) -> "_Tally":
         means = ["sample_accuracy"] if self._sampled else []
-        return _Tally(["exact_match", "f1", "recall", "abstention", "wrong", *means], self._clustered)
+        return _Tally(["exact_match", "f1", "contains", "abstention", "wrong", *means], self._clustered)
 
     def add(self, batch: Mapping[str, list[Any]]) -> bool:
-        """Count these rows; False, and nothing is counted, if they aren't plainly sound."""
-        if not sound(batch, self._sampled):
+        """Add these rows. Returns False, without adding any, if they are not valid."""
+        if not is_valid(batch, self._sampled):
             return False
-        normal, row, right = self._judge.normal, self._judge.row, self._judge.right
+        normal, row, matches = self._scorer.normal, self._scorer.row, self._scorer.matches
         accepted = [[normal(answer) for answer in answers] for answers in batch["references"]]
         if not all(map(any, accepted)):
             return False
-        said: list[Any] = batch["predictions"]
-        answers = [samples[0] for samples in said] if self._sampled else said
+        predictions: list[Any] = batch["predictions"]
+        answers = [samples[0] for samples in predictions] if self._sampled else predictions
         rows = list(map(row, answers, accepted))
         if self._sampled:
             shares = [
-                sum(right(text, a) for text in texts) / len(texts) for texts, a in zip(said, accepted, strict=True)
+                sum(matches(text, own) for text in texts) / len(texts)
+                for texts, own in zip(predictions, accepted, strict=True)
             ]
-            rows = [(*judged[:-1], share, judged[-1]) for judged, share in zip(rows, shares, strict=True)]
+            rows = [(*scores[:-1], share, scores[-1]) for scores, share in zip(rows, shares, strict=True)]
         self._count(rows, batch)
         return True
 
     def add_missing(self, number: int) -> None:
-        """Count so many questions to which there was no prediction: neither right nor wrong."""
-        silence = (0.0, 0.0, 0.0, 1.0, 0.0, *([0.0] if self._sampled else []), 0.0)
+        """Add this number of questions without a prediction, as abstentions."""
+        empty = (0.0, 0.0, 0.0, 1.0, 0.0, *([0.0] if self._sampled else []), 0.0)
         if number:
-            self._all.add([silence] * number, None)
+            self._all.add([empty] * number, None)
 
     def _count(self, rows: list[Row], batch: Mapping[str, list[Any]]) -> None:
         documents = batch.get("documents")
@@ -269,7 +270,7 @@ class _Run:
     def _consistency(self, facts: Mapping[str, list[Any]]) -> dict[str, float]:
         tally = _Tally(["consistency_all", "consistency_most"], self._clustered)
         for batch in _lists(facts.values()):
-            rows = [(right == asked, 2 * right > asked, 0.0) for asked, right, _ in batch]
+            rows = [(matches == wordings, 2 * matches > wordings, 0.0) for wordings, matches, _ in batch]
             tally.add(rows, [document for *_, document in batch] if self._clustered else None)
         return {**tally.shares(), "n_facts": len(facts)}
 
@@ -282,7 +283,7 @@ def _places(names: Iterable[str]) -> dict[str, list[int]]:
 
 
 class _Tally:
-    """Sums over rows, and over the rows of each document, from which means and standard errors follow."""
+    """Sums over rows and over the rows of each document. Means and standard errors follow from them."""
 
     MEANS = ("f1", "sample_accuracy")  # the others are shares of rows
 
@@ -291,14 +292,14 @@ class _Tally:
         self._n = 0
         self._words = 0.0
         self._sums = [0.0] * len(names)
-        # Of differences to the first row, so that rows which are all alike have a variance of 0 to the last bit.
+        # Why: sums of differences from the first row. Equal rows then have a variance of exactly 0.
         self._first: Row = ()
         self._apart = [0.0] * len(names)
         self._squares = [0.0] * len(names)
-        self._documents: dict[str, list[float]] | None = {} if clustered else None  # its rows, and their sums
+        self._documents: dict[str, list[float]] | None = {} if clustered else None  # number of rows, and sums
 
     def add(self, rows: Sequence[Row], documents: Sequence[str] | None) -> None:
-        """Count rows, which end in their number of words."""
+        """Add rows. The last value of a row is its number of words."""
         *columns, words = zip(*rows, strict=True)
         self._n += len(rows)
         self._words += sum(words)
@@ -327,12 +328,11 @@ class _Tally:
         return shares
 
     def figures(self) -> dict[str, float]:
-        """The means with their standard errors, words, and how many rows and documents there were."""
+        """The means with their standard errors, the words, and the numbers of rows and documents."""
         figures: dict[str, float] = {}
         for name, value in self.shares().items():
             figures[name] = value
-            if name == "recall_se":
-                figures["contains"] = figures["recall"]
+            if name == "contains_se":
                 figures["mean_answer_words"] = self._words / self._n
         figures["n"] = self._n
         if self._documents is not None:
@@ -354,18 +354,18 @@ class _Tally:
         return math.sqrt(max(0.0, mean * (1 - mean)) / n)
 
 
-# Reading
+# Batches of rows
 
 
 def _batches(columns: Columns) -> Iterator[dict[str, list[Any]]]:
-    """Rows in batches, by column. Never the whole of a column that lies on disk."""
+    """Rows in batches, by column. A column on disk is never in memory as a whole."""
     for rows in zip(*map(_lists, columns.values()), strict=True):
         yield dict(zip(columns, rows, strict=True))
 
 
 def _lists(column: Collection[Any]) -> Iterator[list[Any]]:
     if isinstance(column, Sequence) and not isinstance(column, deque):
-        # A dataset's column reads a thousand rows at once faster than one by one.
+        # Why: a column of a dataset is fast to slice and slow to iterate.
         yield from (list(column[start : start + BATCH]) for start in range(0, len(column), BATCH))
         return
     rows = iter(column)

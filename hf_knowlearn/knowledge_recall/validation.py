@@ -1,0 +1,187 @@
+"""Validation of predictions and references. One error lists all problems, with the row and the fix.
+
+A fast check accepts valid batches. Only if it fails, slower rules find the rows and describe their problems.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from .scoring import (
+    LONE_SURROGATE,
+    NOT_UNICODE,
+    SHOW,
+    answers_rule,
+    is_list,
+    language_problems,
+    raise_problems,
+    text_rule,
+)
+
+ROWS_LISTED = 5  # for each kind of problem; the others are counted
+
+
+def has_samples(predictions: Collection[Any]) -> bool:
+    """Whether the first row, and so every row, is a list of samples instead of a string."""
+    return not isinstance(next(iter(predictions)), str)
+
+
+def is_valid(batch: Mapping[str, list[Any]], sampled: bool) -> bool:
+    """Whether all rows have the basic types and valid values. Why: no Python loop over rows, so it is fast."""
+    texts: list[Any] = []
+    for name, column in batch.items():
+        if name == "references" or (name == "predictions" and sampled):
+            if not set(map(type, column)) <= {list, tuple} or not all(column):
+                return False
+            texts += chain.from_iterable(column)
+        else:
+            texts += column
+            if name != "predictions" and not (set(map(type, column)) == {str} and all(map(str.strip, column))):
+                return False
+    if set(map(type, texts)) != {str}:
+        return False
+    return not any(LONE_SURROGATE.search(text) for text in texts if not text.isascii())
+
+
+def validated_columns(
+    columns: Mapping[str, Any],
+    normal: Callable[[str], str],
+    problems: Sequence[str] = (),
+    *,
+    ids: Mapping[str, Sequence[Any]] | None = None,
+) -> dict[str, list[Any]]:
+    """Columns as lists of strings, or of lists of strings.
+
+    Args:
+        columns: by the names of the arguments of `score`.
+        normal: normalises an accepted answer.
+        problems: other problems for the same error.
+        ids: names of the rows for the error, by column. None: their numbers. With ids, lengths may differ.
+
+    Raises:
+        ValueError: a column is no list, or empty; lengths differ; a prediction is no string, or no list of sampled
+            strings in every row; accepted answers are no list of at least one string, or all of them normalise to
+            nothing; a text has a lone surrogate. The message lists all problems.
+    """
+    lists = {name: _listed(column) for name, column in columns.items()}
+    problems = [*problems, *(shape_problems(columns) if ids is None else [])]
+    sampled = bool(lists.get("predictions")) and has_samples(lists["predictions"])
+    valid = not problems and is_valid(lists, sampled)
+    if valid and all(any(map(normal, answers)) for answers in lists.get("references", [])):
+        return lists
+    rules: dict[str, Callable[[object], str]] = {
+        "predictions": _prediction_rule,
+        "references": partial(_reference_rule, normal=normal),
+    }
+    for name, rows in lists.items():
+        names = range(len(rows)) if ids is None else ids[name]
+        problems += _row_problems(name, rows, rules.get(name, _id_rule), names)
+        if name == "predictions":
+            problems += _mixed(rows, names)
+    raise_problems(problems)
+    return {name: [_plain(value) for value in rows] for name, rows in lists.items()}
+
+
+def option_problems(language: object, abstentions: object) -> list[str]:
+    """The problems of the options of `score`."""
+    problems = language_problems(language)
+    if abstentions is None or (is_list(abstentions) and all(isinstance(text, str) for text in abstentions)):
+        return problems
+    return [
+        *problems,
+        f'abstentions is {SHOW.repr(abstentions)}: give a list of strings, such as ["I don\'t know"]; '
+        "[] if only an empty prediction is an abstention",
+    ]
+
+
+SHAPES = {
+    "predictions": "a list of strings, one per question",
+    "references": "a list of lists of strings, one per question",
+}
+
+
+def shape_problems(columns: Mapping[str, Any]) -> list[str]:
+    """The columns that are no lists, are empty, or have different lengths."""
+    problems, lengths = [], {}
+    for name, column in columns.items():
+        # Why: a set has no order.
+        if is_list(column) and not isinstance(column, Set) and len(column):
+            lengths[name] = len(column)
+        else:
+            shape = SHAPES.get(name, "a list of strings, one per question, or leave it out")
+            by_id = "; for a mapping from question id use score_by_id" if isinstance(column, Mapping) else ""
+            problems.append(f"{name} is {SHOW.repr(column)}: give {shape}{by_id}")
+    if len(set(lengths.values())) > 1:
+        numbers = ", but ".join(f"{length} {name}" for name, length in lengths.items())
+        problems.append(
+            f"{numbers}: row i of one belongs to row i of the other; "
+            'if the model gave no response, write "" as its prediction'
+        )
+    return problems
+
+
+def _listed(column: object) -> list[Any]:
+    return list(column) if is_list(column) and not isinstance(column, Set) else []
+
+
+def _plain(value: Any) -> Any:
+    # Why: numpy strings, other subclasses and tuples become plain strings and lists.
+    return str.__str__(value) if isinstance(value, str) else [str.__str__(text) for text in value]
+
+
+def _row_problems(name: str, rows: list[Any], rule: Callable[[object], str], names: Sequence[Any]) -> list[str]:
+    """One line for each way in which rows violate the rule, with the first of those rows."""
+    broken: dict[str, list[int]] = {}
+    for row, value in enumerate(rows):
+        if why := rule(value):
+            broken.setdefault(why, []).append(row)
+    return [f"{_shown_rows(name, rows, numbers, names)}: {why}" for why, numbers in broken.items()]
+
+
+def _shown_rows(name: str, rows: list[Any], numbers: list[int], names: Sequence[Any]) -> str:
+    named = numbers[:ROWS_LISTED]
+    shown = ", ".join(f"{name}[{SHOW.repr(names[row])}] is {SHOW.repr(rows[row])}" for row in named)
+    more = len(numbers) - ROWS_LISTED
+    return f"{shown} and {more} more up to row {SHOW.repr(names[numbers[-1]])}" if more > 0 else shown
+
+
+def _prediction_rule(value: object) -> str:
+    if isinstance(value, str) or not is_list(value):
+        why = text_rule(value)
+        return why.replace("one string;", "one string, or a list of sampled ones;") if why else ""
+    if not len(value):
+        return 'samples are a list of at least one string; write [""] for an empty response'
+    if not all(isinstance(text, str) for text in value):
+        return 'each sample is a string; write "" for an empty response'
+    return NOT_UNICODE if any(map(LONE_SURROGATE.search, value)) else ""
+
+
+def _mixed(rows: list[Any], names: Sequence[Any]) -> list[str]:
+    """The problem of a column with both strings and lists."""
+    texts = [i for i, value in enumerate(rows) if isinstance(value, str)]
+    lists = [i for i, value in enumerate(rows) if is_list(value)]
+    if not texts or not lists:
+        return []
+    rarer = min(texts, lists, key=len)
+    why = "some rows are a string and others a list of samples; give one or the other for every question"
+    return [f"{_shown_rows('predictions', rows, rarer, names)}: {why}"]
+
+
+def _reference_rule(value: object, normal: Callable[[str], str]) -> str:
+    if why := answers_rule(value):
+        return why
+    if is_list(value) and any(map(normal, value)):
+        return ""
+    return (
+        "without case, punctuation and articles (in English a, an, the) every accepted answer is empty, so an empty "
+        "prediction would match; add an answer with another word, or remove the question"
+    )
+
+
+def _id_rule(value: object) -> str:
+    if not isinstance(value, str):
+        return "an id is a string; write a number as text, and omit the column if rows have no ids"
+    if not value.strip():
+        return "an id has at least one character; omit the column if rows have no ids"
+    return NOT_UNICODE if LONE_SURROGATE.search(value) else ""
