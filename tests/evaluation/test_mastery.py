@@ -29,7 +29,6 @@ from hf_knowlearn.evaluation.mastery import (
 )
 from hf_knowlearn.generation.sampling import SampleRandom
 from hf_knowlearn.prompts.questions import question_prompts
-from hf_knowlearn.reports.charts import charts
 from hf_knowlearn.reports.tables import tables
 
 SHARE = 0.4  # probability of the correct response to a weakly known question, at TEMPERATURE
@@ -361,7 +360,7 @@ def test_a_flow_between_different_questions_is_an_error():
         flow(BEFORE, [*AFTER, AFTER[0]])
 
 
-def test_a_report_with_mastery_has_its_table_and_its_chart():
+def test_a_report_with_mastery_has_its_tables():
     before = {"mastery": {"n": 5, "counts": counts(BEFORE)}}
     arm = {"mastery": {"n": 5, "counts": counts(AFTER), "flow": flow(BEFORE, AFTER)}}
     counted = {"counts": {"questions": 5}}
@@ -374,32 +373,6 @@ def test_a_report_with_mastery_has_its_table_and_its_chart():
         ["one", "WeaklyKnown", "1", "0", "1", "0"],
         ["one", "Unknown", "2", "1", "1", "0"],
     ]
-    assert [title for title, _ in charts(made)] == ["Mastery"]
-    assert not [title for title, _ in charts({**counted, "before": {}, "runs": {"three": {}}})]
-
-
-def test_the_chart_has_a_block_for_each_class_and_a_band_for_each_flow_of_its_height():
-    from hf_knowlearn.reports.charts import mastery_flows
-
-    found = flow(BEFORE, AFTER)
-    (axes,) = mastery_flows({"runs": {"one": {"mastery": {"flow": found}}}}).axes
-    heights = [bar.get_height() for bar in axes.patches]
-    assert heights == pytest.approx([0.2, 0.2, 0.2, 0.4, 0.4, 0.2, 0.2, 0.2])
-    assert [text.get_text() for text in axes.texts][:4] == [
-        "HighlyKnown 1",
-        "MaybeKnown 1",
-        "WeaklyKnown 1",
-        "Unknown 2",
-    ]
-    bands = [band.get_paths()[0].vertices for band in axes.collections]
-    assert len(bands) == 5
-    ends = [sorted(points[points[:, 0] == x][:, 1]) for points in bands for x in (0, 1)]
-    assert [end[-1] - end[0] for end in ends] == pytest.approx([0.2] * 10)
-    # Bands fill the blocks on both sides.
-    for x, side in ((0, axes.patches[:4]), (1, axes.patches[4:])):
-        begins = sorted(min(points[points[:, 0] == x][:, 1]) for points in bands)
-        filled = [bar.get_y() + 0.2 * i for bar in side for i in range(round(bar.get_height() / 0.2))]
-        assert begins == pytest.approx(filled)
 
 
 def test_the_public_names_are_these():
