@@ -1,13 +1,11 @@
 """`knowlearn views`: show a document in its views, or count or export the views of all documents."""
 
 import argparse
-import json
 import os
 import shutil
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from io import TextIOWrapper
 from pathlib import Path
@@ -21,11 +19,8 @@ from hf_knowlearn.views.coverage import CoverageReport, MakePartViews, PartViews
 from hf_knowlearn.views.parts import LONGEST_PART, SHORTEST_PART
 from hf_knowlearn.views.sampling import select_groups
 
-EXCERPT = 1500  # characters of a view that are shown
-# Options that have an effect only when one document is shown, or only when all are counted.
-SHOW_ONLY, COUNT_ONLY = ("part", "excerpt"), ("questions", "epochs", "json")
 # Options that determine the views. The card of an export lists them.
-VIEW_OPTIONS = ("num_views", "seed", "format_groups", "hold_out", "language", "max_length", "part_tokens", "tokenizer")
+VIEW_OPTIONS = ("num_views", "seed", "format_groups", "hold_out", "max_length", "tokenizer")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -41,22 +36,12 @@ def add_parser(subparsers: Any) -> None:
     add("--format_groups", nargs="+", choices=GROUPS, metavar="GROUP", help=f"groups of formats: {groups} (all)")
     add("--hold_out", choices=GROUPS, metavar="GROUP", help="a group of formats that is never used")
     add("--seed", type=int, default=0, help="seed of the views (%(default)s)")
-    add("--language", metavar="CODE", help="language of all documents, in place of their own")
     add("--max_length", type=int, metavar="TOKENS", help="split documents until their views fit (no splitting)")
-    add("--part_tokens", type=int, metavar="TOKENS", help="tokens of a part before it gets a layout (512)")
     add("--tokenizer", default="tiny_base", metavar="NAME_OR_PATH", help="tokenizer that counts tokens (%(default)s)")
-    shown = parser.add_argument_group("one document")
-    shown.add_argument("--document", metavar="ID", help="the document (the first); --stats then counts only this one")
-    shown.add_argument("--part", type=int, metavar="NUMBER", help="the part of a split document (0)")
-    shown.add_argument(
-        "--excerpt", type=int, metavar="CHARACTERS", help=f"characters of a view, 0 for all ({EXCERPT})"
-    )
-    counted = parser.add_argument_group("all documents")
-    counted.add_argument("--stats", action="store_true", help="count views, tokens and layout of each family")
-    counted.add_argument("--questions", metavar="FILE", help="count how often the views answer these questions")
-    counted.add_argument("--epochs", type=int, help="epochs of the run that trains on the views (num_views)")
-    counted.add_argument("--json", metavar="FILE", help="also write the counts, and those of each question, to a file")
-    counted.add_argument("--export", metavar="DIR", help="write the views as a dataset: Parquet files and a card")
+    add("--document", metavar="ID", help="show this document (the first), or count only this one")
+    add("--stats", action="store_true", help="count views, tokens and layout of each family")
+    add("--questions", metavar="FILE", help="as --stats, and list the questions that no view answers")
+    add("--export", metavar="DIR", help="as --stats, and write the views as a dataset: Parquet files and a card")
 
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
@@ -70,16 +55,13 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal's encoding lacks
     try:
         inputs = _read_inputs(arguments)
-        for block in _counts(inputs) if _counts_all(arguments) else _document_views(inputs):
+        counts_all = arguments.stats or arguments.questions or arguments.export
+        for block in _counts(inputs) if counts_all else _document_views(inputs):
             show(block)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of `knowlearn views ... | head` has finished
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def _counts_all(arguments: argparse.Namespace) -> bool:
-    return arguments.stats or arguments.export is not None
 
 
 @dataclass(frozen=True)
@@ -89,7 +71,6 @@ class _Inputs:
     arguments: argparse.Namespace
     documents: list[Document]
     questions: list[Question]
-    skipped_questions: int  # about other documents than `--document`
     lengths: TokenLengths
     families: dict[str, MakePartViews]
 
@@ -112,7 +93,7 @@ def _read_inputs(arguments: argparse.Namespace) -> _Inputs:
         raise ValueError("\n".join(problems))
     wanted = [q for q in questions if arguments.document is None or q.document_id in (None, arguments.document)]
     families = {family: _part_views(arguments, family, lengths) for family in dict.fromkeys(arguments.views)}
-    return _Inputs(arguments, documents, wanted, len(questions) - len(wanted), lengths, families)
+    return _Inputs(arguments, documents, wanted, lengths, families)
 
 
 def _part_views(arguments: argparse.Namespace, family: str, lengths: TokenLengths) -> MakePartViews:
@@ -120,9 +101,7 @@ def _part_views(arguments: argparse.Namespace, family: str, lengths: TokenLength
     from hf_knowlearn.format_aug.rows import document_views
     from hf_knowlearn.format_aug.settings import ViewSettings
 
-    part_tokens = arguments.part_tokens
-    if part_tokens is None and arguments.max_length is not None:
-        part_tokens = LONGEST_PART
+    part_tokens = None if arguments.max_length is None else LONGEST_PART
     options = {"groups": arguments.format_groups, "hold_out": arguments.hold_out, "part_tokens": part_tokens}
     settings = ViewSettings(family, arguments.num_views, arguments.seed, **options)
     return lambda document: document_views(document, settings, lengths, arguments.max_length)
@@ -135,18 +114,8 @@ def _option_problems(arguments: argparse.Namespace) -> Iterator[str]:
             yield "--format_groups and --hold_out leave no format: allow another group."
     except ValueError as error:
         yield str(error)
-    for name, least in {"max_length": 8, "part_tokens": SHORTEST_PART, "epochs": 1, "excerpt": 0, "part": 0}.items():
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            yield f"{name}={value}: give {least} or more."
-    unused = SHOW_ONLY if _counts_all(arguments) else COUNT_ONLY
-    if given := " and ".join(f"--{name}" for name in unused if getattr(arguments, name) is not None):
-        fix = "remove --stats and --export" if _counts_all(arguments) else "add --stats"
-        yield f"{given}: no effect here; {fix}."
-    if arguments.epochs is not None and arguments.questions is None and _counts_all(arguments):
-        yield "--epochs: no effect without --questions."
-    if arguments.json is not None and Path(arguments.json).exists():
-        yield f"--json {arguments.json}: the file exists; choose another name."
+    if arguments.max_length is not None and arguments.max_length < SHORTEST_PART:
+        yield f"max_length={arguments.max_length}: give {SHORTEST_PART} or more."
     if arguments.export is not None:
         yield from atomic_files.new_folder_problems(Path(arguments.export), "export")
 
@@ -154,24 +123,14 @@ def _option_problems(arguments: argparse.Namespace) -> Iterator[str]:
 def _read_documents(arguments: argparse.Namespace) -> list[Document]:
     from hf_knowlearn.teach.sources import load_documents
 
-    documents = load_documents(arguments.documents)
-    if arguments.document is not None:
-        documents = _with_id(documents, arguments.document)
-    if arguments.language is not None:
-        documents = [replace(document, language=arguments.language) for document in documents]
-    return documents
-
-
-def _with_id(documents: list[Document], wanted: str) -> list[Document]:
+    documents, wanted = load_documents(arguments.documents), arguments.document
+    if wanted is None:
+        return documents
     if found := [document for document in documents if document.id == wanted]:
         return found
-    by_name = {document.title: document for document in documents} | {document.id: document for document in documents}
-    similar = [by_name[name] for name in get_close_matches(wanted, by_name, 3)]
-    ids = ", ".join(repr(id) for id in dict.fromkeys(document.id for document in similar or documents[:3]))
-    raise ValueError(
-        f"--document {wanted!r}: none of the {len(documents):,} documents has this id."
-        f" {'Similar, by id or title' if similar else 'The first'}: {ids}."
-    )
+    ids = [document.id for document in documents]
+    near = ", ".join(map(repr, get_close_matches(wanted, ids, 3) or ids[:3]))
+    raise ValueError(f"--document {wanted!r}: none of the {len(ids):,} documents has this id. Some ids: {near}.")
 
 
 def token_lengths(tokenizer: str) -> TokenLengths:
@@ -201,52 +160,34 @@ def _document_views(inputs: _Inputs) -> Iterator[str]:
     """The views of the first document: a description, and one block for each view."""
     from hf_knowlearn.commands.views_output import describe_document, render_view
 
-    arguments, document = inputs.arguments, inputs.documents[0]
-    part_views = {family: make(document) for family, make in inputs.families.items()}
-    parts = {family: len(views) for family, views in part_views.items()}
-    part = arguments.part or 0
-    if part >= min(parts.values()):
-        available = ", ".join(f"{count} in {family}" for family, count in parts.items())
-        raise ValueError(f"--part {part}: document {document.id!r} has fewer parts ({available}), numbered from 0.")
-    yield describe_document(arguments, document, len(inputs.documents), parts)
-    excerpt = EXCERPT if arguments.excerpt is None else arguments.excerpt
-    for family_views in part_views.values():
-        views = family_views[part]
+    document = inputs.documents[0]
+    part_views = [views for make_views in inputs.families.values() for views in make_views(document)]
+    yield describe_document(document, len(inputs.documents), inputs.arguments.tokenizer)
+    for views in part_views:
         for view, tokens in zip(views, inputs.lengths([view.prompt + view.text for view in views]), strict=True):
-            yield render_view(view, tokens, excerpt)
+            yield render_view(view, tokens)
 
 
 def _counts(inputs: _Inputs) -> Iterator[str]:
-    """The counts of all documents, after the files have been written."""
+    """The counts of all documents, after the views have been exported."""
     from tqdm.auto import tqdm
 
     from hf_knowlearn.commands.views_output import describe_report, failed_documents
 
-    arguments = inputs.arguments
-    epochs = arguments.epochs or arguments.num_views
-    reports = measure_coverage(inputs.documents, inputs.families, inputs.lengths, inputs.questions, epochs)
-    report: CoverageReport = deque(tqdm(reports, "Views", len(inputs.documents), unit="doc", disable=None), 1)[0]
-    if arguments.export is not None:
+    export = inputs.arguments.export
+    documents = tqdm(inputs.documents, "Views", unit="doc", disable=None)
+    report = measure_coverage(documents, inputs.families, inputs.lengths, inputs.questions)
+    if export is not None:
         if failed := "\n".join(failed_documents(report)):
-            raise ValueError(f"--export {arguments.export}: some documents have too few views.\n{failed}")
+            raise ValueError(f"--export {export}: some documents have too few views.\n{failed}")
         _export(inputs, report)
-    if arguments.json is not None:
-        atomic_files.write_text(Path(arguments.json), _json(report))
-    yield from describe_report(arguments, report)
-    if inputs.skipped_questions:
-        yield f"\nSkipped {inputs.skipped_questions:,} questions about other documents."
-    if arguments.json is not None:
-        yield f"\nWrote {arguments.json}."
-    if arguments.export is not None:
-        yield f"\nWrote {arguments.export}. Load it: load_dataset({arguments.export!r}, {arguments.views[0]!r})"
-
-
-def _json(report: CoverageReport) -> str:
-    return json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n"
+    yield from describe_report(report, inputs.arguments.tokenizer)
+    if export is not None:
+        yield f"\nWrote {export}. Load it: load_dataset({export!r}, {inputs.arguments.views[0]!r})"
 
 
 def _export(inputs: _Inputs, report: CoverageReport) -> None:
-    """Write the folder that `knowlearn publish views` publishes: Parquet for each family, the counts, and a card."""
+    """Write the folder that `knowlearn publish views` publishes: Parquet for each family, and a card."""
     from hf_knowlearn.commands.views_output import statistics_rows
     from hf_knowlearn.hub.dataset_cards import views_card
     from hf_knowlearn.teach.provenance import fingerprint
@@ -263,7 +204,6 @@ def _export(inputs: _Inputs, report: CoverageReport) -> None:
             _write_parquet(draft, family, map(make_views, inputs.documents))
         card = views_card(source, families, languages, options, statistics_rows(report))
         (draft / "README.md").write_text(card, encoding="utf-8")
-        (draft / "figures.json").write_text(_json(report), encoding="utf-8")
 
 
 def _write_parquet(folder: Path, family: str, documents: Iterator[PartViews]) -> None:

@@ -1,9 +1,9 @@
 """Output of `knowlearn views`: views in colour, and the tables of a coverage report."""
 
-import argparse
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
@@ -15,7 +15,6 @@ from hf_knowlearn.documents import Document
 from hf_knowlearn.views import View
 from hf_knowlearn.views.coverage import AnswerCoverage, CoverageReport, Occurrence
 
-MOST_SHOWN = 20  # unanswered questions in the list
 # All control characters of Unicode except tab and line feed, and the characters that separate or reorder a line.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 WIDE_SPACE = re.compile(r"((?: {2,}|[\t\u2003])+)")
@@ -35,30 +34,12 @@ def in_line(text: str) -> str:
     return " ".join(escaped(text).split())
 
 
-def render_view(view: View, tokens: int, excerpt: int) -> str:
-    """A heading, the prompt and the text of a view; at most `excerpt` characters of each (0: all)."""
-    title = f"view {view.index}: {view.family}/{view.format}, {tokens:,} tokens"
+def render_view(view: View, tokens: int) -> str:
+    """A heading, the prompt and the text of a view."""
+    part = f"part {view.part}, " if view.part else ""
+    title = f"{part}view {view.index}: {view.family}/{view.format}, {tokens:,} tokens"
     heading = ("heading", f"--- {title} ".ljust(80, "-"))
-    return "\n" + _styled([heading, ("layout", "\n"), *view_pieces(view, excerpt)])
-
-
-def view_pieces(view: View, excerpt: int) -> list[Piece]:
-    """The prompt and the text of a view in pieces, at most `excerpt` characters of each (0: all)."""
-    prompt = _excerpt([("layout", view.prompt)], excerpt)
-    is_cut = 0 < excerpt < len(view.prompt)
-    return [*prompt, *([("layout", "\n")] if is_cut else []), *_excerpt(list(text_pieces(view)), excerpt)]
-
-
-def _excerpt(pieces: Sequence[Piece], most: int) -> list[Piece]:
-    length = sum(len(text) for _, text in pieces)
-    left = most or length
-    shown = []
-    for kind, text in pieces:
-        shown.append((kind, text[:left]))
-        left -= min(left, len(text))
-    if 0 < most < length:
-        shown.append(("heading", f"\n... and {length - most:,} more characters (--excerpt 0 shows all)."))
-    return shown
+    return "\n" + _styled([heading, ("layout", f"\n{view.prompt}"), *text_pieces(view)])
 
 
 def text_pieces(view: View) -> Iterator[Piece]:
@@ -97,35 +78,33 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in _rendered(table).split("\n")).strip("\n")
 
 
-def describe_document(arguments: argparse.Namespace, document: Document, count: int, parts: Mapping[str, int]) -> str:
-    """The lines above the views of a document; `parts`: its number of parts in each family."""
+def describe_document(document: Document, count: int, tokenizer: str) -> str:
+    """The lines above the views of a document, the first of `count` documents."""
     title = f" ({in_line(document.title)})" if document.title else ""
     size = f"{len(document.text):,} characters, language {in_line(document.language)}"
     number, more = (f" 1 of {count:,}", " Choose another with --document ID.") if count > 1 else ("", "")
-    lines = [f"Document{number}: {in_line(document.id)}{title}, {size}.{more}"]
-    if arguments.max_length is not None or arguments.part_tokens is not None:
-        split = ", ".join(f"{number:,} in {family}" for family, number in parts.items())
-        lines.append(f"Parts: {split}. Below is part {arguments.part or 0}. Choose another with --part NUMBER.")
-    lines.append(f"Tokens are counted by {arguments.tokenizer}. Choose your model's with --tokenizer NAME_OR_PATH.")
-    if controls := len(CONTROL.findall(document.text)):
-        lines.append(f"The document has {controls:,} control characters, which are shown as Python escapes (\\x1b).")
+    lines = [f"Document{number}: {in_line(document.id)}{title}, {size}.{more}", _counted_by(tokenizer)]
     if Console().color_system:
         lines.append(_styled([piece for kind, name in LEGEND.items() for piece in ((kind, name), ("layout", "  "))]))
     return "\n".join(lines)
 
 
-def describe_report(arguments: argparse.Namespace, report: CoverageReport) -> Iterator[str]:
-    """The tables of a report, the documents without enough views, and the unanswered questions."""
+def _counted_by(tokenizer: str) -> str:
+    return f"Tokens are counted by {tokenizer}. Choose your model's with --tokenizer NAME_OR_PATH."
+
+
+def describe_report(report: CoverageReport, tokenizer: str) -> Iterator[str]:
+    """The tables of a report, the documents without enough views, and the questions that no view answers."""
     yield _table(statistics_rows(report))
-    yield f"\nTokens are counted by {arguments.tokenizer}. Choose your model's with --tokenizer NAME_OR_PATH."
+    yield f"\n{_counted_by(tokenizer)}"
     yield from (f"\n{line}" for line in failed_documents(report))
     if report.questions:
         yield f"\n{_table(_occurrence_rows(report))}"
-        if unknown := sorted({_document(c) for c in report.questions if c.occurrence == Occurrence.NO_DOCUMENT}):
-            yield f"Documents that are missing: {_some(unknown)}."
-        yield f"\nExposures in {report.epochs} epochs: how often a run trains on a view with the answer."
-        yield f"\n{_table(_exposure_rows(report))}"
-        yield from _unanswered(arguments, report)
+        yield "\nNumber of views with the answer, over the questions that a family answers:"
+        yield f"\n{_table(_answered_rows(report))}"
+        unanswered = report.unanswered()
+        yield f"\nQuestions that no view answers: {len(unanswered):,}"
+        yield from (f"  {_question_line(coverage)}" for coverage in unanswered)
 
 
 def statistics_rows(report: CoverageReport) -> list[list[str]]:
@@ -139,12 +118,10 @@ def statistics_rows(report: CoverageReport) -> list[list[str]]:
         "tokens of prompts": [s.prompt_tokens for s in statistics],
         "tokens of the shortest view": [s.shortest for s in statistics],
         "tokens of the longest view": [s.longest for s in statistics],
-        "missing tokens of documents": [s.missing_tokens for s in statistics],
-        "repeated tokens of documents": [s.repeated_tokens for s in statistics],
     }
-    shares = ["layout, share of characters", *(f"{s.layout_share:.1%}" for s in statistics)]
+    shares = [f"{s.layout_characters / max(s.characters, 1):.1%}" for s in statistics]
     numbers = [[name, *(f"{value:,}" for value in values)] for name, values in rows.items()]
-    return [["", *report.statistics], *numbers, shares]
+    return [["", *report.statistics], *numbers, ["layout, share of characters", *shares]]
 
 
 def failed_documents(report: CoverageReport) -> Iterator[str]:
@@ -157,15 +134,6 @@ def failed_documents(report: CoverageReport) -> Iterator[str]:
             yield "\n".join([f"{family}: no views of {len(failed):,} of {total:,} documents", *messages, *more])
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f", ... and {len(names) - 5:,} more" if len(names) > 5 else ""
-    return ", ".join(map(in_line, names[:5])) + more
-
-
-def _document(coverage: AnswerCoverage) -> str:
-    return coverage.question.document_id or ""
-
-
 def _occurrence_rows(report: CoverageReport) -> list[list[str]]:
     total = len(report.questions)
     counts = Counter(coverage.occurrence for coverage in report.questions)
@@ -173,36 +141,21 @@ def _occurrence_rows(report: CoverageReport) -> list[list[str]]:
     return [["An accepted answer, as whole words", "questions", "share"], *rows]
 
 
-def _exposure_rows(report: CoverageReport) -> list[list[str]]:
+def _answered_rows(report: CoverageReport) -> list[list[str]]:
     rows = [["", "answered", "share", "least", "median", "most"]]
     for family in report.statistics:
-        answered = sum(bool(coverage.views[family]) for coverage in report.questions)
-        counts = [f"{number:,g}" for number in report.exposures(family) or ()] or ["", "", ""]
-        rows.append([family, f"{answered:,}", f"{answered / len(report.questions):.1%}", *counts])
+        counts = [coverage.views[family] for coverage in report.questions if coverage.views[family]]
+        spread = [f"{number(counts):,g}" for number in (min, median, max)] if counts else ["", "", ""]
+        rows.append([family, f"{len(counts):,}", f"{len(counts) / len(report.questions):.1%}", *spread])
     return rows
 
 
-def _unanswered(arguments: argparse.Namespace, report: CoverageReport) -> Iterator[str]:
-    """The questions that no view answers, and the number of those that only some families answer."""
-    unanswered = report.unanswered()
-    by_none = [coverage for coverage, families in unanswered if len(families) == len(report.statistics)]
-    yield f"\n{len(by_none):,} questions that no view answers" + (":" if by_none else ".")
-    yield from (f"  {_question_line(coverage)}" for coverage in by_none[:MOST_SHOWN])
-    if len(by_none) > MOST_SHOWN:
-        hint = "" if arguments.json else " (--json FILE writes all)"
-        yield f"  ... and {len(by_none) - MOST_SHOWN:,} more{hint}"
-    for family in report.statistics:
-        others = [c for c, families in unanswered if family in families and len(families) < len(report.statistics)]
-        if others:
-            failed = sum(_document(coverage) in report.statistics[family].failed for coverage in others)
-            why = f", {failed:,} of them because it has no views of their document" if failed else ""
-            ids = _some([coverage.question.id for coverage in others])
-            yield f"{len(others):,} more questions that no view of {family} answers ({ids}){why}."
-
-
 def _question_line(coverage: AnswerCoverage) -> str:
-    question, occurrence = coverage.question, coverage.occurrence
-    why = f"{occurrence}, but in no view" if occurrence == Occurrence.FOUND else occurrence
+    question, why = coverage.question, str(coverage.occurrence)
+    if coverage.occurrence == Occurrence.FOUND:
+        why += ", but in no view"
+    elif coverage.occurrence == Occurrence.NO_DOCUMENT:
+        why += f": {in_line(question.document_id or '')}"
     return f"{in_line(question.id)}: {_short(question.text)} -> {_short(' | '.join(question.answers))} [{why}]"
 
 

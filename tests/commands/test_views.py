@@ -5,22 +5,20 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hf_knowlearn import cli
 from hf_knowlearn.commands.views import token_lengths
-from hf_knowlearn.commands.views_output import CONTROL, render_view, view_pieces
+from hf_knowlearn.commands.views_output import CONTROL, render_view
 from hf_knowlearn.documents import Document, Question, read_documents, read_questions
-from hf_knowlearn.format_aug.rows import document_rows, document_views
+from hf_knowlearn.format_aug.rows import document_views
 from hf_knowlearn.format_aug.settings import ViewSettings
 from hf_knowlearn.paths import TINY_BASE
-from hf_knowlearn.teach.schedule import make_schedule, training_units
 from hf_knowlearn.views import FAMILIES, View, format_views
-from hf_knowlearn.views.coverage import CoverageReport, Occurrence, PartViews, _folded, measure_coverage
+from hf_knowlearn.views.coverage import AnswerCoverage, Occurrence, PartViews, _folded, measure_coverage
 
 FILM = Path(__file__).parents[2].parent / "shared" / "data" / "film"
 HARBOUR = Document(
@@ -56,15 +54,6 @@ def count_words(texts: list[str]) -> list[int]:
     return [len(text.split()) + 1 for text in texts]
 
 
-def last(reports: Iterator[CoverageReport]) -> CoverageReport:
-    *_, report = reports
-    return report
-
-
-def plain_text(pieces: list[tuple[str, str]]) -> str:
-    return "".join(text for _, text in pieces)
-
-
 # Colours
 
 
@@ -75,13 +64,13 @@ def test_words_are_bold_layout_is_dim_and_wide_white_space_is_visible(monkeypatc
     view = View("d", 0, 0, "formats", "x", "*  One\ntwo. |\tThree.", ((3, 0, 8), (14, 9, 6)))
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    assert render_view(view, 7, 0) == (
+    assert render_view(view, 7) == (
         f"\n\x1b[36m{'--- view 0: formats/x, 7 tokens '.ljust(80, '-')}\x1b[0m\n"
         "\x1b[2m*\x1b[0m\x1b[2;7m  \x1b[0m\x1b[1mOne\x1b[0m\n\x1b[1mtwo.\x1b[0m"
         "\x1b[2m |\x1b[0m\x1b[2;7m\t\x1b[0m\x1b[1mThree.\x1b[0m"
     )
     monkeypatch.delenv("FORCE_COLOR")
-    assert render_view(view, 7, 0).partition("-\n")[2] == view.text
+    assert render_view(view, 7).partition("-\n")[2] == view.text
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -89,7 +78,7 @@ def test_the_bold_text_is_the_document(family: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     for view in FAMILIES[family](HARBOUR, 6):
-        shown = render_view(view, 1, 0).partition("-\x1b[0m\n")[2]
+        shown = render_view(view, 1).partition("-\x1b[0m\n")[2]
         assert STYLED.sub(r"\2", shown) == view.prompt + view.text
         bold = "".join(text for style, text in STYLED.findall(shown) if style == "1")
         words = "".join(view.text[start : start + length] for start, _, length in view.spans)
@@ -177,37 +166,19 @@ def test_a_split_of_the_world_can_be_shown(views: Callable[..., tuple[int, str, 
     assert "Document 1 of 300: person-" in shown
 
 
-def test_a_long_text_is_cut_and_the_number_of_other_characters_is_shown(
+def test_a_long_document_is_split_as_in_a_run_and_its_parts_are_shown(
     views: Callable[..., tuple[int, str, str]], tmp_path: Path
 ):
-    view = View("d", 0, 0, "masked", "x", "abcdefghij", ((0, 0, 10),), prompt="Restore: a")
-    more = "... and {} more characters (--excerpt 0 shows all)."
-    assert plain_text(view_pieces(view, 4)) == f"Rest\n{more.format(6)}\nabcd\n{more.format(6)}"
-    assert plain_text(view_pieces(view, 10)) == "Restore: aabcdefghij"
-    listed = View("d", 0, 0, "formats", "x", "- abc\n- def", ((2, 0, 3), (8, 4, 3)))
-    assert plain_text(view_pieces(listed, 7)) == f"- abc\n-\n{more.format(4)}"
-    (tmp_path / "long.txt").write_text("A fact is here. " * 200, encoding="utf-8")
-    assert "more characters (--excerpt 0" in views(tmp_path)[1]
-    assert "more characters" not in views(tmp_path, "--excerpt", 0)[1]
-
-
-def test_a_document_is_split_as_in_a_run_and_shown_by_part(views: Callable[..., tuple[int, str, str]], tmp_path: Path):
     text = " ".join(f"Fact number {i} is about Ormel." for i in range(40))
     (tmp_path / "long.txt").write_text(text, encoding="utf-8")
     settings = ViewSettings(num_views=2, part_tokens=512)
     (document,) = read_documents(tmp_path)
     parts = document_views(document, settings, token_lengths("tiny_base"), 128)
     assert len(parts) > 3
-    _, shown, _ = views(tmp_path, "--num_views", 2, "--max_length", 128, "--part", 2)
-    assert f"Parts: {len(parts)} in formats. Below is part 2. Choose another with --part NUMBER.\n" in shown
-    assert all(f"\n{view.text}\n" in shown for view in parts[2])
-    code, _, errors = views(tmp_path, "--num_views", 2, "--max_length", 128, "--part", len(parts))
-    assert code == 2
-    assert f"has fewer parts ({len(parts)} in formats)" in errors
-
-
-def test_the_language_of_the_documents_can_be_replaced(views: Callable[..., tuple[int, str, str]], documents: Path):
-    assert "language de." in views(documents, "--language", "de")[1]
+    _, shown, _ = views(tmp_path, "--num_views", 2, "--max_length", 128)
+    assert all(f"\n{view.text}\n" in shown for part in parts for view in part)
+    found = re.findall(r"^--- (?:part (\d+), )?view (\d): formats/", shown, re.MULTILINE)
+    assert [(int(part or 0), int(view)) for part, view in found] == [(i, j) for i in range(len(parts)) for j in (0, 1)]
 
 
 # Control characters
@@ -264,7 +235,7 @@ def test_a_terminal_without_a_character_gets_its_escape(documents: Path, tmp_pat
 def test_a_closed_pipe_is_no_error(tmp_path: Path):
     (tmp_path / "long.txt").write_text("A fact is here. " * 20_000, encoding="utf-8")
     command = [sys.executable, "-c", "import sys; from hf_knowlearn.cli import main; sys.exit(main())"]
-    words = ["views", str(tmp_path), "--excerpt", "0"]
+    words = ["views", str(tmp_path)]
     with subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         assert run.stderr is not None
@@ -291,23 +262,13 @@ def two_views(document: Document) -> PartViews:
 
 
 def test_statistics_are_those_of_two_documents_counted_manually():
-    statistics = last(measure_coverage(TWO, {"mixed": two_views}, count_words)).statistics["mixed"]
+    statistics = measure_coverage(TWO, {"mixed": two_views}, count_words).statistics["mixed"]
     assert (statistics.documents, statistics.parts, statistics.views) == (2, 2, 4)
     assert statistics.tokens == (6 + 1) + (4 + 4 + 1) + (1 + 1) + (1 + 1)
     assert statistics.prompt_tokens == 4
     assert (statistics.shortest, statistics.longest) == (2, 9)
     assert (statistics.characters, statistics.layout_characters) == (24 + 20 + 7 + 5, 5 + 0 + 2 + 0)
-    assert statistics.layout_share == 7 / 56
-    assert (statistics.missing_tokens, statistics.repeated_tokens, statistics.failed) == (0, 0, {})
-
-
-def test_missing_and_repeated_words_are_counted():
-    document = Document("a", "One two. Three four. Five six seven. Eight.")
-    first = View("a", 0, 0, "formats", "x", "One two. One two.", ((0, 0, 8), (9, 0, 8)))
-    second = View("a", 1, 0, "formats", "x", "Five six seven.", ((0, 0, 15),))
-    report = last(measure_coverage([document], {"formats": lambda _: [[first], [second]]}, count_words))
-    statistics = report.statistics["formats"]
-    assert (statistics.missing_tokens, statistics.repeated_tokens) == (2 + 1, 2)
+    assert statistics.failed == {}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -315,11 +276,11 @@ def test_no_family_loses_or_repeats_a_word_of_a_document_in_parts(family: str):
     text = "\n\n".join(f" Fact {i} is old. A fact {i} is  new. One more." for i in range(12))
     document = Document("d", f"\n\n{text}{' ' * 50}End.\n")
     settings = ViewSettings(family, num_views=2, part_tokens=30)
-    make_views = {family: lambda d: document_views(d, settings, count_words, 100)}
-    statistics = last(measure_coverage([document], make_views, count_words)).statistics[family]
-    assert statistics.failed == {}
-    assert statistics.parts > 2
-    assert (statistics.missing_tokens, statistics.repeated_tokens) == (0, 0)
+    parts = document_views(document, settings, count_words, 100)
+    assert len(parts) > 2
+    for views_of_all_parts in zip(*parts, strict=True):
+        words = (v.text[start : start + length] for v in views_of_all_parts for start, _, length in v.spans)
+        assert sorted("".join("".join(words).split())) == sorted("".join(document.text.split()))
 
 
 def test_the_table_has_the_counts_of_a_folder(
@@ -335,7 +296,7 @@ def test_the_table_has_the_counts_of_a_folder(
     assert code == 0
     rows = {"documents": "2", "views": "6", "tokens": f"{sum(tokens):,}", "tokens of prompts": "0"}
     rows |= {"tokens of the shortest view": f"{min(tokens)}", "tokens of the longest view": f"{max(tokens)}"}
-    rows |= {"layout, share of characters": f"{layout:.1%}", "missing tokens of documents": "0"}
+    rows |= {"layout, share of characters": f"{layout:.1%}"}
     for name, value in rows.items():
         assert re.search(rf"^ ?{name} +{re.escape(value)}$", shown, re.MULTILINE), name
 
@@ -366,13 +327,15 @@ def test_the_packaged_tokenizer_counts_like_transformers():
 # Answers
 
 
-def covered(text: str, answers: list[str], document_id: str | None = "harbour", **options: Any) -> Any:
+def whole_document(document: Document) -> PartViews:
+    """One view: the document unchanged."""
+    return [[View(document.id, 0, 0, "formats", "x", document.text, ((0, 0, len(document.text)),))]]
+
+
+def covered(text: str, answers: list[str], document_id: str | None = "harbour") -> AnswerCoverage:
     question = Question("q", "who?", tuple(answers), document_id=document_id)
-    document = Document("harbour", text)
-    whole = View("harbour", 0, 0, "formats", "x", text, ((0, 0, len(text)),))
-    return last(
-        measure_coverage([document], {"formats": lambda _: [[whole]]}, count_words, [question], **options)
-    ).questions[0]
+    documents = [Document("harbour", text)]
+    return measure_coverage(documents, {"formats": whole_document}, count_words, [question]).questions[0]
 
 
 @pytest.mark.parametrize(
@@ -404,9 +367,7 @@ def covered(text: str, answers: list[str], document_id: str | None = "harbour", 
 )
 def test_an_answer_occurs_only_as_whole_words(text: str, answers: list[str], occurrence: Occurrence):
     found = covered(text, answers)
-    count = int(occurrence == Occurrence.FOUND)
-    assert found.occurrence == occurrence
-    assert (found.views, found.exposures) == ({"formats": count}, {"formats": count})
+    assert (found.occurrence, found.views) == (occurrence, {"formats": int(occurrence == Occurrence.FOUND)})
 
 
 def test_a_question_without_a_document_is_answered_by_any_and_one_of_an_unknown_document_by_none():
@@ -414,55 +375,20 @@ def test_a_question_without_a_document_is_answered_by_any_and_one_of_an_unknown_
     assert covered("Ina", ["Ina"], document_id="elsewhere").occurrence == Occurrence.NO_DOCUMENT
     pair = [Document("a", "Ina bakes."), Document("b", "Inas")]
     for documents in (pair, pair[::-1]):  # the order of the documents does not matter
-        families = {"formats": lambda d: [[View(d.id, 0, 0, "formats", "x", d.text, ((0, 0, len(d.text)),))]]}
         question = Question("q", "who?", ("Ina",))
-        found = last(measure_coverage(documents, families, count_words, [question], epochs=3)).questions[0]
-        assert (found.occurrence, found.views, found.exposures) == (Occurrence.FOUND, {"formats": 1}, {"formats": 3})
+        (found,) = measure_coverage(documents, {"formats": whole_document}, count_words, [question]).questions
+        assert (found.occurrence, found.views) == (Occurrence.FOUND, {"formats": 1})
 
 
-def test_exposures_are_the_epochs_whose_view_has_the_answer():
-    texts = ("Ina bakes. Bo sails.", "Bo bakes. Ina sails.", "Ina bakes. Bo sails.")
-    document = Document("d", texts[0])
-    part_views = [[View("d", 0, i, "formats", "x", text, ((0, 0, 20),)) for i, text in enumerate(texts)]]
-    question = Question("q", "who?", ("Ina bakes",), document_id="d")
-    for epochs, count in {1: 1, 2: 1, 3: 2, 5: 3, 6: 4}.items():
-        report = last(measure_coverage([document], {"formats": lambda _: part_views}, count_words, [question], epochs))
-        assert (report.questions[0].views["formats"], report.questions[0].exposures["formats"]) == (2, count)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_exposures_are_those_of_the_schedule_of_a_run(family: str):
-    settings = ViewSettings(family, num_views=4, part_tokens=12)
-    documents = [
-        Document(
-            "harbour", "Piers end. Bells ring. Ina Brandt bakes bread. Ships wait. The light is old. Cars stop.", "H"
-        ),
-        Document("b", "Ina Brandt sails. Bo bakes. Ada rows. Dogs bark. The light is out. Cats purr.", "Boats"),
+def test_the_views_of_all_parts_with_the_answer_are_counted():
+    texts = ("Ina bakes. Bo sails.", "Bo sails. Ina bakes.", "Ina bakes. Bo sails.")
+    document = Document("d", " ".join(texts))
+    part_views = [
+        [View("d", part, i, "formats", "x", text, ((0, 0, 20),)) for i, text in enumerate(texts)] for part in (0, 1)
     ]
-    questions = [
-        Question("1", "who bakes?", ("Ina Brandt",), document_id="harbour"),
-        Question("2", "what comes first?", ("Bo bakes. Ada rows",), document_id="b"),
-        Question("3", "what is out?", ("light",)),
-    ]
-    families = {family: lambda document: document_views(document, settings, count_words, 60)}
-    report = last(measure_coverage(documents, families, count_words, questions, 6))
-    parts = document_rows(documents, settings, count_words, 60)
-    units = training_units(parts, [], [], "shuffled")
-    rows = make_schedule(units, [], steps=6 * len(parts), batch=1, replayed=0, seed=3)
-    assert len(parts) > 2
-
-    def exposures(pattern: str, *ids: str) -> int:
-        return sum(bool(re.search(pattern, row["completion"])) for row in rows if row["document_id"] in ids)
-
-    between = r"[^A-Z]*(?:[A-Z]{1,3}\W+)?"  # layout; labels of a list can be capitals
-    assert [coverage.exposures[family] for coverage in report.questions] == [
-        exposures(r"Ina\s+Brandt", "harbour"),
-        exposures(rf"Bo\s+bakes\.{between}Ada\s+rows", "b"),
-        exposures("light", "harbour", "b"),
-    ]
-    assert report.questions[0].exposures[family] == 6
-    assert report.questions[2].exposures[family] == 12
-    assert 0 < report.questions[1].exposures[family] <= 6
+    questions = [Question("1", "?", ("Ina bakes",), document_id="d"), Question("2", "?", ("sails. Ina",))]
+    report = measure_coverage([document], {"formats": lambda _: part_views}, count_words, questions)
+    assert [question.views for question in report.questions] == [{"formats": 6}, {"formats": 2}]
 
 
 def test_an_answer_across_two_parts_occurs_in_its_document_and_in_no_view():
@@ -471,11 +397,10 @@ def test_an_answer_across_two_parts_occurs_in_its_document_and_in_no_view():
     second = View("d", 1, 0, "formats", "x", "Bo sails.", ((0, 0, 9),))
     question = Question("q", "who?", ("bakes. Bo",), document_id="d")
     families = {"formats": lambda _: [[first], [second]]}
-    report = last(measure_coverage([Document("d", text)], families, count_words, [question]))
+    report = measure_coverage([Document("d", text)], families, count_words, [question])
     (coverage,) = report.questions
     assert (coverage.occurrence, coverage.views) == (Occurrence.FOUND, {"formats": 0})
-    assert report.unanswered() == [(coverage, ["formats"])]
-    assert report.exposures("formats") is None
+    assert report.unanswered() == [coverage]
 
 
 def test_folding_makes_all_characters_equal_that_ignoring_case_makes_equal():
@@ -502,45 +427,25 @@ def test_the_output_lists_the_questions_that_no_view_answers(
         {"id": "q4", "question": "What?", "answer": "cats", "document_id": "bells"},
         {"id": "q5", "question": "Which?", "answer": "x", "document_id": "lost"},
     ]
-    path, file, out = tmp_path / "rows.jsonl", tmp_path / "questions.jsonl", tmp_path / "out" / "counts.json"
+    path, file = tmp_path / "rows.jsonl", tmp_path / "questions.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     file.write_text("\n".join(map(json.dumps, questions)), encoding="utf-8")
-    words = (path, "--stats", "--views", "formats", "order", "--num_views", 2, "--questions", file, "--epochs", 5)
-    code, shown, _ = views(*words, "--json", out)
+    code, shown, _ = views(path, "--views", "formats", "order", "--num_views", 2, "--questions", file)
     assert code == 0
     lines = [line.split() for line in shown.splitlines()]
-    assert ["formats", "2", "40.0%", "5", "5", "5"] in lines
-    assert ["order", "1", "20.0%", "5", "5", "5"] in lines
+    assert ["formats", "2", "40.0%", "2", "2", "2"] in lines
+    assert ["order", "1", "20.0%", "2", "2", "2"] in lines
     assert [*Occurrence.FOUND.split(), "2", "40.0%"] in lines
     assert [*Occurrence.NO_DOCUMENT.split(), "1", "20.0%"] in lines
-    assert "Documents that are missing: lost." in shown
-    assert "3 questions that no view answers:\n" in shown
+    assert "Questions that no view answers: 3\n" in shown
     assert f"  q3: Whose? -> Bell [{Occurrence.INSIDE_WORD}]\n" in shown
     assert f"  q4: What? -> cats [{Occurrence.NOT_FOUND}]\n" in shown
-    assert f"  q5: Which? -> x [{Occurrence.NO_DOCUMENT}]\n" in shown
-    only = "1 more questions that no view of order answers (q2), 1 of them because it has no views of their document."
-    assert only in shown
-    counts = json.loads(out.read_text(encoding="utf-8"))
-    assert counts["epochs"] == 5
-    assert list(counts["families"]["order"]["failed"]) == ["one"]
-    assert [row["exposures"] for row in counts["questions"]] == [
-        {"formats": 5, "order": 5}, {"formats": 5, "order": 0}, *[{"formats": 0, "order": 0}] * 3
-    ]  # fmt: skip
-    assert counts["questions"][2]["occurrence"] == "occurs only inside a longer word"
+    assert f"  q5: Which? -> x [{Occurrence.NO_DOCUMENT}: lost]\n" in shown
+    assert "q1" not in shown
+    assert "q2" not in shown
 
 
-def test_a_long_list_of_unanswered_questions_is_cut(
-    views: Callable[..., tuple[int, str, str]], documents: Path, tmp_path: Path
-):
-    file = tmp_path / "questions.jsonl"
-    lines = (json.dumps({"id": f"q{i}", "question": "?", "answer": "x"}) for i in range(23))
-    file.write_text("\n".join(lines), encoding="utf-8")
-    _, shown, _ = views(documents, "--stats", "--questions", file)
-    assert len(re.findall(r"^  q\d+: \? -> x", shown, re.MULTILINE)) == 20
-    assert "  ... and 3 more (--json FILE writes all)" in shown
-
-
-def test_with_one_document_the_questions_about_others_are_skipped(
+def test_with_one_document_the_questions_about_others_are_not_counted(
     views: Callable[..., tuple[int, str, str]], documents: Path, tmp_path: Path
 ):
     file = tmp_path / "questions.jsonl"
@@ -550,7 +455,6 @@ def test_with_one_document_the_questions_about_others_are_skipped(
     )
     _, shown, _ = views(documents, "--stats", "--document", "mill.md", "--questions", file)
     assert re.search(r"^ ?formats +2 +100.0%", shown, re.MULTILINE)
-    assert "Skipped 2 questions about other documents." in shown
 
 
 @pytest.mark.skipif(not FILM.is_dir(), reason="needs the film data")
@@ -560,10 +464,10 @@ def test_on_real_questions_formats_lose_no_answer_of_the_document():
     questions = [question for question in read_questions(FILM / "questions.jsonl") if question.document_id in ids]
     assert len(questions) > 300
     families = {"formats": lambda document: [format_views(document, 2)]}
-    report = last(measure_coverage(documents, families, count_words, questions, 2))
+    report = measure_coverage(documents, families, count_words, questions)
     for coverage in report.questions:
         is_found = coverage.occurrence == Occurrence.FOUND
-        assert coverage.exposures["formats"] == (2 if is_found else 0)
+        assert coverage.views["formats"] == (2 if is_found else 0)
         occurs = any(
             re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", document.text)
             for document in documents
@@ -571,8 +475,7 @@ def test_on_real_questions_formats_lose_no_answer_of_the_document():
             for answer in coverage.question.answers
         )
         assert is_found or not occurs
-    statistics = report.statistics["formats"]
-    assert (statistics.missing_tokens, statistics.repeated_tokens, statistics.failed) == (0, 0, {})
+    assert report.statistics["formats"].failed == {}
 
 
 # Export
@@ -606,10 +509,7 @@ def test_an_exported_folder_has_the_rows_of_the_builder_by_family(
     assert "# Views of `documents`\n" in card
     assert "- seed: `4`" in card
     assert str(tmp_path) not in card
-    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
-    assert list(figures["families"]) == families
-    assert len(figures["questions"]) == 2
-    assert {path.name for path in folder.iterdir()} == {"README.md", "data", "figures.json"}
+    assert {path.name for path in folder.iterdir()} == {"README.md", "data"}
     assert [path.name for path in folder.parent.iterdir()] == ["published"]
 
 
@@ -631,31 +531,14 @@ def test_documents_with_too_few_views_are_not_exported_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (
-            ("--document", "mil.md"),
-            "--document 'mil.md': none of the 2 documents has this id. Similar, by id or title: 'mill.md'",
-        ),
-        (("--document", "The mil"), "Similar, by id or title: 'mill.md'"),
-        (("--document", "zzz"), "The first: 'ferry.txt', 'mill.md'."),
+        (("--document", "mil.md"), "--document 'mil.md': none of the 2 documents has this id. Some ids: 'mill.md'."),
+        (("--document", "zzz"), "Some ids: 'ferry.txt', 'mill.md'."),
         (("--format_groups", "lists", "--hold_out", "lists"), "--format_groups and --hold_out leave no format"),
         (("--num_views", "0"), "num_views=0: give 1 or more."),
         (("--num_views", "100000"), "num_views=100000, but document 'ferry.txt' has only"),
         (("--max_length", "7"), "max_length=7: give 8 or more."),
-        (("--part_tokens", "7"), "part_tokens=7: give 8 or more."),
         (("--max_length", "8"), "has no views within 8 tokens"),
-        (("--excerpt", "-1"), "excerpt=-1: give 0 or more."),
-        (("--part", "-1"), "part=-1: give 0 or more."),
-        (("--part", "1"), "--part 1: document 'ferry.txt' has fewer parts (1 in formats)"),
-        (("--stats", "--part", "0"), "--part: no effect here; remove --stats and --export."),
-        (("--json", "new.json"), "--json: no effect here; add --stats."),
-        (
-            ("--epochs", "2", "--questions", "QUESTIONS"),
-            "--questions and --epochs: no effect here; add --stats.",
-        ),
-        (("--stats", "--epochs", "2"), "--epochs: no effect without --questions."),
-        (("--stats", "--epochs", "0", "--questions", "QUESTIONS"), "epochs=0: give 1 or more."),
-        (("--stats", "--questions", "nowhere.jsonl"), "The questions at nowhere.jsonl"),
-        (("--stats", "--json", "QUESTIONS"), "the file exists; choose another name"),
+        (("--questions", "nowhere.jsonl"), "The questions at nowhere.jsonl"),
         (("--export", "DOCUMENTS"), "is not empty: choose a new or an empty folder"),
         (("--export", "QUESTIONS"), "is not a folder: choose a new or an empty folder"),
         (
@@ -685,10 +568,10 @@ def test_an_error_is_one_message_with_the_fix_and_writes_nothing(
 
 
 def test_all_problems_are_reported_together(views: Callable[..., tuple[int, str, str]]):
-    words = ("--num_views", 0, "--questions", "no.jsonl", "--stats", "--tokenizer", "./no", "--epochs", 0)
+    words = ("--num_views", 0, "--questions", "no.jsonl", "--stats", "--tokenizer", "./no", "--max_length", 0)
     code, _, errors = views("nowhere", *words)
     assert code == 2
-    expected = ("num_views=0", "epochs=0", "at nowhere", "at no.jsonl", "--tokenizer")
+    expected = ("num_views=0", "max_length=0", "at nowhere", "at no.jsonl", "--tokenizer")
     assert all(text in errors for text in expected)
     assert "Traceback" not in errors
 
