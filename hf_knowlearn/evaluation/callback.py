@@ -93,12 +93,7 @@ class RecallCallback(TrainerCallback):
         trainer = self.trainer
         model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
         self.responses = generate_responses(
-            model,
-            trainer.processing_class,
-            self.questions,
-            self.settings,
-            pool=self.pool,
-            documents=self.documents,
+            model, trainer.processing_class, self.questions, self.settings, pool=self.pool, documents=self.documents
         )
         self.step = trainer.state.global_step
         # Why: TRL's `log` would also log and clear the metrics that the trainer is collecting.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hf_knowlearn.documents import Question
-from hf_knowlearn.documents.duplicates import WORD
+from hf_knowlearn.documents.answer_search import WORD
 from hf_knowlearn.evaluation.model_responses import ModelResponses, agreement
 from hf_knowlearn.evaluation.standard_errors import clustered_mean
 from hf_knowlearn.knowledge_recall.scoring import exact_match, first_line, normalizer

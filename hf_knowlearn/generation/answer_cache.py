@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
 CacheKey = tuple[str, int]  # question id, prompt number
@@ -67,9 +66,7 @@ class AnswerCache:
             self._write([self.header])
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._file is not None
         self._file.close()
 

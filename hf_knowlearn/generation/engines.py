@@ -53,12 +53,7 @@ def generate(
     if isinstance(model, VLLM):
         return _generate_with_vllm(model, jobs, stop_tokens, settings, convert, progress)
     decoder = Decoder(
-        model,
-        pad_token_id(tokenizer),
-        stop_tokens,
-        settings.max_new_tokens,
-        settings.temperature,
-        settings.top_k,
+        model, pad_token_id(tokenizer), stop_tokens, settings.max_new_tokens, settings.temperature, settings.top_k
     )
     rows, keys = [job.ids for job in jobs], [job.prefix_key for job in jobs]
     decoder.find_prefixes(rows, keys)

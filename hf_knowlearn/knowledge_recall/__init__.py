@@ -13,16 +13,7 @@ from .scoring import contains, exact_match, f1, first_line, normalize
 if TYPE_CHECKING:
     from .knowledge_recall import KnowledgeRecall
 
-__all__ = [
-    "KnowledgeRecall",
-    "contains",
-    "exact_match",
-    "f1",
-    "first_line",
-    "normalize",
-    "score",
-    "score_by_id",
-]
+__all__ = ["KnowledgeRecall", "contains", "exact_match", "f1", "first_line", "normalize", "score", "score_by_id"]
 
 
 def __getattr__(name: str) -> Any:

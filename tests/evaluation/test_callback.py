@@ -88,9 +88,9 @@ def test_the_last_scores_are_those_of_the_trained_model(
     callback = RecallCallback(trainer, world_questions, settings=ASKING, name="new")
     trainer.add_callback(callback)
     trainer.train()
-    said = generate_responses(trainer.model, tokenizer, world_questions, ASKING)
-    assert callback.responses == said
-    scores = score([answers.greedy[0] for answers in said], [list(q.answers) for q in world_questions])
+    responses = generate_responses(trainer.model, tokenizer, world_questions, ASKING)
+    assert callback.responses == responses
+    scores = score([answers.greedy[0] for answers in responses], [list(q.answers) for q in world_questions])
     ((step, logged),) = figures(trainer, "new/")
     assert step == callback.step == 5
     assert logged == {f"new/{name}": scores[name] for name in ("exact_match", "exact_match_se", "f1", "f1_se")}

@@ -121,9 +121,9 @@ def test_a_line_break_ends_a_response_only_after_some_text():
         "c\n": True,
         ".\n\nNext": True,
     }
-    for said, expected in ended.items():
-        ids = [words.index(word) for word in said.split("|")]
-        assert bool(ends.has_text[ids].any() and ends.line_break[ids[-1]]) is expected, said
+    for responses, expected in ended.items():
+        ids = [words.index(word) for word in responses.split("|")]
+        assert bool(ends.has_text[ids].any() and ends.line_break[ids[-1]]) is expected, responses
 
 
 def test_a_tokenizer_needs_no_padding_token(
@@ -151,10 +151,10 @@ def test_the_generation_config_has_no_effect_and_is_not_changed(
 def test_an_adapter_is_used(talker: Any, tokenizer: Any, questions: list[Question]):
     adapted = get_peft_model(talker, LoraConfig(target_modules="all-linear", init_lora_weights=False))
     talker.generation_config.repetition_penalty = 5.0
-    said = ask(adapted, tokenizer, questions, 16, MOST)
-    assert said == [one_by_one(adapted.eval(), tokenizer, question) for question in questions]
+    responses = ask(adapted, tokenizer, questions, 16, MOST)
+    assert responses == [one_by_one(adapted.eval(), tokenizer, question) for question in questions]
     with adapted.disable_adapter():
-        assert ask(adapted, tokenizer, questions, 16, MOST) != said
+        assert ask(adapted, tokenizer, questions, 16, MOST) != responses
 
 
 def test_the_key_value_cache_is_used_after_training_disabled_it(
@@ -231,6 +231,8 @@ def test_the_packaged_base_model_is_small_and_knows_the_questions_about_the_old_
     model, tokenizer = AutoModelForCausalLM.from_pretrained(TINY_BASE), AutoTokenizer.from_pretrained(TINY_BASE)
     questions = load_questions("world:retention")[::10]
     assert len(questions) == 50
-    said = ask(model, tokenizer, questions)
-    right = [exact_match(first_line(text), question.answers) for text, question in zip(said, questions, strict=True)]
+    responses = ask(model, tokenizer, questions)
+    right = [
+        exact_match(first_line(text), question.answers) for text, question in zip(responses, questions, strict=True)
+    ]
     assert sum(right) / 50 >= 0.9

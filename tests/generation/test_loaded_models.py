@@ -52,12 +52,12 @@ def test_a_model_in_4_bit_gives_the_responses_of_generate(
     LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
     four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "base", quantization_config=four, device_map="cpu")
-    said = generate_responses(loaded, tokenizer, world_questions[:6], replace(SETTINGS, batch_size=1))
-    for question, answers in zip(world_questions[:6], said, strict=True):
+    responses = generate_responses(loaded, tokenizer, world_questions[:6], replace(SETTINGS, batch_size=1))
+    for question, answers in zip(world_questions[:6], responses, strict=True):
         ids = tokenizer(plain_prompt(question.text), return_tensors="pt")
         written = loaded.generate(
             input_ids=ids["input_ids"], attention_mask=ids["attention_mask"], max_new_tokens=6, do_sample=False
         )
         text = tokenizer.decode(written[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
         assert text.startswith(answers.greedy[0])
-    assert any(answers.greedy[0] for answers in said)
+    assert any(answers.greedy[0] for answers in responses)

@@ -78,8 +78,8 @@ def one(
             left = sampler[step] * sum(shares)
             token = next(i for i in range(len(shares)) if (left := left - shares[i]) < 0)
             ids.append(token)
-        said = ids[len(prompt) :]
-        if ends.end_of_text[ids[-1]] or (ends.has_text[said].any() and ends.line_break[ids[-1]]):
+        responses = ids[len(prompt) :]
+        if ends.end_of_text[ids[-1]] or (ends.has_text[responses].any() and ends.line_break[ids[-1]]):
             ended = "text" if ends.end_of_text[ids[-1]] else "line"
             break
     return tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True), ended
@@ -99,10 +99,10 @@ def expected(model: Any, tokenizer: Any, world_questions: list[Question]) -> lis
 def test_responses_equal_those_of_a_plain_loop_for_every_batch_size(
     model: Any, tokenizer: Any, world_questions: list[Question], expected: list[Responses], batch_size: int
 ):
-    said = generate_responses(
+    responses = generate_responses(
         model, tokenizer, world_questions[:8], replace(FEW, batch_size=batch_size), pool=world_questions[:8]
     )
-    assert said == expected
+    assert responses == expected
 
 
 def test_neither_the_order_nor_the_other_questions_change_a_response(
@@ -135,8 +135,8 @@ def test_greedy_responses_equal_those_of_generate(
         written = model.generate(ids, attention_mask=mask, generation_config=config)[:, longest:].tolist()
         greedy += [tokenizer.decode(first_line(tokens, line), skip_special_tokens=True) for tokens in written]
     settings = GenerationSettings(shots=shots, max_new_tokens=MOST, batch_size=7)
-    said = generate_responses(model, tokenizer, world_questions, settings)
-    assert [answers.greedy[0] for answers in said] == greedy
+    responses = generate_responses(model, tokenizer, world_questions, settings)
+    assert [answers.greedy[0] for answers in responses] == greedy
 
 
 def first_line(tokens: list[int], ends: StopTokens) -> list[int]:
@@ -195,17 +195,17 @@ def test_a_split_branch_is_decoded_in_chunks_of_at_most_the_batch_size(
     rows: list[int] = []
     model.model.embed_tokens.register_forward_hook(lambda module, inputs, out: rows.append(len(inputs[0])))
     settings = replace(FEW, samples=30, temperature=5.0, top_k=0, batch_size=8)
-    said = generate_responses(model, tokenizer, world_questions[:8], settings)
+    responses = generate_responses(model, tokenizer, world_questions[:8], settings)
     assert max(rows) == 8
-    assert said == generate_responses(model, tokenizer, world_questions[:8], replace(settings, batch_size=500))
+    assert responses == generate_responses(model, tokenizer, world_questions[:8], replace(settings, batch_size=500))
 
 
 def test_an_adapter_is_used(build: Callable[[str], Any], tokenizer: Any, world_questions: list[Question]):
     adapted = get_peft_model(build("llama"), LoraConfig(target_modules="all-linear", init_lora_weights=False)).eval()
-    said = generate_responses(adapted, tokenizer, world_questions[:8], FEW)
-    assert said == plainly(adapted, tokenizer, world_questions[:8], FEW)
+    responses = generate_responses(adapted, tokenizer, world_questions[:8], FEW)
+    assert responses == plainly(adapted, tokenizer, world_questions[:8], FEW)
     with adapted.disable_adapter():
-        assert generate_responses(adapted, tokenizer, world_questions[:8], FEW) != said
+        assert generate_responses(adapted, tokenizer, world_questions[:8], FEW) != responses
 
 
 def test_an_adapter_that_learns_a_prompt_is_an_error(

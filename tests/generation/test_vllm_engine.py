@@ -112,10 +112,10 @@ def test_a_line_break_ends_a_response_only_after_some_text(tokenizer: Any):
         [line, end, word, word, word, word],
         [line, word, word, word, word, word],
     )
-    said = engine.decode(
+    responses = engine.decode(
         [GenerationJob([i], ("",)) for i in range(6)], StopTokens(tokenizer), GenerationSettings(max_new_tokens=5)
     )
-    assert [of_it[0] for of_it in said] == [
+    assert [of_it[0] for of_it in responses] == [
         GeneratedTokens([line, line, word, line], line),
         GeneratedTokens([word], end),
         GeneratedTokens([word] * 5, None),
@@ -131,8 +131,8 @@ def test_each_sample_is_a_request_with_its_own_seed_and_the_greedy_response_has_
     engine = scripted(tokenizer, [word] * 9, [word] * 9)
     draws = [(None, SampleRandom(3, id, 0, 0), SampleRandom(3, id, 0, 1)) for id in "ab"]
     jobs = [GenerationJob([i], ("",), of_it) for i, of_it in enumerate(draws)]
-    said = engine.decode(jobs, StopTokens(tokenizer), replace(FEW, max_new_tokens=7))
-    assert [len(of_it) for of_it in said] == [3, 3]
+    responses = engine.decode(jobs, StopTokens(tokenizer), replace(FEW, max_new_tokens=7))
+    assert [len(of_it) for of_it in responses] == [3, 3]
     (params,) = engine.engine.requests
     assert [getattr(one, "seed", None) for one in params] == [
         seed if seed is None else request_seed(seed, 0) for of_it in draws for seed in of_it
@@ -240,11 +240,11 @@ def test_samples_occur_as_often_as_their_probabilities(served: VLLM, babbler: Pa
     with torch.no_grad():
         top = (model(ids).logits[0, -1] / settings.temperature).topk(5)
     shares = dict(zip(tokenizer.batch_decode(top.indices[:, None]), top.values.softmax(0).tolist(), strict=True))
-    (said,) = generate_responses(served, tokenizer, question, settings)[0].sampled
-    assert set(said) <= set(shares)
+    (responses,) = generate_responses(served, tokenizer, question, settings)[0].sampled
+    assert set(responses) <= set(shares)
     for text, share in shares.items():
-        error = (share * (1 - share) / len(said)) ** 0.5
-        assert abs(said.count(text) / len(said) - share) < 5 * error
+        error = (share * (1 - share) / len(responses)) ** 0.5
+        assert abs(responses.count(text) / len(responses) - share) < 5 * error
 
 
 @needs_vllm
