@@ -4,12 +4,11 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from hf_knowlearn.console import TEACH_EXAMPLE
-
 
 def add_parser(subparsers: Any) -> None:
     """List the command. Its options are those of a recipe, which `hf_knowlearn.teach` parses itself."""
-    subparsers.add_parser("teach", help=TEACH_EXAMPLE, add_help=False)
+    text = "train a model on documents, and evaluate what it learned and forgot"
+    subparsers.add_parser("teach", help=text, add_help=False)
 
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
