@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,19 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_knowlearn.config.recipes import parse_recipe
-from hf_knowlearn.config.teach_arguments import TeachArguments
+from hf_knowlearn.config.settings import resolve
 from hf_knowlearn.documents import Conversation, Document, read_conversations
+from hf_knowlearn.format_aug.rows import document_views
+from hf_knowlearn.format_aug.settings import ViewSettings
 from hf_knowlearn.prompts.conversations import conversation_turns
-from hf_knowlearn.prompts.limits import token_lengths
-from hf_knowlearn.prompts.templates import prompt_and_completion
-from hf_knowlearn.teach import pipeline
-from hf_knowlearn.teach.schedule import tell
+from hf_knowlearn.prompts.limits import context_length, token_lengths
+from hf_knowlearn.teach.data import load_data
+from hf_knowlearn.teach.schedule import schedule_stages
+from hf_knowlearn.teach.stage_models import load_base
+from hf_knowlearn.teach.trainers import new_trainer
+from hf_knowlearn.views import View
 
-# They begin with the beginning token, as Llama's does; one strips what is said, as Llama's and Gemma's do.
+# All start with the beginning token, as Llama's does. One strips the content, as Llama's and Gemma's do.
 CHATML = (
     "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -32,48 +36,53 @@ MARKED = CHATML.replace(
 LEADING = CHATML.replace(
     "{{ m['content'] }}", "{% if m['role'] == 'assistant' %}{{ '> ' }}{% endif %}{{ m['content'] }}"
 )
-TEMPLATES = {"chatml": (CHATML, ""), "stripping": (STRIPPING, ""), "leading": (LEADING, "> ")}  # and what leads
+TEMPLATES = {
+    "chatml": (CHATML, ""),
+    "stripping": (STRIPPING, ""),
+    "leading": (LEADING, "> "),
+}  # template, and text before the content
 
 
 @pytest.fixture(scope="session")
-def chatty(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained tiny model whose tokenizer has a chat template; in a folder, as from the Hub."""
+def chat_model(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an untrained tiny model whose tokenizer has a chat template."""
     from hf_knowlearn.worlds.tiny import new_model
 
     tokenizer = AutoTokenizer.from_pretrained(base)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     tokenizer.chat_template = CHATML
-    folder = tmp_path_factory.mktemp("chatty")
+    folder = tmp_path_factory.mktemp("chat")
     tokenizer.save_pretrained(folder)
     new_model(tokenizer, seed=0).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture
-def silent(chatty: Path, tmp_path: Path) -> Path:
-    """The same model, whose tokenizer has none."""
-    folder = tmp_path / "silent"
-    shutil.copytree(chatty, folder, ignore=shutil.ignore_patterns("*.jinja"))
+def model_without_template(chat_model: Path, tmp_path: Path) -> Path:
+    """The same model without a chat template."""
+    folder = tmp_path / "without_template"
+    shutil.copytree(chat_model, folder, ignore=shutil.ignore_patterns("*.jinja"))
     return folder
 
 
 @pytest.fixture
-def tokenizer(chatty: Path) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(chatty)
+def tokenizer(chat_model: Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(chat_model)
 
 
 @pytest.fixture
-def rows_of(options: dict[str, Any], chatty: Path) -> Callable[..., Any]:
-    """The rows of a run with these options, as the plan has them and as TRL's trainer has made them tokens."""
+def rows_of(options: dict[str, Any], chat_model: Path) -> Callable[..., Any]:
+    """The rows of a run with these options, and the same rows after TRL's trainer has tokenized them."""
 
     def rows_of(**changes: Any) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
-        named = {**options, "model_name_or_path": chatty, **changes}
+        named = {**options, "model_name_or_path": chat_model, **changes}
         del named["model"]
-        recipe = parse_recipe([], named)
-        material = pipeline.read(recipe)
-        model, tokenizer = pipeline.load(recipe, material)
-        rows = pipeline.rows_of(recipe, material, tokenizer, pipeline.longest_row(recipe, model))
-        return rows, list(pipeline.new_trainer(recipe, material, model, tokenizer, rows).train_dataset)
+        settings = resolve(parse_recipe([], named))
+        data = load_data(settings)
+        model, tokenizer = load_base(settings)
+        settings, (rows,) = schedule_stages(settings.with_context(context_length(model)), data, tokenizer)
+        trainer = new_trainer(settings, settings.stages[0], data, model, tokenizer, rows)
+        return rows, list(trainer.train_dataset)
 
     return rows_of
 
@@ -86,100 +95,97 @@ def learned(example: dict[str, Any]) -> list[int]:
 
 
 @pytest.mark.parametrize("views", ["raw", "formats", "masked"])
-def test_a_document_is_the_assistants_turn_in_the_tokens_of_the_chat_template(
+def test_a_document_has_the_tokens_of_an_assistant_turn_in_the_chat_template(
     rows_of: Callable[..., Any], tokenizer: Any, views: str
 ):
     rows, examples = rows_of(document_template="chat", views=views)
     plain, _ = rows_of(views=views)
     assert len(rows) == 8
-    # Rows of a step stand by their length, to which the template adds.
-    inside = sorted(zip(rows, examples, strict=True), key=lambda pair: (pair[0]["document_id"], pair[0]["view"]))
+    # The rows of a step are sorted by length, which the template changes.
+    in_chat = sorted(zip(rows, examples, strict=True), key=lambda pair: (pair[0]["document_id"], pair[0]["view"]))
     plain.sort(key=lambda row: (row["document_id"], row["view"]))
     titles = {"ferry.txt": "ferry", "mill.md": "The mill"}
-    for (row, example), as_plain in zip(inside, plain, strict=True):
-        asked = as_plain["prompt"].rstrip() or f"Tell me about {titles[row['document_id']]}."
-        assert (views == "masked") == (not asked.startswith("Tell me about"))
-        turns = [("user", asked), ("assistant", as_plain["completion"])]
+    for (row, example), as_plain in zip(in_chat, plain, strict=True):
+        request = as_plain["prompt"].rstrip() or f"Tell me about {titles[row['document_id']]}."
+        assert (views == "masked") == (not request.startswith("Tell me about"))
+        turns = [("user", request), ("assistant", as_plain["completion"])]
         messages = [{"role": role, "content": content} for role, content in turns]
         whole = tokenizer.apply_chat_template(messages)["input_ids"]
-        *read, last = example["input_ids"]
+        *tokens, last = example["input_ids"]
         assert last == tokenizer.eos_token_id
-        assert read == whole[: len(read)]
-        assert tokenizer.decode(whole[len(read) :]) == "\n"  # what is between turns, and not said
+        assert tokens == whole[: len(tokens)]
+        assert tokenizer.decode(whole[len(tokens) :]) == "\n"  # comes between turns
         assert tokenizer.decode(learned(example)[:-1]) == as_plain["completion"] + "<|im_end|>"
 
 
-def test_documents_are_plain_text_where_nothing_is_said(rows_of: Callable[..., Any], tokenizer: Any):
+def test_documents_are_plain_text_by_default(rows_of: Callable[..., Any], tokenizer: Any):
     rows, examples = rows_of(views="raw")
     assert {row["prompt"] for row in rows} == {""}
     for row, example in zip(rows, examples, strict=True):
         assert example["input_ids"] == tokenizer(row["completion"] + tokenizer.eos_token)["input_ids"]
 
 
-def test_what_is_replayed_stays_plain_text(rows_of: Callable[..., Any], tmp_path: Path):
+def test_replayed_documents_are_plain_text(rows_of: Callable[..., Any], tmp_path: Path):
     (tmp_path / "old.jsonl").write_text('{"id": "old", "text": "It has no title."}', encoding="utf-8")
     rows, _ = rows_of(document_template="chat", replay_documents=tmp_path / "old.jsonl", replay_share=0.5)
     assert {row["document_id"] == "old": bool(row["prompt"]) for row in rows} == {True: False, False: True}
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_view_in_turns_is_still_proven_to_hold_the_documents_words(tokenizer: Any, template: str):
+def test_the_spans_of_a_view_in_the_chat_template_select_the_words_of_the_document(tokenizer: Any, template: str):
     tokenizer.chat_template, lead = TEMPLATES[template]
     document = Document("d", "  One fact. Another fact.\n\nA third one: {this}.", title="{Ormel}")
-    how: Any = {"views": "formats", "num_views": 40}
 
-    def in_turns(asked: str, said: str) -> tuple[str, str]:
-        return prompt_and_completion(tokenizer, "chat", asked, said)
+    def views(template: str) -> Sequence[View]:
+        (part,) = document_views(document, ViewSettings(num_views=40, template=template), token_lengths(tokenizer), None, tokenizer)
+        return part
 
-    told, as_plain = (
-        tell([document], TeachArguments(**how), lambda texts: [0] * len(texts), None, 0, wrapped)[0]
-        for wrapped in (in_turns, None)
-    )
-    assert len(told) == 40
-    for view, plain in zip(told, as_plain, strict=True):
+    assert len(views("chat")) == 40
+    for view, plain in zip(views("chat"), views("plain"), strict=True):
         assert view.text == lead + plain.text + "<|im_end|>"
         assert view.prompt == "<|im_start|>user\nTell me about {Ormel}.<|im_end|>\n<|im_start|>assistant\n"
-        assert [start - len(lead) for start, _ in view.find("Another fact")] == [
-            s for s, _ in plain.find("Another fact")
-        ]
-        assert plain.find("Another fact")
+        found, expected = view.find("Another fact"), plain.find("Another fact")
+        assert [start - len(lead) for start, _ in found] == [start for start, _ in expected]
+        assert expected
 
 
-def test_the_template_counts_among_the_tokens_that_a_row_may_have(rows_of: Callable[..., Any], tmp_path: Path):
+def test_the_tokens_of_the_template_count_for_max_length(rows_of: Callable[..., Any], tmp_path: Path):
     row = {"id": "long", "title": "The weir", "text": " ".join(f"Fact {i} is that {i} follows." for i in range(80))}
     (tmp_path / "long.jsonl").write_text(json.dumps(row), encoding="utf-8")
-    how = {"views": "raw", "documents": tmp_path / "long.jsonl", "max_length": 100, "max_steps": 6}
-    _, examples = rows_of(document_template="chat", **how)
+    changes = {"views": "raw", "documents": tmp_path / "long.jsonl", "max_length": 100, "max_steps": 6}
+    _, examples = rows_of(document_template="chat", **changes)
     assert 80 < max(len(example["input_ids"]) for example in examples) <= 100
 
 
-def test_documents_without_a_title_are_refused_with_the_way_out(rows_of: Callable[..., Any], tmp_path: Path):
+def test_documents_without_a_title_are_an_error_in_the_chat_template(rows_of: Callable[..., Any], tmp_path: Path):
     lines = [
         {"id": id, "text": "A fact is a fact.", "title": title}
         for id, title in zip("abc", ("", "B", " "), strict=True)
     ]
     path = tmp_path / "titles.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    with pytest.raises(ValueError, match="title") as refusal:
+    with pytest.raises(ValueError, match="title") as raised:
         rows_of(document_template="chat", documents=path)
-    assert [line.partition(",")[0] for line in str(refusal.value).splitlines()] == [
+    assert [line.partition(",")[0] for line in str(raised.value).splitlines()] == [
         "Document 'a' has no title",
         "Document 'c' has no title",
     ]
-    assert "set document_template: plain" in str(refusal.value)
+    assert "set document_template: plain" in str(raised.value)
     assert rows_of(document_template="chat", documents=path, views="masked", num_views=2)
 
 
-def test_documents_in_turns_need_a_chat_template(rows_of: Callable[..., Any], silent: Path):
-    with pytest.raises(ValueError, match=r"document_template='chat', and this tokenizer has no chat template: set"):
-        rows_of(document_template="chat", model_name_or_path=silent)
+def test_the_chat_template_of_documents_needs_a_tokenizer_that_has_one(
+    rows_of: Callable[..., Any], model_without_template: Path
+):
+    with pytest.raises(ValueError, match=r"document_template='chat', but this tokenizer has no chat template: set"):
+        rows_of(document_template="chat", model_name_or_path=model_without_template)
 
 
 # Conversations
 
 
-def turns(*said: tuple[str, str]) -> list[dict[str, Any]]:
-    return [{"role": role, "content": content} for role, content in said]
+def turns(*contents: tuple[str, str]) -> list[dict[str, Any]]:
+    return [{"role": role, "content": content} for role, content in contents]
 
 
 TALK = turns(
@@ -197,7 +203,7 @@ BRIEF = turns(("user", "Who?"), ("assistant", "Joren Tal."))
 
 @pytest.fixture
 def talks(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a file of conversations, or of other rows."""
+    """Writes a file with a row per line."""
 
     def talks(*rows: Any) -> Path:
         path = tmp_path / "talks.jsonl"
@@ -208,7 +214,7 @@ def talks(tmp_path: Path) -> Callable[..., Path]:
     return talks
 
 
-def test_each_turn_of_the_assistant_is_trained_once_in_the_tokens_of_the_whole_conversation(
+def test_every_turn_of_the_assistant_has_loss_once_in_the_tokens_of_the_whole_conversation(
     rows_of: Callable[..., Any], talks: Callable[..., Path], tokenizer: Any
 ):
     path = talks({"messages": TALK}, {"messages": BRIEF})
@@ -217,7 +223,7 @@ def test_each_turn_of_the_assistant_is_trained_once_in_the_tokens_of_the_whole_c
     tokenizer.chat_template = MARKED
     found = []
     for messages in (TALK, BRIEF):
-        # The oracle: which tokens the template itself marks as the assistant's.
+        # The tokens that the template itself marks as the assistant's.
         whole = tokenizer.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
         ids, marked = whole["input_ids"], [i for i, mark in enumerate(whole["assistant_masks"]) if mark]
         of_it = [e for e in examples if e["input_ids"][:-1] == ids[: len(e["input_ids"]) - 1]]
@@ -231,14 +237,14 @@ def test_each_turn_of_the_assistant_is_trained_once_in_the_tokens_of_the_whole_c
 @pytest.mark.parametrize(
     ("model", "end"), [("qwen2_5", "<|im_end|>"), ("llama3_1", "<|eot_id|>"), ("qwen3", "<|im_end|>")]
 )
-def test_turns_are_told_as_the_templates_of_models_tell_them(tokenizer: Any, model: str, end: str):
+def test_turns_have_the_text_of_the_templates_of_real_models(tokenizer: Any, model: str, end: str):
     from trl import chat_template_utils
 
     tokenizer.chat_template = getattr(chat_template_utils, f"{model}_chat_template")
     talk = Conversation("talk", tuple(TALK[:3] + TALK[5:7]))
-    told = conversation_turns(tokenizer, [talk], token_lengths(tokenizer))
-    assert [completion.partition(end)[0].strip() for _, completion in told] == ["I will look it up.", "She does."]
-    for (prompt, completion), upto in zip(told, (3, 5), strict=True):
+    rows = conversation_turns(tokenizer, [talk], token_lengths(tokenizer))
+    assert [completion.partition(end)[0].strip() for _, completion in rows] == ["I will look it up.", "She does."]
+    for (prompt, completion), upto in zip(rows, (3, 5), strict=True):
         assert completion.endswith(end)
         whole = tokenizer.apply_chat_template(
             [dict(turn) for turn in talk.messages[:upto]],
@@ -249,7 +255,7 @@ def test_turns_are_told_as_the_templates_of_models_tell_them(tokenizer: Any, mod
         assert whole.removeprefix("<|begin|>").strip() == prompt + completion
 
 
-def test_the_tools_of_a_conversation_and_their_calls_are_told(tokenizer: Any):
+def test_rows_contain_the_tools_of_a_conversation_and_their_calls(tokenizer: Any):
     from trl.chat_template_utils import qwen2_5_chat_template
 
     tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
@@ -257,46 +263,46 @@ def test_the_tools_of_a_conversation_and_their_calls_are_told(tokenizer: Any):
     messages = [TALK[1], {"role": "assistant", "content": None, "tool_calls": [call]}, TALK[3], TALK[4]]
     talk = Conversation("talk", tuple(messages), (tool,))
     tokenizer.chat_template = qwen2_5_chat_template
-    (first, called), (second, said) = conversation_turns(tokenizer, [talk], token_lengths(tokenizer))
+    (first, called), (second, answer) = conversation_turns(tokenizer, [talk], token_lengths(tokenizer))
     assert '"name": "look_up"' in first
     assert "<tool_call>" in called
     assert '"of": "bees"' in called
-    assert said == "Mara Venn.<|im_end|>"
+    assert answer == "Mara Venn.<|im_end|>"
     assert "<tool_response>\nMara Venn keeps bees.\n</tool_response>" in second
     tokenizer.chat_template = CHATML
-    with pytest.raises(ValueError, match=r"'talk' can't be told: .* leaves out of turn 2: 'look_up', 'look_up'\.$"):
+    with pytest.raises(ValueError, match=r"'talk' can't be rendered: .* omits from turn 2: 'look_up', 'look_up'\.$"):
         conversation_turns(tokenizer, [talk], token_lengths(tokenizer))
 
 
-def test_a_stage_reads_conversations_beside_documents(
+def test_a_run_trains_on_conversations_and_documents(
     rows_of: Callable[..., Any], talks: Callable[..., Path], documents: Path
 ):
     path = talks({"messages": TALK}, {"messages": BRIEF})
     rows, _ = rows_of(train_conversations=path, num_train_epochs=2, max_steps=-1, question_order="before")
-    views = [row["view"].partition("/")[0] for row in rows]
-    assert (views.count("conversation"), views.count("formats")) == (8, 4)
-    rows, _ = rows_of(train_conversations=path, reads=["documents"])
-    assert "conversation" not in {row["view"] for row in rows}
+    families = [row["family"] for row in rows]
+    assert (families.count("conversation"), families.count("formats")) == (8, 4)
+    rows, _ = rows_of(train_conversations=path, train_on=["documents"])
+    assert "conversation" not in {row["family"] for row in rows}
 
 
-def test_a_run_learns_conversations_and_says_of_how_many(
-    knowlearn: Callable[..., int], options: dict[str, Any], talks: Callable[..., Path], chatty: Path, capsys: Any
+def test_a_run_reports_its_number_of_conversations(
+    knowlearn: Callable[..., int], options: dict[str, Any], talks: Callable[..., Path], chat_model: Path, capsys: Any
 ):
     path = talks({"messages": TALK}, {"messages": BRIEF})
-    stage = {"name": "talk", "reads": ["train_conversations"], "max_steps": 1}
+    stage = {"name": "talk", "train_on": ["train_conversations"], "max_steps": 1}
     curriculum = path.with_name("curriculum.yaml")
     curriculum.write_text(json.dumps({"stages": [stage]}), encoding="utf-8")
     del options["max_steps"], options["documents"]
-    changes = {"model": chatty, "train_conversations": path, "curriculum": curriculum}
+    changes = {"model": chat_model, "train_conversations": path, "curriculum": curriculum}
     assert knowlearn("teach", **{**options, **changes}) == 0
-    assert "talk: 2 conversations in 4 turns, told 1.0 times each" in capsys.readouterr().out
+    assert "talk: 2 conversations with 4 turns, each trained on 1.0 times" in capsys.readouterr().out
     report = json.loads((options["output_dir"] / "report.json").read_text(encoding="utf-8"))
     assert report["counts"]["train_conversations"] == report["data"]["train_conversations"]["n"] == 2
     page = (options["output_dir"] / "report.md").read_text(encoding="utf-8")
-    assert "taught 2 conversations" in page.replace("\u00a0", " ")
+    assert "trained on 2 conversations" in page.replace("\u00a0", " ")
 
 
-def test_rows_that_are_no_conversation_are_told_at_once_by_their_line(talks: Callable[..., Path]):
+def test_all_invalid_conversations_are_reported_with_their_lines(talks: Callable[..., Path]):
     path = talks(
         {"messages": BRIEF},
         "{",
@@ -310,63 +316,67 @@ def test_rows_that_are_no_conversation_are_told_at_once_by_their_line(talks: Cal
         {"messages": BRIEF, "tools": "look_up"},
         {"messages": BRIEF, "tools": [{"name": ""}]},
     )
-    with pytest.raises(ValueError, match="conversations") as refusal:
+    with pytest.raises(ValueError, match="conversations") as raised:
         read_conversations(path)
-    head, *lines = str(refusal.value).splitlines()
+    head, *lines = str(raised.value).splitlines()
     assert head == f"The conversations at {path}: 10 problems."
     expected = [
         "not JSON",
         "no column 'messages', only ['turns']",
         "messages must be turns such as",
-        "no turn is the assistant's, so there is nothing to learn",
-        "messages[0] has the role 'human'; known are system, developer, user, assistant, tool",
+        "messages has no turn of the assistant to train on",
+        "messages[0].role must be one of system, developer, user, assistant, tool, got 'human'",
         "messages[1].content must be a string, got NoneType None",
         "messages[1].content must be a string, got [",
-        "messages[1].tool_calls must be a list of tools by name",
+        "messages[1].tool_calls must be a list of named tools",
         "tools 'look_up' is not JSON",
-        "tools must be a list of tools by name",
+        "tools must be a list of named tools",
     ]
-    for number, (line, says) in enumerate(zip(lines, expected, strict=True), 2):
-        assert line.startswith(f"  {path}:{number}: {says}")
+    for number, (line, problem) in enumerate(zip(lines, expected, strict=True), 2):
+        assert line.startswith(f"  {path}:{number}: {problem}")
 
 
-def test_conversations_are_read_from_parquet_and_its_nulls_are_left_out(tmp_path: Path):
+def test_conversations_from_parquet_have_no_null_fields(tmp_path: Path):
     from datasets import Dataset
 
     rows = [{"messages": TALK[1:3]}, {"messages": [{**BRIEF[0], "name": "Ana"}, BRIEF[1]]}]
     Dataset.from_list(rows).to_parquet(tmp_path / "talks.parquet")
-    told = [list(map(dict, talk.messages)) for talk in read_conversations(tmp_path / "talks.parquet")]
-    assert told == [row["messages"] for row in rows]
+    found = [list(map(dict, talk.messages)) for talk in read_conversations(tmp_path / "talks.parquet")]
+    assert found == [row["messages"] for row in rows]
 
 
-def test_what_a_template_cannot_tell_is_refused_at_once_by_file_and_line(
-    rows_of: Callable[..., Any], talks: Callable[..., Path], chatty: Path
+def test_all_conversations_that_cannot_be_rendered_are_reported_with_their_lines(
+    rows_of: Callable[..., Any], talks: Callable[..., Path], chat_model: Path
 ):
-    strict = chatty.with_name("strict")
-    shutil.copytree(chatty, strict, dirs_exist_ok=True)
-    refusing = "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('No system!') }}{% endif %}"
-    silent = "{% if m['content'] != 'Joren Tal.' %}{{ m['content'] }}{% endif %}"
-    body = CHATML.replace("{% for m in messages %}", refusing).replace("{{ m['content'] }}", silent)
+    strict = chat_model.with_name("strict")
+    shutil.copytree(chat_model, strict, dirs_exist_ok=True)
+    no_system = "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('No system!') }}{% endif %}"
+    omits = "{% if m['content'] != 'Joren Tal.' %}{{ m['content'] }}{% endif %}"
+    body = CHATML.replace("{% for m in messages %}", no_system).replace("{{ m['content'] }}", omits)
     (strict / "chat_template.jinja").write_text(body, encoding="utf-8")
     long = turns(("user", "Who? " * 300), ("assistant", "Jo."))
     path = talks({"messages": TALK}, {"messages": TALK[1:3]}, {"messages": BRIEF}, {"messages": long})
-    with pytest.raises(ValueError, match="told") as refusal:
+    with pytest.raises(ValueError, match="rendered") as raised:
         rows_of(documents=None, train_conversations=path, model_name_or_path=strict, max_length=100)
-    first, second, third = str(refusal.value).splitlines()
-    assert first == "Conversation 'talks.jsonl:1' can't be told: No system!."
-    assert second.startswith("Conversation 'talks.jsonl:3' can't be told: the chat template leaves out of turn 2: 'J")
-    assert third.startswith("Conversation 'talks.jsonl:4' can't be told: it has ")
-    assert third.endswith("tokens, and a row may have 100: raise max_length, or cut it.")
+    first, second, third = str(raised.value).splitlines()
+    assert first == "Conversation 'talks.jsonl:1' can't be rendered: No system!."
+    assert second.startswith("Conversation 'talks.jsonl:3' can't be rendered: the chat template omits from turn 2: 'J")
+    assert third.startswith("Conversation 'talks.jsonl:4' can't be rendered: it has ")
+    assert third.endswith("tokens, and the limit is 100: raise max_length, or shorten it.")
 
 
-def test_a_template_that_asks_otherwise_than_it_begins_a_turn_is_refused(tokenizer: Any):
+def test_a_generation_prompt_that_differs_from_the_header_of_a_turn_is_an_error(tokenizer: Any):
     from trl.chat_template_utils import deepseekv3_chat_template
 
     tokenizer.chat_template = deepseekv3_chat_template
-    with pytest.raises(ValueError, match=r"in other words than it begins one with \('.*<think>\\n'\)"):
+    with pytest.raises(
+        ValueError, match=r"generation prompt differs from the header of an assistant turn \('.*<think>\\n'\)"
+    ):
         conversation_turns(tokenizer, [Conversation("talk", tuple(BRIEF))], token_lengths(tokenizer))
 
 
-def test_conversations_need_a_chat_template(rows_of: Callable[..., Any], talks: Callable[..., Path], silent: Path):
-    with pytest.raises(ValueError, match=r"^Conversations are told in a chat template, and this tokenizer has none"):
-        rows_of(train_conversations=talks({"messages": BRIEF}), model_name_or_path=silent)
+def test_conversations_need_a_chat_template(
+    rows_of: Callable[..., Any], talks: Callable[..., Path], model_without_template: Path
+):
+    with pytest.raises(ValueError, match=r"^Conversations need a chat template, and this tokenizer has none"):
+        rows_of(train_conversations=talks({"messages": BRIEF}), model_name_or_path=model_without_template)
