@@ -24,9 +24,10 @@ from hf_knowlearn.views import MARKS, TooFewViewsError
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in ROOT.glob("docs/*.md"))]
 RECIPES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("recipes/**/*.yaml"))
-# Options in the text that belong to pip, accelerate, docker, mkdocs, vLLM, llama.cpp, lm-evaluation-harness and benchmarks/.
+# Options in the text that belong to other programs.
 OPTIONS_OF_OTHERS = {
-    "apply_chat_template", "base", "build-arg", "gpus", "lora", "machine_rank", "no-deps", "outfile", "strict", "table",
+    "apply_chat_template", "base", "build-arg", "gpus", "lora", "machine_rank", "no-deps", "outfile", "strict",
+    "table",
 }  # fmt: skip
 
 
