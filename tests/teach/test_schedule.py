@@ -278,7 +278,9 @@ def test_the_loss_is_on_all_tokens_of_a_document_and_on_the_answer_of_a_question
 def test_the_trainer_trains_on_the_rows_in_their_order(tokenized: Any):
     rows, trainer, tokenizer = tokenized
     batches = list(trainer.get_train_dataloader())
-    texts = [text for batch in batches for text in tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)]
+    texts = [
+        text for batch in batches for text in tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)
+    ]
     assert len(batches) == 2 * trainer.args.gradient_accumulation_steps
     assert texts == [row["prompt"] + row["completion"] for row in rows]
 

@@ -1,4 +1,4 @@
-"""Stages: what a recipe may say of them, what each reads, and that a run of them, stopped anywhere, ends as if not."""
+"""Stages: their options, what each trains on, and that an interrupted run with stages gives the same result."""
 
 import json
 import os
@@ -16,15 +16,15 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from hf_knowlearn.config.recipes import parse_recipe, read_recipe
-from hf_knowlearn.config.teach_arguments import TeachArguments
+from hf_knowlearn.config.settings import resolve
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.evaluation.mastery import Mastery
+from hf_knowlearn.format_aug.rows import Row, document_rows
+from hf_knowlearn.format_aug.settings import ViewSettings
 from hf_knowlearn.paths import CURRICULA
-from hf_knowlearn.prompts.templates import plain_prompt
-from hf_knowlearn.teach import pipeline, stages
-from hf_knowlearn.teach.data import RunData
-from hf_knowlearn.teach.data import read as read_material
-from hf_knowlearn.teach.schedule import make_schedule, tell
+from hf_knowlearn.teach import stages, trainers
+from hf_knowlearn.teach.data import RunData, load_data
+from hf_knowlearn.teach.schedule import make_schedule, training_units
 
 SHIPPED = sorted(path.stem for path in CURRICULA.glob("*.yaml"))
 NEEDED = {"model_name_or_path": "somewhere", "documents": "new", "output_dir": "out", "use_cpu": True}
@@ -32,22 +32,22 @@ NEEDED = {"model_name_or_path": "somewhere", "documents": "new", "output_dir": "
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test of this file asks anything of the network, not even in vain."""
-    asked: list[Any] = []
+    """No test of this file tries to use the network."""
+    attempts: list[Any] = []
 
-    def refuse(*address: Any, **_: Any) -> None:
-        asked.append(address)
+    def fail(*address: Any, **_: Any) -> None:
+        attempts.append(address)
         raise OSError("There is no network.")
 
     for owner, name in ((socket.socket, "connect"), (socket.socket, "connect_ex"), (socket, "getaddrinfo")):
-        monkeypatch.setattr(owner, name, refuse)
+        monkeypatch.setattr(owner, name, fail)
     yield
-    assert asked == []
+    assert attempts == []
 
 
 @pytest.fixture
 def staged(tmp_path: Path) -> Callable[..., Any]:
-    """Parses a recipe of these stages, with these options beside them."""
+    """Parses a recipe with these stages and options."""
 
     def staged(stages: Any, **options: Any) -> Any:
         return parse_recipe([], {**NEEDED, **options, "stages": stages})
@@ -55,10 +55,10 @@ def staged(tmp_path: Path) -> Callable[..., Any]:
     return staged
 
 
-# As a recipe writes them
+# Options
 
 
-def test_a_stage_has_the_runs_options_where_it_names_none(staged: Callable[..., Any]):
+def test_a_stage_has_the_options_of_the_run_unless_it_sets_its_own(staged: Callable[..., Any]):
     first, second = staged(
         [{"name": "a", "max_steps": 3}, {"name": "b", "views": "order", "learning_rate": "1e-4"}],
         views="formats",
@@ -75,116 +75,117 @@ def test_a_stage_has_the_runs_options_where_it_names_none(staged: Callable[..., 
     ]
 
 
-def test_the_options_of_a_run_repeat_it_with_its_stages(staged: Callable[..., Any], tmp_path: Path):
+def test_the_recorded_options_give_the_same_run(staged: Callable[..., Any], tmp_path: Path):
     import yaml
 
     run = staged(
-        [{"name": "a", "learning_rate": "1e-4", "train_questions": None}, {"name": "b", "reads": "documents"}]
+        [{"name": "a", "learning_rate": "1e-4", "train_questions": None}, {"name": "b", "train_on": "documents"}]
     )
     assert run.options["stages"] == [
         {"name": "a", "learning_rate": 1e-4, "train_questions": None},
-        {"name": "b", "reads": ["documents"]},
+        {"name": "b", "train_on": ["documents"]},
     ]
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(run.options), encoding="utf-8")
     again = parse_recipe(["--config", str(tmp_path / "recipe.yaml"), "--output_dir", "out"])
     assert again.options == run.options
 
 
-def test_a_run_without_stages_is_its_own_only_one():
+def test_a_run_without_stages_has_one_stage_without_a_name():
     run = parse_recipe([], NEEDED)
     assert run.stages == ()
-    assert run.steps == (run,)
     assert "stages" not in run.options
+    (stage,) = resolve(run).stages
+    assert (stage.name, stage.label, stage.folder) == ("", "", run.output_dir)
 
 
 @pytest.mark.parametrize("given", [[], {}, "two", [1], None])
-def test_stages_that_are_no_list_of_stages_are_refused(staged: Callable[..., Any], given: Any):
-    with pytest.raises(ValueError, match=r"^stages: .*: give a list of stages, one at least, each with a name"):
+def test_stages_must_be_a_list_of_options(staged: Callable[..., Any], given: Any):
+    with pytest.raises(ValueError, match=r"^stages=.*: give a list of at least one stage, each with a name"):
         staged(given)
 
 
-def test_names_that_cannot_be_are_told_all_at_once(staged: Callable[..., Any]):
-    with pytest.raises(ValueError, match="stages") as refusal:
+def test_all_invalid_names_of_stages_are_reported_together(staged: Callable[..., Any]):
+    with pytest.raises(ValueError, match="stages") as raised:
         staged([{"name": "a"}, {}, {"name": "A"}, {"name": "../b"}, {"name": 3}])
-    assert [line.partition(": give")[0] for line in str(refusal.value).splitlines()] == [
+    assert [re.split(": use|: give", line)[0] for line in str(raised.value).splitlines()] == [
         "stages: name of stage 2: None",
         "stages: name of stage 4: '../b'",
         "stages: name of stage 5: 3",
-        "stages: 2 stages are named 'a'",
+        "stages: 2 stages have the name 'a'",
     ]
 
 
-def test_what_is_wrong_with_any_stage_is_told_at_once_with_its_name(staged: Callable[..., Any]):
+def test_the_problems_of_all_stages_are_reported_together_with_their_names(staged: Callable[..., Any]):
     wrong = [
         {"name": "a", "num_viewz": 3},
         {"name": "b", "max_steps": "many"},
-        {"name": "c", "questions": "asked.jsonl", "seed": 1, "model_name_or_path": "other"},
+        {"name": "c", "questions": "q.jsonl", "seed": 1, "model_name_or_path": "other"},
         {"name": "d", "documents": None},
-        {"name": "e", "reads": ["train_questions"]},
-        {"name": "f", "part_tokens": 1, "reads": ["all"]},
+        {"name": "e", "train_on": ["train_questions"]},
+        {"name": "f", "num_views": 0, "train_on": ["all"]},
         {"name": "g"},
     ]
-    with pytest.raises(ValueError, match="stage") as refusal:
+    with pytest.raises(ValueError, match="stage") as raised:
         staged(wrong)
-    told = str(refusal.value)
-    assert "stage 'a': Unknown options:\n  num_viewz (did you mean num_views?)" in told
-    assert "stage 'b': Options with values that they can't have:\n  max_steps: invalid int value: 'many'" in told
-    assert "stage 'c': questions, seed, model_name_or_path: an option of the whole run." in told
-    assert "stage 'd': it has nothing to read." in told
-    assert "stage 'e': reads=['train_questions'], but the run is given no train_questions: pass --train_q" in told
-    assert "stage 'f': reads=['all']: give one or more of documents, train_documents, train_questions" in told
-    assert "\npart_tokens=1" in told
-    assert "'g'" not in told
+    message = str(raised.value)
+    assert "stage 'a': Unknown options:\n  num_viewz (did you mean num_views?)" in message
+    assert "stage 'b': These options have invalid values:\n  max_steps: invalid int value: 'many'" in message
+    assert "stage 'c': questions, seed, model_name_or_path: an option of the whole run." in message
+    assert "stage 'd': it has nothing to train on." in message
+    assert "stage 'e': train_on=['train_questions'], but the run has no train_questions: pass --train_q" in message
+    assert "stage 'f': num_views=0: give a number of at least 1.\n" in message
+    assert "train_on=['all']: give one or more of documents, train_documents, train_questions" in message
+    assert "'g'" not in message
 
 
-def test_a_stage_has_no_folder_of_its_own_and_no_key_that_is_a_number(staged: Callable[..., Any]):
+def test_a_stage_cannot_set_the_folder_or_the_model_and_its_options_are_words(staged: Callable[..., Any]):
     with pytest.raises(
         ValueError, match=r"stage 'a': model_name_or_path, output_dir: an option of the whole run"
-    ) as refusal:
+    ) as raised:
         staged([{"name": "a", "model": "other", "output_dir": "x"}, {"name": "b", 3: 4, "nam": 5}])
-    assert "stage 'b': Unknown options:\n  3\n  nam" in str(refusal.value)
+    assert "stage 'b': Unknown options:\n  3\n  nam" in str(raised.value)
 
 
-def test_what_is_wrong_with_the_run_is_not_repeated_for_every_stage(staged: Callable[..., Any]):
+def test_a_problem_of_the_run_is_reported_once(staged: Callable[..., Any]):
     with pytest.raises(ValueError, match=r"^replay_share=2.0: give a share [^\n]*$"):
         staged([{"name": "a"}, {"name": "b"}], replay_share=2)
 
 
 @pytest.mark.parametrize(
-    ("options", "second", "says"),
+    ("options", "second", "message"),
     [
         ({"use_peft": False}, {"adapter": "merge"}, "stage 'b': adapter='merge', but use_peft is false"),
         ({"use_peft": False}, {"adapter": "new"}, "stage 'b': adapter='new', but use_peft is false"),
-        ({"load_in_4bit": True}, {"adapter": "merge"}, "4 or 8 bits would round away what was learned"),
-        ({}, {"lora_r": 4}, "stage 'b': lora_r: the stage trains the adapter of the one before"),
+        ({"load_in_4bit": True}, {"adapter": "merge"}, "4 or 8 bits would round away what the adapter learned"),
+        ({}, {"lora_r": 4}, "stage 'b': lora_r: the stage continues the previous adapter and cannot change its shape"),
         ({}, {"adapter": "keep"}, "adapter: invalid choice: 'keep'"),
         ({}, {"optimizer": "continue"}, r"Unknown options:\n  optimizer \(did you mean optim\?\)"),
         ({"train_questions": "q"}, {"train_categories": ["Known"]}, r"train_categories=\['Known'\]: give one or more"),
         (
             {"train_questions": "q"},
-            {"train_categories": ["MaybeKnown"], "classify": True},
-            "stage 'b': it chooses questions by their class, so set classify: true in stage 'a', which comes before.",
+            {"train_categories": ["MaybeKnown"], "classify": "full"},
+            r"stage 'b': it selects questions by their class, which needs classify: full \(or quick\) in stage 'a'",
         ),
     ],
 )
-def test_what_cannot_follow_a_stage_is_refused(
-    staged: Callable[..., Any], options: dict[str, Any], second: dict[str, Any], says: str
+def test_a_stage_that_cannot_follow_another_is_an_error(
+    staged: Callable[..., Any], options: dict[str, Any], second: dict[str, Any], message: str
 ):
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         staged([{"name": "a"}, {"name": "b", **second}], **options)
 
 
-def test_a_new_adapter_may_have_another_shape(staged: Callable[..., Any]):
+def test_a_new_adapter_can_have_another_shape(staged: Callable[..., Any]):
     run = staged([{"name": "a", "lora_r": 4}, {"name": "b", "adapter": "merge", "lora_r": 8}], lora_r=2)
     assert [stage.model.lora_r for stage in run.stages] == [4, 8]
-    assert stages.merges(run)
-    assert not stages.merges(staged([{"name": "a", "adapter": "continue"}, {"name": "b"}]))
+    assert resolve(run).merges_adapter
+    assert not resolve(staged([{"name": "a", "adapter": "continue"}, {"name": "b"}])).merges_adapter
 
 
-def test_the_adapter_of_a_stage_that_is_not_there_is_refused(staged: Callable[..., Any]):
-    with pytest.raises(ValueError, match=r"stage 'a': adapter='merge': no stage comes before, whose adapter"):
+def test_the_first_stage_has_no_previous_adapter(staged: Callable[..., Any]):
+    with pytest.raises(ValueError, match=r"stage 'a': adapter='merge': there is no earlier stage whose adapter"):
         staged([{"name": "a", "adapter": "merge"}, {"name": "b"}])
-    with pytest.raises(ValueError, match=r"^adapter='new': no stage comes before"):
+    with pytest.raises(ValueError, match=r"^adapter='new': there is no earlier stage"):
         parse_recipe(
             ["--model", "m", "--documents", "d", "--output_dir", "o", "--use_cpu", "true", "--adapter", "new"]
         )
@@ -193,19 +194,19 @@ def test_the_adapter_of_a_stage_that_is_not_there_is_refused(staged: Callable[..
 # Curricula
 
 
-def test_there_are_curricula_to_test():
+def test_the_package_has_six_curricula():
     assert SHIPPED == ["cpt", "cpt_then_it", "gradual", "mixed", "pit", "pit_plus_plus"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_curriculum_lies_over_a_recipe_and_under_the_command_line(name: str, tmp_path: Path):
+def test_a_curriculum_overrides_a_recipe_and_the_command_line_overrides_both(name: str, tmp_path: Path):
     config = tmp_path / "mine.yaml"
-    config.write_text("extends: base.yaml\narm: mine\nreplay_share: 0.125\nnum_views: 3\n", encoding="utf-8")
+    config.write_text("extends: base.yaml\nrun_name: mine\nreplay_share: 0.125\nnum_views: 3\n", encoding="utf-8")
     (tmp_path / "base.yaml").write_text("model_name_or_path: m\nlearning_rate: 0.5\nuse_cpu: true\n", encoding="utf-8")
     sets = {"documents": "new", "train_documents": "known", "train_questions": "about", "output_dir": "out"}
     words = ["--config", str(config), "--curriculum", name, "--num_views", "4"]
     run = parse_recipe([*words, *(word for option, path in sets.items() for word in (f"--{option}", path))])
-    assert run.teach.arm == name
+    assert run.training.run_name == name
     assert [stage.name for stage in run.stages] == [
         stage["name"] for stage in read_recipe(CURRICULA / f"{name}.yaml")["stages"]
     ]
@@ -215,97 +216,106 @@ def test_a_shipped_curriculum_lies_over_a_recipe_and_under_the_command_line(name
 
 
 @pytest.mark.parametrize("name", ["pitt", "", "no/such.yaml"])
-def test_a_curriculum_that_is_not_there_is_refused_with_those_that_are(name: str):
-    with pytest.raises(ValueError, match=rf"--curriculum {name}: no such .*There are cpt, .*, pit, pit_plus_plus\."):
+def test_an_unknown_curriculum_is_an_error_that_lists_the_curricula(name: str):
+    message = rf"--curriculum {name}: there is no such .*The curricula are cpt, .*, pit, pit_plus_plus\."
+    with pytest.raises(ValueError, match=message):
         parse_recipe(["--curriculum", name], NEEDED)
 
 
-# What a stage reads
+# What a stage trains on
 
 
-ABOUT = [Question(f"q{i}/{j}", f"What is {i}/{j}?", ("six",), document_id=f"d{i}") for i in range(5) for j in range(3)]
-TOLD = [Document(f"d{i}", " ".join(f"Fact {j} of {i} and so on." for j in range(3))) for i in range(5)]
+DOCUMENTS = [Document(f"d{i}", " ".join(f"Fact {j} of {i} and so on." for j in range(3))) for i in range(5)]
 
 
-def rows_of(order: str, questions: list[Question] = ABOUT, batch: int = 1, epochs: int = 3) -> list[dict[str, str]]:
-    told = tell(TOLD, TeachArguments(num_views=2), lambda texts: [1] * len(texts), None, 0)
-    steps = epochs * (len(told) + len(questions)) // batch
-    how: dict[str, Any] = {"replayed": 0, "trained_as": lambda asked, said: (plain_prompt(asked), said), "seed": 0}
-    return make_schedule(told, [], [], steps=steps, batch=batch, **how, questions=questions, question_order=order)
+def question_row(text: str, document_id: str) -> Row:
+    row = {"prompt": f"Question: {text}", "completion": " six", "document_id": document_id}
+    return {**row, "part": 0, "view": 0, "family": "question", "format": ""}
+
+
+QUESTIONS = [question_row(f"What is {i}/{j}?", f"d{i}") for i in range(5) for j in range(3)]
+
+
+def rows_of(order: str, questions: list[Row] = QUESTIONS, epochs: int = 3) -> list[Row]:
+    """The rows of steps of one row."""
+    parts = document_rows(DOCUMENTS, ViewSettings(num_views=2), lambda texts: [1] * len(texts), None)
+    units = training_units(parts, questions, [], order)
+    return make_schedule(units, [], steps=epochs * (len(parts) + len(questions)), batch=1, replayed=0, seed=0)
 
 
 @pytest.mark.parametrize("order", ["shuffled", "before"])
-def test_questions_and_documents_are_read_once_an_epoch(order: str):
+def test_every_epoch_trains_on_each_question_and_document_once(order: str):
     rows = rows_of(order)
     for start in range(0, 60, 20):
         epoch = rows[start : start + 20]
-        assert {row["prompt"] for row in epoch} == {"", *(plain_prompt(question.text) for question in ABOUT)}
+        assert {row["prompt"] for row in epoch} == {"", *(question["prompt"] for question in QUESTIONS)}
         assert len({(row["prompt"], row["document_id"]) for row in epoch}) == 20
 
 
-def test_questions_stand_right_before_their_document_and_never_after():
+def test_questions_come_right_before_their_document():
     rows = rows_of("before")
     for start in range(0, 60, 4):
-        *asked, told = rows[start : start + 4]
-        assert [row["view"] for row in asked] == ["question"] * 3
-        assert told["view"].startswith("formats/")
-        assert {row["document_id"] for row in asked} == {told["document_id"]}
+        *questions, document = rows[start : start + 4]
+        assert [row["family"] for row in questions] == ["question"] * 3
+        assert document["family"] == "formats"
+        assert {row["document_id"] for row in questions} == {document["document_id"]}
     orders = {tuple(row["document_id"] for row in rows[start : start + 20 : 4]) for start in (0, 20, 40)}
     assert len(orders) == 3
 
 
-def test_shuffled_questions_stand_on_both_sides_of_their_document():
+def test_shuffled_questions_come_before_and_after_their_document():
     rows = rows_of("shuffled")[:20]
-    place = {row["document_id"]: i for i, row in enumerate(rows) if row["view"] != "question"}
-    assert {i < place[row["document_id"]] for i, row in enumerate(rows) if row["view"] == "question"} == {True, False}
+    position = {row["document_id"]: i for i, row in enumerate(rows) if row["family"] != "question"}
+    questions = [(i, row) for i, row in enumerate(rows) if row["family"] == "question"]
+    assert {i < position[row["document_id"]] for i, row in questions} == {True, False}
 
 
-def test_questions_before_a_document_that_is_not_read_are_refused():
-    lost = [Question("x", "What is lost?", ("it",), document_id="elsewhere"), Question("y", "And this?", ("so",))]
-    with pytest.raises(
-        ValueError, match=r"2 questions are about no document that is read with them.*What is lost.*And this"
-    ):
-        rows_of("before", [*ABOUT, *lost])
-    assert rows_of("shuffled", [*ABOUT, *lost])
+def test_questions_before_a_missing_document_are_an_error():
+    lost = [question_row("What is lost?", "elsewhere"), question_row("And this?", "")]
+    message = r"2 questions are about no document that is trained on.*What is lost.*And this"
+    with pytest.raises(ValueError, match=message):
+        rows_of("before", [*QUESTIONS, *lost])
+    assert rows_of("shuffled", [*QUESTIONS, *lost])
 
 
-def test_each_stage_reads_its_own_sets_and_the_run_asks_about_all(
+def test_each_stage_has_its_own_data_and_the_evaluation_that_of_all(
     staged: Callable[..., Any], documents: Path, questions: Path, tmp_path: Path
 ):
     other = tmp_path / "other.txt"
     other.write_text("Another thing.", encoding="utf-8")
     run = staged(
         [
-            {"name": "a", "reads": ["train_documents", "train_questions"]},
-            {"name": "b", "documents": other, "reads": ["documents"]},
+            {"name": "a", "train_on": ["train_documents", "train_questions"]},
+            {"name": "b", "documents": other, "train_on": ["documents"]},
             {"name": "c", "train_questions": None, "replay_documents": documents},
         ],
         documents=documents, train_documents=other, train_questions=questions, questions=questions,
     )  # fmt: skip
-    material = read_material(run)
-    taught = [of.taught(stage.teach.reads) for of, stage in zip(material.steps, run.steps, strict=True)]
-    assert [[one.id for one in told] for told, _ in taught] == [
+    settings = resolve(run)
+    data = load_data(settings)
+    sets = [(own, stage.sources.train_on) for own, stage in zip(data.stages, settings.stages, strict=True)]
+    assert [[one.id for one in own.training_documents(train_on)] for own, train_on in sets] == [
         ["other.txt"],
         ["other.txt"],
         ["ferry.txt", "mill.md", "other.txt"],
     ]
-    assert [len(asked) for _, asked in taught] == [2, 0, 0]
-    assert [len(of.replay_documents) for of in material.steps] == [0, 0, 2]
-    assert [one.id for one in material.documents] == ["other.txt", "ferry.txt", "mill.md"]  # of any stage
-    assert len(material.asked["questions"]) == 2
+    assert [len(own.training_questions(train_on)) for own, train_on in sets] == [2, 0, 0]
+    assert [len(own.replay_documents) for own in data.stages] == [0, 0, 2]
+    assert [one.id for one in data.documents] == ["other.txt", "ferry.txt", "mill.md"]  # of all stages
+    assert len(data.questions["questions"]) == 2
 
 
-def test_what_stages_cannot_read_is_told_at_once(staged: Callable[..., Any], tmp_path: Path):
+def test_missing_data_of_all_stages_are_reported_together(staged: Callable[..., Any], tmp_path: Path):
     run = staged([{"name": "a"}, {"name": "b", "documents": tmp_path / "gone"}], documents=tmp_path / "none")
-    with pytest.raises(ValueError, match=r"--documents: The documents at \S*none: ") as refusal:
-        read_material(run)
-    assert re.findall(r"^--documents: The documents at \S*/(\w+): ", str(refusal.value), re.MULTILINE) == [
+    with pytest.raises(ValueError, match=r"--documents: ") as raised:
+        load_data(resolve(run))
+    assert re.findall(r"^--documents: .*/(none|gone)\b", str(raised.value), re.MULTILINE) == [
         "none",
         "gone",
     ]
 
 
-# Classes
+# Selection of questions by mastery
 
 
 def classes(*categories: str) -> list[Mastery]:
@@ -316,12 +326,12 @@ FIRST = classes("HighlyKnown", "MaybeKnown", "MaybeKnown", "WeaklyKnown", "Unkno
 NOW = classes("HighlyKnown", "HighlyKnown", "MaybeKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
 
 
-def chosen(staged: Callable[..., Any], **options: Any) -> tuple[str, str]:
+def selected(staged: Callable[..., Any], **options: Any) -> tuple[str, str]:
     questions = [Question(f"q{i}", f"{i}?", ("x",)) for i in range(6)]
-    material = RunData([], [], [Question("old", "Old?", ("y",))], {}, train_questions=questions)
-    stage = staged([{"name": "a", "classify": True}, {"name": "b", **options}], train_questions="q").stages[1]
-    read = stages.select(stage, material, FIRST, NOW)
-    return tuple(" ".join(q.id for q in which) for which in (read.train_questions, read.replay_questions))
+    data = RunData([], [], [Question("old", "Old?", ("y",))], {}, train_questions=questions)
+    run = staged([{"name": "a", "classify": "full"}, {"name": "b", **options}], train_questions="q")
+    data = stages.select_questions(resolve(run).stages[1], data, FIRST, NOW)
+    return " ".join(q.id for q in data.train_questions), " ".join(q.id for q in data.replay_questions)
 
 
 @pytest.mark.parametrize(
@@ -343,14 +353,14 @@ def chosen(staged: Callable[..., Any], **options: Any) -> tuple[str, str]:
         ),
     ],
 )
-def test_a_stage_chooses_questions_by_their_class(
+def test_a_stage_selects_questions_by_their_class(
     staged: Callable[..., Any], options: dict[str, Any], trained: str, replayed: str
 ):
-    assert chosen(staged, **options) == (trained, replayed)
+    assert selected(staged, **options) == (trained, replayed)
 
 
 def mixing_strategies() -> dict[str, dict[str, Any]]:
-    """What the page of curricula says of each: the lines of a second stage."""
+    """The options of the second stage in each row of the table in docs/curricula.md."""
     import yaml
 
     page = (Path(__file__).parents[2] / "docs" / "curricula.md").read_text(encoding="utf-8")
@@ -368,14 +378,14 @@ def mixing_strategies() -> dict[str, dict[str, Any]]:
         ("e", "q2 q3", ""),
     ],
 )
-def test_a_way_of_mixing_chooses_what_its_row_says(
+def test_a_variant_of_the_documentation_selects_what_its_row_states(
     staged: Callable[..., Any], strategy: str, trained: str, replayed: str
 ):
     lines = mixing_strategies()[strategy]
-    assert chosen(staged, train_categories=["MaybeKnown"], **lines) == (trained, f"old {replayed}".strip())
+    assert selected(staged, train_categories=["MaybeKnown"], **lines) == (trained, f"old {replayed}".strip())
 
 
-def test_the_page_has_five_ways_of_mixing_and_gradual_the_fourth():
+def test_the_documentation_has_five_variants_and_gradual_is_the_fourth():
     strategies = mixing_strategies()
     assert len(strategies) == 5
     _, second = read_recipe(CURRICULA / "gradual.yaml")["stages"]
@@ -389,20 +399,20 @@ def test_the_page_has_five_ways_of_mixing_and_gradual_the_fourth():
         assert teach.train_improved is strategies[strategy]["train_improved"]
 
 
-def test_a_stage_that_finds_no_question_of_its_classes_is_refused_with_those_there_are(staged: Callable[..., Any]):
-    says = (
-        "stage 'b': none of the questions to train on is Unknown, whose class has risen: there are 2 HighlyKnown,"
-        " 2 MaybeKnown, 1 WeaklyKnown, 1 Unknown"
+def test_a_stage_without_questions_of_its_classes_is_an_error_with_their_numbers(staged: Callable[..., Any]):
+    message = (
+        "stage 'b': none of the training questions is Unknown and has improved: there are 2 HighlyKnown, 2 MaybeKnown,"
+        " 1 WeaklyKnown, 1 Unknown"
     )
-    with pytest.raises(ValueError, match=says):
-        chosen(staged, train_categories=["Unknown"], train_improved=True)
+    with pytest.raises(ValueError, match=message):
+        selected(staged, train_categories=["Unknown"], train_improved=True)
 
 
-# From end to end
+# Whole runs
 
 
 class Stopped(Exception):
-    """What ends a process in the middle of a run."""
+    """Ends a process in the middle of a run."""
 
 
 class Stop(TrainerCallback):
@@ -422,7 +432,7 @@ def six(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def curriculum(tmp_path: Path, questions: Path, options: dict[str, Any]) -> Callable[..., dict[str, Any]]:
-    """Writes stages as a curriculum and gives the options of a run of it."""
+    """Writes a curriculum, and returns the options of a run with it."""
     del options["max_steps"]
 
     def curriculum(*stages: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -433,8 +443,8 @@ def curriculum(tmp_path: Path, questions: Path, options: dict[str, Any]) -> Call
     return curriculum
 
 
-ASK = {"name": "ask", "reads": ["train_questions"], "max_steps": 2}
-READ = {"name": "read", "reads": ["documents"], "max_steps": 4}
+ANSWER = {"name": "answer", "train_on": ["train_questions"], "max_steps": 2}
+LEARN = {"name": "learn", "train_on": ["documents"], "max_steps": 4}
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -451,7 +461,7 @@ def report_of(folder: Path) -> dict[str, Any]:
 
 
 def without_times(report: dict[str, Any]) -> Any:
-    """The report, or a part of it, without what differs from run to run."""
+    """The report, or a part of it, without times, which differ from run to run."""
     if isinstance(report, dict):
         times = {
             "seconds",
@@ -465,39 +475,36 @@ def without_times(report: dict[str, Any]) -> Any:
     return [without_times(value) for value in report] if isinstance(report, list) else report
 
 
-@pytest.mark.slow  # tests/test_killed.py stops such a run in the fast tests, too
+@pytest.mark.slow  # tests/teach/test_killed.py interrupts such a run in the fast tests
 @pytest.mark.parametrize(
     ("use_peft", "adapter"), [(True, "continue"), (True, "merge"), (True, "new"), (False, "continue")]
 )
-def test_a_run_of_stages_stopped_anywhere_ends_as_if_it_had_not_been(
+def test_an_interrupted_run_with_stages_gives_the_same_result(
     knowlearn: Callable[..., int],
     curriculum: Callable[..., dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     use_peft: bool,
     adapter: str,
 ):
-    how = {"use_peft": use_peft, "lora_dropout": 0.2, "learning_rate": 0.01, "save_steps": 2, "num_views": 3}
-    options = curriculum(ASK, {**READ, "adapter": adapter}, **how)
+    changes = {"use_peft": use_peft, "lora_dropout": 0.2, "learning_rate": 0.01, "save_steps": 2, "num_views": 3}
+    options = curriculum(ANSWER, {**LEARN, "adapter": adapter}, **changes)
     whole, broken = options["output_dir"], options["output_dir"].with_name("broken")
     assert knowlearn("teach", **options) == 0
     options["output_dir"] = broken
 
-    def stop(*arguments: Any) -> None:
+    def stop(*_: Any) -> None:
         raise Stopped
 
-    def run_with(module: Any, name: str, stand_in: Any) -> int:
+    def run_with(module: Any, name: str, replacement: Any) -> int:
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, stand_in)
+            patch.setattr(module, name, replacement)
             return knowlearn("teach", **options)
 
-    for module, name in (
-        (stages, "write_record"),
-        (pipeline, "next_trainer"),
-    ):  # before a stage is finished, and after
+    for name in ("_write_record", "next_trainer"):  # before a stage is finished, and after
         with pytest.raises(Stopped):
-            run_with(module, name, stop)
-    assert not (broken / "stages" / "1-ask" / "checkpoints").exists()
-    new_trainer = pipeline.new_trainer
+            run_with(stages, name, stop)
+    assert not (broken / "stages" / "1-answer" / "checkpoints").exists()
+    new_trainer = trainers.new_trainer
 
     def stopping(*arguments: Any) -> Any:
         trainer = new_trainer(*arguments)
@@ -505,13 +512,13 @@ def test_a_run_of_stages_stopped_anywhere_ends_as_if_it_had_not_been(
         return trainer
 
     with pytest.raises(Stopped):  # within the second stage
-        run_with(pipeline, "new_trainer", stopping)
-    assert [path.name for path in broken.glob("stages/2-read/checkpoints/checkpoint-*")] == ["checkpoint-2"]
+        run_with(trainers, "new_trainer", stopping)
+    assert [path.name for path in broken.glob("stages/2-learn/checkpoints/checkpoint-*")] == ["checkpoint-2"]
 
     assert knowlearn("teach", **options) == 0
     assert same(weights_of(whole / "model"), weights_of(broken / "model"))
     assert without_times(report_of(whole)) == without_times(report_of(broken))
-    for name in ("answers.after.jsonl", "stages/1-ask/answers.after.jsonl"):
+    for name in ("answers.after.jsonl", "stages/1-answer/answers.after.jsonl"):
         assert (whole / name).read_text(encoding="utf-8") == (broken / name).read_text(encoding="utf-8")
 
 
@@ -521,146 +528,144 @@ class Terminate(TrainerCallback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_run_that_is_told_to_end_saves_its_step_and_goes_on_as_if_it_had_not_been(
+def test_sigterm_saves_a_checkpoint_and_the_resumed_run_gives_the_same_result(
     knowlearn: Callable[..., int],
     curriculum: Callable[..., dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    how = {"use_peft": True, "lora_dropout": 0.2, "learning_rate": 0.01, "save_strategy": "no", "ask_every": 2}
-    options = curriculum({**READ, "max_steps": 5}, **how)
+    changes = {"use_peft": True, "lora_dropout": 0.2, "learning_rate": 0.01, "save_strategy": "no"}
+    options = curriculum({**LEARN, "max_steps": 5}, **changes, **{"evaluation.every": 2})
     whole, broken = options["output_dir"], options["output_dir"].with_name("broken")
-    new_trainer, trainers = pipeline.new_trainer, []
+    new_trainer, made = trainers.new_trainer, []
 
-    def keeping(*arguments: Any) -> Any:
-        trainers.append(new_trainer(*arguments))
-        return trainers[-1]
+    def recording(*arguments: Any) -> Any:
+        made.append(new_trainer(*arguments))
+        return made[-1]
 
     def terminating(*arguments: Any) -> Any:
         trainer = new_trainer(*arguments)
         trainer.add_callback(Terminate())
         return trainer
 
-    monkeypatch.setattr(pipeline, "new_trainer", keeping)
+    monkeypatch.setattr(trainers, "new_trainer", recording)
     assert knowlearn("teach", **options) == 0
-    monkeypatch.setattr(pipeline, "new_trainer", terminating)
+    monkeypatch.setattr(trainers, "new_trainer", terminating)
     with pytest.raises(SystemExit, match=r"^0$"):
         knowlearn("teach", **{**options, "output_dir": broken})
-    assert "Stopped by SIGTERM after step 3, which is saved." in capsys.readouterr().out
+    assert "Stopped by SIGTERM. Step 3 is saved." in capsys.readouterr().out
     assert [path.parent.name for path in broken.glob("stages/*/checkpoints/*/manifest.json")] == ["checkpoint-3"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    monkeypatch.setattr(pipeline, "new_trainer", new_trainer)
+    monkeypatch.setattr(trainers, "new_trainer", new_trainer)
     assert knowlearn("teach", **{**options, "output_dir": broken}) == 0
     assert same(weights_of(whole / "model"), weights_of(broken / "model"))
     assert without_times(report_of(whole)) == without_times(report_of(broken))
-    (counted,) = (
-        entry["num_tokens"] for entry in trainers[0].state.log_history if entry["step"] == 5 and "loss" in entry
-    )
-    assert next(iter(report_of(whole)["runs"].values()))["cost"]["tokens"] == counted
+    log = made[0].state.log_history
+    (counted,) = (entry["num_tokens"] for entry in log if entry["step"] == 5 and "loss" in entry)
+    assert report_of(whole)["runs"]["trained"]["cost"]["tokens"] == counted
 
 
-def test_a_report_shows_what_was_known_after_every_stage(
+def test_a_report_has_the_scores_after_every_stage(
     knowlearn: Callable[..., int], curriculum: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ):
-    options = curriculum(ASK, {**READ, "max_steps": 3}, use_peft=False, arm="two")
+    options = curriculum(ANSWER, {**LEARN, "max_steps": 3}, use_peft=False, run_name="two")
     assert knowlearn("teach", **options) == 0
     folder = options["output_dir"]
     report = report_of(folder)
     assert [(stage["run"], stage["name"], stage["steps"]) for stage in report["stages"]] == [
-        ("two", "ask", 2),
-        ("two", "read", 3),
+        ("two", "answer", 2),
+        ("two", "learn", 3),
     ]
-    (arm,) = report["runs"].values()
-    assert set(report["stages"][0]) == {*arm, "run", "name"} - {"drift"}
-    assert arm["exact_match"] == report["stages"][1]["exact_match"]
-    assert arm["steps"] == arm["cost"]["steps"] == 5
-    assert [point["step"] for point in arm["curve"]] == [1, 2, 3, 4, 5]
-    assert arm["cost"]["evaluation_seconds"] > sum(stage["cost"]["evaluation_seconds"] for stage in report["stages"])
+    figures = report["runs"]["two"]
+    assert set(report["stages"][0]) == {*figures, "run", "name"} - {"drift"}
+    assert figures["exact_match"] == report["stages"][1]["exact_match"]
+    assert figures["steps"] == figures["cost"]["steps"] == 5
+    assert [point["step"] for point in figures["curve"]] == [1, 2, 3, 4, 5]
+    assert figures["cost"]["evaluation_seconds"] > sum(
+        stage["cost"]["evaluation_seconds"] for stage in report["stages"]
+    )
     assert report["counts"]["train_questions"] == 2
     assert report["contamination"]["rows"] == 5 * 4
     shown = capsys.readouterr().out
-    assert [line.split()[0] for line in shown[shown.index("recall  ") :].splitlines()[2:5]] == [
-        "before",
-        "after",
-        "two",
-    ]
+    table = shown[shown.index("exact match  ") :].splitlines()
+    assert [line.split("  ")[0] for line in table[2:5]] == ["before", "after answer", "two"]
     for page in ("report.md", "report.html"):
         assert "Stage by stage" in (folder / page).read_text(encoding="utf-8")
-    kept = sorted(str(path.relative_to(folder)) for path in folder.glob("stages/**/*"))
-    assert kept == ["stages/1-ask", "stages/1-ask/answers.after.jsonl", "stages/1-ask/stage.json"]
+    left = sorted(str(path.relative_to(folder)) for path in folder.glob("stages/**/*"))
+    assert left == ["stages/1-answer", "stages/1-answer/answers.after.jsonl", "stages/1-answer/stage.json"]
 
-    assert knowlearn("teach", **curriculum(ASK, {**READ, "max_steps": 4}, use_peft=False, arm="two")) == 2
-    assert "stages.2.max_steps: 3 there, 4 now" in capsys.readouterr().err
+    other = curriculum(ANSWER, {**LEARN, "max_steps": 4}, use_peft=False, run_name="two")
+    assert knowlearn("teach", **other) == 2
+    assert "stages.2.max_steps: 3 in the folder, 4 now" in capsys.readouterr().err
 
 
-def test_a_stage_whose_model_was_deleted_is_missed_by_the_next(
+def test_a_deleted_model_of_a_finished_stage_is_an_error(
     knowlearn: Callable[..., int],
     curriculum: Callable[..., dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    def stop(*arguments: Any) -> None:
+    def stop(*_: Any) -> None:
         raise Stopped
 
-    options = curriculum(ASK, READ)
-    monkeypatch.setattr(pipeline, "next_trainer", stop)
+    options = curriculum(ANSWER, LEARN)
+    monkeypatch.setattr(stages, "next_trainer", stop)
     with pytest.raises(Stopped):
         knowlearn("teach", **options)
-    shutil.rmtree(options["output_dir"] / "stages" / "1-ask" / "model")
+    shutil.rmtree(options["output_dir"] / "stages" / "1-answer" / "model")
     assert knowlearn("teach", **options) == 2
-    assert "1-ask/model' is gone, with which the stage after 'ask' begins: delete" in capsys.readouterr().err
+    assert "1-answer/model' is missing, with which the stage after 'answer' starts: delete" in capsys.readouterr().err
 
 
-def test_data_that_changed_since_a_run_began_are_refused_by_the_options_that_name_them(
+def test_changed_data_of_an_unfinished_run_are_an_error_that_lists_their_options(
     knowlearn: Callable[..., int],
     curriculum: Callable[..., dict[str, Any]],
     questions: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    def stop(*arguments: Any) -> None:
+    def stop(*_: Any) -> None:
         raise Stopped
 
-    monkeypatch.setattr(
-        "hf_knowlearn.teach.measurements.measure", stop
-    )  # a run is claimed, and asks and trains nothing
-    options = curriculum(ASK, READ)
+    # The run claims its folder, and then neither evaluates nor trains.
+    monkeypatch.setattr("hf_knowlearn.teach.measurements.Measurements.measure", stop)
+    options = curriculum(ANSWER, LEARN)
     ferry, mill = (options["documents"] / name for name in ("ferry.txt", "mill.md"))
-    for _ in range(2):  # the same data are not refused
+    for _ in range(2):  # the same data are no error
         with pytest.raises(Stopped):
             knowlearn("teach", **options)
     capsys.readouterr()
     was = {path: path.read_bytes() for path in (ferry, mill, questions)}
 
-    def refusal() -> str:
+    def error() -> str:
         assert knowlearn("teach", **options) == 2
         return capsys.readouterr().err
 
     ferry.write_text("The ferry to Ormel leaves at ten.", encoding="utf-8")
-    told = refusal()
-    assert "holds a run that is not finished, and its data have changed since it began:\n  --documents: 2 then" in told
-    assert told.splitlines()[1:-1] == ["  --documents: 2 then, 2 now, not the same ones"]
+    message = error()
+    assert "contains an unfinished run, whose data have changed since it started:\n  --documents: 2 items" in message
+    assert message.splitlines()[1:-1] == ["  --documents: 2 items then, 2 now, not the same items"]
     ferry.unlink()
-    assert refusal().splitlines()[1:-1] == ["  --documents: 2 then, 1 now"]
+    assert error().splitlines()[1:-1] == ["  --documents: 2 items then, 1 now"]
     shutil.rmtree(options["documents"])
-    assert "--documents: The documents at " in refusal()
+    assert "--documents: " in error()
     options["documents"].mkdir()
     for path, content in was.items():
         path.write_bytes(content)
     questions.write_bytes(was[questions].splitlines(keepends=True)[0])
-    assert refusal().splitlines()[1:-1] == [
-        "  --train_questions: 2 then, 1 now",
-        "  --questions: 2 then, 1 now",
+    assert error().splitlines()[1:-1] == [
+        "  --train_questions: 2 items then, 1 now",
+        "  --questions: 2 items then, 1 now",
     ]
     with pytest.raises(Stopped):
         knowlearn("teach", **options, overwrite=True)
 
 
-def test_a_merged_adapter_is_part_of_the_model_in_the_end(
+def test_a_run_with_a_merged_adapter_ends_with_a_whole_model(
     knowlearn: Callable[..., int], curriculum: Callable[..., dict[str, Any]]
 ):
-    new = {**READ, "adapter": "merge", "max_steps": 1, "lora_r": 4}
-    options = curriculum({**ASK, "max_steps": 1}, new, use_peft=True, learning_rate=0.01, warmup_steps=0)
+    new = {**LEARN, "adapter": "merge", "max_steps": 1, "lora_r": 4}
+    options = curriculum({**ANSWER, "max_steps": 1}, new, use_peft=True, learning_rate=0.01, warmup_steps=0)
     assert knowlearn("teach", **options) == 0
     before, after = weights_of(options["model"]), weights_of(options["output_dir"] / "model")
     assert before.keys() == after.keys()
@@ -672,7 +677,9 @@ def test_a_merged_adapter_is_part_of_the_model_in_the_end(
 @pytest.mark.parametrize(
     "name", [*(pytest.param(n, marks=pytest.mark.slow) for n in SHIPPED if n not in ("pit", "gradual")), "pit"]
 )
-def test_a_shipped_curriculum_runs(knowlearn: Callable[..., int], options: dict[str, Any], tmp_path: Path, name: str):
+def test_a_curriculum_of_the_package_runs(
+    knowlearn: Callable[..., int], options: dict[str, Any], tmp_path: Path, name: str
+):
     known = tmp_path / "known"
     known.mkdir()
     (known / "ford.txt").write_text("The ford at Sarn is dry in June.", encoding="utf-8")
@@ -686,51 +693,55 @@ def test_a_shipped_curriculum_runs(knowlearn: Callable[..., int], options: dict[
     ]
 
 
-def test_gradual_learning_trains_on_what_is_improved_and_goes_on_without_asking_again(
+def test_gradual_learning_trains_on_improved_questions_and_resumes_without_classifying_again(
     knowlearn: Callable[..., int],
     curriculum: Callable[..., dict[str, Any]],
     six: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
     states = {"before": FIRST, "after": NOW}
-    asked, read = [], []
+    measured: list[str] = []
+    schedules: list[list[Row]] = []
 
-    def classify(model: Any, tokenizer: Any, which: list[Question], *, answer_cache: Path, **how: Any) -> list[Mastery]:
-        assert how["preset"] == "quick"
-        asked.append(f"{answer_cache.parents[1].name} {answer_cache.name}")
+    def classify(
+        model: Any, tokenizer: Any, _: list[Question], *, answer_cache: Path, **options: Any
+    ) -> list[Mastery]:
+        assert options["preset"] == "quick"
+        measured.append(f"{answer_cache.parents[1].name} {answer_cache.name}")
         return states[answer_cache.name.split(".")[1]]
 
-    rows_of = pipeline.rows_of
+    schedule_stage = stages.schedule_stage
 
-    def keeping(*arguments: Any) -> Any:
-        read.append(rows_of(*arguments))
-        return read[-1]
+    def recording(*arguments: Any) -> Any:
+        stage, rows = schedule_stage(*arguments)
+        schedules.append(rows)
+        return stage, rows
 
     monkeypatch.setattr("hf_knowlearn.evaluation.mastery.classify_mastery", classify)
-    monkeypatch.setattr(pipeline, "rows_of", keeping)
-    options = {**curriculum(), "curriculum": "gradual", "train_questions": six, "classify_preset": "quick"}
+    monkeypatch.setattr(stages, "schedule_stage", recording)
+    options = {**curriculum(), "curriculum": "gradual", "train_questions": six, "classify": "quick"}
     del options["documents"]
     options |= {"num_train_epochs": 4, "replay_share": 0.5, "learning_rate": 0.01}
     before, after_first, after_second = (
-        "run asked.before.mastery.jsonl",
-        "1-half_known asked.after.mastery.jsonl",
-        "2-improved asked.after.mastery.jsonl",
+        "run responses.before.mastery.jsonl",
+        "1-half_known responses.after.mastery.jsonl",
+        "2-improved responses.after.mastery.jsonl",
     )
-    write_record = stages.write_record
+    write_record = stages._write_record
 
     def stopping(*arguments: Any) -> None:
         write_record(*arguments)
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "write_record", stopping)
+        patch.setattr(stages, "_write_record", stopping)
         with pytest.raises(Stopped):
             knowlearn("teach", **options)
-    assert asked == [before, after_first]
+    assert measured == [before, after_first]
     assert knowlearn("teach", **options) == 0
-    assert asked == [before, after_first, before, after_second]
+    assert measured == [before, after_first, before, after_second]
 
-    prompts = [[row["prompt"].split()[3].strip("?") for row in rows] for rows in read[-2:]]
+    prompts = [[row["prompt"].split()[3].strip("?") for row in rows] for rows in schedules[-2:]]
     assert [(set(of_stage), len(of_stage)) for of_stage in prompts] == [({"1", "2"}, 8), ({"3", "0", "1", "2"}, 8)]
     assert prompts[1].count("3") == 4
 
@@ -742,26 +753,26 @@ def test_gradual_learning_trains_on_what_is_improved_and_goes_on_without_asking_
     page = (options["output_dir"] / "report.md").read_text(encoding="utf-8")
     assert "| after half_known | MaybeKnown | 2 | 1 | 1 | 0 |" in page
     assert "| after half_known | 6 | 2 | 2 | 1 | 1 |" in page
-    assert "after it was taught 6 questions" in page.replace("\u00a0", " ")
-    assert "taught documents" not in page
+    assert "after training on 6 questions" in page.replace("\u00a0", " ")
+    assert "documents it was trained on" not in page
 
 
-def test_a_run_that_finds_nothing_half_known_says_so(
+def test_a_run_without_maybe_known_questions_is_an_error(
     knowlearn: Callable[..., int],
     curriculum: Callable[..., dict[str, Any]],
     six: Path,
     capsys: pytest.CaptureFixture[str],
 ):
-    options = {**curriculum(), "curriculum": "gradual", "train_questions": six, "classify_preset": "quick"}
-    assert knowlearn("teach", **options, max_answer_tokens=4) == 2
-    says = (
-        "stage 'half_known': none of the questions to train on is MaybeKnown: there are 0 HighlyKnown, 0 MaybeKnown,"
+    options = {**curriculum(), "curriculum": "gradual", "train_questions": six, "classify": "quick"}
+    assert knowlearn("teach", **options, **{"evaluation.max_new_tokens": 4}) == 2
+    message = (
+        "stage 'half_known': none of the training questions is MaybeKnown: there are 0 HighlyKnown, 0 MaybeKnown,"
     )
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert len((options["output_dir"] / "mastery.before.jsonl").read_text(encoding="utf-8").splitlines()) == 6
 
 
-def test_too_few_questions_to_classify_are_refused_before_anything_is_written_with_all_else(
+def test_problems_of_questions_and_schedules_are_reported_together_before_anything_is_written(
     knowlearn: Callable[..., int],
     curriculum: Callable[..., dict[str, Any]],
     tmp_path: Path,
@@ -771,11 +782,13 @@ def test_too_few_questions_to_classify_are_refused_before_anything_is_written_wi
     (tmp_path / "four.jsonl").write_text("".join(json.dumps(row) + "\n" for row in four), encoding="utf-8")
     odd = {"id": "a", "question": "Why?", "answers": ["so"], "kind": "odd"}
     (tmp_path / "odd.jsonl").write_text(json.dumps(odd) + "\n", encoding="utf-8")
-    options = curriculum({**ASK, "classify": True, "question_order": "before", "train_categories": ["MaybeKnown"]})
+    options = curriculum(
+        {**ANSWER, "classify": "full", "question_order": "before", "train_categories": ["MaybeKnown"]}
+    )
     options |= {"train_questions": tmp_path / "four.jsonl", "questions": tmp_path / "odd.jsonl"}
     assert knowlearn("teach", **options) == 2
-    said = capsys.readouterr().err
-    assert "--classify: shots=4, and 4 questions find fewer examples of their relation" in said
-    assert "--questions: these kinds are not known: 'odd'" in said
-    assert "stage 'ask': question_order='before': 4 questions are about no document" in said
+    error = capsys.readouterr().err
+    assert "--classify: shots=4: 4 questions have fewer examples of their relation" in error
+    assert "--questions: unknown kinds: 'odd'" in error
+    assert "stage 'answer': question_order='before': 4 questions are about no document" in error
     assert not options["output_dir"].exists()
