@@ -1,8 +1,9 @@
-"""Runs of `knowlearn teach` that are killed at a file operation: `python tests/killed.py FOLDER < JOBS`.
+"""Runs `knowlearn` commands that are killed at a file operation: `python tests/killed.py FOLDER < JOBS`.
 
-Each job is a line of JSON: the words of the command, and the moment. It is run in a fork of this process, which has
-imported everything and run nothing, and answered with a line: the exit code (negative: the signal), and each file
-operation below FOLDER. At the moment's operation, and some milliseconds after, the process kills itself with SIGKILL.
+Each job is a line of JSON with the words of the command, the number of a file operation (`moment`) and a delay in
+seconds. Each runs in a fork of this process, which has imported everything. At that file operation below FOLDER, and
+after the delay, the fork kills itself with SIGKILL. The result is a line of JSON with the exit code (negative: the
+signal) and the file operations.
 """
 
 import json
@@ -26,15 +27,17 @@ WATCHED = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmt
 
 
 def watch(folder: str, log: Path, moment: int | None, delay: float) -> threading.Thread:
-    """Write down each file operation below `folder`; at that of number `moment`, die `delay` seconds later, in the
-    thread that is returned."""
+    """Log each file operation below `folder`, and kill the process `delay` seconds after operation number `moment`.
+
+    Returns the thread that waits for the delay.
+    """
     file, count = log.open("w", encoding="utf-8"), 0
 
-    def die() -> None:
+    def kill() -> None:
         time.sleep(delay)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    death = threading.Thread(target=die)
+    killer = threading.Thread(target=kill)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal count
@@ -42,15 +45,15 @@ def watch(folder: str, log: Path, moment: int | None, delay: float) -> threading
             return
         print(event, arguments[0], file=file, flush=True)
         if count == moment:
-            death.start() if delay else die()
+            killer.start() if delay else kill()
         count += 1
 
     sys.addaudithook(hook)
-    return death
+    return killer
 
 
 def run(words: list[str], folder: str, log: Path, moment: int | None, delay: float) -> int:
-    """The command in a fork; its exit code."""
+    """Run the command in a fork, and return its exit code."""
     child = os.fork()
     if not child:
         code = 1
@@ -58,10 +61,10 @@ def run(words: list[str], folder: str, log: Path, moment: int | None, delay: flo
             os.dup2(out.fileno(), 1)
             os.dup2(out.fileno(), 2)
         try:
-            death = watch(folder, log, moment, delay)
+            killer = watch(folder, log, moment, delay)
             code = hf_knowlearn.cli.main(words)
-            if death.ident:  # it may come after the end, too
-                death.join()
+            if killer.ident:  # the delay may be longer than the command
+                killer.join()
         except Exception:
             logging.exception("The command failed.")
         finally:
@@ -73,9 +76,9 @@ def run(words: list[str], folder: str, log: Path, moment: int | None, delay: flo
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    place = Path(sys.argv[1])
+    folder = Path(sys.argv[1])
     for number, line in enumerate(sys.stdin):
         job = json.loads(line)
-        record = place / f"{number}.log"
-        ended = run(job["words"], str(place), record, job.get("moment"), job.get("delay", 0.0))
+        record = folder / f"{number}.log"
+        ended = run(job["words"], str(folder), record, job.get("moment"), job.get("delay", 0.0))
         print(json.dumps({"code": ended, "log": record.read_text(encoding="utf-8").splitlines()}), flush=True)

@@ -1,4 +1,4 @@
-"""`kill -9` at any moment, then the same command: weights, answers and scores of a run that was never stopped."""
+"""A run that is killed at any moment and started again gives the weights, responses and scores of a whole run."""
 
 import json
 import os
@@ -13,25 +13,27 @@ import pytest
 
 Run = Callable[..., tuple[int, list[str]]]
 STAGES = [
-    {"name": "ask", "reads": ["train_questions"], "max_steps": 3},
-    {"name": "read", "reads": ["documents"], "max_steps": 2},
+    {"name": "answer", "train_on": ["train_questions"], "max_steps": 3},
+    {"name": "learn", "train_on": ["documents"], "max_steps": 2},
 ]
-HOW = {
+CHANGES = {
     "lora_dropout": 0.2, "learning_rate": 0.01, "num_views": 3, "save_steps": 1, "save_total_limit": 1,
-    "logging_steps": 1, "gradient_accumulation_steps": 1, "ask_samples": 2, "ask_batch_size": 1,
-    "max_answer_tokens": 4, "open_book": True,
+    "logging_steps": 1, "gradient_accumulation_steps": 1, "per_device_eval_batch_size": 1,
+    "evaluation.max_new_tokens": 4, "evaluation.open_book": True,
 }  # fmt: skip
 TIMES = {"seconds", "train_seconds", "evaluation_seconds", "self_replay_seconds", "peak_memory_bytes", "created"}
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    """`run(words, moment=…, delay=…)`: exit code and file operations of the command, which may be killed at one."""
+    """`run(options, moment=…, delay=…)` runs the command, which kills itself at a file operation if `moment` is given.
+
+    Returns the exit code and the file operations."""
     root = Path(__file__).parents[2]
     command = [sys.executable, str(root / "tests" / "killed.py"), str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    how: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
-    with subprocess.Popen(command, **how) as server:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+    with subprocess.Popen(command, **pipes) as server:
         assert server.stdin
         assert server.stdout
 
@@ -48,7 +50,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 @pytest.fixture
 def options(options: dict[str, Any], questions: Path, tmp_path: Path) -> dict[str, Any]:
-    """The options of a run of two stages that asks, samples, opens the book, draws dropout and saves at every step."""
+    """The options of a run of two stages with an open-book evaluation, dropout, and a checkpoint at every step."""
     path = tmp_path / "curriculum.yaml"
     path.write_text(json.dumps({"stages": STAGES}), encoding="utf-8")  # JSON is YAML
     about = tmp_path / "about.jsonl"
@@ -56,15 +58,15 @@ def options(options: dict[str, Any], questions: Path, tmp_path: Path) -> dict[st
     named = [{**row, "document_id": name} for row, name in zip(rows, ("ferry.txt", "mill.md"), strict=True)]
     about.write_text("".join(json.dumps(row) + "\n" for row in named), encoding="utf-8")
     del options["max_steps"]
-    return {**options, **HOW, "curriculum": path, "train_questions": about, "questions": about}
+    return {**options, **CHANGES, "curriculum": path, "train_questions": about, "questions": about}
 
 
-def left_by(folder: Path) -> dict[str, Any]:
-    """All files that a run leaves but its checkpoints and what tells the time, by their content."""
-    told = {"report.json", "report.md", "report.html", "run.json"}
+def files_of(folder: Path) -> dict[str, Any]:
+    """The files of a finished run by content, without its checkpoints and without times."""
+    with_times = {"report.json", "report.md", "report.html", "run.json"}
     files = [path for path in folder.rglob("*") if path.is_file() and "checkpoints" not in path.parts]
     content: dict[str, Any] = {
-        path.relative_to(folder).as_posix(): None if path.name in told else path.read_bytes() for path in files
+        path.relative_to(folder).as_posix(): None if path.name in with_times else path.read_bytes() for path in files
     }
     for name in [name for name in content if name == "report.json" or name.endswith("stage.json")]:
         content[name] = without_times(json.loads((folder / name).read_text(encoding="utf-8")))
@@ -78,31 +80,30 @@ def without_times(figures: Any) -> Any:
 
 
 def moments(log: list[str], count: int) -> list[tuple[int, float]]:
-    """Numbers of file operations, each with a delay in seconds: of the part before training, of the training in two
-    stages, and of what comes after it, in turn."""
+    """Numbers of file operations before, during and after training in turn, each with a delay in seconds."""
     trains = [number for number, line in enumerate(log) if "/checkpoint-" in line]
     parts = [(0, trains[0]), (trains[0], trains[-1]), (trains[-1], len(log) - 3)]
-    draw = random.Random(7)
-    return [(draw.randrange(*parts[i % 3]), draw.choice((0.0, draw.uniform(0, 0.1)))) for i in range(count)]
+    rng = random.Random(7)
+    return [(rng.randrange(*parts[i % 3]), rng.choice((0.0, rng.uniform(0, 0.1)))) for i in range(count)]
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_run_killed_at_any_moment_and_begun_again_ends_as_if_it_had_not_been(
+def test_a_run_that_is_killed_at_any_moment_and_started_again_gives_the_same_result(
     run: Run, options: dict[str, Any], tmp_path: Path, count: int
 ):
     code, log = run({**options, "output_dir": tmp_path / "whole"})
     assert code == 0, (tmp_path / "0.out").read_text(encoding="utf-8")
-    expected = left_by(tmp_path / "whole")
-    assert {"model/adapter_model.safetensors", "answers.after.jsonl", "stages/1-ask/stage.json"} <= set(expected)
-    expected["report.json"]["recipes"] = None  # they name the folder
+    expected = files_of(tmp_path / "whole")
+    assert {"model/adapter_model.safetensors", "answers.after.jsonl", "stages/1-answer/stage.json"} <= set(expected)
+    expected["report.json"]["recipes"] = None  # contains the folder
     for number, (moment, delay) in enumerate(moments(log, count)):
         folder = tmp_path / f"killed-{number}"
-        code, there = run({**options, "output_dir": folder}, moment=moment, delay=delay)
-        what = f"killed {delay:.3f} s after operation {moment} of {len(log)}: {there[-1]}"
+        code, done = run({**options, "output_dir": folder}, moment=moment, delay=delay)
+        what = f"killed {delay:.3f} s after operation {moment} of {len(log)}: {done[-1]}"
         assert code == -9, what
         code, _ = run({**options, "output_dir": folder})
         assert code == 0, (what, (tmp_path / f"{2 * number + 2}.out").read_text(encoding="utf-8"))
-        found = left_by(folder)
+        found = files_of(folder)
         found["report.json"]["recipes"] = None
         assert found.keys() == expected.keys(), what
         assert [name for name in found if found[name] != expected[name] and name != "recipe.yaml"] == [], what

@@ -1,4 +1,4 @@
-"""Two processes run a curriculum to the scores of one, and share the asking and the classifying."""
+"""A run with stages in two processes has the scores of one process, and the processes share the generation."""
 
 import json
 import os
@@ -21,15 +21,15 @@ import json, os, sys
 from collections import Counter
 from pathlib import Path
 from hf_knowlearn.cli import main
-from hf_knowlearn.generation.answer_cache import Transcript
+from hf_knowlearn.generation.answer_cache import AnswerCache
 
-shares, append = Counter(), Transcript.append
+shares, append = Counter(), AnswerCache.append
 
 def counting(self, answers):
     shares["/".join(self.path.parts[-2:])] += len(answers)
     append(self, answers)
 
-Transcript.append = counting
+AnswerCache.append = counting
 code = main(["teach", *sys.argv[2:]])
 Path(sys.argv[1], f"shares.{os.environ.get('RANK', '0')}.json").write_text(json.dumps(shares))
 sys.exit(code)
@@ -39,8 +39,8 @@ TIMES = {"seconds", "train_seconds", "evaluation_seconds", "self_replay_seconds"
 
 @pytest.fixture
 def half_known(tmp_path: Path) -> Path:
-    """Questions about people whose documents the tiny base has read, and about others; some answers it knows half, and
-    some it is to know half after a stage."""
+    """Questions about people that the tiny base was trained on, and about others: it knows some answers in part, and
+    others after a stage."""
     path = tmp_path / "half_known.jsonl"
     world = read_splits(RECIPES / "world.yaml")
     questions = [*world["replayed"].questions()[:24], *world["new"].questions()[:40]]
@@ -50,7 +50,7 @@ def half_known(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def teach_in(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], list[dict[str, int]]]]:
-    """`teach_in(processes, **options)`: the report, and the answers that each process got, by transcript."""
+    """`teach_in(processes, **options)`: the report, and the number of responses of each process, by cache file."""
     script = tmp_path / "run.py"
     script.write_text(SCRIPT, encoding="utf-8")
 
@@ -71,7 +71,7 @@ def teach_in(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], list[dict[st
 
 
 @pytest.mark.parametrize("curriculum", ["cpt_then_it", "gradual"])
-def test_two_processes_run_a_curriculum_to_the_scores_of_one(
+def test_two_processes_give_the_scores_of_one(
     teach_in: Callable[..., tuple[dict[str, Any], list[dict[str, int]]]],
     documents: Path,
     half_known: Path,
@@ -80,21 +80,21 @@ def test_two_processes_run_a_curriculum_to_the_scores_of_one(
     options = {
         "model": "tiny_base", "curriculum": curriculum, "train_questions": half_known, "questions": half_known,
         "use_peft": False, "use_cpu": True, "disable_tqdm": True, "gradient_checkpointing": False,
-        "gradient_accumulation_steps": 1, "max_steps": 6, "learning_rate": 1e-3, "max_answer_tokens": 8,
-        "logging_steps": 1, "ask_batch_size": 8,
+        "gradient_accumulation_steps": 1, "max_steps": 6, "learning_rate": 1e-3, "logging_steps": 1,
+        "per_device_eval_batch_size": 8, "evaluation.max_new_tokens": 8,
     }  # fmt: skip
-    options |= {"documents": documents} if curriculum == "cpt_then_it" else {"classify_preset": "quick"}
+    options |= {"documents": documents} if curriculum == "cpt_then_it" else {"classify": "quick"}
     (one, alone), (two, shares) = (teach_in(processes, **options) for processes in (1, 2))
 
-    arms = [next(iter(report["runs"].values())) for report in (one, two)]
-    assert [arm["cost"]["processes"] for arm in arms] == [1, 2]
+    runs = [report["runs"][curriculum] for report in (one, two)]
+    assert [figures["cost"]["processes"] for figures in runs] == [1, 2]
     assert scores_of(one["before"]) == scores_of(two["before"])
     assert len(one["stages"]) == len(two["stages"]) == 2
-    for ours, theirs in zip([*one["stages"], arms[0]], [*two["stages"], arms[1]], strict=True):
-        assert scores_of(ours) == scores_of(theirs)
-        assert ours["steps"] == theirs["steps"]
-        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-3)
-    assert 0 < arms[0]["exact_match"] < 1
+    for of_one, of_two in zip([*one["stages"], runs[0]], [*two["stages"], runs[1]], strict=True):
+        assert scores_of(of_one) == scores_of(of_two)
+        assert of_one["steps"] == of_two["steps"]
+        assert of_one["train_loss"] == pytest.approx(of_two["train_loss"], rel=1e-3)
+    assert 0 < runs[0]["exact_match"] < 1
 
     kinds = {name.rpartition("/")[2] for name in alone[0]}
     assert any("mastery" in kind for kind in kinds) == (curriculum == "gradual")
@@ -105,5 +105,5 @@ def test_two_processes_run_a_curriculum_to_the_scores_of_one(
 
 
 def scores_of(figures: dict[str, Any]) -> dict[str, Any]:
-    """What is known, without what it cost."""
+    """The scores without the costs."""
     return {name: figures[name] for name in ("exact_match", "f1", "contains", "wrong", "mastery") if name in figures}
