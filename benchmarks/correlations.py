@@ -8,10 +8,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from hf_knowlearn.lab.comparisons import Run
+from hf_knowlearn.lab.comparisons import Run, pairs
 from hf_knowlearn.lab.correlations import PREDICTORS, correlation_rows, correlations
 from hf_knowlearn.reports.charts import LINES, MARKERS, style
-from hf_knowlearn.reports.formatting import known
 from hf_knowlearn.reports.markdown import markdown_table
 
 PANELS = ("knowledge tokens", "training loss")
@@ -31,8 +30,8 @@ def draw(studies: dict[str, list[Run]], path: Path) -> None:
         figure = Figure(figsize=(8.4, 3.8), layout="constrained")
         for axes, name in zip(figure.subplots(1, 2, sharey=True), PANELS, strict=True):
             for number, (study, runs) in enumerate(studies.items()):
-                pairs = [(PREDICTORS[name](run.figures), run.figures.get("exact_match")) for run in runs]
-                across, up = zip(*(pair for pair in pairs if all(map(known, pair))), strict=True)
+                points = pairs([run.figures for run in runs], PREDICTORS[name], "exact_match")
+                across, up = zip(*points, strict=True)
                 axes.plot(across, up, MARKERS[number], color=LINES[number], label=study, markersize=5)
             axes.set(xlabel=name)
         figure.axes[0].set(ylabel="exact match")

@@ -5,11 +5,11 @@ interpolated linearly between its two nearest budgets, seed by seed. Beyond its 
 """
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
-from math import sqrt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import nan, sqrt
 from typing import Any, NamedTuple
 
+import numpy as np
 from scipy.stats import t as student_t
 
 from hf_knowlearn.reports.formatting import known
@@ -64,10 +64,27 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), error
 
 
-def over_seeds(runs: Sequence[Run], figure: Callable[[Figures], float | None]) -> tuple[float, float | None] | None:
+def figure(figures: Figures, name: str) -> Any:
+    """The figure `name` of a run, or None; for `knowledge_tokens`, their probability."""
+    value = figures.get(name)
+    return value.get("probability") if isinstance(value, Mapping) else value
+
+
+def pairs(runs: Iterable[Figures], one: str, other: str) -> list[tuple[float, float]]:
+    """The values of two figures, for each run that has both."""
+    found = [(figure(run, one), figure(run, other)) for run in runs]
+    return [(left, right) for left, right in found if known(left) and known(right)]
+
+
+def over_seeds(runs: Sequence[Run], name: str) -> tuple[float, float | None] | None:
     """The mean of a figure over an arm's seeds, and its standard error; None if the figure is unknown."""
-    values = [value for run in runs if known(value := figure(run.figures))]
+    values = [value for run in runs if known(value := figure(run.figures, name))]
     return mean_and_error(values) if values else None
+
+
+def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each arm, in order."""
+    return {arm: [run for run in runs if run.arm == arm] for arm in dict.fromkeys(run.arm for run in runs)}
 
 
 def compare(runs: Sequence[Run], against: Mapping[str, str]) -> list[Comparison]:
@@ -77,13 +94,13 @@ def compare(runs: Sequence[Run], against: Mapping[str, str]) -> list[Comparison]
         runs: The finished runs. They pair by seed.
         against: The baseline arm of each arm.
     """
-    first = {run.arm: run for run in reversed(runs)}
+    arms = by_arm(runs)
     found = []
-    for arm in dict.fromkeys(run.arm for run in runs):
-        baseline = against[arm]
-        if baseline in first and not _is_same_method(first[arm], first[baseline]):
-            method = [run for run in runs if _is_same_method(run, first[baseline])]
-            found += [_at_equal(cost, arm, runs, method, baseline) for cost in COSTS]
+    for arm, of_arm in arms.items():
+        baseline = arms.get(against[arm])
+        if baseline and not _is_same_method(of_arm[0], baseline[0]):
+            method = [run for run in runs if _is_same_method(run, baseline[0])]
+            found += [Comparison(arm, against[arm], cost, _at_equal(cost, of_arm, method)) for cost in COSTS]
     return [comparison for comparison in found if comparison.differences]
 
 
@@ -92,24 +109,25 @@ def _is_same_method(one: Run, other: Run) -> bool:
     return first == second
 
 
-def _at_equal(cost: str, arm: str, runs: Iterable[Run], method: Sequence[Run], against: str) -> Comparison:
-    of_arm = {run.seed: run.figures for run in runs if run.arm == arm}
+def _at_equal(cost: str, of_arm: Sequence[Run], method: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """The differences in each measure that both have."""
     differences: dict[str, dict[str, float]] = {}
     for measure in MEASURES:
         values = list(_differences(cost, measure, of_arm, method))
         if values:
             interval = paired(values) if len(values) > 1 else {"mean": values[0]}
             differences[measure] = {**interval, "seeds": len(values)}
-    return Comparison(arm, against, cost, differences)
+    return differences
 
 
-def _differences(cost: str, measure: str, of_arm: Mapping[int, Figures], method: Sequence[Run]) -> Iterator[float]:
+def _differences(cost: str, measure: str, of_arm: Sequence[Run], method: Sequence[Run]) -> Iterator[float]:
     """The difference of each seed that both have."""
-    for seed, figures in of_arm.items():
-        curve = [run.figures for run in method if run.seed == seed]
-        other = value_at(curve, cost, figures[cost], measure) if known(figures.get(cost)) else None
-        if other is not None and known(figures.get(measure)):
-            yield figures[measure] - other
+    for run in of_arm:
+        curve = [other.figures for other in method if other.seed == run.seed]
+        for at, value in pairs([run.figures], cost, measure):
+            other_value = value_at(curve, cost, at, measure)
+            if other_value is not None:
+                yield value - other_value
 
 
 def value_at(curve: Sequence[Figures], cost: str, at: float, measure: str) -> float | None:
@@ -117,13 +135,9 @@ def value_at(curve: Sequence[Figures], cost: str, at: float, measure: str) -> fl
 
     At equal steps nothing is interpolated.
     """
-    points = sorted((run[cost], run[measure]) for run in curve if known(run.get(cost)) and known(run.get(measure)))
-    for place, value in points:
-        if place == at:
-            return float(value)
-    if cost == "steps":
-        return None
-    for (left, low), (right, high) in pairwise(points):
-        if left < at < right:
-            return float(low + (high - low) * (at - left) / (right - left))
-    return None
+    points = sorted(pairs(curve, cost, measure))
+    if cost == "steps" or not points:
+        return dict(points).get(at)
+    costs, values = zip(*points, strict=True)
+    value = np.interp(at, costs, values, left=nan, right=nan)
+    return float(value) if known(value) else None

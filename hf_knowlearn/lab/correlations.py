@@ -5,37 +5,33 @@ The table shows that figure beside the training loss and retention. It includes 
 useful predictor holds across them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scipy.stats import pearsonr, spearmanr
 
-from hf_knowlearn.lab.comparisons import Figures, Run
-from hf_knowlearn.reports.formatting import known
+from hf_knowlearn.lab.comparisons import Run, pairs
 
 FEWEST_RUNS = 4  # Fisher's interval needs 4
-PREDICTORS: dict[str, Callable[[Figures], Any]] = {
-    "knowledge tokens": lambda figures: (figures.get("knowledge_tokens") or {}).get("probability"),
-    "training loss": lambda figures: figures.get("train_loss"),
-    "retention": lambda figures: figures.get("retention"),
-}
+PREDICTORS = {"knowledge tokens": "knowledge_tokens", "training loss": "train_loss", "retention": "retention"}
 
 
 def correlations(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The correlation with exact match of each predictor that varies over at least 4 runs."""
     found = []
-    for name, predictor in PREDICTORS.items():
-        both: list[tuple[Any, Any]] = [(predictor(run.figures), run.figures.get("exact_match")) for run in runs]
-        pairs = [pair for pair in both if all(map(known, pair))]
-        if len(pairs) >= FEWEST_RUNS and all(len({*side}) > 1 for side in zip(*pairs, strict=True)):
-            found.append({"figure": name, "runs": len(pairs), **correlation(pairs)})
+    for title, name in PREDICTORS.items():
+        both = pairs([run.figures for run in runs], name, "exact_match")
+        if len(both) >= FEWEST_RUNS and all(len({*side}) > 1 for side in zip(*both, strict=True)):
+            found.append({"figure": title, "runs": len(both), **correlation(both)})
     return found
 
 
-def correlation(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Pearson's r with its 95 % interval by Fisher's transformation, as if runs were independent; Spearman's rank
-    correlation."""
-    left, right = zip(*pairs, strict=True)
+def correlation(values: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Pearson's r with its 95 % interval by Fisher's transformation, and Spearman's rank correlation.
+
+    The interval treats runs as independent.
+    """
+    left, right = zip(*values, strict=True)
     pearson = pearsonr(left, right)
     interval = pearson.confidence_interval(0.95)
     return {

@@ -7,10 +7,8 @@ from its last checkpoint after an interruption.
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+import time
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import yaml
@@ -21,8 +19,7 @@ from hf_knowlearn.teach import run_folder
 
 # Environment variables that set the number of threads of a process, for torch and the libraries below it.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-
-Start = Callable[..., "subprocess.Popen[bytes]"]
+SECONDS = 0.1  # between two looks at the processes
 
 
 def is_finished(run: PlannedRun) -> bool:
@@ -37,16 +34,24 @@ def is_finished(run: PlannedRun) -> bool:
 def run_all(runs: Sequence[PlannedRun], jobs: int) -> Generator[tuple[PlannedRun, str | None], None, None]:
     """Run all, `jobs` at a time on equal shares of the cores. Yields each run as it ends, with its error, or None.
 
-    An interruption also stops the runs. They continue from their last checkpoint next time.
+    If the generator is closed, the processes are terminated. They continue from their last checkpoint next time.
     """
-    environment = {**os.environ, **dict.fromkeys(THREADS, str(max(1, cores() // jobs)))}
-    with ThreadPoolExecutor(jobs) as pool, processes() as start:
-        waiting = {pool.submit(_run, run, environment, start): run for run in runs}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    waiting = list(runs)
+    running: dict[subprocess.Popen[bytes], PlannedRun] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                run = waiting.pop(0)
+                running[_start(run, max(1, cores() // jobs))] = run
+            for process in [process for process in running if process.poll() is not None]:
+                run = running.pop(process)
+                yield run, _error(run, process.returncode)
+            time.sleep(SECONDS)
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
 
 
 def cores() -> int:
@@ -55,46 +60,24 @@ def cores() -> int:
 
 
 def log_path(run: PlannedRun) -> Path:
-    """The log of the run."""
-    return _beside(run, ".log")
-
-
-def _beside(run: PlannedRun, suffix: str) -> Path:
+    """The log of the run, beside its folder."""
     folder = run.recipe.output_dir
-    return folder.with_name(f"{folder.name}{suffix}")
+    return folder.with_name(f"{folder.name}.log")
 
 
-@contextmanager
-def processes() -> Iterator[Start]:
-    """Yields a function that starts a process. When the block ends, running processes are terminated."""
-    running: list[subprocess.Popen[bytes]] = []
-    closed = threading.Event()
-
-    def start(*words: str, **options: object) -> "subprocess.Popen[bytes]":
-        if closed.is_set():
-            raise RuntimeError("the study has been stopped")
-        running.append(subprocess.Popen(words, **options))  # type: ignore[call-overload]
-        return running[-1]
-
-    try:
-        yield start
-    finally:
-        closed.set()
-        for process in running:
-            if process.poll() is None:
-                process.terminate()
-        for process in running:
-            process.wait()
-
-
-def _run(run: PlannedRun, environment: dict[str, str], start: Start) -> str | None:
-    """Run `run` in a process. Returns its error, or None."""
-    recipe = _beside(run, ".yaml")
+def _start(run: PlannedRun, threads: int) -> "subprocess.Popen[bytes]":
+    """Write the recipe of the run, and start its process."""
+    recipe, log = log_path(run).with_suffix(".yaml"), log_path(run)
     options = {**run.recipe.options, "output_dir": str(run.recipe.output_dir)}
     atomic_files.write_text(recipe, yaml.safe_dump(options, sort_keys=True, allow_unicode=True))
-    with log_path(run).open("wb") as log:
-        words = [sys.executable, "-m", "hf_knowlearn.teach", "--config", str(recipe)]
-        code = start(*words, stdout=log, stderr=log, env=environment).wait()
+    words = [sys.executable, "-m", "hf_knowlearn.teach", "--config", str(recipe)]
+    environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
+    with log.open("wb") as output:
+        return subprocess.Popen(words, stdout=output, stderr=output, env=environment)
+
+
+def _error(run: PlannedRun, code: int) -> str | None:
+    """The error of a run whose process has ended with this exit code; None if the run is finished."""
     if is_finished(run):
         return None
     lines = log_path(run).read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -32,10 +32,8 @@ def run_recipes(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any
     runs = [
         parse_recipe(["--config", str(path)], {**options, "output_dir": str(folder / path.stem)}) for path in recipes
     ]
-    for run in runs:
-        run_folder.is_finished(
-            run.output_dir, run.options, run.teach.overwrite
-        )  # raises if it is another run's folder
+    for run in runs:  # Why: an error in the folder of the last run is raised before the first one starts
+        run_folder.is_finished(run.output_dir, run.options, run.teach.overwrite)
     reports = []
     for number, (path, run) in enumerate(zip(recipes, runs, strict=True), 1):
         logger.info("\nRun %d of %d: %s", number, len(runs), path.stem)

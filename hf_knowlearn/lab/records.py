@@ -4,54 +4,53 @@ An unfinished study has the same tables, over the runs that are finished, and th
 """
 
 import json
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from hf_knowlearn import __version__, atomic_files, run_files
-from hf_knowlearn.lab.comparisons import COSTS, Comparison, Figures, Run, compare, over_seeds
+from hf_knowlearn import atomic_files, run_files
+from hf_knowlearn.lab.comparisons import COSTS, Comparison, Run, by_arm, compare, over_seeds
 from hf_knowlearn.lab.correlations import correlation_rows, correlations
-from hf_knowlearn.lab.study import PHASES, PlannedRun, Study
+from hf_knowlearn.lab.study import PlannedRun, Study
 from hf_knowlearn.reports.formatting import duration, known, size
 from hf_knowlearn.reports.markdown import markdown_table
-from hf_knowlearn.reports.schema import PACKAGES
+from hf_knowlearn.reports.schema import made_with
 from hf_knowlearn.reports.tables import moves
 from hf_knowlearn.teach import run_folder
 from hf_knowlearn.teach.provenance import commit
 
 # Figures of a report that are too large for a record.
 NOT_RECORDED = ("by_relation", "cost", "curve", "transitions")
-Figure = Callable[[Figures], Any]
-# The columns of the table: where a run has the figure, and for costs its format.
-COLUMNS: dict[str, tuple[Figure] | tuple[Figure, Callable[[float], str]]] = {
-    "exact match": (lambda figures: figures.get("exact_match"),),
-    "all wordings": (lambda figures: figures.get("consistency_all"),),
-    "replayed": (lambda figures: figures.get("replayed"),),
-    "retention": (lambda figures: figures.get("retention"),),
-    "knowledge tokens": (lambda figures: (figures.get("knowledge_tokens") or {}).get("probability"),),
-    "loss": (lambda figures: figures.get("train_loss"),),
-    "steps": (lambda figures: figures.get("steps"), "{:,.0f}".format),
-    "gradient evals": (lambda figures: figures.get("gradient_evaluations"), "{:,.0f}".format),
-    "tokens": (lambda figures: figures.get("tokens"), "{:,.0f}".format),
-    "time": (lambda figures: figures.get("train_seconds"), duration),
-    "memory": (lambda figures: figures.get("peak_memory_bytes"), size),
-}
 MEASURE_TITLES = {"exact_match": "exact match", "consistency_all": "all wordings"}
+# The shares and losses of the table, which have standard errors, and their titles.
+SCORES = {
+    **MEASURE_TITLES,
+    "replayed": "replayed",
+    "retention": "retention",
+    "knowledge_tokens": "knowledge tokens",
+    "train_loss": "loss",
+}
+# The costs of the table, their titles and formats.
+COST_COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "steps": ("steps", "{:,.0f}".format),
+    "gradient_evaluations": ("gradient evals", "{:,.0f}".format),
+    "tokens": ("tokens", "{:,.0f}".format),
+    "train_seconds": ("time", duration),
+    "peak_memory_bytes": ("memory", size),
+}
 
 
 def read_run(planned: PlannedRun) -> Run:
     """The figures of a finished run."""
     report = run_folder.read_report(planned.recipe.output_dir)
-    figures = report["runs"][planned.arm]
-    before, after = (
-        {name: value for name, value in of.items() if name not in NOT_RECORDED} for of in (report["before"], figures)
-    )
-    cost = dict(figures["cost"])
+    before, after = ({**scores} for scores in (report["before"], report["runs"][planned.arm]))
+    cost = dict(after["cost"])
     cost["train_seconds"] += cost.get("self_replay_seconds", 0)  # generating replayed text is part of the method
+    for name in NOT_RECORDED:
+        before.pop(name, None)
+        after.pop(name, None)
     return Run(planned.arm, planned.seed, {**after, **cost, "before": before}, planned.recipe.options)
 
 
@@ -59,67 +58,58 @@ def record(study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str
     """The results of a study as plain values: its runs, and the tables of each phase.
 
     Args:
-        planned: The runs to report.
+        planned: All runs of the study. Those without a report are missing.
         failed: The error of each failed run, by key.
     """
     phases: dict[str, Any] = {}
     every: list[Run] = []
-    for phase in PHASES:
+    for phase in dict.fromkeys(run.phase for run in planned):
         of_phase = [run for run in planned if run.phase == phase]
-        runs = [read_run(run) for run in of_phase if run.key not in failed and _has_report(run)]
+        runs = [read_run(run) for run in of_phase if (run.recipe.output_dir / run_files.REPORT).is_file()]
         every += runs
-        if of_phase:
-            phases[phase] = {
-                "planned": len(of_phase),
-                "failed": {run.key: failed[run.key] for run in of_phase if run.key in failed},
-                "runs": [{"arm": run.arm, "seed": run.seed, **run.figures} for run in runs],
-                "table": list(arm_rows(runs)),
-                "mastery": list(mastery_rows(runs)),
-                "comparisons": list(comparison_rows(compare(runs, study.against))),
-            }
+        phases[phase] = {
+            "planned": len(of_phase),
+            "failed": {run.key: failed[run.key] for run in of_phase if run.key in failed},
+            "runs": [{"arm": run.arm, "seed": run.seed, **run.figures} for run in runs],
+            "table": list(arm_rows(runs)),
+            "mastery": list(mastery_rows(runs)),
+            "comparisons": list(comparison_rows(compare(runs, study.against))),
+        }
     return {
         "study": study.name,
         "question": study.question,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "versions": {"hf_knowlearn": __version__, **{name: version(name) for name in PACKAGES}},
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        **made_with(),
         "phases": phases,
         "correlations": correlations(every),
     }
 
 
-def _has_report(run: PlannedRun) -> bool:
-    return (run.recipe.output_dir / run_files.REPORT).is_file()
-
-
 def arm_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
     """A header, and a row of means for each arm, ± the standard error over seeds, or over questions."""
-    if not runs:
-        return
-    rows = [
-        [arm, str(len(of_arm)), *(_cell(of_arm, title, *of) for title, of in COLUMNS.items())]
-        for arm, of_arm in _by_arm(runs).items()
-    ]
-    table = [["arm", "seeds", *COLUMNS], *rows]
-    filled = [place for place in range(len(table[0])) if any(row[place] for row in rows)]
-    yield from ([row[place] for place in filled] for row in table)
+    titles = [*SCORES.values(), *(title for title, _ in COST_COLUMNS.values())]
+    rows = [["arm", "seeds", *titles]]
+    for arm, of_arm in by_arm(runs).items():
+        scores = [_score(of_arm, name) for name in SCORES]
+        costs = [_cost(of_arm, name, form) for name, (_, form) in COST_COLUMNS.items()]
+        rows.append([arm, str(len(of_arm)), *scores, *costs])
+    filled = [place for place in range(len(rows[0])) if any(row[place] for row in rows[1:])]
+    yield from ([row[place] for place in filled] for row in rows if filled)
 
 
-def _by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    return {arm: [run for run in runs if run.arm == arm] for arm in dict.fromkeys(run.arm for run in runs)}
-
-
-def _cell(runs: Sequence[Run], title: str, figure: Figure, form: Callable[[float], str] | None = None) -> str:
-    found = over_seeds(runs, figure)
-    if found is None:
-        return ""
-    mean, error = found
-    if form:
-        return form(mean)
+def _score(runs: Sequence[Run], name: str) -> str:
+    mean, error = over_seeds(runs, name) or (None, None)
     if error is None:
-        error = runs[0].figures.get(f"{title.replace(' ', '_')}_se")
+        error = runs[0].figures.get(f"{name}_se")  # over questions
+    if mean is None:
+        return ""
     return f"{number(mean)} ± {number(error)}" if known(error) else number(mean)
+
+
+def _cost(runs: Sequence[Run], name: str, form: Callable[[float], str]) -> str:
+    found = over_seeds(runs, name)
+    return form(found[0]) if found else ""
 
 
 def number(value: float) -> str:
@@ -129,16 +119,13 @@ def number(value: float) -> str:
 
 def mastery_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
     """A header, and for each arm and mastery class: how many questions moved up, stayed or moved down, on average."""
-    flows = {
-        arm: [flow for run in of_arm if (flow := (run.figures.get("mastery") or {}).get("flow"))]
-        for arm, of_arm in _by_arm(runs).items()
-    }
-    if any(flows.values()):
+    classified = [run for run in runs if (run.figures.get("mastery") or {}).get("flow")]
+    if classified:
         yield ["arm", "class before", "questions", "acquired", "retained", "lost"]
-    for arm, of_arm in flows.items():
-        for same in zip(*map(moves, of_arm), strict=False):
-            counts = [fmean(column) for column in list(zip(*same, strict=True))[1:]]
-            yield [arm, same[0][0], *(f"{count:,.0f}" for count in counts)]
+    for arm, of_arm in by_arm(classified).items():
+        for same in zip(*(moves(run.figures["mastery"]["flow"]) for run in of_arm), strict=False):
+            name, *counts = zip(*same, strict=True)
+            yield [arm, name[0], *(f"{fmean(column):,.0f}" for column in counts)]
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> Iterator[list[str]]:
@@ -183,15 +170,17 @@ NOTE = (
 )
 
 
-def write(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write study.md, study.json and, if there are finished runs, study.png."""
+def write(folder: Path, study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str]) -> dict[str, Any]:
+    """Write study.md, study.json and, if there are finished runs, study.png. Returns the results; see `record`."""
     from hf_knowlearn.lab.charts import draw
 
-    atomic_files.write_text(folder / "study.md", to_markdown(record))
-    if any(phase["runs"] for phase in record["phases"].values()):
+    results = record(study, planned, failed)
+    atomic_files.write_text(folder / "study.md", to_markdown(results))
+    if any(phase["runs"] for phase in results["phases"].values()):
         with atomic_files.atomic_write(folder / "study.png") as draft:
-            draw(record, draft)
-    atomic_files.write_text(folder / "study.json", as_json(record))
+            draw(results, draft)
+    atomic_files.write_text(folder / "study.json", as_json(results))
+    return results
 
 
 def as_json(record: Mapping[str, Any]) -> str:

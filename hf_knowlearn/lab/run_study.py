@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_knowlearn import atomic_files
 from hf_knowlearn.lab import processes, records
-from hf_knowlearn.lab.study import PHASES, PlannedRun, Study, read_study
+from hf_knowlearn.lab.study import PlannedRun, choose, read_study
 from hf_knowlearn.reports.tables import columns
 
 
@@ -30,7 +30,7 @@ def run_study(
     Args:
         study: Its YAML file.
         output_dir: The folder of its runs; by default `outputs/lab/NAME`.
-        phase, arms, seeds: Only these runs; None for all.
+        phase, arms, seeds: Only these runs; None for all. The tables show every finished run of the study.
         steps: Optimizer steps of each run, in place of its own.
         jobs: Runs at the same time; by default one per core.
         record: A folder for a copy of the results.
@@ -42,26 +42,21 @@ def run_study(
     """
     plan = read_study(study)
     folder = output_dir or Path("outputs/lab") / plan.name
-    given = {} if steps is None else {"max_steps": steps}
-    chosen = plan.runs(folder, (phase,) if phase else PHASES, arms, seeds, given)
-    missing = _missing(chosen)
+    every = plan.runs(folder, {} if steps is None else {"max_steps": steps})
+    chosen = choose(every, phase, arms, seeds)
+    unfinished = _unfinished(every)
+    missing = [run for run in chosen if run.key in unfinished]
     yield f"Study {plan.name}: {len(chosen)} runs, {len(chosen) - len(missing)} of them done, in {folder}."
     if only_list:
         yield from (f"{'to do' if run in missing else 'done':6}{run.phase:10} {run.key}" for run in chosen)
         return
-    shown = chosen
-    if phase or arms or seeds:  # finished runs that were not chosen are in the tables, too
-        keys = {run.key for run in chosen}
-        every, problems = plan.planned(folder, plan.all_runs(), given)
-        shown = [run for run in every if run.key in keys or _is_done(run)]
-        yield from (f"Not in the tables: {problem}" for problem in problems)
     failed: dict[str, str] = {}
-    found = _write(plan, shown, failed, folder)
+    found = records.write(folder, plan, every, failed)
     with closing(processes.run_all(missing, jobs or processes.cores())) as runs:
         for number, (run, error) in enumerate(runs, 1):
             if error:
                 failed[run.key] = error
-            found = _write(plan, shown, failed, folder)
+            found = records.write(folder, plan, every, failed)
             yield f"{number} of {len(missing)}: {run.key}: {error or _figures(run)}"
     if record:
         name = f"lab-{plan.name}-{date.today().isoformat()}.json"
@@ -73,32 +68,18 @@ def run_study(
         raise ValueError("These runs failed. Repeat the command to run them again:\n" + "\n".join(errors))
 
 
-def _missing(planned: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """The runs that are not finished. All folders with something else in them are reported together."""
-    missing, problems = [], []
-    for run in planned:
+def _unfinished(runs: Sequence[PlannedRun]) -> set[str]:
+    """The keys of the runs that are not finished. Raises ValueError with all folders that contain something else."""
+    unfinished, problems = set(), []
+    for run in runs:
         try:
             if not processes.is_finished(run):
-                missing.append(run)
+                unfinished.add(run.key)
         except ValueError as error:
             problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
-    return missing
-
-
-def _is_done(run: PlannedRun) -> bool:
-    """Whether a run that was not chosen is finished. A folder with something else in it is not an error here."""
-    try:
-        return processes.is_finished(run)
-    except ValueError:
-        return False
-
-
-def _write(study: Study, planned: Sequence[PlannedRun], failed: dict[str, str], folder: Path) -> dict[str, Any]:
-    found = records.record(study, planned, failed)
-    records.write(folder, found)
-    return found
+    return unfinished
 
 
 def _figures(run: PlannedRun) -> str:

@@ -106,12 +106,12 @@ def test_a_figure_that_was_not_measured_is_not_compared():
 
 def test_a_mean_over_two_seeds_has_an_error_and_over_one_seed_has_none():
     runs = [run("plain", seed, recall, 100) for seed, recall in ((0, 0.1), (1, 0.3))]
-    assert over_seeds(runs, lambda figures: figures["exact_match"]) == (pytest.approx(0.2), pytest.approx(0.1))
-    assert over_seeds(runs[:1], lambda figures: figures["exact_match"]) == (0.1, None)
-    assert over_seeds(runs, lambda figures: figures.get("retention")) is None
+    assert over_seeds(runs, "exact_match") == (pytest.approx(0.2), pytest.approx(0.1))
+    assert over_seeds(runs[:1], "exact_match") == (0.1, None)
+    assert over_seeds(runs, "retention") is None
 
 
-def test_a_small_number_keeps_two_significant_digits():
+def test_a_small_number_has_two_significant_digits():
     assert [number(value) for value in (0.0, 0.4567, 0.0005, 0.00049, -1.2036e-06, -0.25)] == [
         "0.000", "0.457", "0.001", "4.9e-04", "-1.2e-06", "-0.250",
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """A study from the command line: its runs are processes, and a finished run is not repeated."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 import yaml
 
 from hf_knowlearn.cli import main
-from hf_knowlearn.lab.processes import processes
+from hf_knowlearn.lab import processes
+from hf_knowlearn.lab.study import read_study
 
 
 @pytest.fixture
@@ -75,16 +77,6 @@ def test_a_failed_run_stops_no_other_and_a_finished_run_is_not_repeated(
     assert main([*words, "--list"]) == 0
     assert "done  screening  plain, seed 0\nto do screening  lost, seed 0" in capsys.readouterr().out
 
-    # Invalid options of an arm that was not chosen are a message, not an error.
-    written = yaml.safe_load(study.read_text(encoding="utf-8"))
-    written["arms"]["wrong"] = {"learning_rate": "fast"}
-    study.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
-    assert main([*words, "--arms", "plain"]) == 0
-    shown = capsys.readouterr().out
-    assert shown.count("Not in the tables: arm 'wrong': These options have invalid values") == 1
-    assert "Study small: 1 runs, 1 of them done" in shown
-    assert main([*words, "--arms", "plain", "wrong"]) == 2
-
     # The recipe beside a run's folder repeats the run alone, with the same answers.
     again = tmp_path / "out" / "plain" / "seed_0.yaml"
     alone = tmp_path / "alone"
@@ -105,10 +97,22 @@ def test_a_folder_with_other_files_is_an_error_before_anything_runs(
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["thesis.md"]
 
 
-def test_processes_end_with_their_block():
-    with processes() as start:
-        running = start(sys.executable, "-c", "import time; time.sleep(600)")
-        assert running.poll() is None
-    assert running.poll() is not None
-    with pytest.raises(RuntimeError, match="the study has been stopped"):
-        start(sys.executable, "-c", "")
+def test_running_processes_are_terminated_when_the_generator_is_closed(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    started = []
+
+    def start(run: Any, threads: int) -> "subprocess.Popen[bytes]":
+        seconds = 0 if run.arm == "plain" else 600
+        started.append(subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"]))
+        return started[-1]
+
+    monkeypatch.setattr(processes, "_start", start)
+    monkeypatch.setattr(processes, "_error", lambda run, code: None)
+    runs = processes.run_all(read_study(study).runs(tmp_path), jobs=2)
+    ended, error = next(runs)
+    assert (ended.arm, error) == ("plain", None)
+    assert len(started) == 2
+    assert started[1].poll() is None
+    runs.close()
+    assert started[1].poll() is not None
