@@ -3,21 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from hf_knowlearn import __version__
-from hf_knowlearn.hub.escaping import code, in_line
-from hf_knowlearn.hub.metadata import dataset_metadata
 from hf_knowlearn.hub.templates import render, spread
 
-# Placeholders on the card of exported views, which publishing replaces.
-UNNAMED = "PATH_OR_NAME"
-UNLICENSED = "That of the documents, whose full text this is. `knowlearn publish views` needs it."
-
-
-def licensed(license: str) -> str:
-    """The text that replaces `UNLICENSED` when the licence is known."""
-    return f"{code(license)}, as stated by its publisher: that of the documents, whose full text this is."
+UNNAMED = "PATH_OR_NAME"  # on the card of exported views; publishing replaces it
 
 
 def views_card(
@@ -34,27 +23,15 @@ def views_card(
         options: of the export, by name.
         figures: a table with its header.
     """
-    configs: list[dict[str, Any]] = [
-        {"config_name": family, "data_files": [{"split": "train", "path": f"data/{family}/train-*.parquet"}]}
-        for family in families
-    ]
-    configs[0] = {"config_name": families[0], "default": True, **configs[0]}
     return render(
         "views.md.jinja",
-        metadata=dataset_metadata(
-            pretty_name=f"Views of {in_line(source)}",
-            language=list(languages),
-            task_categories=["text-generation"],
-            tags=["hf_knowlearn", "data-augmentation", "arxiv:2503.03705"],
-            configs=configs,
-        ),
         source=source,
         families=families,
+        languages=list(languages),
         figures=figures,
         version=__version__,
         options=options,
         name=UNNAMED,
-        licence=Markup(UNLICENSED),
     )
 
 
@@ -65,21 +42,12 @@ def questions_card(
     sources: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """The card of a dataset of questions; see `stage_questions` for the arguments."""
-    name = repo_id.rpartition("/")[2]
-    files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
+    examples = spread(next(iter(splits.values())))
     return render(
         "questions.md.jinja",
-        metadata=dataset_metadata(
-            pretty_name=name,
-            license=license,
-            task_categories=["question-answering"],
-            tags=["hf_knowlearn", "knowledge", "closed-book-qa"],
-            configs=[{"config_name": "default", "data_files": files}],
-        ),
-        name=name,
         repo_id=repo_id,
         splits=splits,
-        examples=spread(next(iter(splits.values()))),
+        examples=examples,
         sources=sources,
         license=license,
     )

@@ -13,17 +13,21 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 UNREACHABLE = (HTTPError, OSError)  # errors of a request to the Hub
-CAUSES = (HTTPError, OSError, JSONDecodeError)  # errors that explain an error which wraps them
-OFFLINE = (
-    "HF_HUB_OFFLINE is set, so the Hub is not queried. Unset it, or write what would be published into a folder with"
-    " --dry_run --output_dir DIR."
-)
-GATED = (
-    "the repository is gated. Request access on its page on the Hub, and log in with `hf auth login`, or set HF_TOKEN."
-)
 AGAIN = "Run the same command again: the result is the same as without the failure."
 WITHOUT_TOKEN = "the Hub does not know who you are. Log in with `hf auth login`, or set HF_TOKEN."
 OTHERWISE = f"the Hub failed. {AGAIN}"
+MESSAGES: dict[type[BaseException], str] = {
+    OfflineModeIsEnabled: (
+        "HF_HUB_OFFLINE is set, so the Hub is not queried. Unset it, or write what would be published into a folder"
+        " with --dry_run --output_dir DIR."
+    ),
+    LocalTokenNotFoundError: WITHOUT_TOKEN,
+    GatedRepoError: (
+        "the repository is gated. Request access on its page on the Hub, and log in with `hf auth login`, or set"
+        " HF_TOKEN."
+    ),
+    JSONDecodeError: OTHERWISE,  # an error page in place of JSON
+}
 STATUS = {
     400: "the Hub rejected the request as invalid.",
     401: f"{WITHOUT_TOKEN} An existing token may have expired.",
@@ -31,9 +35,7 @@ STATUS = {
     " --namespace.",
     404: "the namespace or repository does not exist, or your token has no access to it. Check --namespace and the"
     " token.",
-    409: "the name is taken, or another upload is running. Wait, or choose another --name.",
     412: f"the repository was changed during the upload. {AGAIN}",
-    429: f"too many requests. Wait a few minutes. {AGAIN}",
 }
 
 
@@ -46,27 +48,21 @@ def clear_errors(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (HTTPError, OSError, RuntimeError, JSONDecodeError) as error:
+    except (*UNREACHABLE, RuntimeError, JSONDecodeError) as error:
         raise ValueError(f"{what}: {_explanation(error)}") from error
 
 
 def _explanation(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    match error:
-        case OfflineModeIsEnabled():
-            return OFFLINE
-        case LocalTokenNotFoundError():
-            return WITHOUT_TOKEN
-        case GatedRepoError():
-            return GATED
-        case HfHubHTTPError():
-            message = " ".join((error.server_message or text).split())
-            status = error.response.status_code
-            return f"{STATUS.get(status, OTHERWISE)} Response of the Hub: {status} {message}"
-        case JSONDecodeError():  # an error page in place of JSON
-            return OTHERWISE
+    if message := next((message for kind, message in MESSAGES.items() if isinstance(error, kind)), None):
+        return message
+    if isinstance(error, HfHubHTTPError):
+        message = " ".join((error.server_message or text).split())
+        status = error.response.status_code
+        return f"{STATUS.get(status, OTHERWISE)} Response of the Hub: {status} {message}"
     # Why: the client wraps some errors in others that explain less.
-    if (cause := error.__cause__ or error.__context__) is not None and isinstance(cause, CAUSES):
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, (*UNREACHABLE, JSONDecodeError)):
         return _explanation(cause)
     unreachable = isinstance(error, HTTPError | ConnectionError | TimeoutError)
     return f"the Hub could not be reached ({text}). {AGAIN}" if unreachable else text

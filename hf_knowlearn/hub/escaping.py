@@ -30,7 +30,7 @@ def code(text: object) -> Markup:
     shown = in_line(text)
     if not shown:
         return Markup("–")
-    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    fence = _fence(shown, 1)
     space = " " if shown.startswith("`") or shown.endswith("`") else ""
     return Markup(f"{fence}{space}{shown}{space}{fence}")
 
@@ -42,5 +42,10 @@ def cell(text: object) -> Markup:
 
 def fenced(text: str, language: str) -> Markup:
     """The text as a code block, with a fence longer than any in the text."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    fence = _fence(text, 3)
     return Markup(f"{fence}{language}\n{text.rstrip()}\n{fence}")
+
+
+def _fence(text: str, least: int) -> str:
+    """More backquotes than the text has in a row."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))

@@ -3,7 +3,7 @@
 Why: the Hub is queried without the user's token, so that a dataset only the user can read does not count as public.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from hf_knowlearn.hub.errors import UNREACHABLE
 from hf_knowlearn.hub.redaction import WORLD, hub_id
@@ -11,25 +11,30 @@ from hf_knowlearn.hub.redaction import WORLD, hub_id
 OURS = "apache-2.0"  # licence of the synthetic world and of the folders in this package
 
 
-class Terms(NamedTuple):
-    """The licence of a source (None if unknown), and whether anyone may read the source."""
+def terms_of(source: str) -> tuple[str | None, bool]:
+    """The licence of documents or questions (None if unknown), and whether anyone may read them.
 
-    license: str | None
-    is_public: bool
-
-
-def terms_of(source: str) -> Terms:
-    """The terms of documents or questions, as an option names them. Nothing is known of a path."""
+    Args:
+        source: as an option names it. Nothing is known of a path.
+    """
     if source.startswith(WORLD):
-        return Terms(OURS, True)
+        return OURS, True
     if (name := hub_id(source)) is None:
-        return Terms(None, False)
+        return None, False
     from huggingface_hub import HfApi
 
     try:
         info = HfApi(token=False).dataset_info(name)
     except UNREACHABLE:
-        return Terms(None, False)
+        return None, False
     card: Any = info.card_data or {}
     license = card.get("license")
-    return Terms(license if isinstance(license, str) else None, not (info.private or info.gated))
+    return (license if isinstance(license, str) else None), not (info.private or info.gated)
+
+
+def unlicensed(what: str) -> str:
+    """The message of the error that no licence is given, and that of `what` is unknown."""
+    return (
+        f"--license: the licence of {what} is unknown, or there are several. Give the licence of the repository, such"
+        " as --license cc-by-4.0 or --license other (in a recipe, hub_license). Publish only what you may share."
+    )

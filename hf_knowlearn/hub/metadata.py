@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import yaml
-from markupsafe import Markup
+from huggingface_hub import EvalResult, ModelCardData
 
 from hf_knowlearn.hub.escaping import in_line
 from hf_knowlearn.hub.recipe_options import answer_language, question_source, training_sources
@@ -56,27 +55,22 @@ def single_run(report: Mapping[str, Any]) -> str:
     Raises:
         ValueError: the report has several runs or seeds, so no single model has its figures.
     """
-    runs = list(report["runs"])
-    if "by_seed" in report:
-        raise ValueError(_several(f"{len(report['by_seed'])} seeds"))
-    if len(runs) != 1:
-        raise ValueError(_several(f"{len(runs)} runs ({', '.join(runs)})"))
+    runs, seeds = list(report["runs"]), report.get("by_seed")
+    if len(runs) != 1 or seeds:
+        found = f"{len(seeds)} seeds" if seeds else f"{len(runs)} runs ({', '.join(runs)})"
+        raise ValueError(
+            f"The report is about {found}, but a card is about one model: name the folder of a single run."
+        )
     return runs[0]
 
 
-def _several(found: str) -> str:
-    return f"The report is about {found}, but a card is about one model: name the folder of a single run."
-
-
-def metadata(report: Mapping[str, Any], about: Published) -> str:
-    """The YAML of a model's card, without its fences."""
-    from huggingface_hub import ModelCardData
-
+def metadata(report: Mapping[str, Any], about: Published) -> ModelCardData:
+    """The metadata of a model's card."""
     recipe = report["recipes"][single_run(report)]
     results = list(_results(report))
     language = answer_language(recipe)
     datasets = [name for source in training_sources(recipe) if (name := hub_id(source))]
-    data = ModelCardData(
+    return ModelCardData(
         language=[language] if language else None,
         license=about.license,
         library_name="peft" if about.is_adapter else "transformers",
@@ -89,13 +83,10 @@ def metadata(report: Mapping[str, Any], about: Published) -> str:
         model_name=about.name if results else None,
         eval_results=results or None,
     )
-    return str(data.to_yaml()).strip()
 
 
-def _results(report: Mapping[str, Any]) -> Iterator[Any]:
+def _results(report: Mapping[str, Any]) -> Iterator[EvalResult]:
     """Each figure after training, followed by its standard error, as the Hub stores them."""
-    from huggingface_hub import EvalResult
-
     name = single_run(report)
     figures = report["runs"][name]
     for role, (split, metrics) in RESULTS.items():
@@ -117,8 +108,3 @@ def _results(report: Mapping[str, Any]) -> Iterator[Any]:
             for suffix, title in (("", TITLES[metric]), ("_se", f"{TITLES[metric]}, standard error")):
                 if known(value := figures.get(figure + suffix)):
                     yield result(metric_type=metric + suffix, metric_name=title, metric_value=round(value, PLACES))
-
-
-def dataset_metadata(**fields: Any) -> Markup:
-    """The YAML of a dataset's card, without its fences."""
-    return Markup(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True).strip())

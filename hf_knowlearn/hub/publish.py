@@ -4,14 +4,11 @@ Why: `HfApi.upload_folder` sends a folder in several commits if xet is installed
 `_upload_pipeline`), so an interrupted upload would leave a part of it.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hf_knowlearn.hub.errors import clear_errors
-
-logger = logging.getLogger(__name__)
 
 TAG = "hf_knowlearn"  # on the cards of repositories that this package wrote
 GIT_ATTRIBUTES = ".gitattributes"  # written by the Hub, and not deleted
@@ -50,8 +47,6 @@ def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: 
                 f"{repo_id} exists and is public, but this upload is private. Pass --public if anyone may read it,"
                 " make the repository private in its settings, or choose another --name."
             )
-        if info.private and not private:
-            logger.info("%s was private and stays private. You can change that in its settings on the Hub.", repo_id)
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         deleted = [name for name in present if name not in files and name != GIT_ATTRIBUTES]
         # Why parent_commit: the commit fails if another one was made since `repo_info`.

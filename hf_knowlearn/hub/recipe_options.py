@@ -47,11 +47,6 @@ def uses_chat_template(recipe: Recipe) -> bool:
     return evaluation_option(recipe, "template") in ("chat", "auto")
 
 
-def base_model(recipe: Recipe) -> str | None:
-    """The base model as the recipe names it."""
-    return recipe.get("model_name_or_path")
-
-
 def quantised_bits(recipe: Recipe) -> int | None:
     """4 or 8 if the base model was loaded in that many bits."""
     return next((bits for bits in (4, 8) if recipe.get(f"load_in_{bits}bit")), None)

@@ -40,10 +40,8 @@ def own_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """The secrets of this machine by origin: the Hub's token, and environment variables with the name of a secret."""
     from huggingface_hub import get_token
 
-    found = {"this machine's token for the Hub": get_token() or ""}
-    found |= {
-        f"the value of ${name}": value.strip() for name, value in environment.items() if SECRET_NAME.search(name)
-    }
+    named = {f"the value of ${name}": value.strip() for name, value in environment.items() if SECRET_NAME.search(name)}
+    found = {"this machine's token for the Hub": get_token() or "", **named}
     return {name: value for name, value in found.items() if len(value) >= SHORTEST}
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from huggingface_hub import metadata_load, metadata_save
 
 from hf_knowlearn.hub.cards import model_card
-from hf_knowlearn.hub.dataset_cards import UNLICENSED, UNNAMED, licensed, questions_card
+from hf_knowlearn.hub.dataset_cards import UNNAMED, questions_card
+from hf_knowlearn.hub.licenses import unlicensed
 from hf_knowlearn.hub.metadata import Published, single_run
 from hf_knowlearn.hub.redaction import last_part, map_texts, redacted
 
@@ -30,27 +32,14 @@ QUESTION_COLUMNS = ("id", "question", "answers", "document_id", "relation", "fac
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of a finished run: its report, and the rows of `answers.after.jsonl` if that file exists."""
+    """A finished run: its folder, model, report and options, and the rows of `answers.after.jsonl` if it exists."""
 
     folder: Path
+    model: Path
+    is_adapter: bool
     report: Mapping[str, Any]
+    recipe: Mapping[str, Any]
     answers: Sequence[Mapping[str, Any]]
-
-    @property
-    def recipe(self) -> Mapping[str, Any]:
-        """The options of the run."""
-        recipe: Mapping[str, Any] = self.report["recipes"][single_run(self.report)]
-        return recipe
-
-    @property
-    def model(self) -> Path:
-        """The folder of its weights."""
-        return self.folder / "model"
-
-    @property
-    def is_adapter(self) -> bool:
-        """Whether its weights are an adapter."""
-        return (self.model / "adapter_config.json").is_file()
 
 
 def read_run(folder: Path) -> Run:
@@ -59,20 +48,19 @@ def read_run(folder: Path) -> Run:
     Raises:
         ValueError: the folder has no finished run, several runs, or no model.
     """
-    report = folder / "report.json"
-    if not report.is_file():
+    model, answers = folder / "model", folder / "answers.after.jsonl"
+    if not (folder / "report.json").is_file():
         raise ValueError(
             f"{str(folder)!r} contains no finished run (no report.json): name the output_dir of a finished run."
         )
-    answers = folder / "answers.after.jsonl"
-    rows = answers.read_text(encoding="utf-8").splitlines() if answers.is_file() else []
-    run = Run(folder, json.loads(report.read_text(encoding="utf-8")), [json.loads(row) for row in rows])
-    if not run.model.is_dir():
+    if not model.is_dir():
         below = sorted(path.parent.relative_to(folder) for path in folder.glob("**/model") if path.is_dir())
         hint = f": name one of its runs, {', '.join(map(str, below[:10]))}" if below else ""
         raise ValueError(f"{str(folder)!r} has a report and no model{hint}.")
-    single_run(run.report)
-    return run
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    rows = answers.read_text(encoding="utf-8").splitlines() if answers.is_file() else []
+    is_adapter, recipe = (model / "adapter_config.json").is_file(), report["recipes"][single_run(report)]
+    return Run(folder, model, is_adapter, report, recipe, list(map(json.loads, rows)))
 
 
 def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: str) -> None:
@@ -87,9 +75,8 @@ def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: s
     """
     files = [path for path in sorted(weights.iterdir()) if path.suffix in MODEL_FILES]
     if not any(path.suffix == WEIGHTS for path in files):
-        pickles = [path.name for path in weights.iterdir() if path.suffix in PICKLES]
-        only = f", only {', '.join(pickles)}, which can run code when it is loaded" if pickles else ""
-        raise ValueError(f"{str(weights)!r} contains no {WEIGHTS}{only}: save the model with save_pretrained first.")
+        names = ", ".join(sorted(path.name for path in weights.iterdir()))
+        raise ValueError(f"{str(weights)!r} contains no {WEIGHTS}, only {names}. Save the model with save_pretrained.")
     folder.mkdir(parents=True, exist_ok=True)
     for path in files:
         _copy_file(path, folder / path.name, base)
@@ -99,23 +86,24 @@ def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: s
         shutil.copyfile(run.folder / CHART, folder / CHART)
     recipe = yaml.safe_dump(report["recipes"][single_run(report)], sort_keys=True, allow_unicode=True)
     _write(folder / "recipe.yaml", RECIPE_HEADER + recipe)
-    _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    _write_json(folder / "report.json", report)
     _write(folder / "README.md", model_card(report, about, run.answers, has_chart))
 
 
 def _copy_file(source: Path, target: Path, base: str) -> None:
     """Copy a file; in a configuration, paths of this machine are replaced."""
-    if source.suffix == ".json" and source.name.endswith("config.json"):
-        config = json.loads(source.read_text(encoding="utf-8"))
-        if "base_model_name_or_path" in config:
-            config["base_model_name_or_path"] = base
-        _write(target, json.dumps(map_texts(config, _without_folder), indent=2, ensure_ascii=False) + "\n")
-    else:
+    if not source.name.endswith("config.json"):
         shutil.copyfile(source, target)
+        return
+    config = json.loads(source.read_text(encoding="utf-8"))
+    if "base_model_name_or_path" in config:
+        config["base_model_name_or_path"] = base
+    config = map_texts(config, lambda text: last_part(text) if os.path.isabs(text) and len(text) > 1 else text)
+    _write_json(target, config)
 
 
-def _without_folder(text: str) -> str:
-    return last_part(text) if os.path.isabs(text) and len(text) > 1 else text
+def _write_json(path: Path, value: Any) -> None:
+    _write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
@@ -135,11 +123,11 @@ def stage_folder(source: Path, folder: Path) -> None:
         raise ValueError(f"{str(source)!r} contains {', '.join(pickles)}, which can run code when it is loaded.")
 
 
-def stage_views(source: Path, folder: Path, repo_id: str, license: str) -> None:
-    """Copy a folder of views, with the licence in its card.
+def stage_views(source: Path, folder: Path, repo_id: str, license: str | None) -> None:
+    """Copy a folder of views, with the licence in the metadata of its card: the given one, or that of the card.
 
     Raises:
-        ValueError: see `stage_folder`; or the folder has no views.
+        ValueError: see `stage_folder`; or the folder has no views, or there is no licence.
     """
     stage_folder(source, folder)
     if not list(folder.glob("data/*/*.parquet")):
@@ -147,27 +135,13 @@ def stage_views(source: Path, folder: Path, repo_id: str, license: str) -> None:
             f"{str(source)!r} contains no data/*/*.parquet, so no views: write them with"
             " knowlearn views PATH --export DIR, and publish DIR."
         )
-    card = with_license((folder / "README.md").read_text(encoding="utf-8"), license)
-    _write(folder / "README.md", card.replace(f'"{UNNAMED}"', f'"{repo_id}"'))
-
-
-def license_of(card: str) -> str | None:
-    """The licence in a card's metadata."""
-    from huggingface_hub import DatasetCard
-
-    license = DatasetCard(card, ignore_metadata_errors=True).data.get("license")
-    return license if isinstance(license, str) else None
-
-
-def with_license(text: str, license: str) -> str:
-    """The card with this licence in its metadata and its text."""
-    from huggingface_hub import DatasetCard
-
-    card = DatasetCard(text, ignore_metadata_errors=True)
-    if card.data.get("license") != license:
-        card.data["license"] = license
-        text = str(card)
-    return text.replace(UNLICENSED, licensed(license))
+    card = folder / "README.md"
+    fields = metadata_load(card) or {}
+    if license is None and "license" not in fields:
+        raise ValueError(unlicensed(str(source / card.name)))
+    if license not in (None, fields.get("license")):
+        metadata_save(card, {**fields, "license": license})
+    _write(card, card.read_text(encoding="utf-8").replace(f'"{UNNAMED}"', f'"{repo_id}"'))
 
 
 def stage_questions(
@@ -190,7 +164,7 @@ def stage_questions(
     schema = pa.schema([(name, texts if name in ("answers", "options") else text) for name in QUESTION_COLUMNS])
     (folder / "data").mkdir(parents=True)
     for split, rows in splits.items():
-        table = pa.Table.from_pylist([{name: row[name] for name in QUESTION_COLUMNS} for row in rows], schema)
+        table = pa.Table.from_pylist(list(rows), schema)
         parquet.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
     _write(folder / "README.md", questions_card(splits, repo_id, license, sources))
 

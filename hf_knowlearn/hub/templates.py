@@ -23,18 +23,13 @@ EXAMPLES = 5  # the most examples of a kind that a card shows
 def card_environment() -> Environment:
     """The templates with the filters of cards."""
     templates = environment(MODEL_CARDS)
-    templates.filters |= {"code": code, "cell": cell, "literal": literal, "json": as_json}
+    templates.filters |= {"code": code, "cell": cell, "in_line": in_line, "literal": literal}
     return templates
 
 
 def literal(text: object) -> Markup:
     """The text as a Python string literal, for a code block."""
     return Markup(json.dumps(in_line(text)))
-
-
-def as_json(value: Any) -> str:
-    """The value as JSON."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def render(template: str, **values: Any) -> str:

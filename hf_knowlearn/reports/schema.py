@@ -104,7 +104,8 @@ def states(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     found = [("before", report["before"]), *([("open book", book)] if book else [])]
     for name, figures in runs.items():
         whose = f"{name}, " if len(runs) > 1 else ""
-        of_run = [stage for stage in report.get("stages") or () if stage["run"] == name]
+        # Why not by name alone: redaction may change the name of the only run.
+        of_run = [stage for stage in report.get("stages") or () if stage["run"] == name or len(runs) == 1]
         # The figures after the last stage are those of the run.
         found += [(f"{whose}after {stage['name']}", stage) for stage in of_run[:-1]]
         found.append((name, figures))

@@ -6,30 +6,20 @@ read without a token.
 
 import logging
 import re
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hf_knowlearn import atomic_files
+from hf_knowlearn.hub import staging
 from hf_knowlearn.hub.cards import TINY_BASE
-from hf_knowlearn.hub.licenses import OURS, terms_of
+from hf_knowlearn.hub.licenses import terms_of, unlicensed
 from hf_knowlearn.hub.metadata import Published
 from hf_knowlearn.hub.recipe_options import training_sources
-from hf_knowlearn.hub.redaction import WORLD, hub_id, public_name
+from hf_knowlearn.hub.redaction import DATA_FILES, WORLD, hub_id, public_name
 from hf_knowlearn.hub.secrets import check_secrets
-from hf_knowlearn.hub.staging import (
-    Run,
-    file_list,
-    license_of,
-    read_run,
-    stage_folder,
-    stage_model,
-    stage_questions,
-    stage_views,
-)
 from hf_knowlearn.models.sources import resolve_model
 from hf_knowlearn.models.variants import load_variant
 from hf_knowlearn.paths import FORMAT_AUG, KNOWLEDGE_RECALL
@@ -43,7 +33,6 @@ REPO_TYPES = {"adapter": "model", "views": "dataset", "questions": "dataset", "m
 # Options that only one kind has.
 OPTION_KINDS = {"merged": "adapter", "base_model": "adapter", "train": "questions", "retention": "questions"}
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
-COMMIT = "Publish with hf_knowlearn"
 
 
 @dataclass(frozen=True)
@@ -92,16 +81,18 @@ def publish(options: PublishOptions) -> None:
     repo_id, repo_type = f"{options.namespace}/{_name(options)}", REPO_TYPES[options.kind]
     validate_repo_id(repo_id)
     stage = {"adapter": _adapter, "views": _views, "questions": _questions, "metric": _metric}[options.kind]
-    with _staging(options) as folder:
+    with TemporaryDirectory(prefix="knowlearn-") as made:
+        folder = Path(made) / "repo"
+        folder.mkdir()
         is_public = stage(options, repo_id, folder)
         private = not is_public if options.private is None else options.private
         check_secrets(folder)
-        visibility = "Private" if private else "Public"
-        logger.info("%s %s %s:\n%s", visibility, repo_type, repo_id, file_list(folder))
-        if not options.dry_run:
-            logger.info("Published: %s", push(folder, repo_id, repo_type, private, COMMIT))
-    if options.dry_run:
-        logger.info("Nothing was uploaded. Written to %s.", options.output_dir)
+        logger.info("%s %s %s:\n%s", "Private" if private else "Public", repo_type, repo_id, staging.file_list(folder))
+        if options.output_dir is None:
+            logger.info("Published: %s", push(folder, repo_id, repo_type, private, "Publish with hf_knowlearn"))
+        else:
+            shutil.copytree(folder, options.output_dir, dirs_exist_ok=True)
+            logger.info("Nothing was uploaded. Written to %s.", options.output_dir)
 
 
 def _problems(options: PublishOptions) -> Iterator[str]:
@@ -130,24 +121,9 @@ def _name(options: PublishOptions) -> str:
     """The repository's name: as given, or that of the source."""
     if options.name is not None:
         return options.name
-    source = {"metric": "knowledge_recall"}.get(options.kind) or Path(str(options.source)).absolute().name
-    stem = source.removeprefix(WORLD)
-    stem = Path(stem).stem if Path(stem).suffix in (".jsonl", ".json", ".csv", ".tsv", ".parquet") else stem
+    stem = Path(options.source or KNOWLEDGE_RECALL).absolute().name.removeprefix(WORLD)
+    stem = Path(stem).stem if stem.endswith(DATA_FILES) else stem
     return re.sub(r"[^A-Za-z0-9._-]+|--+|\.\.+", "-", stem).strip("-.") or options.kind
-
-
-@contextmanager
-def _staging(options: PublishOptions) -> Iterator[Path]:
-    """An empty folder: the output folder of a dry run, which appears only without an error, or a temporary one."""
-    if options.output_dir is not None:
-        with atomic_files.atomic_write(options.output_dir) as draft:
-            draft.mkdir()
-            yield draft
-    else:
-        with TemporaryDirectory(prefix="knowlearn-") as made:
-            folder = Path(made) / "repo"
-            folder.mkdir()
-            yield folder
 
 
 def publish_options(run: "RunSettings") -> PublishOptions | None:
@@ -178,7 +154,7 @@ def publish_options(run: "RunSettings") -> PublishOptions | None:
 
 
 def _adapter(options: PublishOptions, repo_id: str, folder: Path) -> bool:
-    run = read_run(Path(str(options.source)))
+    run = staging.read_run(Path(str(options.source)))
     license, public = _terms(options, training_sources(run.recipe))
     is_adapter = run.is_adapter and not options.merged
     if options.merged and not run.is_adapter:
@@ -188,8 +164,8 @@ def _adapter(options: PublishOptions, repo_id: str, folder: Path) -> bool:
     named = str((run.report.get("model") or {}).get("name") or run.recipe.get("model_name_or_path"))
     base = _base(options, named, is_adapter)
     about = Published(repo_id, license, is_adapter, base, options.merged)
-    with _weights(run, options) as weights:
-        stage_model(run, folder, about, weights, base or named)
+    weights = _merged(run.folder, folder.with_name("merged")) if options.merged else run.model
+    staging.stage_model(run, folder, about, weights, base or named)
     return public
 
 
@@ -209,33 +185,23 @@ def _base(options: PublishOptions, named: str, is_adapter: bool) -> str | None:
     return base
 
 
-@contextmanager
-def _weights(run: Run, options: PublishOptions) -> Iterator[Path]:
-    """The folder with the run's model, or a temporary folder with its adapter merged into its base."""
-    if not options.merged:
-        yield run.model
-        return
-    with TemporaryDirectory(prefix="knowlearn-") as folder:
-        # "auto": the dtype that the base is stored in, so that merging rounds nothing else.
-        model, tokenizer = load_variant(resolve_model(str(run.folder)), merged=True, dtype="auto")
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        yield Path(folder)
+def _merged(run: Path, folder: Path) -> Path:
+    """Write the run's adapter, merged into its base model, into a new folder."""
+    # Why "auto": merging in the dtype that the base is stored in rounds nothing else.
+    model, tokenizer = load_variant(resolve_model(str(run)), merged=True, dtype="auto")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def _views(options: PublishOptions, repo_id: str, folder: Path) -> bool:
     source = Path(str(options.source))
-    card = source / "README.md"
-    named = license_of(card.read_text(encoding="utf-8")) if card.is_file() else None
-    license = options.license or named
-    if license is None and card.is_file():
-        raise ValueError(_unlicensed(str(card)))
-    stage_views(source, folder, repo_id, license or OURS)
+    staging.stage_views(source, folder, repo_id, options.license)
     return source.resolve() == FORMAT_AUG
 
 
 def _metric(_: PublishOptions, __: str, folder: Path) -> bool:
-    stage_folder(KNOWLEDGE_RECALL, folder)
+    staging.stage_folder(KNOWLEDGE_RECALL, folder)
     return True
 
 
@@ -246,19 +212,13 @@ def _questions(options: PublishOptions, repo_id: str, folder: Path) -> bool:
     named = {"qa_train": options.train, "qa_eval": options.source, "retention": options.retention}
     given = {split: source for split, source in named.items() if source is not None}
     license, public = _terms(options, list(given.values()))
-    read = {split: load_questions(source) for split, source in given.items()}
-    splits = {split: [_row(question) for question in questions] for split, questions in read.items()}
-    sources = {
-        split: {"source": public_name(given[split]), "sha256": fingerprint(questions)}
-        for split, questions in read.items()
-    }
-    stage_questions(splits, folder, repo_id, license, sources)
+    splits, sources = {}, {}
+    for split, source in given.items():
+        questions = load_questions(source)
+        splits[split] = [asdict(question) | {"question": question.text} for question in questions]
+        sources[split] = {"source": public_name(source), "sha256": fingerprint(questions)}
+    staging.stage_questions(splits, folder, repo_id, license, sources)
     return public
-
-
-def _row(question: Any) -> dict[str, Any]:
-    row = asdict(question)
-    return {**row, "question": row.pop("text"), "answers": list(row["answers"]), "options": list(row["options"])}
 
 
 def _terms(options: PublishOptions, sources: Sequence[str]) -> tuple[str, bool]:
@@ -274,13 +234,6 @@ def _terms(options: PublishOptions, sources: Sequence[str]) -> tuple[str, bool]:
         return options.license, public
     if len(licenses) != 1 or None in licenses:
         unknown = [public_name(source) for source, (license, _) in zip(sources, found, strict=True) if license is None]
-        raise ValueError(_unlicensed(", ".join(unknown or map(public_name, sources))))
+        raise ValueError(unlicensed(", ".join(unknown or map(public_name, sources))))
     (license,) = licenses
     return str(license), public
-
-
-def _unlicensed(what: str) -> str:
-    return (
-        f"--license: the licence of {what} is unknown, or there are several. Give the licence of the repository, such"
-        " as --license cc-by-4.0 or --license other (in a recipe, hub_license). Publish only what you may share."
-    )

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from hf_knowlearn.hub.cards import model_card
-from hf_knowlearn.hub.dataset_cards import UNLICENSED, licensed, questions_card, views_card
+from hf_knowlearn.hub.dataset_cards import questions_card, views_card
 from hf_knowlearn.hub.escaping import cell, code, fenced
 from hf_knowlearn.hub.metadata import Published
 from hf_knowlearn.hub.recipe_options import training_sources
 from hf_knowlearn.hub.redaction import hub_id, public_name, redacted
-from hf_knowlearn.hub.staging import license_of, with_license
+from hf_knowlearn.hub.staging import stage_views
 from hf_knowlearn.paths import MODEL_CARDS
 
 EXAMPLES = runpy.run_path(str(Path(__file__).with_name("examples.py")))
@@ -217,7 +217,6 @@ def test_code_shows_the_text_unchanged():
     assert code("a\u202eb\x07") == "`a\\u202eb\\x07`"
     assert cell("a|b") == "`a¦b`"
     assert fenced("```\nx", "yaml") == "````yaml\n```\nx\n````"
-    assert licensed("mit").startswith("`mit`, as stated by its publisher")
 
 
 # Redaction
@@ -277,11 +276,20 @@ def test_training_sources_include_those_of_the_stages():
     assert training_sources(recipe) == ["/home/ann/notes/people", "/home/ann/notes/train.jsonl"]
 
 
-def test_a_licence_is_added_to_the_metadata_and_the_text_of_a_card():
+def test_views_get_their_licence_and_name_in_the_card(tmp_path: Path):
+    views = tmp_path / "views"
+    (views / "data" / "formats").mkdir(parents=True)
+    (views / "data" / "formats" / "train-0.parquet").write_bytes(b"PAR1")
     card = EXAMPLES["cards"]()["views.md"]
-    licensed_card = with_license(card, "cc-by-4.0")
-    assert head(licensed_card) == {**head(card), "license": "cc-by-4.0"}
-    assert body(licensed_card) == body(card).replace(UNLICENSED, licensed("cc-by-4.0"))
-    assert with_license(licensed_card, "cc-by-4.0") == licensed_card
-    assert license_of(licensed_card) == "cc-by-4.0"
-    assert license_of(card) is None
+    (views / "README.md").write_text(card, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"--license: the licence of .*README\.md is unknown"):
+        stage_views(views, tmp_path / "unlicensed", "ada/views", None)
+    stage_views(views, tmp_path / "licensed", "ada/views", "cc-by-4.0")
+    licensed = (tmp_path / "licensed" / "README.md").read_text(encoding="utf-8")
+    assert head(licensed) == {**head(card), "license": "cc-by-4.0"}
+    assert body(licensed) == body(card).replace("PATH_OR_NAME", "ada/views")
+    # A card that names its licence needs no other, and the given one comes first.
+    stage_views(tmp_path / "licensed", tmp_path / "again", "ada/views", None)
+    assert (tmp_path / "again" / "README.md").read_text(encoding="utf-8") == licensed
+    stage_views(tmp_path / "licensed", tmp_path / "mit", "ada/views", "mit")
+    assert head((tmp_path / "mit" / "README.md").read_text(encoding="utf-8"))["license"] == "mit"
