@@ -54,16 +54,16 @@ def help_text(everything: bool = False) -> str:
         everything: also list our options that few runs need.
     """
     own, defaults = own_options(), effective_defaults()
+    groups = dict(SHORT)
+    if everything:
+        groups |= {group: (*SHORT.get(group, ()), *names) for group, names in LONG.items()}
+        groups["Evaluation"] = tuple(name for name in own if name.startswith("evaluation."))
+        groups["SAM"] = tuple(name for name in own if name.startswith("sam_") and name not in SHORT["Training"])
     lines = [f"usage: {TEACH_EXAMPLE}", ""]
-    for group, names in SHORT.items():
+    for group, names in groups.items():
         lines += [f"{group}:", *(_entry(name, own, defaults) for name in names), ""]
     if not everything:
         lines += ["--help all shows the options of views, replay, stages, evaluation and SAM."]
-    else:
-        for group, names in LONG.items():
-            lines += [f"{group}:", *(_entry(name, own, defaults) for name in names), ""]
-        lines += ["Evaluation:", *(_entry(name, own, defaults) for name in own if name.startswith("evaluation.")), ""]
-        lines += ["SAM:", *(_entry(name, own, defaults) for name in own if name.startswith("sam_")), ""]
     lines += [
         fill("Every option of TRL's SFTConfig and ModelConfig is accepted too. docs/options.md has all tables.", WIDTH)
     ]

@@ -7,7 +7,7 @@ types and choices too. TRL's parser takes the values of a YAML file unchecked.
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_type_hints
@@ -99,16 +99,25 @@ def build_recipe(options: Mapping[str, Any], name: str = "", has_stages: bool = 
     words = [word for option, value in flat.items() if value is not None for word in _words(option, value)]
     output_dir = Path(options["output_dir"])
     words += [f"--output_dir={output_dir / 'checkpoints'}", *precision_words(options)]
+    problems = []
     try:
         teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
     except ImportError as error:  # of a package that an option needs, such as deepspeed
         raise ValueError(f"A package that these options need is missing: {error}") from None
+    except ValueError as error:
+        problems.append(str(error))
+    try:
+        evaluation = EvaluationArguments(**nested)
+    except ValueError as error:
+        problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
     _check_numbers(training)
     _check_trackers(training.report_to)
     # Why: Trainer's own would push every checkpoint to a public repository, with a card without scores.
     pushes, training.push_to_hub = training.push_to_hub, False
     recorded = {option: value for option, value in options.items() if option not in NOT_THE_RUN}
-    return Recipe(recorded, teach, EvaluationArguments(**nested), training, model, output_dir, name, pushes=pushes)
+    return Recipe(recorded, teach, evaluation, training, model, output_dir, name, pushes=pushes)
 
 
 def parsed_values(options: Mapping[str, Any], parser: "HfArgumentParser | None" = None) -> dict[str, Any]:
@@ -120,23 +129,27 @@ def parsed_values(options: Mapping[str, Any], parser: "HfArgumentParser | None" 
     parser = parser or _parser()
     nested = _evaluation_options(options.get(EVALUATION))
     flat = {option: value for option, value in options.items() if option != EVALUATION}
-    unknown = _unknown(flat, parser, "") + _unknown(nested, _evaluation_parser(), f"{EVALUATION}.")
-    if unknown:
-        raise ValueError("Unknown options:\n" + "\n".join(unknown))
+    unknown = _unknown(flat, nested, parser)
     values, problems = _read_by(parser, flat)
     inner, inner_problems = _read_by(_evaluation_parser(), nested)
-    if problems or inner_problems:
-        wrong = [f"  {name}: {problem}" for name, problem in problems.items()]
-        wrong += [f"  {EVALUATION}.{name}: {problem}" for name, problem in inner_problems.items()]
-        raise ValueError("These options have invalid values:\n" + "\n".join(wrong))
+    wrong = [f"  {name}: {problem}" for name, problem in problems.items()]
+    wrong += [f"  {EVALUATION}.{name}: {problem}" for name, problem in inner_problems.items()]
+    messages = ["Unknown options:", *unknown] if unknown else []
+    messages += ["These options have invalid values:", *wrong] if wrong else []
+    if messages:
+        raise ValueError("\n".join(messages))
     return {**values, EVALUATION: inner} if inner else values
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint with the known name nearest to an unknown one; empty if none is near."""
-    names = {*known}
-    likely = [SYNONYMS.get(name, ""), f"{EVALUATION}.{name}", *difflib.get_close_matches(name, names, n=1, cutoff=0.5)]
-    near = [candidate for candidate in likely if candidate in names]
+    """A hint with the known name nearest to an unknown one; empty if none is near.
+
+    Args:
+        known: the known names; a mapping gives the form in which each is shown.
+    """
+    shown = known if isinstance(known, Mapping) else {each: each for each in known}
+    likely = [SYNONYMS.get(name, ""), *difflib.get_close_matches(name, shown, n=1, cutoff=0.5)]
+    near = [shown[candidate] for candidate in likely if candidate in shown]
     return f" (did you mean {near[0]}?)" if near else ""
 
 
@@ -174,10 +187,16 @@ def _raise(message: str) -> NoReturn:
     raise ValueError(message)
 
 
-def _unknown(options: Mapping[str, Any], parser: "HfArgumentParser", prefix: str) -> list[str]:
-    known = {action.dest for action in parser._actions if action.dest != "help"}
-    own = known if prefix else known | {f"{EVALUATION}.{option.name}" for option in fields(EvaluationArguments)}
-    return [f"  {prefix}{name}{did_you_mean(name, own)}" for name in sorted(map(str, set(options) - known))]
+def _unknown(flat: Mapping[str, Any], nested: Mapping[str, Any], parser: "HfArgumentParser") -> list[str]:
+    """One line for each unknown option, with the nearest known one."""
+    known, nested_known = _names(parser), _names(_evaluation_parser())
+    shown = {name: f"{EVALUATION}.{name}" for name in nested_known} | {name: name for name in known}
+    lines = [f"  {name}{did_you_mean(name, shown)}" for name in sorted(map(str, set(flat) - known))]
+    return lines + [f"  {EVALUATION}.{name}{did_you_mean(name, shown)}" for name in sorted(set(nested) - nested_known)]
+
+
+def _names(parser: "HfArgumentParser") -> set[str]:
+    return {action.dest for action in parser._actions if action.dest != "help"}
 
 
 def _check_required(options: Mapping[str, Any], has_stages: bool) -> None:
@@ -216,7 +235,7 @@ def _check_trackers(names: Sequence[str]) -> None:
 
 
 def _read_by(parser: "HfArgumentParser", options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values as `parser` reads them, and the problems of those it cannot read, by option."""
+    """The values of known options as `parser` reads them, and the problems of those it cannot read, by option."""
     may_be_null = {
         name
         for arguments in parser.dataclass_types
@@ -225,7 +244,10 @@ def _read_by(parser: "HfArgumentParser", options: Mapping[str, Any]) -> tuple[di
     } - {"report_to"}  # transformers cannot read its null; the word `none` turns it off
     values: dict[str, Any] = {}
     problems: dict[str, str] = {}
+    known = _names(parser)
     for name, value in options.items():
+        if name not in known:
+            continue
         try:
             values[name] = None if value is None and name in may_be_null else _value(parser, name, value)
         except ValueError as error:

@@ -48,7 +48,8 @@ def schedule_stages(
     rows: list[list[Row]] = []
     for stage, stage_data in zip(settings.stages, data.stages, strict=True):
         try:
-            scheduled, stage_rows = schedule_stage(stage, _all_selectable(stage, stage_data), tokenizer)
+            data_of_stage = _all_selectable(stage, stage_data)
+            scheduled, stage_rows = schedule_stage(stage, data_of_stage, tokenizer, log=not stage.selection)
             # Why: a stage that selects questions does not know its number of steps yet.
             stages.append(stage if stage.selection else scheduled)
             rows.append(stage_rows)
@@ -69,9 +70,12 @@ def _all_selectable(stage: StageSettings, data: RunData) -> RunData:
 
 
 def schedule_stage(
-    stage: StageSettings, data: RunData, tokenizer: "PreTrainedTokenizerBase"
+    stage: StageSettings, data: RunData, tokenizer: "PreTrainedTokenizerBase", log: bool = True
 ) -> tuple[StageSettings, list[Row]]:
     """The stage with its number of steps, and its rows in the order of training.
+
+    Args:
+        log: log a summary. Why: a stage that is scheduled twice logs it once, when its number of steps is known.
 
     Raises:
         ValueError: documents without enough views or longer than a row, conversations that do not fit the template, or
@@ -90,7 +94,7 @@ def schedule_stage(
     questions = [question_row(question, tokenizer, template) for question in data.training_questions(train_on)]
     replay = replayed_rows(stage, data, tokenizer)
     replayed = stage.replayed_rows_per_step
-    if not stage.replays:
+    if log and not stage.replays:
         logger.info(
             "Nothing is replayed, so the model may forget what it knew (see `retention`). --replay_self 1000"
             " --replay_share 0.5 replays text that the model generates before training."
@@ -99,7 +103,8 @@ def schedule_stage(
         replayed = 0  # no question is in the classes that the stage replays
     units = training_units(parts, questions, turns, stage.question_order)
     stage = stage.with_steps(len(parts) + len(questions) + len(turns), replayed)
-    _log_schedule(stage, data, (len(documents), len(parts), len(questions), len(turns)), replayed)
+    if log:
+        _log_schedule(stage, data, (len(documents), len(parts), len(questions), len(turns)), replayed)
     rows = make_schedule(
         units,
         replay,

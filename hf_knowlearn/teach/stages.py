@@ -94,7 +94,8 @@ def _schedule_late(
         assert first is not None
         assert now is not None, "a stage that selects by class follows one that measures mastery"
         stage_data = select_questions(stage, stage_data, first, now)
-    stage, state.rows[number] = schedule_stage(stage, stage_data, state.trainer.processing_class)
+    tokenizer = state.trainer.processing_class
+    stage, state.rows[number] = schedule_stage(stage, stage_data, tokenizer, log=bool(stage.selection))
     progress.steps[number] = stage.max_steps
     stages = (*settings.stages[:number], stage, *settings.stages[number + 1 :])
     return replace(settings, stages=stages)

@@ -206,7 +206,7 @@ def test_evaluation_options_nest_in_a_recipe_and_have_dotted_names_on_the_comman
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--evaluation.shotz", "1"], "  evaluation.shotz (did you mean shots?)"),
+        (["--evaluation.shotz", "1"], "  evaluation.shotz (did you mean evaluation.shots?)"),
         (["--evaluation.shots", "many"], "  evaluation.shots: invalid int value: 'many'"),
         (["--evaluation.shots", "-1", "--evaluation.every", "0"], "evaluation.shots=-1: give a number of at least 0."),
         (["--evaluation", "4"], "evaluation='4': it contains options."),
@@ -216,6 +216,30 @@ def test_evaluation_options_nest_in_a_recipe_and_have_dotted_names_on_the_comman
 def test_a_wrong_evaluation_option_is_an_error(words: list[str], message: str):
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_recipe([*NEEDED, *words])
+
+
+def test_a_similar_name_suggests_the_full_name_of_an_evaluation_option():
+    with pytest.raises(ValueError, match=r"ask_shots \(did you mean evaluation\.shots\?\)"):
+        parse_recipe([*NEEDED, "--ask_shots", "4"])
+
+
+def test_unknown_options_and_invalid_values_are_reported_together():
+    words = ["--num_viewz", "1", "--evaluation.shotz", "1", "--max_steps", "many", "--evaluation.shots", "some"]
+    with pytest.raises(ValueError, match="Unknown") as raised:
+        parse_recipe([*NEEDED, *words])
+    assert str(raised.value).splitlines() == [
+        "Unknown options:",
+        "  num_viewz (did you mean num_views?)",
+        "  evaluation.shotz (did you mean evaluation.shots?)",
+        "These options have invalid values:",
+        "  max_steps: invalid int value: 'many'",
+        "  evaluation.shots: invalid int value: 'some'",
+    ]
+
+
+def test_values_out_of_range_are_reported_together():
+    with pytest.raises(ValueError, match=r"num_views=0: .*\nevaluation\.shots=-1: "):
+        parse_recipe([*NEEDED, "--num_views", "0", "--evaluation.shots", "-1"])
 
 
 def test_there_are_at_most_40_options_of_our_own():
@@ -257,7 +281,10 @@ def test_an_invalid_value_is_an_error_that_names_its_option(recipe: Callable[...
     ("words", "message"),
     [
         (["--seed=1", "stray"], "'stray' is not an option: write options as --name value."),
-        (["--num_views", "0", "--replay_self", "-1"], "num_views=0: give a number of at least 1.\nreplay_self=-1: give"),
+        (
+            ["--num_views", "0", "--replay_self", "-1"],
+            "num_views=0: give a number of at least 1.\nreplay_self=-1: give",
+        ),
         (["--replay_share", "1"], "replay_share=1.0: give a share of at least 0 and below 1"),
         (["--documents"], "documents: a value is missing"),
         (["--report_to", "null"], "report_to: null is not a value of this option"),
@@ -283,7 +310,9 @@ def test_every_option_of_sam_is_an_option_of_a_recipe(recipe: Callable[..., Path
     assert {name: value for name, value in vars(run.training).items() if name in written} == yaml.safe_load(text) | {
         "sam_rho": 0.05
     }
-    with pytest.raises(ValueError, match=r"sam_direction: invalid choice: 'both' \(choose from 'gradient', 'random'\)"):
+    with pytest.raises(
+        ValueError, match=r"sam_direction: invalid choice: 'both' \(choose from 'gradient', 'random'\)"
+    ):
         parse_recipe([*NEEDED, "--sam_direction", "both"])
 
 

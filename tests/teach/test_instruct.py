@@ -137,9 +137,8 @@ def test_the_spans_of_a_view_in_the_chat_template_select_the_words_of_the_docume
     document = Document("d", "  One fact. Another fact.\n\nA third one: {this}.", title="{Ormel}")
 
     def views(template: str) -> Sequence[View]:
-        (part,) = document_views(
-            document, ViewSettings(num_views=40, template=template), token_lengths(tokenizer), None, tokenizer
-        )
+        settings = ViewSettings(num_views=40, template=template)
+        (part,) = document_views(document, settings, token_lengths(tokenizer), None, tokenizer)
         return part
 
     assert len(views("chat")) == 40

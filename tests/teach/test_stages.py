@@ -712,8 +712,8 @@ def test_gradual_learning_trains_on_improved_questions_and_resumes_without_class
 
     schedule_stage = stages.schedule_stage
 
-    def recording(*arguments: Any) -> Any:
-        stage, rows = schedule_stage(*arguments)
+    def recording(*arguments: Any, **named: Any) -> Any:
+        stage, rows = schedule_stage(*arguments, **named)
         schedules.append(rows)
         return stage, rows
 
