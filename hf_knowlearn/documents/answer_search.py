@@ -12,6 +12,12 @@ Find = Callable[[str], list[CharSpan]]
 # Thai, Lao, Burmese, Khmer, and everything from the CJK radicals on: scripts without spaces, or with word endings.
 _NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0003ffff]")
 
+# Scripts without spaces between words, where each character counts as a word: Thai, Lao, Burmese, Khmer, kana, Han.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
 
 def find_text(text: str, answer: str) -> list[CharSpan]:
     """All places of `answer` in `text`, including those inside longer words.

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_knowlearn.documents import Question
+from hf_knowlearn.documents.answer_search import WORD
 from hf_knowlearn.documents.document import show
-from hf_knowlearn.documents.duplicates import WORD
 
 VERBATIM, PARAPHRASE = "verbatim", "paraphrase"
 FIELDS = ("prompt", "completion", "text")

@@ -15,7 +15,7 @@ class ErrorReport:
         noun: what one entry is called.
 
     Attributes:
-        entries: (file, message, unit) -> the numbers of the lines or rows; 0 is the whole file.
+        entries: (file, message) -> the numbers of the lines or rows; 0 is the whole file.
         fixes: sentences that say how to continue despite the problems, printed at the end.
 
     Example:
@@ -24,21 +24,21 @@ class ErrorReport:
         >>> problems.add("rows.csv", "text is empty", 7)
         >>> print(problems.listing())
         The documents at rows.csv: 2 problems.
-          rows.csv:2: text is empty. (Also at line 7.)
+          rows.csv:2: text is empty. (Also at 7.)
     """
 
     def __init__(self, subject: str, noun: str = "problem") -> None:
         self.subject = subject
         self.noun = noun
         self.fixes: set[str] = set()
-        self.entries: dict[tuple[str, str, str], list[int]] = {}
+        self.entries: dict[tuple[str, str], list[int]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.entries)
 
-    def add(self, file: str | os.PathLike[str], message: str, number: int = 0, unit: str = "line") -> None:
+    def add(self, file: str | os.PathLike[str], message: str, number: int = 0) -> None:
         """Add a problem at line or row `number`, counted from 1. The number 0 means the file as a whole."""
-        self.entries.setdefault((os.fspath(file), message.rstrip("."), unit), []).append(number)
+        self.entries.setdefault((os.fspath(file), message.rstrip(".")), []).append(number)
 
     def has_whole_files(self) -> bool:
         """Whether a problem concerns a whole file, so that no row can be skipped to avoid it."""
@@ -52,15 +52,14 @@ class ErrorReport:
         return lines.encode(errors="backslashreplace").decode()  # Why: file names may contain unprintable bytes.
 
     def _lines(self, max_entries: int | None, max_numbers: int | None) -> Iterator[str]:
-        for (file, message, unit), numbers in islice(self.entries.items(), max_entries):
+        for (file, message), numbers in islice(self.entries.items(), max_entries):
             place = f"{file}:{numbers[0]}" if numbers[0] else file
             others = ", ".join(map(str, numbers[1:max_numbers]))
             if max_numbers and len(numbers) > max_numbers:
                 others += f" and {len(numbers) - max_numbers} more"
-            yield f"  {place}: {message}." + (f" (Also at {unit} {others}.)" if others else "")
+            yield f"  {place}: {message}." + (f" (Also at {others}.)" if others else "")
         if max_entries and len(self.entries) > max_entries:
-            kinds = " kinds of problem" if self.noun == "problem" else ""
-            yield f"  ... and {len(self.entries) - max_entries} more{kinds}."
+            yield f"  ... and {len(self.entries) - max_entries} more entries."
 
     def raise_if_any(self) -> None:
         """Raise ValueError with the report if there are problems."""

@@ -6,40 +6,21 @@ A problem does not end the reading. All rows are checked, and one error reports 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Any
 
 from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.document import Document, Question, show
-from hf_knowlearn.documents.duplicates import DuplicateIndex, threshold_problems
 from hf_knowlearn.documents.error_report import ErrorReport
 from hf_knowlearn.documents.items import read_items
-from hf_knowlearn.documents.sources import (
-    DOCUMENT_FORMATS,
-    TABLE_FORMATS,
-    HubOptions,
-    Paths,
-    Source,
-    describe,
-    find_sources,
-)
-from hf_knowlearn.documents.table_columns import ConversationColumns, DocumentColumns, QuestionColumns
+from hf_knowlearn.documents.sources import DOCUMENT_FORMATS, TABLE_FORMATS, Paths, Source, describe, find_sources
+from hf_knowlearn.documents.table_columns import DocumentColumns, conversation_of, question_of
 
 logger = logging.getLogger(__name__)
 
 
-def read_documents(
-    path: Paths,
-    *,
-    text_column: str | None = None,
-    id_column: str | None = None,
-    title_column: str | None = None,
-    config: str | None = None,
-    split: str | None = None,
-    revision: str | None = None,
-    empty: str = "raise",
-    duplicates: str = "keep",
-    near_duplicates: float | None = None,
-) -> list[Document]:
+def read_documents(path: Paths, **options: Any) -> list[Document]:
     """Read documents from a file, a folder (with its subfolders), or a dataset on the Hub.
 
     | format | one document is | title |
@@ -67,19 +48,14 @@ def read_documents(
         path: a file, a folder, the `owner/name` of a dataset on the Hub (also `hf://datasets/owner/name`), or a list
             of these. A path that exists locally is never looked up on the Hub. In a list, ids are paths below the
             folder that all paths share.
+        options: the keyword arguments of `iter_documents`:
         text_column, id_column, title_column: columns to use instead of the ones above.
         config, split, revision: config, split and revision of the dataset on the Hub. The split is required if there
             are several.
         empty: "raise" makes an empty document an error. "drop" skips empty documents and names them in the log; it is
             an error if none is left. A text is empty if it is null or contains only white space.
         duplicates: what to do with documents whose text equals an earlier one, except for white space around it.
-            "keep" names them in the log, "drop" removes and names them, "raise" makes them an error. A duplicate has
-            twice the weight in training.
-        near_duplicates: also treat documents as duplicates whose similarity to an earlier document is at least this
-            value, from 0.5 to 1 (0.8 is usual). Similarity is the Jaccard similarity of all runs of five words,
-            without case and punctuation. It is computed exactly for the pairs that MinHash proposes with 128
-            permutations; a pair at the threshold is missed with a probability of at most 1 in 10,000. Requires
-            `datasketch` (`pip install "hf_knowlearn[documents]"`), and all texts stay in memory.
+            "keep" names them in the log, "drop" removes and names them. A duplicate has twice the weight in training.
 
     Raises:
         ValueError: with all problems, each with its file and line: texts that are not UTF-8 or contain a NUL or an
@@ -93,20 +69,7 @@ def read_documents(
         >>> [(document.id, document.title) for document in read_documents(".")]
         [('ferry.txt', 'ferry'), ('mill.md', 'The mill')]
     """
-    return list(
-        iter_documents(
-            path,
-            text_column=text_column,
-            id_column=id_column,
-            title_column=title_column,
-            config=config,
-            split=split,
-            revision=revision,
-            empty=empty,
-            duplicates=duplicates,
-            near_duplicates=near_duplicates,
-        )
-    )
+    return list(iter_documents(path, **options))
 
 
 def iter_documents(
@@ -120,7 +83,6 @@ def iter_documents(
     revision: str | None = None,
     empty: str = "raise",
     duplicates: str = "keep",
-    near_duplicates: float | None = None,
 ) -> Iterator[Document]:
     """Read documents one at a time, with the arguments of `read_documents`.
 
@@ -129,8 +91,7 @@ def iter_documents(
     set only when the iterator ends.
 
     Memory: the current document, and about 300 bytes of each earlier one (its id, its place and a digest of its
-    text). A `.json` file is loaded as a whole, of a `.parquet` file one page of each column. With `near_duplicates`
-    all texts stay in memory, and about 10 kB more for each document.
+    text). A `.json` file is loaded as a whole, of a `.parquet` file one page of each column.
 
     Raises:
         ValueError: as `read_documents`.
@@ -143,23 +104,49 @@ def iter_documents(
         a The ferry leaves at six.
         b The mill grinds rye.
     """
-    columns = DocumentColumns(text_column, id_column, title_column)
-    _check_options(columns, empty, duplicates, near_duplicates)
-    subject = f"documents at {describe(path)}"
-    problems = ErrorReport(f"The {subject}")
-    sources = find_sources(path, DOCUMENT_FORMATS, HubOptions(config, split, revision), problems)
-    if columns != DocumentColumns() and sources and all(source.format.is_text for source in sources):
-        problems.add(
-            describe(path), "a column is given, but there are only text files and no tables; remove the option"
-        )
-    dropped = ErrorReport(f"Dropped from the {subject}", "empty document") if empty == "drop" else None
+    _check_choices(empty=(empty, ("raise", "drop")), duplicates=(duplicates, ("keep", "drop")))
+    subject = f"The documents at {describe(path)}"
+    problems, warnings = ErrorReport(subject), ErrorReport(subject, "warning")
+    sources = find_sources(path, DOCUMENT_FORMATS, problems, config, split, revision)
+    is_text_only = bool(sources) and all(source.is_text for source in sources)
+    if is_text_only and (text_column or id_column or title_column):
+        message = "a column is given, but there are only text files and no tables; remove the option"
+        problems.add(describe(path), message)
+    columns = DocumentColumns(text_column or "text", id_column, title_column)
     items = read_items(
-        sources, lambda source: DocumentColumns() if source.format.is_text else columns, problems, dropped
+        sources,
+        lambda source: (DocumentColumns() if source.is_text else columns).document,
+        problems,
+        warnings if empty == "drop" else None,
     )
-    documents = _handle_duplicates(items, DuplicateIndex(near_duplicates), duplicates, problems, dropped, subject)
+    documents = _without_duplicates(items, duplicates == "drop", problems, warnings)
     if problems:
         next(documents)  # Why: this checks the remaining rows and raises the error.
     return documents
+
+
+def _without_duplicates(
+    items: Iterable[tuple[Source, int, Document]], drop: bool, problems: ErrorReport, warnings: ErrorReport
+) -> Iterator[Document]:
+    """Yield the documents until the first problem, and log or raise the reports at the end."""
+    ids: dict[bytes, str] = {}  # digest of a text -> id of the first document with that text
+    count = 0
+    for source, number, document in items:
+        digest = blake2b(document.text.strip().encode(), digest_size=16).digest()
+        first = ids.setdefault(digest, document.id)
+        if first != document.id:
+            action = "dropped" if drop else "kept"
+            warnings.add(source.place, f"{document.id!r} has the same text as {first!r} ({action})", number)
+        if not problems and not (drop and first != document.id):
+            count += 1
+            yield document
+    problems.raise_if_any()
+    if not count:
+        warnings.fixes.add("No documents are left.")
+        warnings.raise_if_any()
+    if warnings:
+        logger.warning("%s", warnings.listing(max_entries=None if drop else 20))
+    logger.info("Read %d documents. %s", count, warnings.subject)
 
 
 def read_questions(
@@ -190,11 +177,10 @@ def read_questions(
         >>> [(question.id, question.answers) for question in read_questions("questions.csv")]
         [('questions.csv:2', ('six',))]
     """
-    if on_bad not in ("raise", "drop"):
-        raise ValueError(f'on_bad must be "raise" or "drop", got {show(on_bad)}.')
+    _check_choices(on_bad=(on_bad, ("raise", "drop")))
     problems = ErrorReport(f"The questions at {describe(path)}")
-    sources = find_sources(path, TABLE_FORMATS, HubOptions(config, split, revision), problems)
-    questions = [item for _, _, item in read_items(sources, lambda _: QuestionColumns(), problems)]
+    sources = find_sources(path, TABLE_FORMATS, problems, config, split, revision)
+    questions = [item for _, _, item in read_items(sources, lambda _: question_of, problems)]
     can_drop = bool(questions) and not problems.has_whole_files()
     if on_bad == "raise" or not can_drop:
         if can_drop:
@@ -216,57 +202,19 @@ def read_conversations(path: Paths) -> list[Conversation]:
         ValueError: with all problems, each with its file and line.
     """
     problems = ErrorReport(f"The conversations at {describe(path)}")
-    sources = find_sources(path, TABLE_FORMATS, HubOptions(), problems)
-    conversations = [item for _, _, item in read_items(sources, lambda _: ConversationColumns(), problems)]
+    sources = find_sources(path, TABLE_FORMATS, problems)
+    conversations = [item for _, _, item in read_items(sources, lambda _: conversation_of, problems)]
     problems.raise_if_any()
     logger.info("Read %d conversations from %s.", len(conversations), describe(path))
     return conversations
 
 
-def _check_options(columns: DocumentColumns, empty: str, duplicates: str, near_duplicates: float | None) -> None:
+def _check_choices(**options: tuple[str, Sequence[str]]) -> None:
+    """Raise ValueError with all options, given as (value, allowed values), that have another value."""
     problems = [
-        f"{name}_column must be the name of a column, got {show(value)}"
-        for name, value in vars(columns).items()
-        if value is not None and not isinstance(value, str)
+        f"{name} must be {' or '.join(map(repr, allowed))}, got {show(value)}"
+        for name, (value, allowed) in options.items()
+        if value not in allowed
     ]
-    if empty not in ("raise", "drop"):
-        problems.append(f'empty must be "raise" or "drop", got {show(empty)}')
-    if duplicates not in ("keep", "drop", "raise"):
-        problems.append(f'duplicates must be "keep", "drop" or "raise", got {show(duplicates)}')
-    if near_duplicates is not None:
-        problems.extend(threshold_problems(near_duplicates))
     if problems:
         raise ValueError(f"{'; '.join(problems)}.")
-
-
-def _handle_duplicates(
-    items: Iterable[tuple[Source, int, Document]],
-    index: DuplicateIndex,
-    duplicates: str,
-    problems: ErrorReport,
-    dropped: ErrorReport | None,
-    subject: str,
-) -> Iterator[Document]:
-    """Yield the documents until the first problem, apply `duplicates`, and log or raise the reports at the end."""
-    action = "Dropped from" if duplicates == "drop" else "Kept in"
-    report = problems if duplicates == "raise" else ErrorReport(f"{action} the {subject}", "duplicate")
-    count = 0
-    try:
-        for source, number, document in items:
-            if duplicate := index.add(document):
-                report.add(source.place, duplicate, number, source.format.unit)
-                if duplicates == "raise":
-                    problems.fixes.add('To keep duplicates, use duplicates="keep"; to remove them, duplicates="drop".')
-            if not problems and not (duplicate and duplicates == "drop"):
-                count += 1
-                yield document
-        problems.raise_if_any()
-        if dropped and not count:
-            raise ValueError(f"No {subject} are left.\n{dropped.listing(max_entries=20, max_numbers=3)}")
-        logger.info("Read %d %s.", count, subject)
-    finally:  # Why: the caller may stop early.
-        if not problems and dropped:
-            logger.warning("%s", dropped.listing())
-        if not problems and report:
-            # Why: the log names every dropped document, but only the first of those that stay.
-            logger.warning("%s", report.listing(max_entries=20 if duplicates == "keep" else None))

@@ -1,61 +1,35 @@
-"""Sources of rows: the supported file formats, and the files and datasets that a path names."""
+"""Sources of rows: the files and the datasets on the Hub that a path names, and the reader of each format."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from hf_knowlearn.documents import tabular, text_files
 from hf_knowlearn.documents.document import show
 from hf_knowlearn.documents.error_report import ErrorReport
-from hf_knowlearn.documents.files import NamedFile, PathLike, common_folder, find_files, hub_name
-from hf_knowlearn.documents.hub import hub_rows, load_split
-from hf_knowlearn.documents.tabular import ColumnCheck, Rows
+from hf_knowlearn.documents.files import PathLike, common_folder, find_files, hub_name
+from hf_knowlearn.documents.tabular import Rows
 
 Paths: TypeAlias = "PathLike | Sequence[PathLike]"
+Formats: TypeAlias = "Mapping[str, Callable[[Path], Rows]]"  # suffix -> function that yields the rows of a file
 
-
-@dataclass(frozen=True)
-class FileFormat:
-    """How to read the files of a suffix.
-
-    Args:
-        rows: function that yields the rows of a file.
-        unit: what the number of a row counts.
-        if_no_rows: message about a file without rows.
-        if_empty: hint about an empty text, appended to its message.
-        is_text: whether a file is one document, so that options for columns do not apply.
-    """
-
-    rows: Callable[[Path, ColumnCheck], Rows]
-    unit: str = "row"
-    if_no_rows: str = "contains no rows; remove it"
-    if_empty: str = ""
-    is_text: bool = False
-
-
-TABLE_FORMATS = {
-    ".csv": FileFormat(tabular.csv_rows, "line"),
-    ".json": FileFormat(tabular.json_rows),
-    ".jsonl": FileFormat(
-        tabular.json_lines, "line", "contains no lines; write one JSON object per line, or remove the file"
-    ),
-    ".parquet": FileFormat(tabular.parquet_rows),
-    ".tsv": FileFormat(tabular.tsv_rows, "line"),
+TABLE_FORMATS: Formats = {
+    ".csv": tabular.csv_rows,
+    ".json": tabular.json_rows,
+    ".jsonl": tabular.json_lines,
+    ".parquet": tabular.parquet_rows,
+    ".tsv": tabular.tsv_rows,
 }
-_TEXT_FORMATS = {
-    ".md": FileFormat(text_files.markdown, is_text=True),
-    ".txt": FileFormat(text_files.plain_text, is_text=True),
-    **dict.fromkeys(text_files.CONVERTERS, FileFormat(text_files.converted, is_text=True)),
-    ".pdf": FileFormat(
-        text_files.converted, if_empty=" (if its pages are images, run OCR on the file first)", is_text=True
-    ),
+_TEXT_FORMATS: Formats = {
+    ".md": text_files.markdown,
+    ".txt": text_files.plain_text,
+    **dict.fromkeys(text_files.CONVERTERS, text_files.converted),
 }
-DOCUMENT_FORMATS = dict(sorted({**TABLE_FORMATS, **_TEXT_FORMATS}.items()))
+DOCUMENT_FORMATS: Formats = dict(sorted({**TABLE_FORMATS, **_TEXT_FORMATS}.items()))
 
 
 @dataclass(frozen=True)
@@ -65,81 +39,92 @@ class Source:
     Args:
         place: the name of the source in messages.
         name: the name of the source in ids.
-        format: how it is read.
-        rows: function that yields the rows.
+        content: the path of the file, or the loaded split.
+        reader: function that yields the rows of `content`.
     """
 
     place: str
     name: str
-    format: FileFormat
-    rows: Callable[[ColumnCheck], Rows]
+    content: Any
+    reader: Callable[[Any], Rows]
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the source is one document, so that options for columns do not apply."""
+        return self.reader in _TEXT_FORMATS.values()
 
-@dataclass(frozen=True)
-class HubOptions:
-    """The config, split and revision of a dataset on the Hub."""
-
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
+    def rows(self) -> Rows:
+        """The rows, each with its number."""
+        return self.reader(self.content)
 
 
 def list_paths(path: Paths) -> list[PathLike]:
-    """`path` as a list. Raises ValueError if it is neither a path nor a list of paths."""
-    if isinstance(path, (str, os.PathLike)):
-        return [path]
-    if isinstance(path, (list, tuple)) and all(isinstance(one, (str, os.PathLike)) for one in path):
-        return list(path)
-    raise ValueError(
-        f"path must be a path, the owner/name of a dataset on the Hub, or a list of these, got {show(path)}."
-    )
+    """`path` as a list."""
+    return [path] if isinstance(path, (str, os.PathLike)) else list(path)
 
 
 def describe(path: Paths) -> str:
     """The path or paths for messages, shortened."""
-    paths = list_paths(path)
-    named = ", ".join(str(one)[:300] for one in paths[:3])
-    return named if len(paths) <= 3 else f"{named} and {len(paths) - 3} more"
+    return ", ".join(map(str, list_paths(path)))[:300]
 
 
 def find_sources(
-    path: Paths, formats: Mapping[str, FileFormat], hub: HubOptions, problems: ErrorReport
+    path: Paths,
+    formats: Formats,
+    problems: ErrorReport,
+    config: str | None = None,
+    split: str | None = None,
+    revision: str | None = None,
 ) -> list[Source]:
-    """The sources that `path` names. What cannot be found or loaded is added to `problems`."""
+    """The sources that `path` names. What cannot be found or loaded is added to `problems`.
+
+    Args:
+        path: see `read_documents`.
+        formats: the supported formats of files.
+        config, split, revision: as in `datasets.load_dataset`, for datasets on the Hub.
+    """
     suffixes, paths = tuple(formats), list_paths(path)
+    names = {one: hub_name(one, suffixes) for one in paths}
     if not paths:
         problems.add("[]", "the list of paths is empty; give at least one path")
-    names = {one: hub_name(one, suffixes) for one in paths}
-    local = [one for one in paths if names[one] is None]
-    if paths == local and paths and hub != HubOptions():
-        problems.add(
-            describe(path), "config, split and revision apply to datasets on the Hub, and this is a local path"
-        )
-    base = None if isinstance(path, (str, os.PathLike)) else common_folder(local)
+    elif (config or split or revision) and not any(names.values()):
+        message = "config, split and revision apply to datasets on the Hub, and this is a local path"
+        problems.add(describe(path), message)
+    base = common_folder([one for one in paths if names[one] is None])
     sources: list[Source] = []
     for one in paths:
         if name := names[one]:
-            sources.extend(_hub_sources(one, name, hub, problems))
+            try:
+                chosen, dataset = _load_split(name, config, split, revision)
+                sources.append(Source(f"{name}[{chosen}]", chosen, dataset, _numbered))
+            except ValueError as error:
+                problems.add(one, str(error))
         else:
-            sources.extend(_file_sources(find_files(one, suffixes, base, problems), formats, problems))
+            files = find_files(one, suffixes, base, problems)
+            sources.extend(Source(str(file), name, file, formats[file.suffix.lower()]) for file, name in files)
     return sources
 
 
-def _file_sources(
-    files: Sequence[NamedFile], formats: Mapping[str, FileFormat], problems: ErrorReport
-) -> Iterator[Source]:
-    if missing := text_files.missing_library([str(file) for file, _ in files]):
-        problems.add(*missing)
-        files = [(file, name) for file, name in files if file.suffix.lower() not in text_files.CONVERTERS]
-    for file, name in files:
-        file_format = formats[file.suffix.lower()]
-        yield Source(str(file), name, file_format, partial(file_format.rows, file))
+def _load_split(name: str, config: str | None, split: str | None, revision: str | None) -> tuple[str, Any]:
+    """Load a split of the dataset `name`, and return the name of the split and its rows.
 
+    Raises:
+        ValueError: the dataset cannot be loaded, or it has several configs or splits and none is chosen.
+    """
+    from datasets import get_dataset_split_names, load_dataset
+    from datasets.exceptions import DatasetsError
 
-def _hub_sources(path: PathLike, name: str, hub: HubOptions, problems: ErrorReport) -> Iterator[Source]:
     try:
-        split, dataset = load_split(name, hub.config, hub.split, hub.revision)
-    except ValueError as error:
-        problems.add(path, str(error))
-    else:
-        yield Source(f"{name}[{split}]", split, TABLE_FORMATS[".parquet"], partial(hub_rows, dataset))
+        if split is None:
+            split, *others = get_dataset_split_names(name, config, revision=revision)
+            if others:
+                raise ValueError(f"the dataset has the splits {show([split, *others])}; choose one with split=")
+        return split, load_dataset(name, config, split=split, revision=revision)
+    except (DatasetsError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        tried = f"no such path (searched from {os.getcwd()}), and no such dataset can be loaded from the Hub"
+        raise ValueError(f"{tried}: {reason}") from error
+
+
+def _numbered(dataset: Any) -> Rows:
+    return enumerate(dataset, 1)

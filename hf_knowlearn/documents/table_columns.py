@@ -7,14 +7,80 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from hf_knowlearn.documents.conversation import Conversation
-from hf_knowlearn.documents.document import Document, Question, show
+from hf_knowlearn.documents.document import Document, Question, show, text_problems
 
-Item = TypeVar("Item", Document, Question, Conversation, covariant=True)
+
+class EmptyDocumentError(ValueError):
+    """A row whose text is null or contains only white space."""
+
+
+@dataclass(frozen=True)
+class DocumentColumns:
+    """The columns of a document's text, id and title. None selects the usual names."""
+
+    text: str = "text"
+    id: str | None = None
+    title: str | None = None
+
+    def document(self, row: Mapping[str, Any], default_id: str) -> Document:
+        """Make the document of a row.
+
+        Raises:
+            EmptyDocumentError: the text is empty.
+            ValueError: with the problems of the row.
+        """
+        for name in filter(None, vars(self).values()):
+            _require(row, name, fix="rename a column, or give its name with text_column, id_column or title_column")
+        title_key = self.title or "title"
+        id_key, id = _first_value(row, *([self.id] if self.id else ("id", "document_id", "wiki_id")))
+        if self.id and not id_key:
+            raise ValueError(f"the column {self.id!r} contains no id in this row; add one, or remove id_column")
+        text = "" if row[self.text] is None else clean(row[self.text])
+        if isinstance(text, str) and not text.strip():
+            raise EmptyDocumentError(*text_problems("text", text))
+        optional = {"title": clean(row.get(title_key)), "language": clean(row.get("language"))}
+        return Document(
+            _name(id, default_id),
+            text,
+            metadata={name: row[name] for name in row if name not in {self.text, id_key, title_key, "language"}},
+            **{name: value for name, value in optional.items() if value not in (None, "")},
+        )
+
+
+def question_of(row: Mapping[str, Any], default_id: str) -> Question:
+    """Make the question of a row, under the column names of common datasets. Raises ValueError."""
+    given = {name: value for name, value in row.items() if value is not None}
+    _require(given, "question", "text", fix="rename the column of the question")
+    _require(given, "answers", "answer", fix="a question needs an answer")
+    return Question(
+        _name(given.get("id"), default_id),
+        clean(_first_value(row, "question", "text")[1]),
+        _answers(row),
+        _name(_first_value(row, "document_id", "wiki_id")[1]),
+        options=_strings("options", given.get("options", [])),
+        **{name: _name(row.get(name)) for name in ("relation", "fact_id", "kind")},
+    )
+
+
+def conversation_of(row: Mapping[str, Any], default_id: str) -> Conversation:
+    """Make the conversation of a row, under the column names of TRL. Raises ValueError."""
+    _require(row, "messages", fix="rename the column of the messages")
+    turns, tools = row["messages"], row.get("tools")
+    if isinstance(tools, str):
+        try:
+            tools = json.loads(tools)
+        except ValueError:
+            raise ValueError(f"tools {show(tools)} is not JSON; write a list of tools") from None
+    return Conversation(
+        _name(row.get("id"), default_id),
+        tuple(map(_turn, turns)) if isinstance(turns, list) else turns,
+        () if tools is None else tuple(tools) if isinstance(tools, list) else tools,
+    )
 
 
 def clean(value: Any) -> Any:
@@ -26,100 +92,9 @@ def clean(value: Any) -> Any:
     return unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-class Columns(Protocol[Item]):
-    """The columns of a row that make an item."""
-
-    def check(self, names: Collection[str]) -> None:
-        """Raise ValueError, with the names of the columns, if a required column is missing."""
-
-    def make(self, row: Mapping[str, Any], default_id: str) -> Item:
-        """Make an item. Raises ValueError with the problems of the row."""
-
-    def is_empty(self, row: Mapping[str, Any]) -> bool:
-        """Whether the row is a document without text, which the reader may skip."""
-        return False
-
-
-@dataclass(frozen=True)
-class DocumentColumns(Columns[Document]):
-    """The columns of a document's text, id and title. None selects the usual names."""
-
-    text: str | None = None
-    id: str | None = None
-    title: str | None = None
-
-    def check(self, names: Collection[str]) -> None:
-        for field, name in vars(self).items():
-            if name is not None and name not in names:
-                raise ValueError(f"no column {name!r} for the {field}, only {show(list(names))}; give one of these")
-        if self.text is None and "text" not in names:
-            hint = " (is it a file of questions? Questions cannot be read as documents)" if "question" in names else ""
-            fix = "rename the column of the text to 'text', or give its name with text_column="
-            raise ValueError(f"no column 'text', only {show(list(names))}{hint}; {fix}")
-
-    def make(self, row: Mapping[str, Any], default_id: str) -> Document:
-        self.check(row)
-        text_key, title_key = self.text or "text", self.title or "title"
-        id_key, id = _first_value(row, *([self.id] if self.id else ("id", "document_id", "wiki_id")))
-        if self.id and not id_key:
-            raise ValueError(f"the column {self.id!r} contains no id in this row; add one, or remove id_column")
-        text = clean(row[text_key])
-        optional = {"title": clean(row.get(title_key)), "language": clean(row.get("language"))}
-        return Document(
-            _name(id, default_id),
-            "" if text is None else text,
-            metadata={name: row[name] for name in row if name not in {text_key, id_key, title_key, "language"}},
-            **{name: value for name, value in optional.items() if value not in (None, "")},
-        )
-
-    def is_empty(self, row: Mapping[str, Any]) -> bool:
-        text = row.get(self.text or "text", "missing")
-        return text is None or (isinstance(text, str) and not text.strip())
-
-
-class QuestionColumns(Columns[Question]):
-    """The columns of a question, under the names that common datasets use."""
-
-    def check(self, names: Collection[str]) -> None:
-        if not {"question", "text"} & set(names):
-            raise ValueError(f"no column 'question' or 'text', only {show(list(names))}; rename the question's column")
-        if not {"answers", "answer"} & set(names):
-            raise ValueError(f"no column 'answers' or 'answer', only {show(list(names))}; a question needs an answer")
-
-    def make(self, row: Mapping[str, Any], default_id: str) -> Question:
-        given = {name: value for name, value in row.items() if value is not None}
-        self.check(given)
-        options = _strings("options", given["options"]) if "options" in given else ()
-        return Question(
-            _name(given.get("id"), default_id),
-            clean(_first_value(row, "question", "text")[1]),
-            _answers(row, options),
-            _name(_first_value(row, "document_id", "wiki_id")[1]),
-            options=options,
-            **{name: _name(row.get(name)) for name in ("relation", "fact_id", "kind")},
-        )
-
-
-class ConversationColumns(Columns[Conversation]):
-    """The columns of a conversation, under TRL's names."""
-
-    def check(self, names: Collection[str]) -> None:
-        if "messages" not in names:
-            raise ValueError(f"no column 'messages', only {show(list(names))}; rename the column of the messages")
-
-    def make(self, row: Mapping[str, Any], default_id: str) -> Conversation:
-        self.check(row)
-        turns, tools = row["messages"], row.get("tools")
-        if isinstance(tools, str):
-            try:
-                tools = json.loads(tools)
-            except ValueError:
-                raise ValueError(f"tools {show(tools)} is not JSON; write a list of tools") from None
-        return Conversation(
-            _name(row.get("id"), default_id),
-            tuple(map(_turn, turns)) if isinstance(turns, list) else turns,
-            () if tools is None else tuple(tools) if isinstance(tools, list) else tools,
-        )
+def _require(row: Mapping[str, Any], *names: str, fix: str) -> None:
+    if not set(names) & set(row):
+        raise ValueError(f"no column {' or '.join(map(repr, names))}, only {show(list(row))}; {fix}")
 
 
 def _turn(turn: Any) -> Any:
@@ -141,10 +116,8 @@ def _name(value: Any, default: str | None = None) -> Any:
     return str(value) if type(value) is int else clean(value)
 
 
-def _answers(row: Mapping[str, Any], options: tuple[str, ...]) -> tuple[str, ...]:
+def _answers(row: Mapping[str, Any]) -> tuple[str, ...]:
     name, answers = _first_value(row, "answers", "answer")
-    if options and type(answers) is int:
-        raise ValueError(f"{name} {answers} looks like the index of an option; write the text of the option")
     if isinstance(answers, Mapping):
         answers = answers.get("text", answers)
     if isinstance(answers, str) and answers.startswith(('["', "['")):  # Why: pandas writes lists like this to CSV.

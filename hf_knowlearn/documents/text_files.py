@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from hf_knowlearn.documents.tabular import ColumnCheck, Rows, decoded, opened
+from hf_knowlearn.documents.tabular import Rows, decoded
 
 EXTRA = 'pip install "hf_knowlearn[documents]"'
 
@@ -29,16 +27,14 @@ CONVERTERS = {
 _OPTIONS = {"strict": True, "escape_asterisks": False, "escape_underscores": False}
 
 
-def plain_text(file: Path, check: ColumnCheck) -> Rows:
+def plain_text(file: Path) -> Rows:
     """The text of a `.txt` file. The title is the name of the file."""
-    with opened(file) as stream:
-        yield 0, {"text": decoded(stream.read()), "title": file.stem}
+    yield 0, {"text": decoded(file.read_bytes()), "title": file.stem}
 
 
-def markdown(file: Path, check: ColumnCheck) -> Rows:
+def markdown(file: Path) -> Rows:
     """The text of a `.md` file. The title is the first heading."""
-    with opened(file) as stream:
-        text = decoded(stream.read())
+    text = decoded(file.read_bytes())
     yield 0, {"text": text, "title": first_heading(text) or file.stem}
 
 
@@ -53,33 +49,25 @@ def first_heading(text: str) -> str:
     return ""
 
 
-def missing_library(files: Sequence[str]) -> tuple[str, str] | None:
-    """(first file that requires markitdown, message) if markitdown is not installed, else None."""
-    files = [file for file in files if Path(file).suffix.lower() in CONVERTERS]
-    if not files or find_spec("markitdown"):
-        return None
-    others = f" (as do {len(files) - 1} more files)" if len(files) > 1 else ""
-    return files[0], f"requires markitdown{others}: {EXTRA}"
-
-
-def converted(file: Path, check: ColumnCheck) -> Rows:
+def converted(file: Path) -> Rows:
     """The file as Markdown. The title is the first heading, the declared title, or the name of the file."""
-    from markitdown import MarkItDown, MarkItDownException, StreamInfo, converters
-
+    try:
+        from markitdown import MarkItDown, MarkItDownException, StreamInfo, converters
+    except ImportError:
+        raise ValueError(f"requires markitdown: {EXTRA}") from None
     name, prefer_declared = CONVERTERS[file.suffix.lower()]
-    with opened(file) as stream:
-        content = stream.read()
+    content, charset = file.read_bytes(), None
+    if name == "HtmlConverter":
+        content, charset = _decode_html(content).encode(), "utf-8"
     # Why: with all converters enabled, a broken .docx would be converted as a zip archive.
     markitdown = MarkItDown(enable_builtins=False, enable_plugins=False)
     markitdown.register_converter(getattr(converters, name)())
-    charset = None
-    if name == "HtmlConverter":
-        content, charset = _decode_html(content).encode(), "utf-8"
     info = StreamInfo(extension=file.suffix.lower(), charset=charset)
     try:
         result = markitdown.convert_stream(io.BytesIO(content), stream_info=info, **_OPTIONS)
     except MarkItDownException as error:
-        raise ValueError(_reason(error)) from error
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"cannot be converted ({reason}); check that another program can open it") from error
     text = result.markdown.replace("\f", "\n")  # Why: pdfminer writes page breaks as form feeds.
     titles = [first_heading(text), (result.title or "").strip()]
     title = next(filter(None, reversed(titles) if prefer_declared else titles), file.stem)
@@ -93,22 +81,9 @@ def _decode_html(content: bytes) -> str:
     try:
         return decoded(content)  # Why: markitdown would guess, and read a Latin-1 é as a katakana.
     except ValueError as error:
-        declared = EncodingDetector.find_declared_encoding(content, is_html=True)
         marked = EncodingDetector.strip_byte_order_mark(content)[1]
+        declared = EncodingDetector.find_declared_encoding(content, is_html=True)
         try:
             return content.decode(marked or declared or "utf-8")
         except (UnicodeDecodeError, LookupError):
-            encoding = f"declares the encoding {declared}, which does not fit" if declared else "declares no encoding"
-            raise ValueError(f"{error}; the page {encoding}") from None
-
-
-def _reason(error: Exception) -> str:
-    """One line about the error of the converter. The message of markitdown has several lines."""
-    from markitdown import MissingDependencyException
-
-    attempts = getattr(error, "attempts", None) or []
-    cause = attempts[-1].exc_info[1] if attempts and attempts[-1].exc_info else error
-    if isinstance(cause, MissingDependencyException):
-        return f"requires all dependencies of markitdown: {EXTRA}"
-    message = ": ".join(filter(None, [type(cause).__name__, " ".join(str(cause).split())[:200]]))
-    return f"cannot be converted ({message}); check that another program can open it"
+            raise ValueError(f"{error}, or correct the encoding that the page declares: {declared}") from None

@@ -21,7 +21,7 @@ from datasets.exceptions import DatasetGenerationError
 from hf_knowlearn.documents import Document
 from hf_knowlearn.format_aug.config import FAMILIES, FormatAugConfig, problems
 from hf_knowlearn.format_aug.dataset_rows import columns, dataset_rows
-from hf_knowlearn.format_aug.document_store import DocumentStore, code_hash, open_document_stores
+from hf_knowlearn.format_aug.document_store import code_hash, open_documents
 from hf_knowlearn.format_aug.rows import Row, listing
 from hf_knowlearn.format_aug.streaming import Epochs
 from hf_knowlearn.paths import PACKAGE
@@ -70,7 +70,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
     ) -> None:
         if wrong := list(problems(config_name, options)):
             raise ValueError(f"format_aug, {config_name}: {'; '.join(wrong)}.")
-        self.documents = open_document_stores(options, cache_dir)
+        self.documents = open_documents(options, cache_dir)
         super().__init__(
             str(cache_dir) if cache_dir else None,
             dataset_name,
@@ -94,11 +94,11 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
                 " views of each document on disk."
             )
         return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"documents": store, "ranges": _ranges(len(store))})
-            for split, store in self.documents.items()
+            datasets.SplitGenerator(name=split, gen_kwargs={"documents": dataset, "ranges": _ranges(len(dataset))})
+            for split, dataset in self.documents.items()
         ]
 
-    def _generate_tables(self, documents: DocumentStore, ranges: list[range]) -> Iterator[tuple[Key, pa.Table]]:
+    def _generate_tables(self, documents: datasets.Dataset, ranges: list[range]) -> Iterator[tuple[Key, pa.Table]]:
         """Tables of the rows of the documents with numbers in `ranges`."""
         schema = self.info.features.arrow_schema
         problems: list[str] = []
@@ -106,7 +106,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
         chars = tables = 0
         for number in chain.from_iterable(ranges):
             try:
-                rows = dataset_rows(self.config, documents[number])
+                rows = dataset_rows(self.config, Document(**documents[number]))
             except ValueError as error:
                 problems.append(str(error))
             if problems:  # Why: nothing more is written, but the other documents are still checked.
@@ -133,8 +133,8 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
         )
 
 
-def _rows_of(config: FormatAugConfig, documents: DocumentStore, number: int, epoch: int) -> list[Row]:
-    return dataset_rows(config, documents[number], epoch)
+def _rows_of(config: FormatAugConfig, documents: datasets.Dataset, number: int, epoch: int) -> list[Row]:
+    return dataset_rows(config, Document(**documents[number]), epoch)
 
 
 def _table(batch: Sequence[Row], schema: Any) -> Any:
@@ -152,10 +152,10 @@ def _length(row: Row) -> int:
     return len(row["text"] if "text" in row else row["prompt"] + row["completion"])
 
 
-def _hash(documents: Mapping[str, DocumentStore]) -> str:
+def _hash(documents: Mapping[str, datasets.Dataset]) -> str:
     digest = hashlib.blake2b(code_hash(CODE, "sentencex").encode(), digest_size=16)
-    for split, store in documents.items():
-        digest.update(f"\n{split} {store.digest}".encode())
+    for split, dataset in documents.items():
+        digest.update(f"\n{split} {dataset._fingerprint}".encode())
     return digest.hexdigest()
 
 

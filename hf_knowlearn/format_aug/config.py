@@ -33,7 +33,7 @@ class FormatAugConfig(datasets.BuilderConfig):
             mapping from names of splits to any of these.
         source_config, source_split, source_revision: `config`, `split` and `revision` of `read_documents`. Without a
             split, every split of a dataset on the Hub is used under its own name.
-        text_column, id_column, title_column, empty, duplicates, near_duplicates: see `read_documents`.
+        text_column, id_column, title_column, empty, duplicates: see `read_documents`.
         num_views: views of each document; with `epochs`, in each epoch. None: 4, or 1 with `epochs`.
         seed: fixes the sequence of views of every document.
         groups: groups of formats to sample from. None: all.
@@ -57,7 +57,6 @@ class FormatAugConfig(datasets.BuilderConfig):
     title_column: str | None = None
     empty: str | None = None
     duplicates: str | None = None
-    near_duplicates: float | None = None
     num_views: int | None = None
     seed: int = 0
     groups: Sequence[str] | None = None

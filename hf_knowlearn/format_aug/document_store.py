@@ -1,14 +1,12 @@
-"""Random access to the documents of a source, with little memory: the checked documents are written to the cache once.
+"""Random access to the documents of a source with little memory: checked documents become an Arrow file in the cache.
 
 Web pages, tables and archives have no random access, and checking needs all documents. Views are never written here.
 """
 
 import hashlib
-import json
 import os
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -16,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from filelock import FileLock
+from datasets.exceptions import DatasetGenerationError
 
 from hf_knowlearn.documents import Document, iter_documents
 from hf_knowlearn.documents.error_report import ErrorReport
-from hf_knowlearn.documents.files import common_folder, find_files, hub_name
-from hf_knowlearn.documents.hub import load_split
-from hf_knowlearn.documents.sources import DOCUMENT_FORMATS
+from hf_knowlearn.documents.files import hub_name
+from hf_knowlearn.documents.sources import DOCUMENT_FORMATS, find_sources
 from hf_knowlearn.paths import PACKAGE
 
-FIELDS = ("id", "text", "title", "language", "part", "start")
+FIELDS = {"id": "string", "text": "string", "title": "string", "language": "string", "part": "int64", "start": "int64"}
 # Options of the builder that `iter_documents` has, and their names there.
 READING = {
     "text_column": "text_column",
@@ -33,49 +30,18 @@ READING = {
     "title_column": "title_column",
     "empty": "empty",
     "duplicates": "duplicates",
-    "near_duplicates": "near_duplicates",
     "source_config": "config",
     "source_split": "split",
     "source_revision": "revision",
 }
 
 
-class DocumentStore:
-    """The documents of a JSON Lines file, by number. It holds 8 bytes per document in memory.
-
-    Args:
-        file: the file, with one document per line.
-
-    Attributes:
-        digest: a hash of all documents and their order.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.starts = array("q", [0])
-        digest = hashlib.blake2b(digest_size=16)
-        with open(file, "rb") as lines:
-            for line in lines:
-                digest.update(line)
-                self.starts.append(self.starts[-1] + len(line))
-        self.digest = digest.hexdigest()
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def __getitem__(self, number: int) -> Document:
-        start, end = self.starts[number], self.starts[number + 1]
-        # Why: opened for each document, because an open file cannot be shared by threads and processes. It costs a
-        # hundredth of the time that the views take.
-        with open(self.file, "rb", buffering=0) as lines:
-            lines.seek(start)
-            return Document(**json.loads(lines.read(end - start)))
-
-
-def open_document_stores(
+def open_documents(
     options: Mapping[str, Any], cache_dir: str | os.PathLike[str] | None
-) -> dict[str, DocumentStore]:
-    """The documents of each split of `options["source"]`.
+) -> dict[str, datasets.Dataset]:
+    """The documents of each split of `options["source"]`, as rows with the columns of `FIELDS`.
+
+    The first process that needs the documents writes them. The fingerprint of a split depends on its documents.
 
     Args:
         options: `source`, and those of `READING`; other options are ignored.
@@ -86,16 +52,20 @@ def open_document_stores(
     """
     folder = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "format_aug" / "documents"
     reading = {name: options[option] for option, name in READING.items() if options.get(option) is not None}
-    stores: dict[str, DocumentStore] = {}
+    opened: dict[str, datasets.Dataset] = {}
     problems: list[str] = []
     for split, source, split_reading in _splits(options["source"], reading):
         try:
-            stores[split] = _open(source, split_reading, folder)
+            if not isinstance(source, str | os.PathLike) and any(isinstance(one, Document) for one in source):
+                opened[split] = _written_once(partial(iter, source), folder, _key_of_documents(source))
+            else:
+                read = partial(iter_documents, source, **split_reading)
+                opened[split] = _written_once(read, folder, _key(source, split_reading))
         except ValueError as error:
             problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
-    return stores
+    return opened
 
 
 def _splits(source: Any, reading: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
@@ -116,39 +86,24 @@ def _splits_on_hub(name: str, reading: Mapping[str, Any]) -> list[str]:
         raise ValueError(f"source={name!r} is not an existing path, and not a dataset on the Hub: {error}") from error
 
 
-def _open(source: Any, reading: Mapping[str, Any], folder: Path) -> DocumentStore:
-    if _is_documents(source):
-        return DocumentStore(_written_once(partial(iter, source), folder, _key_of_documents(source)))
-    return DocumentStore(_written_once(partial(iter_documents, source, **reading), folder, _key(source, reading)))
+def _written_once(documents: Callable[[], Iterable[Document]], folder: Path, key: str) -> datasets.Dataset:
+    def rows() -> Iterator[dict[str, Any]]:
+        return ({name: getattr(document, name) for name in FIELDS} for document in documents())
+
+    try:
+        return datasets.Dataset.from_generator(
+            rows,
+            features=datasets.Features({name: datasets.Value(type) for name, type in FIELDS.items()}),
+            cache_dir=str(folder),
+            fingerprint=key,
+            writer_batch_size=64,  # documents in memory
+        )
+    except DatasetGenerationError as error:  # Why: `datasets` hides the message of the reader.
+        raise error.__cause__ or error from None
 
 
-def _is_documents(source: Any) -> bool:
-    return (
-        isinstance(source, Sequence) and not isinstance(source, str) and any(isinstance(d, Document) for d in source)
-    )
-
-
-def _written_once(documents: Callable[[], Iterable[Document]], folder: Path, key: str) -> Path:
-    """The file of the documents with this key. The first process that needs it writes it."""
-    file = folder / f"{key}.jsonl"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{key}.lock"):
-        if file.exists():
-            return file
-        draft = folder / f"{key}.incomplete"
-        encode = json.JSONEncoder(ensure_ascii=False).encode  # Why: `json.dumps` would make an encoder per document
-        try:
-            with open(draft, "w", encoding="utf-8", newline="") as lines:
-                for document in documents():
-                    lines.write(encode({name: getattr(document, name) for name in FIELDS}) + "\n")
-            os.replace(draft, file)
-        finally:
-            draft.unlink(missing_ok=True)
-    return file
-
-
-def _key_of_documents(documents: Sequence[Any]) -> str:
-    if others := [d for d in documents if not isinstance(d, Document)]:
+def _key_of_documents(documents: Iterable[Any]) -> str:
+    if others := [one for one in documents if not isinstance(one, Document)]:
         raise ValueError(
             f"source is a list with both a Document and a {type(others[0]).__name__}: give only Documents, or only"
             " paths and names."
@@ -169,24 +124,18 @@ def _key(source: Any, reading: Mapping[str, Any]) -> str:
     """A hash of what decides which documents are read: names and bytes of the files, options, and the reading code."""
     digest = hashlib.blake2b(ascii(sorted(reading.items())).encode(), digest_size=16)
     digest.update(code_hash([PACKAGE / "documents"], "markitdown").encode())  # markitdown converts PDF files
-    paths = [source] if isinstance(source, str | os.PathLike) else list(source)
-    suffixes = tuple(DOCUMENT_FORMATS)
-    local = [path for path in paths if hub_name(path, suffixes) is None]
-    base = common_folder(local) if paths != [source] else None
+    hub = {name: reading.get(name) for name in ("config", "split", "revision")}
     # Why: `iter_documents` reports these problems. They are in the key because a source with a missing path must not
     # have the key of the same source without that path.
-    missing = ErrorReport("")
-    for path in paths:
-        if name := hub_name(path, suffixes):
-            rows = load_split(name, reading.get("config"), reading.get("split"), reading.get("revision"))[1]
-            digest.update(rows._fingerprint.encode())  # depends on the commit, the configuration and the split
+    problems = ErrorReport("")
+    for found in find_sources(source, DOCUMENT_FORMATS, problems, **hub):
+        digest.update(ascii(found.name).encode())
+        if isinstance(found.content, Path):
+            with open(found.content, "rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
         else:
-            for file, name_in_ids in find_files(path, suffixes, base, missing):
-                digest.update(ascii((name_in_ids, os.path.getsize(file))).encode())
-                with open(file, "rb") as opened:
-                    while block := opened.read(1 << 20):
-                        digest.update(block)
-    digest.update(ascii(missing.entries).encode())
+            digest.update(found.content._fingerprint.encode())  # depends on the commit, the config and the split
+    digest.update(ascii(problems.entries).encode())
     return digest.hexdigest()
 
 

@@ -241,12 +241,6 @@ def test_cyclic_links_are_visited_once_and_broken_ones_are_errors(tmp_path: Path
     assert f"{root / 'round.txt'}: cannot be read (" in message
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
-def test_a_pipe_is_an_error(tmp_path: Path, read_error: ReadError):
-    os.mkfifo(tmp_path / "a.txt")
-    assert "a.txt: cannot be read (a pipe or a device, not a file)" in read_error(read_documents, tmp_path)
-
-
 def test_a_folder_without_permission_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, read_error: ReadError
 ):
