@@ -1,8 +1,8 @@
 """Views compared with nlpaug and textattack: the speed of eight copies of a document, and which answers survive.
 
-The other tools run in their own environment (README.md), and all arms alternate. Each arm has a number of seconds
-instead of documents, because one of the tools needs as long for one document as ours for thousands; the table has the
-number of documents. Answers are counted separately, in more documents.
+The other tools run in their own environment (README.md), and all arms alternate. Each arm runs for the same number of
+seconds, not on the same number of documents: one tool takes as long for one document as ours for thousands. The table
+has the number of documents. Answers are counted separately, in more documents.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def destroyed(answers: Sequence[str], outputs: Sequence[str]) -> Counter[str]:
 
     The second count ignores changes of punctuation and case.
     """
-    found = Counter(asked=len(answers) * len(outputs), destroyed=0, destroyed_words=0)
+    found = Counter(checked=len(answers) * len(outputs), destroyed=0, destroyed_words=0)
     for output in outputs:
         found["destroyed"] += sum(plain(answer) not in plain(output) for answer in answers)
         found["destroyed_words"] += sum(words(answer) not in words(output) for answer in answers)

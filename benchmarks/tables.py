@@ -135,9 +135,9 @@ def _gold(row: Row) -> list[str]:
     gold = row["gold"]
     if not gold:
         return ["", "", "", "", ""]
-    shares = [f"{100 * gold[key] / gold['asked']:.1f} %" for key in ("destroyed", "destroyed_words")]
+    shares = [f"{100 * gold[key] / gold['checked']:.1f} %" for key in ("destroyed", "destroyed_words")]
     found = _target(gold["not_found"] == 0, f"{gold['not_found']}, target 0") if "not_found" in gold else ""
-    return [f"{gold['documents']:,}", f"{gold['asked']:,}", *shares, found]
+    return [f"{gold['documents']:,}", f"{gold['checked']:,}", *shares, found]
 
 
 def metric(parts: Mapping[str, Any]) -> str:
@@ -160,12 +160,12 @@ def _memory(rows: list[Row]) -> str:
     return f"**Memory.**\n\n{table('rows|arm|additional MB|CPU seconds', found)}"
 
 
-def asking(parts: Mapping[str, Any]) -> str:
-    """All groups of people in a result file of `asking.py`."""
-    return _parts(parts, {whom: partial(_asking, whom) for whom in parts})
+def generation(parts: Mapping[str, Any]) -> str:
+    """All groups of people in a result file of `generation.py`."""
+    return _parts(parts, {whom: partial(_generation, whom) for whom in parts})
 
 
-def _asking(whom: str, counts: Row) -> str:
+def _generation(whom: str, counts: Row) -> str:
     found = []
     for row in counts["arms"]:
         is_ours = row["arm"] == "ours"
@@ -247,7 +247,7 @@ def _run(run: Row) -> str:
     return f"*{run['date'][:10]}, {machine}, {load}; Python {run['python']}, {packages}; {commit}. `{run['command']}`*"
 
 
-TABLES = {"views": views, "augmenters": augmenters, "metric": metric, "asking": asking, "mastery": mastery}
+TABLES = {"views": views, "augmenters": augmenters, "metric": metric, "generation": generation, "mastery": mastery}
 
 
 def into_readme(text: str) -> str:

@@ -46,6 +46,7 @@ LAB = (
     "recipes/lab",
     "docs/laboratory.md",
     "benchmarks",
+    "tests/benchmarks",
 )
 # Texts in which some of the words are ordinary: stories in the tests, and one sentence of the synthetic people.
 STORIES = {

@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     texts = _questions(arguments.questions)
     source = resolve_model(arguments.model, arguments.revision)
     model, tokenizer = load_variant(source, bits=4 if arguments.load_in_4bit else None, dtype=arguments.dtype)
-    # A question needs an accepted answer. These answers are not scored, so any will do.
+    # Why: a `Question` needs an accepted answer, also where the responses are not scored.
     questions = [Question(str(number), text, answers=("unknown",)) for number, text in enumerate(texts, 1)]
     for question, responses in zip(questions, generate_responses(model, tokenizer, questions, settings), strict=True):
         lines = _lines(responses)

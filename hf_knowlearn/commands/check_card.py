@@ -34,7 +34,7 @@ class Figure:
     """A figure of the card beside the same figure measured now.
 
     Args:
-        name: What the report calls it, such as "exact_match" or "retention".
+        name: Its name in the report, such as "exact_match" or "retention".
         card, card_error: The card's value, and its standard error if it is known.
         now: The value measured now.
         verdict: "equal", "within 2 standard errors" or "differs".
@@ -54,7 +54,7 @@ class CheckedCard:
     Args:
         model: The model's name.
         figures: Its figures.
-        notes: How the model was evaluated, and what differs from then, one sentence each.
+        notes: One sentence each: how the model was evaluated, and which versions differ from those of the report.
     """
 
     model: str

@@ -90,7 +90,7 @@ def compare(
 
 
 def difference(first: EvaluationResult, other: EvaluationResult) -> dict[str, float]:
-    """What `other` has over `first` in each figure, with the standard error of that paired difference."""
+    """`other` minus `first` in each figure, with the standard error of that paired difference."""
     found: dict[str, float] = {}
     for role, questions in first.questions.items():
         for measure, name in RESULTS[role][1].items():

@@ -19,7 +19,7 @@ from hf_knowlearn.teach import run_folder
 
 # Environment variables that set the number of threads of a process, for torch and the libraries below it.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-SECONDS = 0.1  # between two looks at the processes
+SECONDS = 0.1  # between two checks of the processes
 
 
 def is_finished(run: PlannedRun) -> bool:

@@ -60,7 +60,7 @@ def test_formats_lose_no_answer_and_missing_tools_are_reported(run, data, tmp_pa
     part = results(tmp_path)["augmenters"]
     [formats] = [row for row in part["results"] if (row["arm"], row["corpus"]) == ("formats", "film")]
     assert (formats["documents"], formats["outputs"]) == (6, 6 * 8)
-    assert formats["gold"]["asked"] == 6 * 8
+    assert formats["gold"]["checked"] == 6 * 8
     assert formats["gold"]["not_found"] == 0
 
 
@@ -82,7 +82,7 @@ def test_missing_answers_are_counted():
     from augmenters import destroyed
 
     outputs = ["Shot in New\n Ormel.", "Shot in new ORMEL!", "Shot New in Ormel.", "Shot in New Or mel."]
-    assert destroyed(["New Ormel"], outputs) == {"asked": 4, "destroyed": 3, "destroyed_words": 2}
+    assert destroyed(["New Ormel"], outputs) == {"checked": 4, "destroyed": 3, "destroyed_words": 2}
 
 
 def test_only_answers_that_occur_as_whole_words_are_counted():
@@ -104,13 +104,13 @@ def test_documents_and_missing_answers_of_a_tool_are_counted():
     assert count(cut_short, rows, seconds=0) == {"documents": 1, "outputs": 2}
     assert ask_for_gold(cut_short, rows, seconds=60) == {
         "documents": 1,
-        "asked": 2,
+        "checked": 2,
         "destroyed": 1,
         "destroyed_words": 1,
     }
 
 
-def test_rounds_alternate_the_arms():
+def test_rounds_have_alternating_orders():
     from measuring import rounds
 
     taken = []

@@ -1,4 +1,4 @@
-"""The benchmark of the metric runs at a tiny size, and fails if the arms have different scores."""
+"""The benchmark of the metric runs at a tiny size, and fails if the scores differ."""
 
 import json
 
@@ -54,7 +54,7 @@ def run_metric(run, tmp_path, data):
 
 
 @pytest.mark.slow
-def test_every_arm_is_measured(run_metric):
+def test_every_part_is_measured(run_metric):
     done, parts = run_metric(100, "--rows", "5")
     assert done.returncode == 0, done.stderr
     assert [(row["system"], row["questions"]) for row in parts["speed"]["results"][::4]] == [

@@ -47,7 +47,7 @@ def test_samples_are_counted_and_depend_on_the_seed(command: Command):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (("./nowhere", "a?"), "./nowhere: there is no such folder."),
         (
@@ -59,10 +59,10 @@ def test_samples_are_counted_and_depend_on_the_seed(command: Command):
         (("tiny_base", "a?", "--samples", "-1"), "samples=-1: give an integer of at least 0"),
     ],
 )
-def test_invalid_options_are_an_error(command: Command, words: tuple[str, ...], says: str):
+def test_invalid_options_are_an_error(command: Command, words: tuple[str, ...], message: str):
     code, shown, error = command("ask", *words)
     assert (code, shown) == (2, "")
-    assert says in error
+    assert message in error
 
 
 def test_a_folder_without_a_model_is_an_error(run: Path, command: Command, tmp_path: Path):

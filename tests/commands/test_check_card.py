@@ -90,16 +90,16 @@ def test_the_answers_of_a_run_name_the_retention_questions_that_it_chose(copy: P
 
 
 @pytest.mark.parametrize(
-    ("model", "says"),
+    ("model", "message"),
     [("tiny_base", "tiny_base: there is no report.json"), ("run", "the card and the report have no figures")],
 )
-def test_a_model_without_figures_is_an_error(copy: Path, command: Command, model: str, says: str):
+def test_a_model_without_figures_is_an_error(copy: Path, command: Command, model: str, message: str):
     report = json.loads((copy / "report.json").read_text())
     report["runs"]["trained"] = {"cost": {}}
     (copy / "report.json").write_text(json.dumps(report))
     code, _, error = command("recall", copy if model == "run" else model)
     assert code == 2
-    assert says in error
+    assert message in error
 
 
 # As published: a card with rounded figures, a report, and no answers

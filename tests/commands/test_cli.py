@@ -28,20 +28,20 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 @pytest.mark.parametrize(
-    ("option", "file", "content", "says"),
+    ("option", "file", "content", "message"),
     [
         ("documents", "nowhere", None, "nowhere: no such file or folder"),
-        ("documents", "empty", "", "empty: contains no files"),
+        ("documents", "empty", "", "empty: no supported file"),
         ("documents", "blank.txt", " \n", "blank.txt: text contains only white space"),
         ("documents", "latin.txt", b"caf\xe9", "latin.txt: not UTF-8 at byte 3"),
         ("documents", "rows.jsonl", '{"text": "a"}\n{oops', "rows.jsonl:2: not JSON"),
-        ("documents", "picture.png", b"\x89PNG", "give a .csv, .docx"),
+        ("documents", "picture.png", b"\x89PNG", "supported are .csv, .docx"),
         ("documents", "world:nobody", None, "'world:nobody' is no split of"),
         ("questions", "none.jsonl", None, "none.jsonl: no such file or folder"),
         ("questions", "rows.jsonl", '{"question": "a?"}', "rows.jsonl:1: no column 'answers' or 'answer'"),
         ("questions", "none.jsonl", '{"question": "a?", "answers": []}', "none.jsonl:1: answers is empty"),
         ("questions", "void.jsonl", '{"question": "a?", "answers": ["The", "!"]}', "is left after normalization"),
-        ("replay_questions", "rows.jsonl", "[]", "rows.jsonl:1: a line must be a JSON object"),
+        ("replay_questions", "rows.jsonl", "[]", "rows.jsonl:1: a row must be a JSON object"),
         ("output_dir", "taken", "notes", "is not empty and contains no run of knowlearn"),
         ("output_dir", "file.txt", "notes", "file.txt' is not a folder"),
         (
@@ -62,7 +62,7 @@ def test_bad_input_ends_in_one_message_and_leaves_nothing(
     option: str,
     file: str,
     content: str | bytes | None,
-    says: str,
+    message: str,
 ):
     path = tmp_path / "given" / file
     path.parent.mkdir()
@@ -76,7 +76,7 @@ def test_bad_input_ends_in_one_message_and_leaves_nothing(
     assert knowlearn("teach", **{**options, option: value}) == 2
     shown = capsys.readouterr()
     assert shown.err.startswith("knowlearn: ")
-    assert says in shown.err
+    assert message in shown.err
     assert "Traceback" not in shown.err
     assert sorted(tmp_path.rglob("*")) == was
 
@@ -113,7 +113,7 @@ def test_help_and_a_typo_do_not_import_slow_libraries(words: list[str]):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_an_unexpected_error_keeps_its_traceback():
+def test_an_unexpected_error_has_a_traceback():
     with pytest.raises(ZeroDivisionError), command_console():
         raise ZeroDivisionError
 

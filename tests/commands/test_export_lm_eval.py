@@ -203,7 +203,10 @@ def test_existing_files_are_not_changed(knowlearn, questions, tmp_path, capsys, 
 def test_all_problems_are_reported_together(tmp_path):
     lost = Question("lost", "Who?", ("Ina",), options=("Ola", "Una"))
     (tmp_path / "letter.txt").write_text("Dear", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"(?s)'\*'.*is not empty.*1 questions have options without an accepted answer, such as 'lost'"):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)'\*'.*is not empty.*1 questions have options without an accepted answer, such as 'lost'",
+    ):
         export([lost], tmp_path, "*")
     with pytest.raises(ValueError, match="no questions"):
         export([], tmp_path / "tasks", "mine")

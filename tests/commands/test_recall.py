@@ -51,7 +51,7 @@ def test_the_error_of_a_difference_to_a_perfect_model_is_the_error_of_the_figure
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["--shots", 2, "--merged"], "--shots, --merged: the check of a card evaluates as the card's report says"),
         (["--retention_questions", "world:new"], "--retention_questions without --questions"),
@@ -59,10 +59,10 @@ def test_the_error_of_a_difference_to_a_perfect_model_is_the_error_of_the_figure
         (["--questions", "nowhere.jsonl"], "nowhere.jsonl: no such file or folder"),
     ],
 )
-def test_invalid_options_are_an_error(command: Command, words: list[object], says: str):
-    code, shown, complained = command("recall", "tiny_base", *words)
+def test_invalid_options_are_an_error(command: Command, words: list[object], message: str):
+    code, shown, error = command("recall", "tiny_base", *words)
     assert (code, shown) == (2, "")
-    assert says in complained
+    assert message in error
 
 
 @pytest.mark.filterwarnings("ignore")  # bitsandbytes warns that its CPU kernels are missing
@@ -84,9 +84,9 @@ def test_widths_that_bitsandbytes_cannot_compute_with_are_an_error(
 ):
     bitsandbytes = pytest.importorskip("bitsandbytes")
     monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)  # as on such a CPU
-    code, _, complained = command("recall", "tiny_base", *question_options(run), "--load_in_4bit")
+    code, _, error = command("recall", "tiny_base", *question_options(run), "--load_in_4bit")
     assert code == 2
-    assert "this model has a width of 352" in complained
+    assert "this model has a width of 352" in error
 
 
 def test_a_difference_is_clustered_by_document():

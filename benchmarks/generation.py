@@ -21,8 +21,8 @@ WHOM = {"known": "retention", "strangers": "new", "babble": "retention"}
 STEPS, BATCH = 120, 16  # of this training
 
 
-def asking(options: argparse.Namespace, whom: str) -> dict[str, Any]:
-    """Answers per second of each arm, after a check that equal arms have equal answers."""
+def generation(options: argparse.Namespace, whom: str) -> dict[str, Any]:
+    """Answers per second of each arm. The answers of all arms that share random numbers are compared first."""
     import torch
 
     torch.set_num_threads(1)
@@ -67,7 +67,7 @@ def asking(options: argparse.Namespace, whom: str) -> dict[str, Any]:
 
 
 class Work:
-    """The model, the questions and the rows: a prompt, and the random numbers of a sample (None: greedy)."""
+    """The model, the questions and the rows. A row is a prompt and the random numbers of a sample (None: greedy)."""
 
     def __init__(self, options: argparse.Namespace, whom: str) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -87,7 +87,7 @@ class Work:
             train_to_answer(self.model, self.tokenizer, load_questions("world:studied"), self.steps)
         self.pool = load_questions(f"world:{WHOM[whom]}")
         self.questions = self.pool[:: max(len(self.pool) // options.questions, 1)][: options.questions]
-        self.asking = GenerationSettings(
+        self.settings = GenerationSettings(
             shots=4,
             prompts=options.prompts,
             samples=options.samples,
@@ -112,9 +112,9 @@ class Work:
         lengths = [len(prompt.ids) for prompt in self.prompts]
         return {
             "questions": len(self.questions),
-            "prompts": self.asking.prompts,
-            "samples": self.asking.samples,
-            "batch_size": self.asking.batch_size,
+            "prompts": self.settings.prompts,
+            "samples": self.settings.samples,
+            "batch_size": self.settings.batch_size,
             "steps_on_such_prompts": self.steps,
             "prompt_tokens": spread(lengths),
         }
@@ -125,15 +125,15 @@ class Work:
         from hf_knowlearn.generation.responses import generate_responses
 
         found = {}
-        asking = replace(self.asking, batch_size=batch_size or self.asking.batch_size)
-        for one in generate_responses(self.model, self.tokenizer, self.questions, asking, pool=self.pool):
+        settings = replace(self.settings, batch_size=batch_size or self.settings.batch_size)
+        for one in generate_responses(self.model, self.tokenizer, self.questions, settings, pool=self.pool):
             for number, greedy in enumerate(one.greedy):
                 for sample, text in enumerate((greedy, *one.sampled[number]), -1):
                     found[one.question_id, number, sample] = text
         return found
 
     def generated(self, rows: Sequence, batch_size: int) -> dict[tuple, str]:
-        """Answers by `generate` to which our random numbers is given."""
+        """Answers by `generate`, which samples with our random numbers."""
         from transformers import LogitsProcessorList
 
         found = {}
@@ -141,21 +141,21 @@ class Work:
             batch = rows[start : start + batch_size]
             generators = [generator for _, generator in batch]
             inputs, length = self._padded([prompt for prompt, _ in batch])
-            processor = LogitsProcessorList([Draw(generators, self.asking, length)])
+            processor = LogitsProcessorList([Draw(generators, self.settings, length)])
             texts = self._generate(inputs, length, logits_processor=processor)
             for (prompt, generator), text in zip(batch, texts, strict=True):
                 found[prompt.question.id, prompt.number, -1 if generator is None else generator.sample] = text
         return found
 
     def sampled_by_generate(self) -> None:
-        """The same number of answers, as `generate` draws them; greedy ones first."""
+        """As many answers, sampled with the random numbers of `generate`; the greedy ones first."""
         import torch
 
         torch.manual_seed(0)
-        how = {"do_sample": True, "temperature": self.asking.temperature, "top_k": self.asking.top_k}
+        sampled = {"do_sample": True, "temperature": self.settings.temperature, "top_k": self.settings.top_k}
         for rows, settings in (
             ([row for row in self.rows if row[1] is None], {}),
-            ([row for row in self.rows if row[1] is not None], how),
+            ([row for row in self.rows if row[1] is not None], sampled),
         ):
             for start in range(0, len(rows), 32):
                 inputs, length = self._padded([prompt for prompt, _ in rows[start : start + 32]])
@@ -176,19 +176,19 @@ class Work:
 
         config = GenerationConfig(
             use_cache=True,
-            max_new_tokens=self.asking.max_new_tokens,
+            max_new_tokens=self.settings.max_new_tokens,
             eos_token_id=self.tokenizer.eos_token_id,
             pad_token_id=self.tokenizer.pad_token_id,
             **{"do_sample": False, **settings},
         )
         with torch.inference_mode():
-            written = self.model.generate(
+            output = self.model.generate(
                 **inputs,
                 generation_config=config,
                 logits_processor=logits_processor,
                 stopping_criteria=StoppingCriteriaList([Stop(self.ends, length)]),
             )
-        return self.tokenizer.batch_decode(written[:, length:], skip_special_tokens=True)
+        return self.tokenizer.batch_decode(output[:, length:], skip_special_tokens=True)
 
     @staticmethod
     def agreement(ours: dict, theirs: dict) -> float:
@@ -228,10 +228,10 @@ def train_to_answer(model: Any, tokenizer: Any, questions: Sequence, steps: int)
 class Draw:
     """A logits processor that leaves one token: the most probable one, or the one that the random number selects."""
 
-    def __init__(self, generators: Sequence, asking: Any, length: int) -> None:
+    def __init__(self, generators: Sequence, settings: Any, length: int) -> None:
         import numpy as np
 
-        self.generators, self.asking, self.length = generators, asking, length
+        self.generators, self.settings, self.length = generators, settings, length
         self.rows = np.array([i for i, generator in enumerate(generators) if generator is not None], dtype=int)
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -243,7 +243,7 @@ class Draw:
         tokens = scores.argmax(-1)
         if len(self.rows):
             step = input_ids.shape[1] - self.length
-            ids, ends = cumulative(scores, self.asking.temperature, self.asking.top_k)
+            ids, ends = cumulative(scores, self.settings.temperature, self.settings.top_k)
             uniform = np.array([self.generators[row][step] for row in self.rows])
             tokens[torch.from_numpy(self.rows)] = torch.from_numpy(choose(ids, ends, self.rows, uniform))
         return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
@@ -270,11 +270,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure the chosen groups of people."""
     options = _parser().parse_args(words)
     whom = WHOM if options.whom == "all" else [options.whom]
-    return measuring.measure("asking.py", options, PACKAGES, {one: partial(asking, whom=one) for one in whom})
+    return measuring.measure("generation.py", options, PACKAGES, {one: partial(generation, whom=one) for one in whom})
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = measuring.parser(__doc__, "asking", repeats=3)
+    parser = measuring.parser(__doc__, "generation", repeats=3)
     parser.add_argument("--whom", choices=[*WHOM, "all"], default="all", help="group of people")
     parser.add_argument("--questions", type=int, default=10, help="number of questions, of all relations")
     parser.add_argument("--prompts", type=int, default=10, help="four-shot prompts per question")

@@ -9,9 +9,9 @@ from hf_knowlearn.paths import TINY_BASE
 
 @pytest.mark.slow
 @pytest.mark.skipif(not TINY_BASE.is_dir(), reason="the tiny base is not there")
-def test_all_arms_have_equal_answers(run, tmp_path):
+def test_all_answers_are_equal(run, tmp_path):
     size = "--questions 2 --prompts 2 --samples 3 --repeats 1 --steps 2 --one-by-one 4".split()
-    done = run("asking.py", "--whom", "known", *size)
+    done = run("generation.py", "--whom", "known", *size)
     assert done.returncode == 0, done.stderr
     parts = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     results = parts["known"]["results"]
@@ -26,4 +26,4 @@ def test_all_arms_have_equal_answers(run, tmp_path):
     assert [row["answers"] for row in results["arms"]][:3] == [2 * 2 * 4] * 3
     import tables
 
-    assert tables.asking(parts).count("100.00 %") == 3
+    assert tables.generation(parts).count("100.00 %") == 3
