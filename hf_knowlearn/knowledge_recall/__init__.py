@@ -7,13 +7,13 @@ so it is imported at its first use.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .aggregate import score, score_by_id
+from .aggregate import score
 from .scoring import contains, exact_match, f1, first_line, normalize
 
 if TYPE_CHECKING:
     from .knowledge_recall import KnowledgeRecall
 
-__all__ = ["KnowledgeRecall", "contains", "exact_match", "f1", "first_line", "normalize", "score", "score_by_id"]
+__all__ = ["KnowledgeRecall", "contains", "exact_match", "f1", "first_line", "normalize", "score"]
 
 
 def __getattr__(name: str) -> Any:

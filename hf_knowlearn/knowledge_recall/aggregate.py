@@ -2,18 +2,17 @@
 
 With documents, standard errors are clustered by document, because predictions about one document are correlated:
 sqrt(G / (G - 1) x the sum over the G documents of (the sum of its residuals)^2) / n, as in Miller 2024
-(https://arxiv.org/abs/2411.00640), with the usual factor for few clusters. Rows are processed in batches, and memory
-occurs sums only: one entry for each document, fact and relation.
+(https://arxiv.org/abs/2411.00640), with the usual factor for few clusters.
 """
 
 import math
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from .scoring import BY_CHARACTER, SHOW, first_line, language_problems, normalizer, occurs, overlap, raise_problems
-from .validation import has_samples, is_valid, option_problems, shape_problems, validated_columns
+from .scoring import BY_CHARACTER, LANGUAGES, first_line, normalizer, occurs, overlap
+from .validation import has_samples, option_problems, validated_columns
 
 # First lines, normalised, that state that the model does not know the answer.
 ABSTENTIONS = (
@@ -35,11 +34,13 @@ ABSTENTIONS = (
     "unanswerable",
     "N/A",
 )
-BATCH = 1000  # rows
-SHORT, CACHED = 100, 20_000  # characters of a text whose normal form is cached; number of cached texts, about 5 MB
+CACHED = 20_000  # texts whose normal form is kept, because accepted answers and short predictions occur often
 
-Columns = Mapping[str, Collection[Any]]
-Row = tuple[float, ...]
+WORDS = "mean_answer_words"
+OF_A_ROW = ("exact_match", "f1", "contains", WORDS, "abstention", "wrong")
+MEANS = ("f1", "sample_accuracy")  # the other scores are shares of rows
+
+Normal = Callable[[str], str]
 
 
 def score(
@@ -93,281 +94,135 @@ def score(
         >>> score(["Lyon.", "She was born in Lyon"], [["Lyon"], ["Lyon"]])["contains"]
         1.0
     """
-    given = {"fact_ids": fact_ids, "relations": relations, "documents": documents}
     columns: dict[str, Any] = {"predictions": predictions, "references": references}
-    columns.update((name, column) for name, column in given.items() if column is not None)
-    problems = option_problems(language, abstentions)
-    if problems or shape_problems(columns):
-        validated_columns(columns, str.strip if language_problems(language) else normalizer(language), problems)
-    run = _Run(_Scorer(language, abstentions, whole), columns)
-    for batch in _batches(columns):
-        if not run.add(batch):
-            # A row is invalid, or has an unusual type: check every row with the rules that describe the problem.
-            plain = validated_columns(columns, normalizer(language))
-            return score(**plain, language=language, abstentions=abstentions, whole=whole)
-    return run.figures()
-
-
-def score_by_id(
-    predictions: Mapping[str, Any],
-    references: Mapping[str, Collection[str]],
-    *,
-    language: str = "en",
-    abstentions: Collection[str] | None = None,
-    whole: bool = True,
-) -> dict[str, Any]:
-    """`score` of predictions and accepted answers by question id, as SQuAD's v1.1 script counts them.
-
-    It scores whole predictions, as that script does; `whole=False` scores first lines, as `score` does. A question
-    without a prediction counts as an abstention. A prediction without a question does not count. Their ids are in the
-    result as `missing` and `extra`.
-
-    Raises:
-        ValueError: as `score`, with ids in place of row numbers; or no prediction has the id of a question.
-    """
-    given: list[tuple[str, object, str]] = [
-        ("predictions", predictions, "prediction"),
-        ("references", references, "a list of accepted answers"),
-    ]
-    problems = [
-        f"{name} is {SHOW.repr(value)}: give a mapping from question id to {what}"
-        for name, value, what in given
-        if not isinstance(value, Mapping) or not value
-    ]
-    raise_problems(option_problems(language, abstentions) + problems)
-    present = [name for name in references if name in predictions]
-    missing = [name for name in references if name not in predictions]
-    extra = [name for name in predictions if name not in references]
-    if not present:
-        raise_problems(
-            [
-                f"no prediction is about any of these questions: predictions has ids such as {SHOW.repr(extra[0])}, "
-                f"references such as {SHOW.repr(missing[0])}; use the same ids, of the same type, in both"
-            ]
-        )
-    names = present + missing
-    columns = validated_columns(
-        {"predictions": [predictions[name] for name in present], "references": [references[name] for name in names]},
-        normalizer(language),
-        ids={"predictions": present, "references": names},
-    )
-    columns["references"] = columns["references"][: len(present)]
-    run = _Run(_Scorer(language, abstentions, whole), columns)
-    for batch in _batches(columns):
-        run.add(batch)
-    run.add_missing(len(missing))
-    return {**run.figures(), "missing": missing, "extra": extra}
+    ids = {"fact_ids": fact_ids, "relations": relations, "documents": documents}
+    columns.update((name, column) for name, column in ids.items() if column is not None)
+    normal = lru_cache(CACHED)(normalizer(language)) if language in LANGUAGES else str.strip
+    found = validated_columns(columns, normal, option_problems(language, abstentions))
+    scorer = _Scorer(normal, language, abstentions, whole)
+    of_rows, clusters = _scores_of_rows(scorer, found["predictions"], found["references"]), found.get("documents")
+    figures: dict[str, Any] = _means(of_rows, clusters)
+    if "fact_ids" in found:
+        figures |= _consistency(of_rows["exact_match"], found["fact_ids"], clusters)
+    if "relations" in found:
+        figures["by_relation"] = _by_relation(of_rows, found["relations"], clusters)
+    return figures
 
 
 # Scores of rows
 
 
 class _Scorer:
-    """Scores single predictions in one language. Short texts are normalised once."""
+    """Scores single predictions in one language."""
 
-    def __init__(self, language: str, abstentions: Collection[str] | None, whole: bool) -> None:
-        self._normalize = normalizer(language)
-        self._known: dict[str, str] = {}
-        self._whole = whole
+    def __init__(self, normal: Normal, language: str, abstentions: Collection[str] | None, whole: bool) -> None:
+        self._normal, self._whole = normal, whole
         self._by_character = language in BY_CHARACTER
         if abstentions is None:
             abstentions = ABSTENTIONS if language == "en" else ()
         curly = [text.replace("'", "’") for text in abstentions]  # Why: SQuAD's normalisation does not delete it.
-        self._abstentions = frozenset(map(self._normalize, ["", *abstentions, *curly]))
+        self._abstentions = frozenset(map(normal, ["", *abstentions, *curly]))
 
-    def normal(self, text: str) -> str:
-        if len(text) > SHORT:
-            return self._normalize(text)
-        known = self._known.get(text)
-        if known is None:
-            if len(self._known) >= CACHED:
-                self._known.clear()
-            known = self._known[text] = self._normalize(text)
-        return known
-
-    def row(self, prediction: str, accepted: list[str]) -> Row:
-        """Exact match, F1, contains, abstention, wrong, and the number of words."""
-        everything = self.normal(prediction)
+    def row(self, prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
+        """The scores in `OF_A_ROW`."""
+        accepted = list(map(self._normal, answers))
+        everything = self._normal(prediction)
         one_line = self._whole or len(prediction.splitlines()) < 2
-        line = everything if one_line else self.normal(first_line(prediction))
+        line = everything if one_line else self._normal(first_line(prediction))
         words = len((everything if self._by_character else prediction).split())
         if line in accepted:
             same = bool(line)  # two empty texts are an exact match with F1 0
-            return 1, float(same), (same or occurs(everything, accepted)), 0, 0, words
+            return 1, float(same), (same or occurs(everything, accepted)), words, 0, 0
         abstains = line in self._abstentions
-        return 0, overlap(line, accepted), occurs(everything, accepted), abstains, not abstains, words
+        return 0, overlap(line, accepted), occurs(everything, accepted), words, abstains, not abstains
 
-    def matches(self, prediction: str, accepted: list[str]) -> bool:
-        return self.normal(prediction if self._whole else first_line(prediction)) in accepted
-
-
-class _Run:
-    """The sums over all rows, over those of each relation, and the counts of each fact."""
-
-    def __init__(self, judge: _Scorer, columns: Columns) -> None:
-        self._scorer = judge
-        self._sampled = has_samples(columns["predictions"])
-        self._clustered = "documents" in columns
-        self._all = self._tally()
-        self._relations: dict[str, _Tally] | None = {} if "relations" in columns else None
-        self._facts: dict[str, list[Any]] | None = {} if "fact_ids" in columns else None
-
-    def _tally(self) -> "_Tally":
-        means = ["sample_accuracy"] if self._sampled else []
-        return _Tally(["exact_match", "f1", "contains", "abstention", "wrong", *means], self._clustered)
-
-    def add(self, batch: Mapping[str, list[Any]]) -> bool:
-        """Add these rows. Returns False, without adding any, if they are not valid."""
-        if not is_valid(batch, self._sampled):
-            return False
-        normal, row, matches = self._scorer.normal, self._scorer.row, self._scorer.matches
-        accepted = [[normal(answer) for answer in answers] for answers in batch["references"]]
-        if not all(map(any, accepted)):
-            return False
-        predictions: list[Any] = batch["predictions"]
-        answers = [samples[0] for samples in predictions] if self._sampled else predictions
-        rows = list(map(row, answers, accepted))
-        if self._sampled:
-            shares = [
-                sum(matches(text, own) for text in texts) / len(texts)
-                for texts, own in zip(predictions, accepted, strict=True)
-            ]
-            rows = [(*scores[:-1], share, scores[-1]) for scores, share in zip(rows, shares, strict=True)]
-        self._count(rows, batch)
-        return True
-
-    def add_missing(self, number: int) -> None:
-        """Add this number of questions without a prediction, as abstentions."""
-        empty = (0.0, 0.0, 0.0, 1.0, 0.0, *([0.0] if self._sampled else []), 0.0)
-        if number:
-            self._all.add([empty] * number, None)
-
-    def _count(self, rows: list[Row], batch: Mapping[str, list[Any]]) -> None:
-        documents = batch.get("documents")
-        self._all.add(rows, documents)
-        if self._relations is not None:
-            for relation, numbers in _places(batch["relations"]).items():
-                if relation not in self._relations:
-                    self._relations[relation] = self._tally()
-                of = [documents[i] for i in numbers] if documents else None
-                self._relations[relation].add([rows[i] for i in numbers], of)
-        if self._facts is not None:
-            for i, fact in enumerate(batch["fact_ids"]):
-                found = self._facts.get(fact)
-                if found is None:
-                    found = self._facts[fact] = [0, 0, documents[i] if documents else None]
-                found[0] += 1
-                found[1] += rows[i][0]
-
-    def figures(self) -> dict[str, Any]:
-        figures: dict[str, Any] = self._all.figures()
-        if self._facts is not None:
-            figures.update(self._consistency(self._facts))
-        if self._relations is not None:
-            figures["by_relation"] = {name: tally.figures() for name, tally in sorted(self._relations.items())}
-        return figures
-
-    def _consistency(self, facts: Mapping[str, list[Any]]) -> dict[str, float]:
-        tally = _Tally(["consistency_all", "consistency_most"], self._clustered)
-        for batch in _lists(facts.values()):
-            rows = [(matches == wordings, 2 * matches > wordings, 0.0) for wordings, matches, _ in batch]
-            tally.add(rows, [document for *_, document in batch] if self._clustered else None)
-        return {**tally.shares(), "n_facts": len(facts)}
+    def share(self, samples: Sequence[str], answers: Sequence[str]) -> float:
+        """The share of the samples that match."""
+        accepted = set(map(self._normal, answers))
+        lines = samples if self._whole else map(first_line, samples)
+        return sum(self._normal(line) in accepted for line in lines) / len(samples)
 
 
-def _places(names: Iterable[str]) -> dict[str, list[int]]:
-    places: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        places.setdefault(name, []).append(i)
-    return places
+def _scores_of_rows(
+    scorer: _Scorer, predictions: Sequence[Any], references: Sequence[Sequence[str]]
+) -> dict[str, Sequence[float]]:
+    """The score of each row, by the name of the score."""
+    sampled = has_samples(predictions)
+    scored = [samples[0] for samples in predictions] if sampled else predictions
+    rows = map(scorer.row, scored, references)
+    found: dict[str, Sequence[float]] = dict(zip(OF_A_ROW, zip(*rows, strict=True), strict=True))
+    if sampled:
+        found["sample_accuracy"] = list(map(scorer.share, predictions, references))
+    return found
 
 
-class _Tally:
-    """Sums over rows and over the rows of each document. Means and standard errors follow from them."""
+# Scores of a run
 
-    MEANS = ("f1", "sample_accuracy")  # the others are shares of rows
 
-    def __init__(self, names: Sequence[str], clustered: bool) -> None:
-        self._names = names
-        self._n = 0
-        self._words = 0.0
-        self._sums = [0.0] * len(names)
-        # Why: sums of differences from the first row. Equal rows then have a variance of exactly 0.
-        self._first: Row = ()
-        self._apart = [0.0] * len(names)
-        self._squares = [0.0] * len(names)
-        self._documents: dict[str, list[float]] | None = {} if clustered else None  # number of rows, and sums
+def _means(of_rows: Mapping[str, Sequence[float]], documents: Sequence[str] | None) -> dict[str, float]:
+    """Each mean with its standard error, and the numbers of rows and documents."""
+    figures = _shares(of_rows, documents)
+    figures["n"] = len(of_rows["exact_match"])
+    if documents is not None:
+        figures["n_documents"] = len({*documents})
+    return figures
 
-    def add(self, rows: Sequence[Row], documents: Sequence[str] | None) -> None:
-        """Add rows. The last value of a row is its number of words."""
-        *columns, words = zip(*rows, strict=True)
-        self._n += len(rows)
-        self._words += sum(words)
-        self._first = self._first or rows[0]
-        for k, column in enumerate(columns):
-            self._sums[k] += math.fsum(column)
-            if self._documents is not None or self._names[k] in self.MEANS:
-                apart = [value - self._first[k] for value in column]
-                self._apart[k] += math.fsum(apart)
-                self._squares[k] += math.fsum(value * value for value in apart)
-        if self._documents is not None and documents is not None:
-            for document, row in zip(documents, rows, strict=True):
-                sums = self._documents.get(document)
-                if sums is None:
-                    sums = self._documents[document] = [0.0] * (1 + len(self._names))
-                sums[0] += 1
-                for k in range(len(self._names)):
-                    sums[k + 1] += row[k] - self._first[k]
 
-    def shares(self) -> dict[str, float]:
-        """Each mean with its standard error."""
-        shares = {}
-        for k, name in enumerate(self._names):
-            shares[name] = self._sums[k] / self._n
-            shares[f"{name}_se"] = self._error(k)
-        return shares
+def _shares(of_rows: Mapping[str, Sequence[float]], documents: Sequence[str] | None) -> dict[str, float]:
+    figures = {}
+    for name, values in of_rows.items():
+        figures[name] = math.fsum(values) / len(values)
+        if name != WORDS:
+            figures[f"{name}_se"] = _standard_error(name, values, documents)
+    return figures
 
-    def figures(self) -> dict[str, float]:
-        """The means with their standard errors, the words, and the numbers of rows and documents."""
-        figures: dict[str, float] = {}
-        for name, value in self.shares().items():
-            figures[name] = value
-            if name == "contains_se":
-                figures["mean_answer_words"] = self._words / self._n
-        figures["n"] = self._n
-        if self._documents is not None:
-            figures["n_documents"] = len(self._documents)
-        return figures
 
-    def _error(self, k: int) -> float:
-        n, mean = self._n, self._sums[k] / self._n
-        if self._documents is not None:
-            clusters = len(self._documents)
-            if clusters < 2:
-                return math.nan
-            apart = self._apart[k] / n
-            residuals = math.fsum((sums[k + 1] - apart * sums[0]) ** 2 for sums in self._documents.values())
-            return math.sqrt(clusters / (clusters - 1) * residuals) / n
-        if self._names[k] in self.MEANS:
-            variance = (self._squares[k] - self._apart[k] ** 2 / n) / max(1, n - 1)
-            return math.sqrt(max(0.0, variance) / n)
+def _standard_error(name: str, values: Sequence[float], documents: Sequence[str] | None) -> float:
+    n, mean = len(values), math.fsum(values) / len(values)
+    if documents is None and name not in MEANS:
         return math.sqrt(max(0.0, mean * (1 - mean)) / n)
+    # Why: differences from the first row. Equal rows then have an error of exactly 0.
+    apart = [value - values[0] for value in values]
+    total = math.fsum(apart)
+    if documents is None:
+        variance = (math.fsum(value * value for value in apart) - total**2 / n) / max(1, n - 1)
+        return math.sqrt(max(0.0, variance) / n)
+    sizes, sums = Counter(documents), defaultdict[str, float](float)
+    for document, value in zip(documents, apart, strict=True):
+        sums[document] += value
+    if len(sizes) < 2:
+        return math.nan
+    residuals = math.fsum((sums[document] - total / n * size) ** 2 for document, size in sizes.items())
+    return math.sqrt(len(sizes) / (len(sizes) - 1) * residuals) / n
 
 
-# Batches of rows
+def _consistency(
+    matches: Sequence[float], fact_ids: Sequence[str], documents: Sequence[str] | None
+) -> dict[str, float]:
+    """The shares of facts that match in all of their wordings, and in more than half."""
+    wordings = Counter(fact_ids)
+    right = Counter(fact for fact, match in zip(fact_ids, matches, strict=True) if match)
+    of_facts = {
+        "consistency_all": [right[fact] == number for fact, number in wordings.items()],
+        "consistency_most": [2 * right[fact] > number for fact, number in wordings.items()],
+    }
+    clusters = None
+    if documents is not None:  # the document of the first wording
+        first = dict(zip(reversed(fact_ids), reversed(documents), strict=True))
+        clusters = [first[fact] for fact in wordings]
+    return {**_shares(of_facts, clusters), "n_facts": len(wordings)}
 
 
-def _batches(columns: Columns) -> Iterator[dict[str, list[Any]]]:
-    """Rows in batches, by column. A column on disk is never in memory as a whole."""
-    for rows in zip(*map(_lists, columns.values()), strict=True):
-        yield dict(zip(columns, rows, strict=True))
-
-
-def _lists(column: Collection[Any]) -> Iterator[list[Any]]:
-    if isinstance(column, Sequence) and not isinstance(column, deque):
-        # Why: a column of a dataset is fast to slice and slow to iterate.
-        yield from (list(column[start : start + BATCH]) for start in range(0, len(column), BATCH))
-        return
-    rows = iter(column)
-    while batch := list(islice(rows, BATCH)):
-        yield batch
+def _by_relation(
+    of_rows: Mapping[str, Sequence[float]], relations: Sequence[str], documents: Sequence[str] | None
+) -> dict[str, dict[str, float]]:
+    places = defaultdict[str, list[int]](list)
+    for i, relation in enumerate(relations):
+        places[relation].append(i)
+    return {
+        relation: _means(
+            {name: [values[i] for i in own] for name, values in of_rows.items()},
+            None if documents is None else [documents[i] for i in own],
+        )
+        for relation, own in sorted(places.items())
+    }

@@ -1,12 +1,12 @@
 """Validation of predictions and references. One error lists all problems, with the row and the fix.
 
-A fast check accepts valid batches. Only if it fails, slower rules find the rows and describe their problems.
+A fast check accepts valid columns. Only if it fails, slower rules find the rows and describe their problems.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeGuard
 
 from .scoring import (
     LONE_SURROGATE,
@@ -27,10 +27,10 @@ def has_samples(predictions: Collection[Any]) -> bool:
     return not isinstance(next(iter(predictions)), str)
 
 
-def is_valid(batch: Mapping[str, list[Any]], sampled: bool) -> bool:
+def _is_valid(columns: Mapping[str, list[Any]], sampled: bool) -> bool:
     """Whether all rows have the basic types and valid values. Why: no Python loop over rows, so it is fast."""
     texts: list[Any] = []
-    for name, column in batch.items():
+    for name, column in columns.items():
         if name == "references" or (name == "predictions" and sampled):
             if not set(map(type, column)) <= {list, tuple} or not all(column):
                 return False
@@ -48,8 +48,6 @@ def validated_columns(
     columns: Mapping[str, Any],
     normal: Callable[[str], str],
     problems: Sequence[str] = (),
-    *,
-    ids: Mapping[str, Sequence[Any]] | None = None,
 ) -> dict[str, list[Any]]:
     """Columns as lists of strings, or of lists of strings.
 
@@ -57,29 +55,24 @@ def validated_columns(
         columns: by the names of the arguments of `score`.
         normal: normalises an accepted answer.
         problems: other problems for the same error.
-        ids: names of the rows for the error, by column. None: their numbers. With ids, lengths may differ.
 
     Raises:
         ValueError: a column is no list, or empty; lengths differ; a prediction is no string, or no list of sampled
             strings in every row; accepted answers are no list of at least one string, or all of them normalise to
             nothing; a text has a lone surrogate. The message lists all problems.
     """
+    problems = [*problems, *_shape_problems(columns)]
     lists = {name: _listed(column) for name, column in columns.items()}
-    problems = [*problems, *(shape_problems(columns) if ids is None else [])]
-    sampled = bool(lists.get("predictions")) and has_samples(lists["predictions"])
-    valid = not problems and is_valid(lists, sampled)
-    if valid and all(any(map(normal, answers)) for answers in lists.get("references", [])):
+    sampled = bool(lists["predictions"]) and has_samples(lists["predictions"])
+    if not problems and _is_valid(lists, sampled) and all(any(map(normal, answers)) for answers in lists["references"]):
         return lists
     rules: dict[str, Callable[[object], str]] = {
         "predictions": _prediction_rule,
         "references": partial(_reference_rule, normal=normal),
     }
     for name, rows in lists.items():
-        names = range(len(rows)) if ids is None else ids[name]
-        problems += _row_problems(name, rows, rules.get(name, _id_rule), names)
-        if name == "predictions":
-            problems += _mixed(rows, names)
-    raise_problems(problems)
+        problems += _row_problems(name, rows, rules.get(name, _id_rule))
+    raise_problems([*problems, *_mixed(lists["predictions"])])
     return {name: [_plain(value) for value in rows] for name, rows in lists.items()}
 
 
@@ -99,19 +92,29 @@ SHAPES = {
     "predictions": "a list of strings, one per question",
     "references": "a list of lists of strings, one per question",
 }
+SHAPE_OF_IDS = "a list of strings, one per question, or leave it out"
 
 
-def shape_problems(columns: Mapping[str, Any]) -> list[str]:
+def _listed(column: Any) -> list[Any]:
+    if not _has_rows(column):
+        return []
+    # Why: a column of a dataset is fast to slice and slow to iterate.
+    return list(column[:] if isinstance(column, Sequence) else column)
+
+
+def _has_rows(column: object) -> TypeGuard[Collection[Any]]:
+    # Why: a set has no order.
+    return is_list(column) and not isinstance(column, Set) and len(column) > 0
+
+
+def _shape_problems(columns: Mapping[str, Any]) -> list[str]:
     """The columns that are no lists, are empty, or have different lengths."""
-    problems, lengths = [], {}
-    for name, column in columns.items():
-        # Why: a set has no order.
-        if is_list(column) and not isinstance(column, Set) and len(column):
-            lengths[name] = len(column)
-        else:
-            shape = SHAPES.get(name, "a list of strings, one per question, or leave it out")
-            by_id = "; for a mapping from question id use score_by_id" if isinstance(column, Mapping) else ""
-            problems.append(f"{name} is {SHOW.repr(column)}: give {shape}{by_id}")
+    problems = [
+        f"{name} is {SHOW.repr(column)}: give {SHAPES.get(name, SHAPE_OF_IDS)}"
+        for name, column in columns.items()
+        if not _has_rows(column)
+    ]
+    lengths = {name: len(column) for name, column in columns.items() if _has_rows(column)}
     if len(set(lengths.values())) > 1:
         numbers = ", but ".join(f"{length} {name}" for name, length in lengths.items())
         problems.append(
@@ -121,29 +124,24 @@ def shape_problems(columns: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _listed(column: object) -> list[Any]:
-    return list(column) if is_list(column) and not isinstance(column, Set) else []
-
-
 def _plain(value: Any) -> Any:
     # Why: numpy strings, other subclasses and tuples become plain strings and lists.
     return str.__str__(value) if isinstance(value, str) else [str.__str__(text) for text in value]
 
 
-def _row_problems(name: str, rows: list[Any], rule: Callable[[object], str], names: Sequence[Any]) -> list[str]:
+def _row_problems(name: str, rows: list[Any], rule: Callable[[object], str]) -> list[str]:
     """One line for each way in which rows violate the rule, with the first of those rows."""
     broken: dict[str, list[int]] = {}
     for row, value in enumerate(rows):
         if why := rule(value):
             broken.setdefault(why, []).append(row)
-    return [f"{_shown_rows(name, rows, numbers, names)}: {why}" for why, numbers in broken.items()]
+    return [f"{_shown_rows(name, rows, numbers)}: {why}" for why, numbers in broken.items()]
 
 
-def _shown_rows(name: str, rows: list[Any], numbers: list[int], names: Sequence[Any]) -> str:
-    named = numbers[:ROWS_LISTED]
-    shown = ", ".join(f"{name}[{SHOW.repr(names[row])}] is {SHOW.repr(rows[row])}" for row in named)
+def _shown_rows(name: str, rows: list[Any], numbers: list[int]) -> str:
+    shown = ", ".join(f"{name}[{row}] is {SHOW.repr(rows[row])}" for row in numbers[:ROWS_LISTED])
     more = len(numbers) - ROWS_LISTED
-    return f"{shown} and {more} more up to row {SHOW.repr(names[numbers[-1]])}" if more > 0 else shown
+    return f"{shown} and {more} more up to row {numbers[-1]}" if more > 0 else shown
 
 
 def _prediction_rule(value: object) -> str:
@@ -157,7 +155,7 @@ def _prediction_rule(value: object) -> str:
     return NOT_UNICODE if any(map(LONE_SURROGATE.search, value)) else ""
 
 
-def _mixed(rows: list[Any], names: Sequence[Any]) -> list[str]:
+def _mixed(rows: list[Any]) -> list[str]:
     """The problem of a column with both strings and lists."""
     texts = [i for i, value in enumerate(rows) if isinstance(value, str)]
     lists = [i for i, value in enumerate(rows) if is_list(value)]
@@ -165,7 +163,7 @@ def _mixed(rows: list[Any], names: Sequence[Any]) -> list[str]:
         return []
     rarer = min(texts, lists, key=len)
     why = "some rows are a string and others a list of samples; give one or the other for every question"
-    return [f"{_shown_rows('predictions', rows, rarer, names)}: {why}"]
+    return [f"{_shown_rows('predictions', rows, rarer)}: {why}"]
 
 
 def _reference_rule(value: object, normal: Callable[[str], str]) -> str:

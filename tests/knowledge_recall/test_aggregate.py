@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_knowlearn.knowledge_recall import contains, exact_match, f1, first_line, normalize, score, score_by_id
+from hf_knowlearn.knowledge_recall import contains, exact_match, f1, first_line, normalize, score
 from hf_knowlearn.knowledge_recall.aggregate import ABSTENTIONS
 
 CITIES = ["Lyon", "Oslo", "Rome", "New York", "Nice"]
@@ -285,52 +285,7 @@ def test_documents_facts_and_relations_do_not_change_the_other_scores():
         assert {key: figures[key] for key in same} == {key: plain[key] for key in same}
 
 
-# By id
-
-
-def test_by_id_a_missing_prediction_scores_0_and_an_extra_one_does_not_count():
-    figures = score_by_id({"b": "the Lyon", "z": "Oslo"}, {"a": ["Lyon"], "b": ["Lyon"], "c": ["Rome"]})
-    assert (figures["missing"], figures["extra"]) == (["a", "c"], ["z"])
-    assert (figures["n"], figures["exact_match"], figures["f1"]) == (3, 1 / 3, 1 / 3)
-    assert (figures["abstention"], figures["wrong"]) == (2 / 3, 0)
-
-
-def test_by_id_a_missing_prediction_scores_0_even_if_an_empty_one_matches():
-    # An empty prediction equals the answer "The"; one that isn't there doesn't, as in SQuAD's script.
-    references = {"a": ["The", "Lyon"], "b": ["Oslo"]}
-    assert score_by_id({"a": "", "b": "Oslo"}, references)["exact_match"] == 1
-    assert score_by_id({"b": "Oslo"}, references)["exact_match"] == 1 / 2
-
-
-def test_by_id_whole_predictions_are_scored_as_in_the_script_of_squad():
-    said, references = {"a": "New\nYork"}, {"a": ["New York"]}
-    assert score_by_id(said, references)["exact_match"] == 1
-    assert score_by_id(said, references, whole=False)["exact_match"] == 0
-    assert score(list(said.values()), list(references.values()), whole=True)["exact_match"] == 1
-
-
-@pytest.mark.parametrize(
-    ("predictions", "references", "words"),
-    [
-        ({"a": None}, {"a": ["x"]}, ["predictions['a'] is None: a prediction is one string"]),
-        (
-            {"a": 1},
-            {"a": ["x"], "b": []},
-            ["predictions['a'] is 1: a prediction is", "references['b'] is []: a question needs at least one"],
-        ),
-        ({"a": "x"}, {"a": "x"}, ["references['a'] is 'x': accepted answers are a list"]),
-        ({}, {"a": ["x"]}, ["predictions is {}: give a mapping from question id to prediction"]),
-        (["x"], [["x"]], ["predictions is ['x']: give a mapping", "references is [['x']]: give a mapping"]),
-        ({1: "x"}, {"1": ["x"]}, ["no prediction is about any of these questions", "such as 1,", "such as '1'"]),
-    ],
-)
-def test_by_id_an_error_has_the_id(predictions, references, words):
-    with pytest.raises(ValueError, match="can't be scored") as error:
-        score_by_id(predictions, references)
-    assert [part for part in words if part not in str(error.value)] == []
-
-
-# Refusals
+# Errors
 
 
 @pytest.mark.parametrize(

@@ -47,18 +47,15 @@ SAMPLES = [[text, "Oslo"] for text in PREDICTIONS]
 
 @pytest.mark.parametrize("said", [PREDICTIONS, SAMPLES], ids=["strings", "samples"])
 @pytest.mark.parametrize("in_memory", [False, True], ids=["file", "memory"])
-def test_facts_relations_documents_and_samples_work_with_every_way_of_adding(tmp_path, said, in_memory):
+def test_facts_relations_documents_and_samples_work_for_given_and_for_added_rows(tmp_path, said, in_memory):
     metric = KnowledgeRecall(cache_dir=str(tmp_path), keep_in_memory=in_memory)
     expected = score(said, REFERENCES, **IDS)
     assert metric.compute(predictions=said, references=REFERENCES, **IDS) == expected
-    ids = {"fact_id": "f", "relation": "r", "document": "d"}
-    metric.add(prediction=said[0], reference=REFERENCES[0], **ids)
-    rest = {name: column[1:] for name, column in IDS.items()}
-    metric.add_batch(predictions=said[1:3], references=REFERENCES[1:3], **{n: c[:2] for n, c in rest.items()})
-    last = {name: column[3:] for name, column in IDS.items()}
-    assert metric.compute(predictions=said[3:], references=REFERENCES[3:], **last) == expected
+    metric.add(prediction=said[0], reference=REFERENCES[0])
+    metric.add_batch(predictions=said[1:3], references=REFERENCES[1:3])
+    assert metric.compute(predictions=said[3:], references=REFERENCES[3:], **IDS) == expected
     metric.add_batch(predictions=said, references=REFERENCES)
-    assert metric.compute(**IDS) == expected  # of all rows that were added, in their order
+    assert metric.compute(**IDS) == expected
 
 
 def test_the_options_apply_to_added_rows(metric):
@@ -70,36 +67,18 @@ def test_the_options_apply_to_added_rows(metric):
 
 
 @pytest.mark.parametrize(
-    ("late", "words"),
+    ("options", "words"),
     [
-        ({"documents": ["d"]}, "1 documents, but 2 rows were added: pass one for each, in their order"),
-        ({"documents": ["d", None]}, r"documents\[1\] is None: an id is a string"),
-        ({"relations": ["r", "s"]}, "relations were added with the rows already"),
+        ({"documents": ["d"]}, "2 predictions, but 2 references, but 1 documents"),
         ({"language": "fr"}, "language is 'fr': known are"),
+        ({"language": "de"}, r"references\[1\] is \['Der'\]: without case"),  # an article if it is German
     ],
 )
-def test_wrong_inputs_for_added_rows_are_an_error_and_do_not_remove_the_rows(metric, late, words):
-    rows = {"predictions": ["Lyon", "x"], "references": [["Lyon"]] * 2, "relations": ["r", "r"]}
-    metric.add_batch(**rows)
+def test_after_an_error_about_added_rows_the_metric_works(metric, options, words):
+    metric.add_batch(predictions=["x", "x"], references=[["Main"], ["Der"]])
     with pytest.raises(ValueError, match=words):
-        metric.compute(**late)
-    assert metric.compute() == score(**rows)
-
-
-def test_rows_with_other_inputs_than_those_before_are_an_error(metric):
-    metric.add(prediction="Lyon", reference=["Lyon"])
-    with pytest.raises(ValueError, match="these rows have samples, references, those before predictions, ref"):
-        metric.add(prediction=["Lyon"], reference=["Lyon"])
-    with pytest.raises(ValueError, match="have predictions, references, documents, those before"):
-        metric.add_batch(predictions=["Lyon"], references=[["Lyon"]], documents=["d"])
-    assert metric.compute() == score(["Lyon"], [["Lyon"]])
-
-
-def test_an_error_of_the_language_removes_files_and_locks(metric, tmp_path):
-    metric.add_batch(predictions=["x", "x"], references=[["Main"], ["Der"]])  # "Der" is an article if it is German
-    with pytest.raises(ValueError, match=r"references\[1\] is \['Der'\]: without case"):
-        metric.compute(language="de")
-    assert not list(tmp_path.rglob("*.arrow"))
+        metric.compute(**options)
+    assert metric.compute(predictions=["Main"], references=[["Main"]])["exact_match"] == 1
     metric.add_batch(predictions=["x", "x"], references=[["Main"], ["Der"]])
     assert metric.compute() == score(["x", "x"], [["Main"], ["Der"]])
 
@@ -123,34 +102,14 @@ def test_the_metric_can_be_combined_with_others(tmp_path):
 
 
 def test_the_first_of_two_processes_gets_the_scores_of_both(tmp_path):
-    everything = {"predictions": PREDICTIONS, "references": REFERENCES, **IDS}
-
     def compute(process):
         metric = KnowledgeRecall(cache_dir=str(tmp_path), num_process=2, process_id=process, timeout=30)
         part = slice(2 * process, 2 * process + 2)
-        return metric.compute(**{name: column[part] for name, column in everything.items()})
+        return metric.compute(predictions=PREDICTIONS[part], references=REFERENCES[part], language="de")
 
     # Threads, which meet at the same locks on files; processes would take seconds to start.
     with ThreadPoolExecutor() as pool:
-        assert list(pool.map(compute, range(2))) == [score(**everything), None]
-
-
-def test_ids_without_rows_are_an_error_with_several_processes(tmp_path):
-    metric = KnowledgeRecall(cache_dir=str(tmp_path), num_process=2)
-    metric.writer = object()  # as if rows had been added, without a second process to wait for
-    with pytest.raises(ValueError, match="documents without predictions: each of several processes knows its own"):
-        metric.compute(documents=["d"])
-
-
-def test_rows_on_disk_are_scored_in_batches(metric, monkeypatch):
-    read = []
-    plain = datasets.arrow_dataset.Column.__getitem__
-    monkeypatch.setattr(
-        datasets.arrow_dataset.Column, "__getitem__", lambda self, key: read.append(plain(self, key)) or read[-1]
-    )
-    metric.add_batch(predictions=PREDICTIONS * 1000, references=REFERENCES * 1000)
-    assert metric.compute()["n"] == 4000
-    assert [len(rows) for rows in read if isinstance(rows, list)] == [1000] * 8
+        assert list(pool.map(compute, range(2))) == [score(PREDICTIONS, REFERENCES, language="de"), None]
 
 
 @pytest.mark.parametrize(
@@ -175,13 +134,17 @@ def test_the_metric_raises_the_error_of_score_and_leaves_no_file(metric, inputs,
     assert metric.compute(predictions=PREDICTIONS, references=REFERENCES) == score(PREDICTIONS, REFERENCES)
 
 
-def test_an_invalid_row_is_not_added(metric):
-    metric.add(prediction="Lyon", reference=["Lyon"])
-    with pytest.raises(ValueError, match=r"predictions\[0\] is None"):
-        metric.add(prediction=None, reference=["Oslo"])
-    with pytest.raises(ValueError, match=r"references\[1\] is \[\]"):
-        metric.add_batch(predictions=["Oslo", "Rome"], references=[["Rome"], []])
-    assert metric.compute() == score(["Lyon"], [["Lyon"]])
+@pytest.mark.parametrize(
+    ("predictions", "references", "words"),
+    [
+        (["x", "Oslo"], [["Rome"], []], r"references\[1\] is \[\]"),
+        (["x"], [["The"]], r"references\[0\] is \['The'\]: without case"),
+    ],
+)
+def test_invalid_added_rows_are_an_error_of_compute(metric, predictions, references, words):
+    metric.add_batch(predictions=predictions, references=references)
+    with pytest.raises(ValueError, match=words):
+        metric.compute()
 
 
 LOAD = """

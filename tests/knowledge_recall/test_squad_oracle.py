@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pytest
 
-from hf_knowlearn.knowledge_recall import exact_match, f1, score, score_by_id
+from hf_knowlearn.knowledge_recall import exact_match, f1, score
 
 SQUAD = Path(__file__).parents[3] / "shared" / "data" / "squad"
 SYSTEMS = ["match_lstm", "logistic_regression"]
@@ -45,15 +45,6 @@ def test_whole_predictions_score_as_in_the_official_script(questions, system):
     pairs = [(predictions.get(name, ""), answers) for name, answers in questions.items()]
     assert 100 * fmean(exact_match(*pair) for pair in pairs) == pytest.approx(official["exact_match"], abs=1e-6)
     assert 100 * fmean(f1(*pair) for pair in pairs) == pytest.approx(official["f1"], abs=1e-6)
-
-
-def test_predictions_by_id_score_as_in_the_official_script_missing_and_extra_ids_included(questions, system):
-    predictions, official = system
-    figures = score_by_id(predictions, questions)
-    assert 100 * figures["exact_match"] == pytest.approx(official["exact_match"], abs=1e-6)
-    assert 100 * figures["f1"] == pytest.approx(official["f1"], abs=1e-6)
-    assert (figures["n"], len(figures["missing"])) == (5397, official["missing_ids"])
-    assert len(figures["extra"]) == official["extra_ids"]
 
 
 def test_the_metric_scores_whole_predictions_as_the_official_script_does(questions, system, tmp_path):
