@@ -26,6 +26,11 @@ class Outcome:
         if _is_main_process():
             print(text, flush=True)
 
+    def fail(self, text: str, code: int) -> None:
+        """Print an error, and end the command with `code`."""
+        print(f"knowlearn: {text}", file=sys.stderr)
+        self.code = code
+
 
 @contextmanager
 def command_console(resumes: bool = True) -> Iterator[Outcome]:
@@ -50,8 +55,7 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
             warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
             yield outcome
     except ValueError as error:
-        print(f"knowlearn: {error}", file=sys.stderr)
-        outcome.code = 2
+        outcome.fail(str(error), 2)
     except KeyboardInterrupt:
         resume = " Repeat the command to continue from the last checkpoint, if there is one." if resumes else ""
         print(f"\nknowlearn: stopped.{resume}", file=sys.stderr)

@@ -6,3 +6,4 @@ ANSWERS = ("answers.before.jsonl", "answers.open_book.jsonl", "answers.after.jso
 CHART = "scores.png"
 SELF_GENERATED = "self_generated.jsonl"
 STAGE_RECORD = "stage.json"
+TIMES = "times.json"

@@ -6,7 +6,7 @@ methods that return new settings: the longest row (`with_context`) and the numbe
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ class PublishSettings:
     repo_id: str | None
     private: bool | None
     license: str | None
+    token: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ class StageSettings:
         training.max_steps = self.max_steps
         training.shuffle_dataset = False
         training.train_sampling_strategy = "sequential"
+        training.hub_token = None  # Why: checkpoints contain the arguments, and no secret may reach the disk
         training.max_length = None  # Why: rows already fit, so nothing may be truncated
         if training.logging_steps >= 1:  # below 1 it is a share of the run
             training.logging_steps = min(training.logging_steps, self.max_steps)
@@ -200,6 +202,11 @@ class RunSettings:
         return bool(self.stages[0].name)
 
     @property
+    def rows_per_step(self) -> list[int]:
+        """Rows of one optimizer step of each stage, over all processes."""
+        return [stage.rows_per_step for stage in self.stages]
+
+    @property
     def classify(self) -> str | None:
         """The preset with which mastery is measured before the run; None: it is not measured."""
         return next((stage.classify for stage in self.stages if stage.classify), None)
@@ -225,7 +232,9 @@ def resolve(recipe: Recipe) -> RunSettings:
     assert model.model_name_or_path is not None, "a recipe without a model is an error of the parser"
     views = _views(recipe)
     stages = tuple(_stage(each, recipe, number) for number, each in enumerate(recipe.stages or (recipe,)))
-    publish = PublishSettings(training.hub_model_id, training.hub_private_repo, recipe.teach.hub_license)
+    publish = PublishSettings(
+        training.hub_model_id, training.hub_private_repo, recipe.teach.hub_license, training.hub_token
+    )
     return RunSettings(
         name=training.run_name or DEFAULT_NAME,
         folder=recipe.output_dir,

@@ -16,12 +16,13 @@ GIT_ATTRIBUTES = ".gitattributes"  # written by the Hub, and not deleted
 INITIAL_FILES = {GIT_ATTRIBUTES, "README.md", "index.html", "style.css"}
 
 
-def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: str) -> str:
+def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: str, token: str | None = None) -> str:
     """Make the repository contain the files of `folder`, in one commit; without changes there is no commit.
 
     Args:
         repo_type: "model", "dataset" or "space".
         private: whether a new repository is private.
+        token: an access token of the Hub; None: that of the login.
 
     Returns:
         The URL of the commit.
@@ -32,7 +33,7 @@ def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: 
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    api = HfApi(library_name=TAG)
+    api = HfApi(library_name=TAG, token=token)
     with clear_errors(repo_id):
         api.create_repo(
             repo_id, repo_type=repo_type, private=private, exist_ok=True,

@@ -1,7 +1,7 @@
 """Sealed checkpoints: a manifest with the SHA-256 of every file marks a checkpoint as complete.
 
 Trainer loads the states of optimizer and random number generators from pickles, so a run resumes only from
-checkpoints that it wrote itself and that have not changed.
+its own checkpoints, and only if no file has changed.
 """
 
 import hashlib

@@ -2,8 +2,9 @@
 
 import logging
 import sys
-import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.config.parsing import Recipe
@@ -12,6 +13,7 @@ from hf_knowlearn.config.recipes import parse_recipe
 from hf_knowlearn.config.settings import RunSettings, resolve
 from hf_knowlearn.console import command_console
 from hf_knowlearn.teach import run_folder
+from hf_knowlearn.teach.run_lock import run_lock
 
 if TYPE_CHECKING:
     from hf_knowlearn.teach.data import RunData
@@ -36,17 +38,24 @@ def teach(recipe: Recipe) -> dict[str, Any]:
 
     settings = resolve(recipe)
     to_publish = publish_options(settings)
-    with run_folder.disk_full_errors(settings.folder):
+    with run_folder.disk_full_errors(settings.folder), _lock(settings.folder):
         report = _run(settings)
     if to_publish and PartialState().is_main_process:
         publish(to_publish)
     return report
 
 
+def _lock(folder: Path) -> AbstractContextManager[None]:
+    from accelerate import PartialState
+
+    return run_lock(folder) if PartialState().is_main_process else nullcontext()
+
+
 def _run(settings: RunSettings) -> dict[str, Any]:
     from accelerate import PartialState
 
     from hf_knowlearn.prompts.limits import context_length
+    from hf_knowlearn.teach.clock import EVALUATION_BEFORE, SELF_REPLAY, Clock
     from hf_knowlearn.teach.data import load_data
     from hf_knowlearn.teach.measurements import Measurements, choose_retention
     from hf_knowlearn.teach.provenance import fingerprints, model_of, reset_peak_memory
@@ -58,6 +67,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
 
     folder, process = settings.folder, PartialState()
     if run_folder.is_finished(folder, settings.options, settings.overwrite):
+        run_folder.check_data_unchanged(folder, fingerprints(settings, load_data(settings)))
         logger.info("%s contains this run, finished: nothing to do.", folder)
         if process.is_main_process:
             delete_stage_models(settings)  # in case the process was killed right after it wrote the report
@@ -68,6 +78,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     hashes = fingerprints(settings, data)
     if not settings.overwrite:
         run_folder.check_data_unchanged(folder, hashes)
+        run_folder.check_rows_per_step(folder, settings.rows_per_step)
     model, tokenizer = load_base(settings)
     logger.info("Precision: %s.", describe_precision(settings.stages[0].training, model))
     settings = settings.with_context(context_length(model))
@@ -79,24 +90,24 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     del model  # Why: the next stage needs its memory
     process.wait_for_everyone()
     if process.is_main_process:
-        run_folder.claim(folder, settings.options, hashes, settings.overwrite)
+        run_folder.claim(folder, settings.options, hashes, settings.rows_per_step, settings.overwrite)
     process.wait_for_everyone()
 
     # The base model.
-    base = model_of(settings, trainer)
-    before = Measurements(settings, data).measure(trainer)
-    data, before = choose_retention(settings, data, before)
-    measurements = Measurements(settings, data)
-    open_book = measurements.open_book(trainer)
-    drift_texts = measurements.drift_texts(trainer)
-    start = time.monotonic()
-    data = with_generated_texts(settings, trainer, data, base)
-    self_replay_seconds = time.monotonic() - start if data.replay_generated else None
+    base, clock = model_of(settings, trainer), Clock(folder)
+    with clock.measure(EVALUATION_BEFORE):
+        before = Measurements(settings, data).measure(trainer)
+        data, before = choose_retention(settings, data, before)
+        measurements = Measurements(settings, data)
+        open_book = measurements.open_book(trainer)
+        drift_texts = measurements.drift_texts(trainer)
+    with clock.measure(SELF_REPLAY):
+        data = with_generated_texts(settings, trainer, data, base)
 
     # Training, and the fine-tuned model.
     reset_peak_memory()
-    trained = train_stages(settings, data, trainer, rows, before)
-    report = _report(settings, data, trained, before, open_book, drift_texts, base, self_replay_seconds)
+    trained = train_stages(settings, data, clock, trainer, rows, before)
+    report = _report(settings, data, trained, before, open_book, drift_texts, base)
     if process.is_main_process:
         run_folder.write_report(folder, report)
         delete_stage_models(settings)
@@ -111,7 +122,6 @@ def _report(
     open_book: Any,
     drift_texts: list[str],
     base: dict[str, Any],
-    self_replay_seconds: float | None,
 ) -> dict[str, Any]:
     """Measure drift and contamination, save the model, and build the report."""
     from hf_knowlearn.run_files import MODEL
@@ -137,7 +147,7 @@ def _report(
         drift=drift,
         base=base,
         contamination=measurements.contamination(trainer, [row for rows in trained.rows for row in rows]),
-        self_replay_seconds=self_replay_seconds,
+        seconds=trained.clock.seconds,
     )
 
 
@@ -152,5 +162,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcome.show(help_text(everything="all" in words))
             return outcome.code
         recipe = parse_recipe(words)
-        outcome.show(summary(teach(recipe), recipe.output_dir))
+        from hf_knowlearn.training.finite import NonFiniteError
+
+        try:
+            outcome.show(summary(teach(recipe), recipe.output_dir))
+        except NonFiniteError as error:
+            outcome.fail(str(error), 1)
     return outcome.code

@@ -8,7 +8,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -49,6 +49,7 @@ class PublishOptions:
         merged: Merge the adapter into its base, and publish the whole model.
         base_model: The Hub name of an adapter's base.
         train, retention: Files of questions for the splits `qa_train` and `retention`.
+        token: An access token of the Hub; by default that of the login.
         dry_run: Write the repository's files into `output_dir`, and upload nothing.
     """
 
@@ -62,6 +63,7 @@ class PublishOptions:
     base_model: str | None = None
     train: str | None = None
     retention: str | None = None
+    token: str | None = field(default=None, repr=False)
     dry_run: bool = False
     output_dir: Path | None = None
 
@@ -89,7 +91,8 @@ def publish(options: PublishOptions) -> None:
         check_secrets(folder)
         logger.info("%s %s %s:\n%s", "Private" if private else "Public", repo_type, repo_id, staging.file_list(folder))
         if options.output_dir is None:
-            logger.info("Published: %s", push(folder, repo_id, repo_type, private, "Publish with hf_knowlearn"))
+            url = push(folder, repo_id, repo_type, private, "Publish with hf_knowlearn", options.token)
+            logger.info("Published: %s", url)
         else:
             shutil.copytree(folder, options.output_dir, dirs_exist_ok=True)
             logger.info("Nothing was uploaded. Written to %s.", options.output_dir)
@@ -141,7 +144,7 @@ def publish_options(run: "RunSettings") -> PublishOptions | None:
             " out, and publish the finished run with knowlearn publish adapter OUTPUT_DIR."
         )
     options = PublishOptions(
-        "adapter", str(run.folder), owner, name, private=run.publish.private, license=run.publish.license
+        "adapter", str(run.folder), owner, name, run.publish.private, run.publish.license, token=run.publish.token
     )
     if problems := list(_problems(options)):
         raise ValueError("\n".join(problems))

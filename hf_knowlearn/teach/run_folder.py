@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
@@ -27,6 +27,7 @@ from hf_knowlearn.run_files import (
     RUN,
     SELF_GENERATED,
     STAGES,
+    TIMES,
 )
 
 MARK = "# The options of the run of knowlearn in this folder.\n"
@@ -34,6 +35,7 @@ MARK = "# The options of the run of knowlearn in this folder.\n"
 OURS = (
     RECIPE,
     RUN,
+    TIMES,
     *ANSWERS,
     *(f"{name}.{when}.jsonl" for name in ("knowledge_tokens", "mastery") for when in ("before", "after")),
     "contamination.jsonl",
@@ -128,7 +130,31 @@ def check_data_unchanged(folder: Path, data: Mapping[str, Mapping[str, Any]]) ->
         )
 
 
-def claim(folder: Path, options: Mapping[str, Any], data: Mapping[str, Mapping[str, Any]], overwrite: bool) -> None:
+def check_rows_per_step(folder: Path, rows_per_step: Sequence[int]) -> None:
+    """Check that an unfinished run continues with as many rows in each optimizer step as it started with.
+
+    Raises:
+        ValueError: the number of processes has changed them, so that the schedule would be another.
+    """
+    if not (folder / RUN).is_file():
+        return
+    before = json.loads((folder / RUN).read_text(encoding="utf-8"))["rows_per_step"]
+    if before != list(rows_per_step):
+        was, now = (" and ".join(map(str, rows)) for rows in (before, rows_per_step))
+        raise ValueError(
+            f"output_dir={str(folder)!r} contains an unfinished run with {was} rows per optimizer step, and this"
+            f" command has {now}, because it runs with another number of processes. Use the same number of processes"
+            " to continue it, choose another folder, or pass --overwrite to delete that run."
+        )
+
+
+def claim(
+    folder: Path,
+    options: Mapping[str, Any],
+    data: Mapping[str, Mapping[str, Any]],
+    rows_per_step: Sequence[int],
+    overwrite: bool,
+) -> None:
     """Make `folder` the folder of this run; with `overwrite`, delete the run that it contains."""
     if overwrite:
         for name in OURS[::-1]:  # Why: the marked recipe last, so that an interrupted deletion can be repeated
@@ -137,7 +163,7 @@ def claim(folder: Path, options: Mapping[str, Any], data: Mapping[str, Mapping[s
         delete(draft)
     write_text(folder / RECIPE, MARK + yaml.safe_dump(dict(options), sort_keys=True, allow_unicode=True))
     if not (folder / RUN).is_file():
-        run = {"id": uuid.uuid4().hex, "data": data}
+        run = {"id": uuid.uuid4().hex, "data": data, "rows_per_step": list(rows_per_step)}
         write_text(folder / RUN, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -17,6 +17,7 @@ from hf_knowlearn.documents import Question
 from hf_knowlearn.evaluation.mastery import CATEGORIES
 from hf_knowlearn.format_aug.rows import Row
 from hf_knowlearn.run_files import CHECKPOINTS, MODEL, STAGE_RECORD
+from hf_knowlearn.teach.clock import Clock
 from hf_knowlearn.teach.data import RunData
 from hf_knowlearn.teach.measurements import Measurement, Measurements, read_mastery
 from hf_knowlearn.teach.progress import Progress
@@ -35,6 +36,7 @@ class Trained:
     """The state of a run between its stages.
 
     Args:
+        clock: measures the parts of the run.
         trainer: the trainer of the current stage.
         rows: the training rows of every stage.
         figures: the figures of every finished stage.
@@ -42,6 +44,7 @@ class Trained:
         after: the latest measurement.
     """
 
+    clock: Clock
     trainer: "SAMSFTTrainer"
     rows: list[list[Row]]
     after: Measurement
@@ -52,6 +55,7 @@ class Trained:
 def train_stages(
     settings: RunSettings,
     data: RunData,
+    clock: Clock,
     trainer: "SAMSFTTrainer",
     rows: list[list[Row]],
     before: Measurement,
@@ -62,7 +66,7 @@ def train_stages(
         trainer: the trainer of the first stage.
         rows: the rows of every stage; those of a stage that is scheduled late are replaced when it starts.
     """
-    state = Trained(trainer, rows, before, mastery=[before.mastery])
+    state = Trained(clock, trainer, rows, before, mastery=[before.mastery])
     progress = Progress([stage.name for stage in settings.stages], list(map(_most_steps, settings.stages, rows)))
     for number in range(len(settings.stages)):
         settings = _schedule_late(settings, data, number, state, progress)
@@ -110,11 +114,16 @@ def _train_stage(
     if stage.name:
         progress.starts(number)
     state.trainer.add_callback(progress)
-    seconds = train(state.trainer, run_id(settings.folder))
+    state.trainer.add_callback(state.clock)
+    training, evaluation = f"training {stage.name}".rstrip(), f"evaluation {stage.name}".rstrip()
+    with state.clock.measure(training):
+        train(state.trainer, run_id(settings.folder))
     if stage.name:
         progress.ends(number)
-    state.after = Measurements(settings, data).measure(state.trainer, stage)
-    figures = stage_figures(settings, state.trainer, seconds, before, state.after)
+    with state.clock.measure(evaluation):
+        state.after = Measurements(settings, data).measure(state.trainer, stage)
+    seconds = state.clock.seconds[training], state.clock.seconds[evaluation]
+    figures = stage_figures(settings, state.trainer, *seconds, before, state.after)
     log_figures(state.trainer, figures)
     state.figures.append(figures)
     state.mastery.append(state.after.mastery)

@@ -1,7 +1,6 @@
 """The trainer of a stage: made for a schedule, trained from its last checkpoint, and saved."""
 
 import gc
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn import atomic_files
 from hf_knowlearn.config.settings import RunSettings, StageSettings
 from hf_knowlearn.format_aug.rows import SELF_GENERATED, SELF_GENERATED_CUT, Row
+from hf_knowlearn.models.base_model import record_base
+from hf_knowlearn.models.merging import merge_adapter
 from hf_knowlearn.teach.data import RunData
 from hf_knowlearn.teach.run_folder import disk_full_errors
 from hf_knowlearn.teach.stage_models import load_base, load_for_stage
@@ -29,11 +30,12 @@ def new_trainer(
     tokenizer: "PreTrainedTokenizerBase",
     rows: Sequence[Row],
 ) -> "SAMSFTTrainer":
-    """The trainer that trains on `rows` in their order, and evaluates during training if the settings say so."""
+    """The trainer that trains on `rows` in their order, and evaluates during training if the settings ask for it."""
     from accelerate.utils import is_peft_model
 
     from hf_knowlearn.evaluation.callback import RecallCallback
     from hf_knowlearn.training import SAMSFTTrainer
+    from hf_knowlearn.training.finite import StopOnNonFinite
     from hf_knowlearn.training.replay_trainer import ReplaySFTTrainer
 
     trainer_class: Any = SAMSFTTrainer
@@ -46,6 +48,7 @@ def new_trainer(
         processing_class=tokenizer,
         peft_config=None if is_peft_model(model) else stage.peft_config,
     )
+    trainer.add_callback(StopOnNonFinite())
     _log_beside_the_stage(trainer, stage)
     questions, every = data.questions["questions"], settings.evaluation.every
     if every is not None and questions:
@@ -98,13 +101,12 @@ def next_trainer(
     return trainer
 
 
-def train(trainer: "SAMSFTTrainer", run_id: str) -> float:
-    """Train from the last checkpoint that `run_id` sealed, and return the seconds. SIGTERM saves a checkpoint and
-    exits."""
+def train(trainer: "SAMSFTTrainer", run_id: str) -> None:
+    """Train from the last checkpoint that `run_id` sealed. SIGTERM saves a checkpoint and exits."""
     from hf_knowlearn.teach.checkpoints import SealCheckpoints, last_checkpoint
     from hf_knowlearn.training.sigterm import SaveOnSigterm
 
-    folder, start = Path(trainer.args.output_dir), time.monotonic()
+    folder = Path(trainer.args.output_dir)
     checkpoint = last_checkpoint(folder, run_id)
     # Why: before SaveOnSigterm, which may end the process, and instead of Trainer's own rotation of checkpoints.
     trainer.add_callback(SealCheckpoints(run_id, trainer.args.save_total_limit))
@@ -118,7 +120,6 @@ def train(trainer: "SAMSFTTrainer", run_id: str) -> float:
         if trainer.accelerator.is_main_process:
             atomic_files.delete_matching(folder, "responses.after*")
         trainer.accelerator.wait_for_everyone()
-    return time.monotonic() - start
 
 
 def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:
@@ -130,11 +131,12 @@ def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:
     from transformers.trainer import TRAINING_ARGS_NAME
 
     if merged:
-        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+        trainer.model = merge_adapter(trainer.accelerator.unwrap_model(trainer.model))
     if not trainer.accelerator.is_main_process:
         trainer.save_model(str(folder))  # writes nothing, but hands over its shard of a sharded model
         return
     # Why: a failed draft is deleted, so the free space must be measured before that.
     with atomic_files.atomic_write(folder) as draft, disk_full_errors(folder):
         trainer.save_model(str(draft))
+        record_base(draft, trainer.accelerator.unwrap_model(trainer.model))
         (draft / TRAINING_ARGS_NAME).unlink()  # Why: a pickle with paths of this machine; recipe.yaml has the options

@@ -14,6 +14,7 @@ from transformers import Trainer
 from transformers.integrations.fsdp import is_fsdp_managed_module
 
 from hf_knowlearn.training.checks import cast_adapter_to_fp32, check_sam, check_sam_options
+from hf_knowlearn.training.finite import StopOnNonFinite
 from hf_knowlearn.training.rng_state import GradientEvaluations, MicroBatch, RandomState
 from hf_knowlearn.training.sam import AscentStats, sam_ascent
 
@@ -76,12 +77,19 @@ class SAMMixin(Trainer):
         if self.args.sam_rho == 0 or self.state.global_step < ceil(self.args.sam_start * self.state.max_steps):
             loss = super().training_step(model, inputs, num_items_in_batch)
             self._passes.count += is_last
-            return loss
+            return self._checked(loss)
         self._window.append(MicroBatch(inputs, num_items_in_batch))
         if not is_last:
             return torch.zeros((), device=self.args.device)  # Trainer sums the losses of the micro-batches
         window, self._window = self._window, []
-        return self._sam_step(model, window)
+        return self._checked(self._sam_step(model, window))
+
+    def _checked(self, loss: torch.Tensor) -> torch.Tensor:
+        """The loss, after every `StopOnNonFinite` callback has seen it."""
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, StopOnNonFinite):
+                callback.add(loss)
+        return loss
 
     def _sam_step(self, model: nn.Module, window: list[MicroBatch]) -> torch.Tensor:
         """Compute the SAM gradient of a window. Returns the loss of the first run of each micro-batch."""

@@ -79,7 +79,7 @@ def test_fewer_than_two_different_seeds_are_an_error_before_anything_runs(tmp_pa
 
 
 def test_the_folder_of_a_later_run_is_checked_before_the_first_run(tmp_path: Path, base: Path):
-    run_folder.claim(tmp_path / "formats", {"another": "recipe"}, {}, overwrite=False)
+    run_folder.claim(tmp_path / "formats", {"another": "recipe"}, {}, [8], overwrite=False)
     with pytest.raises(ValueError, match="formats' contains a run with other options"):
         quickstart.run_recipes(quickstart.QUICKSTART[:2], tmp_path, {"model_name_or_path": str(base), "use_cpu": True})
     assert [path.name for path in tmp_path.iterdir()] == ["formats"]

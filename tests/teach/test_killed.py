@@ -63,7 +63,7 @@ def options(options: dict[str, Any], questions: Path, tmp_path: Path) -> dict[st
 
 def files_of(folder: Path) -> dict[str, Any]:
     """The files of a finished run by content, without its checkpoints and without times."""
-    with_times = {"report.json", "report.md", "report.html", "run.json"}
+    with_times = {"report.json", "report.md", "report.html", "run.json", "times.json"}
     files = [path for path in folder.rglob("*") if path.is_file() and "checkpoints" not in path.parts]
     content: dict[str, Any] = {
         path.relative_to(folder).as_posix(): None if path.name in with_times else path.read_bytes() for path in files

@@ -102,6 +102,40 @@ def test_a_run_writes_a_model_and_a_report(
     assert f"Written to {folder / 'report.html'}" in shown
 
 
+def test_no_secret_is_written_to_the_run_folder(
+    knowlearn: Callable[..., int], options: dict[str, Any], questions: Path, capsys: Any
+):
+    secret = "hf_" + "aSecretToken" * 3
+    assert knowlearn("teach", **options, questions=questions, hub_token=secret, save_steps=1) == 0
+    files = [path for path in options["output_dir"].rglob("*") if path.is_file()]
+    assert any(path.name == "training_args.bin" for path in files)
+    assert not [path for path in files if secret.encode() in path.read_bytes()]
+    assert secret not in "".join(capsys.readouterr())
+
+
+def test_a_training_that_diverges_ends_with_exit_code_1_and_its_last_good_checkpoint(
+    knowlearn: Callable[..., int], options: dict[str, Any], questions: Path, capsys: Any
+):
+    changes = {"learning_rate": 1e30, "max_steps": 6, "save_steps": 1, "lr_scheduler_type": "constant"}
+    assert knowlearn("teach", **{**options, **changes}, questions=questions, use_peft=False) == 1
+    error = capsys.readouterr().err
+    assert re.search(r"stopped at step \d: .* is not finite.* Use a lower learning_rate", error)
+    assert not (options["output_dir"] / "report.json").exists()
+    for checkpoint in options["output_dir"].glob("checkpoints/checkpoint-*"):
+        assert all(value.isfinite().all() for value in load_file(checkpoint / "model.safetensors").values())
+
+
+def test_a_finished_run_whose_documents_changed_is_an_error(
+    knowlearn: Callable[..., int], options: dict[str, Any], questions: Path, capsys: Any
+):
+    assert knowlearn("teach", **options, questions=questions) == 0
+    assert knowlearn("teach", **options, questions=questions) == 0
+    ferry = Path(options["documents"]) / "ferry.txt"
+    ferry.write_text(ferry.read_text(encoding="utf-8") + " It sank.", encoding="utf-8")
+    assert knowlearn("teach", **options, questions=questions) == 2
+    assert "--documents: 2 items then, 2 now, not the same items" in capsys.readouterr().err
+
+
 def test_the_saved_model_gives_the_recorded_responses(
     knowlearn: Callable[..., int], options: dict[str, Any], questions: Path
 ):

@@ -25,7 +25,7 @@ DATA = {"documents": {"n": 2, "sha256": "a"}, "questions": {"n": 9, "sha256": "b
 def run(tmp_path: Path) -> Path:
     """A folder claimed for RECIPE, with a checkpoint."""
     folder = tmp_path / "deep" / "run"
-    run_folder.claim(folder, RECIPE, DATA, overwrite=False)
+    run_folder.claim(folder, RECIPE, DATA, [8], overwrite=False)
     checkpoint = folder / "checkpoints" / "checkpoint-10"
     checkpoint.mkdir(parents=True)
     (checkpoint / "trainer_state.json").write_text("{}")
@@ -163,14 +163,14 @@ def test_overwrite_deletes_the_run_and_nothing_else(run: Path):
     (run / "my_notes.txt").touch()
     (run / "model").mkdir()
     (run / "model" / "weights").touch()
-    run_folder.claim(run, {"seed": 2}, DATA, overwrite=True)
+    run_folder.claim(run, {"seed": 2}, DATA, [8], overwrite=True)
     assert set(everything(run)) == {"recipe.yaml", "run.json", "my_notes.txt"}
     assert not run_folder.is_finished(run, {"seed": 2}, overwrite=False)
 
 
 def test_a_claim_without_overwrite_changes_nothing(run: Path):
     was = everything(run)
-    run_folder.claim(run, RECIPE, DATA, overwrite=False)
+    run_folder.claim(run, RECIPE, DATA, [8], overwrite=False)
     assert everything(run) == was
 
 
@@ -178,7 +178,7 @@ def test_a_folder_that_a_killed_process_did_not_claim_can_be_claimed(tmp_path: P
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / ".recipe.yaml.123.draft").touch()
     assert not run_folder.is_finished(tmp_path, RECIPE, overwrite=False)
-    run_folder.claim(tmp_path, RECIPE, DATA, overwrite=False)
+    run_folder.claim(tmp_path, RECIPE, DATA, [8], overwrite=False)
     assert set(everything(tmp_path)) == {"checkpoints", "recipe.yaml", "run.json"}
 
 
@@ -186,15 +186,15 @@ def test_a_claim_deletes_the_drafts_of_a_killed_process(run: Path):
     draft = run / "stages" / "1-a" / ".model.123.draft"
     draft.mkdir(parents=True)
     (draft / "model.safetensors").touch()
-    run_folder.claim(run, RECIPE, DATA, overwrite=False)
+    run_folder.claim(run, RECIPE, DATA, [8], overwrite=False)
     assert not draft.exists()
 
 
 def test_the_id_of_a_run_changes_when_it_is_overwritten(run: Path):
     was = run_folder.run_id(run)
-    run_folder.claim(run, RECIPE, DATA, overwrite=False)
+    run_folder.claim(run, RECIPE, DATA, [8], overwrite=False)
     assert run_folder.run_id(run) == was
-    run_folder.claim(run, RECIPE, DATA, overwrite=True)
+    run_folder.claim(run, RECIPE, DATA, [8], overwrite=True)
     assert run_folder.run_id(run) != was
 
 
@@ -211,10 +211,16 @@ def test_changed_data_of_an_unfinished_run_are_an_error_that_lists_their_options
     ]
 
 
+def test_another_number_of_rows_per_step_is_an_error(run: Path):
+    run_folder.check_rows_per_step(run, [8])
+    with pytest.raises(ValueError, match="with 8 rows per optimizer step, and this command has 16 and 4"):
+        run_folder.check_rows_per_step(run, [16, 4])
+
+
 def test_a_run_that_was_killed_before_it_recorded_its_data_accepts_any_data(run: Path):
     (run / "run.json").unlink()
     run_folder.check_data_unchanged(run, {})
-    run_folder.claim(run, RECIPE, DATA, overwrite=False)
+    run_folder.claim(run, RECIPE, DATA, [8], overwrite=False)
     run_folder.check_data_unchanged(run, DATA)
 
 

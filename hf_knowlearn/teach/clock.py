@@ -1,0 +1,55 @@
+"""How long the parts of a run took, over all its sessions: a resumed run continues to count."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from accelerate import PartialState
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from hf_knowlearn import atomic_files
+from hf_knowlearn.run_files import TIMES
+
+# Parts of a run outside its stages.
+EVALUATION_BEFORE, SELF_REPLAY = "evaluation of the base model", "self-replay"
+
+
+class Clock(TrainerCallback):
+    """Measures the parts of a run, and records their seconds in the run folder.
+
+    As a callback of a trainer, it records the running parts at every checkpoint, so that a killed run loses no more
+    than the time since the last one.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / TIMES
+        recorded = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
+        self.seconds: dict[str, float] = recorded
+        self._last: dict[str, float] = {}  # the time to which each running part is counted
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Count the time within the block, also if it fails or exits."""
+        self.seconds.setdefault(part, 0.0)
+        self._last[part] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._record()
+            del self._last[part]
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._record()
+
+    def _record(self) -> None:
+        now = time.monotonic()
+        for part, last in self._last.items():
+            self.seconds[part] += now - last
+            self._last[part] = now
+        if PartialState().is_main_process and self.path.parent.is_dir():
+            atomic_files.write_text(self.path, json.dumps(self.seconds, indent=2) + "\n")

@@ -1,0 +1,75 @@
+"""Stops a training whose loss or weights are not finite, before it saves another checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class NonFiniteError(RuntimeError):
+    """The loss or the weights of a training became nan or infinite.
+
+    Args:
+        step: the optimizer step after which it was noticed.
+        what: `loss`, or the name of a weight.
+        checkpoint: the last checkpoint with finite weights; None if there is none.
+    """
+
+    def __init__(self, step: int, what: str, checkpoint: Path | None, args: TrainingArguments) -> None:
+        self.step, self.what, self.checkpoint = step, what, checkpoint
+        resume = f"The last good checkpoint is {checkpoint}." if checkpoint else "There is no earlier checkpoint."
+        super().__init__(
+            f"Training stopped at step {step}: {what} is not finite. {resume} Use a lower learning_rate (now"
+            f" {args.learning_rate:g}), a lower max_grad_norm (now {args.max_grad_norm:g}), or bf16 instead of fp16."
+        )
+
+
+class StopOnNonFinite(TrainerCallback):
+    """Raises `NonFiniteError` at the first step with a loss that is not finite, or before a save of such weights.
+
+    A trainer adds each micro-batch's loss with `add`. Trainer itself logs nan losses as 0 (`logging_nan_inf_filter`).
+
+    Example:
+        >>> trainer.add_callback(StopOnNonFinite())
+    """
+
+    def __init__(self) -> None:
+        self._is_finite: torch.Tensor | None = None
+
+    def add(self, loss: torch.Tensor) -> None:
+        """Note whether a loss is finite, without waiting for the device."""
+        finite = torch.isfinite(loss.detach()).all()
+        self._is_finite = finite if self._is_finite is None else self._is_finite & finite
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._is_finite = None
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module | None = None,
+        **_: Any,
+    ) -> None:
+        if self._is_finite is not None and not bool(self._is_finite):
+            raise NonFiniteError(state.global_step, "the loss", _last_checkpoint(args), args)
+        self._is_finite = None
+        is_last = state.global_step >= state.max_steps
+        if (control.should_save or is_last) and model is not None and (name := _not_finite(model)):
+            raise NonFiniteError(state.global_step, f"the weight {name}", _last_checkpoint(args), args)
+
+
+def _not_finite(model: nn.Module) -> str | None:
+    """The name of the first trained weight with a value that is not finite."""
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and not bool(torch.isfinite(weight.detach()).all()):
+            return name
+    return None
+
+
+def _last_checkpoint(args: TrainingArguments) -> Path | None:
+    checkpoints = sorted(Path(str(args.output_dir)).glob("checkpoint-[0-9]*"), key=lambda path: int(path.name[11:]))
+    return checkpoints[-1] if checkpoints else None
