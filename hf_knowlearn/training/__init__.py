@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_knowlearn.training.config import SAMConfig, SAMOptions
+    from hf_knowlearn.training.config import SAMConfig
     from hf_knowlearn.training.mixin import SAMMixin
+    from hf_knowlearn.training.options import SAMOptions
     from hf_knowlearn.training.replay_trainer import ReplaySFTTrainer
     from hf_knowlearn.training.sam import sam_ascent
     from hf_knowlearn.training.settings import ReplaySettings
@@ -21,7 +22,7 @@ _MODULES = {
     "ReplaySettings": "settings",
     "SAMConfig": "config",
     "SAMMixin": "mixin",
-    "SAMOptions": "config",
+    "SAMOptions": "options",
     "SAMSFTTrainer": "trainer",
     "sam_ascent": "sam",
 }

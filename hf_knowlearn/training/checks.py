@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import Trainer
 
-from hf_knowlearn.training.config import SAMOptions
+from hf_knowlearn.training.options import SAMOptions
 
 logger = logging.getLogger("hf_knowlearn.training")
 
