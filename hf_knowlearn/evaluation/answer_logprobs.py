@@ -17,7 +17,7 @@ from hf_knowlearn.generation.decoding import Decoder
 from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall.scoring import normalize
-from hf_knowlearn.prompts.limits import context_length
+from hf_knowlearn.prompts.limits import check_context
 from hf_knowlearn.prompts.questions import Prompt
 from hf_knowlearn.prompts.templates import CHAT, resolve_template
 
@@ -93,61 +93,37 @@ def answer_logprobs(
     prompts = build_prompts(model, tokenizer, questions, replace(settings, max_new_tokens=1), pool, documents)
     _check_options(questions)
     answers = [(*prompt.question.answers, *prompt.question.options) for prompt in prompts]
-    rows = answer_rows(model, tokenizer, prompts, answers, settings)
-    scores = compute_answer_rows(model, tokenizer, prompts, rows, settings, _logprobs, progress)
     by_prompt: list[dict[str, tuple[float, float, int]]] = [{} for _ in prompts]
-    for row, score in zip(rows, scores, strict=True):
+    for row, score in compute_answers(model, tokenizer, prompts, answers, settings, _logprobs, progress):
         by_prompt[row.prompt][row.answer] = (*score, len(row.ids) - row.start)
     return [_best(prompt, own) for prompt, own in zip(prompts, by_prompt, strict=True)]
 
 
-def answer_rows(
+def compute_answers(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[Prompt],
     answers: Sequence[Iterable[str]],
     settings: GenerationSettings,
-) -> list[AnswerRow]:
-    """Each prompt with each of its answers. Blank answers are left out.
-
-    Raises:
-        ValueError: a row exceeds the model's context.
-    """
-    chat = resolve_template(tokenizer, settings.template) == CHAT
-    pairs = [(number, text) for number, own in enumerate(answers) for text in dict.fromkeys(own) if text.strip()]
-    texts = [f"{prompts[number].text}{'' if chat else ' '}{text}" for number, text in pairs]
-    tokens = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"] if texts else []
-    rows = [
-        AnswerRow(number, text, tuple(ids), _first_difference(ids, prompts[number].ids))
-        for (number, text), ids in zip(pairs, tokens, strict=True)
-    ]
-    _check_lengths(model, prompts, rows)
-    return rows
-
-
-def _first_difference(ids: Sequence[int], prompt: Sequence[int]) -> int:
-    """Where the tokens of prompt and answer leave those of the prompt. Why: a tokenizer may merge the two."""
-    pairs = zip(ids, prompt, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(prompt)))
-
-
-def compute_answer_rows(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    prompts: Sequence[Prompt],
-    rows: Sequence[AnswerRow],
-    settings: GenerationSettings,
     compute: Callable[[torch.Tensor, Sequence[AnswerRow]], Sequence[T]],
     progress: str | None,
-) -> list[T]:
-    """A result for each row. Each process computes its share and returns all results.
+) -> list[tuple[AnswerRow, T]]:
+    """Each prompt with each of its answers, and a result for it. Blank answers are left out.
+
+    Each process computes its share and returns all results.
 
     Args:
+        answers: those of each prompt.
         compute: takes logits (rows, tokens of the longest answer, vocabulary) and their rows, and returns a result for
             each. The logits predict the tokens of the answers, which are aligned on the right.
+
+    Raises:
+        ValueError: a prompt and an answer exceed the model's context.
     """
+    rows = _rows(tokenizer, prompts, answers, resolve_template(tokenizer, settings.template) == CHAT)
     if not rows:
         return []
+    check_context(model, ((prompts[row.prompt].question.id, len(row.ids)) for row in rows), "an answer")
     check_causal_lm(model)
     decoder = Decoder(model, pad_token_id(tokenizer))
     keys = [prompts[row.prompt].prefix_key for row in rows]
@@ -160,7 +136,26 @@ def compute_answer_rows(
         return compute(logits[:, :-1], here)  # the last logits predict what follows the answer
 
     ids = [row.ids for row in rows]
-    return run_with_prefixes(decoder, ids, keys, settings.batch_size, compute_batch, progress)
+    found = run_with_prefixes(decoder, ids, keys, settings.batch_size, compute_batch, progress)
+    return list(zip(rows, found, strict=True))
+
+
+def _rows(
+    tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[Prompt], answers: Sequence[Iterable[str]], chat: bool
+) -> list[AnswerRow]:
+    pairs = [(number, text) for number, own in enumerate(answers) for text in dict.fromkeys(own) if text.strip()]
+    texts = [f"{prompts[number].text}{'' if chat else ' '}{text}" for number, text in pairs]
+    tokens = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"] if texts else []
+    return [
+        AnswerRow(number, text, tuple(ids), _first_difference(ids, prompts[number].ids))
+        for (number, text), ids in zip(pairs, tokens, strict=True)
+    ]
+
+
+def _first_difference(ids: Sequence[int], prompt: Sequence[int]) -> int:
+    """Where the tokens of prompt and answer leave those of the prompt. Why: a tokenizer may merge the two."""
+    pairs = zip(ids, prompt, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(prompt)))
 
 
 def _logprobs(logits: torch.Tensor, rows: Sequence[AnswerRow]) -> list[tuple[float, float]]:
@@ -194,14 +189,4 @@ def _check_options(questions: Sequence[Question]) -> None:
         raise ValueError(
             f"{len(lost)} questions have options without an accepted answer, such as {lost[0]!r}: add one to the"
             " options, or remove the options."
-        )
-
-
-def _check_lengths(model: "PreTrainedModel", prompts: Sequence[Prompt], rows: Sequence[AnswerRow]) -> None:
-    if (limit := context_length(model)) is None:
-        return
-    if long := {prompts[row.prompt].question.id: len(row.ids) for row in rows if len(row.ids) > limit}:
-        listed = ", ".join(f"{id!r} ({n} tokens)" for id, n in list(long.items())[:5])
-        raise ValueError(
-            f"{len(long)} questions exceed this model's context of {limit} with an answer: {listed}. Shorten them."
         )

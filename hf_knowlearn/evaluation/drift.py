@@ -6,6 +6,7 @@ two distributions over whole texts.
 """
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -80,8 +81,12 @@ def drift(
     if not texts:
         raise ValueError("texts is empty: give general text, or sample_texts of the base model.")
     limit = smallest_limit(max_length, context_length(model), context_length(base or model))
-    wholes = [Document(str(i), text) for i, text in enumerate(texts)]
-    parts = [part for whole in wholes for part in _split(whole, tokenizer, limit)]
+    lengths = token_lengths(tokenizer)
+    parts = [
+        part
+        for i, text in enumerate(texts)
+        for part in split_document(Document(str(i), text), lambda own: lengths([own])[0], limit or sys.maxsize)
+    ]
     rows = [tuple(ids) for ids in tokenizer([part.text for part in parts], verbose=False)["input_ids"]]
     if all(len(ids) < 2 for ids in rows):
         raise ValueError(f"None of the {len(texts)} texts has two tokens, so there is nothing to predict.")
@@ -102,11 +107,6 @@ def divergence(base: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
     """KL(base || model) of each row in nats, from logits (rows, vocabulary). A probability of 0 in base adds 0."""
     p, q = base.float().log_softmax(-1), model.float().log_softmax(-1)
     return torch.where(p == -math.inf, 0.0, p.exp() * (p - q)).double().sum(-1)
-
-
-def _split(text: Document, tokenizer: "PreTrainedTokenizerBase", limit: int | None) -> Sequence[Document]:
-    lengths = token_lengths(tokenizer)
-    return split_document(text, lambda part: lengths([part])[0], limit) if limit else [text]
 
 
 def _row_sums(

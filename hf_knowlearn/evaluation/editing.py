@@ -9,7 +9,7 @@ generated responses.
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hf_knowlearn.documents import Question
@@ -156,28 +156,14 @@ def _check(
         problems.append(
             f"{len(repeated)} question ids occur more than once, such as {repeated[0]!r}: give each question its own."
         )
-    problems += _missing("before", before, locality) + _missing("after", after, everything)
-    if not problems and (other := [q.id for q in locality if _expected(before, q) != _expected(after, q)]):
+    for name, found, needed in (("before", before, locality), ("after", after, everything)):
+        if lost := [q.id for q in needed if q.id not in found.generated or q.id not in found.teacher_forced]:
+            problems.append(f"`{name}` lacks responses to {len(lost)} questions, such as {lost[0]!r}: add all.")
+    old, new = before.teacher_forced, after.teacher_forced
+    if not problems and (other := [q.id for q in locality if old[q.id].expected != new[q.id].expected]):
         problems.append(
             f"The answers to {len(other)} locality questions, such as {other[0]!r}, have other tokens before than"
             " after: use the same tokenizer and the same accepted answers both times."
         )
     if problems:
         raise ValueError("\n".join(problems))
-
-
-def _missing(when: str, responses: ModelResponses, questions: Sequence[Question]) -> list[str]:
-    """The problem of each mapping in `responses` that lacks some of the questions."""
-    mappings: dict[str, Mapping[str, Any]] = {
-        "generated": responses.generated,
-        "teacher_forced": responses.teacher_forced,
-    }
-    return [
-        f"`{when}.{name}` has no response to {len(lost)} questions, such as {lost[0]!r}: add all of them."
-        for name, found in mappings.items()
-        if (lost := [q.id for q in questions if q.id not in found])
-    ]
-
-
-def _expected(responses: ModelResponses, question: Question) -> tuple[int, ...]:
-    return responses.teacher_forced[question.id].expected

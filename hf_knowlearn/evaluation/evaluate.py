@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.generation.responses import Responses, generate_responses
 from hf_knowlearn.generation.settings import GenerationSettings
-from hf_knowlearn.knowledge_recall import KnowledgeRecall, exact_match, first_line, score
+from hf_knowlearn.knowledge_recall import exact_match, first_line, score
 from hf_knowlearn.prompts.templates import turn_end_token
 
 if TYPE_CHECKING:
@@ -143,23 +143,23 @@ def response_scores(
     samples = any(one.sampled[0] for one in responses)
     predictions = [[one.greedy[0], *one.sampled[0]] if samples else one.greedy[0] for one in responses]
     columns = _id_columns(questions)
-    metric = KnowledgeRecall(keep_in_memory=True)  # without a lock file that processes share
-    scores = metric.compute(predictions=predictions, references=references, language=language, **columns) or {}
+    scores = score(predictions, references, language=language, **columns)
     return _without_nan(scores | _ending_scores(responses, has_turns, columns.get("documents")))
 
 
 def _id_columns(questions: Sequence[Question]) -> dict[str, Any]:
     """Documents, relations and facts as columns of the metric, as far as all questions name them and they differ."""
-    documents = [question.document_id for question in questions]
-    relations = [question.relation for question in questions]
-    facts = [question.fact_id for question in questions]
-    found: dict[str, Any] = {}
-    if None not in documents and len({*documents}) > 1:
-        found["documents"] = documents
-    if None not in relations and len({*relations}) > 1:
-        found["relations"] = relations
-    if None not in facts and len({*facts}) < len(facts):
-        found["fact_ids"] = facts
+    columns: dict[str, list[Any]] = {
+        "documents": [question.document_id for question in questions],
+        "relations": [question.relation for question in questions],
+        "fact_ids": [question.fact_id for question in questions],
+    }
+    found = {}
+    for name, column in columns.items():
+        number = len({*column})
+        differ = number < len(column) if name == "fact_ids" else number > 1  # facts: some have several wordings
+        if differ and None not in column:
+            found[name] = column
     return found
 
 

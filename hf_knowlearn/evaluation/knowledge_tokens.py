@@ -18,7 +18,6 @@ from hf_knowlearn.documents.answer_search import CharSpan, is_whole_word
 from hf_knowlearn.documents.facts import fact_spans, identifying_spans
 from hf_knowlearn.generation.batching import longest_first, row_logits, run_batches
 from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id
-from hf_knowlearn.generation.settings import is_integer_from
 from hf_knowlearn.prompts.limits import context_length, smallest_limit, token_lengths
 from hf_knowlearn.views import View
 from hf_knowlearn.views.held_out import held_out_views
@@ -57,8 +56,8 @@ class KnowledgeTokens:
         logprob, logprob_se: the same of natural logarithms. One very improbable token changes them much.
         documents: number of documents with knowledge tokens.
         tokens: number of knowledge tokens in all views.
-        without_facts: ids of documents without a fact that counts.
-        without_views: ids of documents without a view that training did not use.
+        without_facts: number of documents without a fact that counts.
+        without_views: number of documents without a view that training did not use.
         by_part: in the order of the documents.
     """
 
@@ -68,15 +67,13 @@ class KnowledgeTokens:
     logprob_se: float
     documents: int
     tokens: int
-    without_facts: tuple[str, ...]
-    without_views: tuple[str, ...]
+    without_facts: int
+    without_views: int
     by_part: tuple[PartTokens, ...]
 
     def figures(self) -> dict[str, Any]:
-        """The fields as plain values, with numbers of documents in place of ids, without `by_part`."""
-        names = ("probability", "probability_se", "logprob", "logprob_se", "documents", "tokens")
-        left_out = {name: len(getattr(self, name)) for name in ("without_facts", "without_views")}
-        return {**{name: getattr(self, name) for name in names}, **left_out}
+        """The fields as plain values, without `by_part`."""
+        return {name: value for name, value in vars(self).items() if name != "by_part"}
 
 
 @dataclass(frozen=True)
@@ -127,8 +124,8 @@ def knowledge_tokens(
         progress: label of the progress bar; None shows no bar.
 
     Raises:
-        ValueError: a document has no views within `max_length`, the tokenizer is not a fast one, the model has an
-            encoder, or `views` or `batch_size` is below 1.
+        ValueError: a document has no views within `max_length`, the tokenizer is not a fast one, or the model has an
+            encoder.
         MemoryError: one view does not fit.
 
     Example:
@@ -136,7 +133,11 @@ def knowledge_tokens(
         >>> found.probability, found.tokens
         (0.31, 412)
     """
-    _check(tokenizer, views, batch_size)
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"{type(tokenizer).__name__} is no fast tokenizer and does not report the place of a token in a text: load"
+            " the model's tokenizer with AutoTokenizer, or install tokenizers."
+        )
     check_causal_lm(model)
     lengths, limit = token_lengths(tokenizer), smallest_limit(max_length, context_length(model))
     trained_views: MakeViews = trained or (lambda part: ())
@@ -159,22 +160,14 @@ def knowledge_tokens(
             rows += _rows(tokenizer, len(parts), part, held_out, about)
             parts.append(part)
             counts.append(len(held_out))
-    return _summary(parts, counts, rows, _sums(model, tokenizer, rows, batch_size, progress))
+    ids = [row.ids for row in rows]
 
+    def compute(batch: list[int], _: int) -> list[Sums]:
+        logits = row_logits(model, [ids[i] for i in batch], pad_token_id(tokenizer))
+        return [_row_sums(own, rows[i]) for i, own in zip(batch, logits, strict=True)]
 
-def _check(tokenizer: "PreTrainedTokenizerBase", views: int, batch_size: int) -> None:
-    problems = [
-        f"{name}={value!r}: give an integer of at least 1."
-        for name, value in (("views", views), ("batch_size", batch_size))
-        if not is_integer_from(1, value)
-    ]
-    if not tokenizer.is_fast:
-        problems.append(
-            f"{type(tokenizer).__name__} is no fast tokenizer and does not report the place of a token in a text: load"
-            " the model's tokenizer with AutoTokenizer, or install tokenizers."
-        )
-    if problems:
-        raise ValueError("\n".join(problems))
+    sums = run_batches(longest_first(ids), batch_size, compute, model=model, progress=progress)
+    return _summary(parts, counts, rows, sums)
 
 
 # Which tokens count
@@ -235,22 +228,6 @@ def _occurs(fact: str, text: str) -> bool:
 # Their probabilities
 
 
-def _sums(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    rows: Sequence[_Row],
-    batch_size: int,
-    progress: str | None,
-) -> list[Sums]:
-    ids = [row.ids for row in rows]
-
-    def compute(batch: list[int], _: int) -> list[Sums]:
-        logits = row_logits(model, [ids[i] for i in batch], pad_token_id(tokenizer))
-        return [_row_sums(own, rows[i]) for i, own in zip(batch, logits, strict=True)]
-
-    return run_batches(longest_first(ids), batch_size, compute, model=model, progress=progress)
-
-
 def _row_sums(logits: torch.Tensor, row: _Row) -> Sums:
     places = torch.tensor(row.places, device=logits.device)
     tokens = torch.tensor([row.ids[place] for place in row.places], device=logits.device)
@@ -264,26 +241,14 @@ def _row_sums(logits: torch.Tensor, row: _Row) -> Sums:
 def _summary(
     parts: Sequence[Document], counts: Sequence[int], rows: Sequence[_Row], sums: Sequence[Sums]
 ) -> KnowledgeTokens:
-    totals = [[0.0, 0.0, 0.0] for _ in parts]  # of each part: probabilities, logarithms, tokens
+    # Of each part: the sums of probabilities and of logarithms, and the numbers of tokens and of views.
+    totals = [[0.0, 0.0, 0, views] for views in counts]
     for row, own in zip(rows, sums, strict=True):
-        totals[row.part] = [a + b for a, b in zip(totals[row.part], (*own, len(row.places)), strict=True)]
-    by_part = [
-        PartTokens(part.id, part.part, *_mean(total), int(total[2]), views)
-        for part, total, views in zip(parts, totals, counts, strict=True)
-    ]
-    by_document: dict[str, list[int]] = {}
-    for number, part in enumerate(parts):
-        by_document.setdefault(part.id, []).append(number)
-    means: list[Sums] = []
-    without_facts, without_views = [], []
-    for document_id, numbers in by_document.items():
-        pooled = [sum(column) for column in zip(*(totals[i] for i in numbers), strict=True)]
-        if pooled[2]:
-            means.append(_mean(pooled))
-        elif any(counts[i] for i in numbers):
-            without_facts.append(document_id)
-        else:
-            without_views.append(document_id)
+        totals[row.part] = _added(totals[row.part], (*own, len(row.places), 0))
+    of_documents: dict[str, list[float]] = {}
+    for part, total in zip(parts, totals, strict=True):
+        of_documents[part.id] = _added(of_documents.get(part.id, [0, 0, 0, 0]), total)
+    means = [_mean(total) for total in of_documents.values() if total[2]]
     (probability, probability_se), (logprob, logprob_se) = (_mean_and_error([m[k] for m in means]) for k in (0, 1))
     return KnowledgeTokens(
         probability,
@@ -291,15 +256,22 @@ def _summary(
         logprob,
         logprob_se,
         documents=len(means),
-        tokens=sum(part.tokens for part in by_part),
-        without_facts=tuple(without_facts),
-        without_views=tuple(without_views),
-        by_part=tuple(by_part),
+        tokens=sum(len(row.places) for row in rows),
+        without_facts=sum(tokens == 0 and views > 0 for *_, tokens, views in of_documents.values()),
+        without_views=sum(views == 0 for *_, views in of_documents.values()),
+        by_part=tuple(
+            PartTokens(part.id, part.part, *_mean(total), int(total[2]), int(total[3]))
+            for part, total in zip(parts, totals, strict=True)
+        ),
     )
 
 
+def _added(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [a + b for a, b in zip(one, other, strict=True)]
+
+
 def _mean(total: Sequence[float]) -> Sums:
-    probability, logprob, tokens = total
+    probability, logprob, tokens, _ = total
     return (probability / tokens, logprob / tokens) if tokens else (math.nan, math.nan)
 
 

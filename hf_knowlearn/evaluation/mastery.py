@@ -11,7 +11,7 @@ and P(T>0) are the shares of correct greedy and of correct sampled responses.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -76,20 +76,12 @@ def classify_mastery(
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],
     *,
-    prompts: int | None = None,
-    shots: int = SHOTS,
-    samples: int | None = None,
-    temperature: float = 0.5,
-    top_k: int = 40,
-    pool: Sequence[Question] | None = None,
     preset: str = "full",
-    seed: int = 0,
-    batch_size: int = 128,
-    max_new_tokens: int = 32,
-    template: str = "plain",
+    pool: Sequence[Question] | None = None,
     language: str = "en",
     answer_cache: Path | None = None,
     progress: str | None = None,
+    **settings: Any,
 ) -> list[Mastery]:
     """How well the model knows the answer to each question, in the order of `questions`.
 
@@ -98,37 +90,23 @@ def classify_mastery(
     seed, not on batch size, order or number of processes (see `generate_responses`).
 
     Args:
-        prompts: number of prompts for a question, at least 2. None: as in the preset.
-        shots: number of examples in a prompt, at least 1.
-        samples: number of sampled responses to each prompt, at least 1. None: as in the preset.
-        pool: questions that examples are chosen from; `questions` if None.
         preset: "full" (10 prompts, 16 samples, as in the paper) or "quick" (5 and 4).
+        pool: questions that examples are chosen from; `questions` if None.
         language: see `knowledge_recall.scoring.normalize`.
-        temperature, top_k, seed, batch_size, max_new_tokens, template: see `GenerationSettings`.
         answer_cache, progress: see `generate_responses`.
+        settings: fields of `GenerationSettings`. `prompts` (at least 2) and `samples` (at least 1) override the
+            preset. `shots` (at least 1) is the number of examples in a prompt.
 
     Raises:
         ValueError: an option is out of range, or a relation has fewer than `shots` examples. The error occurs before
             anything is generated.
 
     Example:
-        >>> masteries = classify_mastery(model, tokenizer, questions, preset="quick")
+        >>> masteries = classify_mastery(model, tokenizer, questions, preset="quick", seed=1)
         >>> counts(masteries)
         {'HighlyKnown': 12, 'MaybeKnown': 30, 'WeaklyKnown': 8, 'Unknown': 50}
     """
-    settings = _settings(
-        preset,
-        language,
-        prompts=prompts,
-        shots=shots,
-        samples=samples,
-        temperature=temperature,
-        top_k=top_k,
-        seed=seed,
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        template=template,
-    )
+    generation = _settings(preset, language, **settings)
     from hf_knowlearn.generation.responses import generate_responses
 
     if bare := sum(question.relation is None for question in questions):
@@ -142,8 +120,8 @@ def classify_mastery(
         model,
         tokenizer,
         _with_relation(questions),
-        settings,
-        pool=None if pool is None else _with_relation(pool),
+        generation,
+        pool=pool and _with_relation(pool),
         answer_cache=answer_cache,
         progress=progress,
     )
@@ -159,16 +137,11 @@ def check_mastery(
     preset: str = "full",
     **settings: Any,
 ) -> None:
-    """Raise the ValueError that `classify_mastery` would raise, without generating anything.
-
-    Args:
-        settings: `seed`, `max_new_tokens` and `template` of `classify_mastery`.
-    """
+    """Raise the ValueError that `classify_mastery` would raise, without generating anything."""
     from hf_knowlearn.generation.responses import build_prompts
 
-    generation = _settings(preset, "en", prompts=None, shots=SHOTS, samples=None, **settings)
-    examples = None if pool is None else _with_relation(pool)
-    build_prompts(model, tokenizer, _with_relation(questions), generation, examples, None)
+    generation = _settings(preset, "en", **settings)
+    build_prompts(model, tokenizer, _with_relation(questions), generation, pool and _with_relation(pool))
 
 
 def counts(masteries: Iterable[Mastery]) -> dict[str, int]:
@@ -188,25 +161,17 @@ def flow(before: Iterable[Mastery], after: Iterable[Mastery]) -> dict[str, dict[
     sides = {"before": list(before), "after": list(after)}
     old, new = ({one.question_id: one.category for one in side} for side in sides.values())
     problems = [
-        *_repeated(sides),
-        *_unmatched("before", old.keys() - new.keys()),
-        *_unmatched("after", new.keys() - old.keys()),
+        f"{len(ids)} question ids occur more than once {name}, such as {ids[0]!r}."
+        for name, side in sides.items()
+        if (ids := [id for id, count in Counter(one.question_id for one in side).items() if count > 1])
     ]
+    for name, ids in (("before", sorted({*old} - {*new})), ("after", sorted({*new} - {*old}))):
+        if ids:
+            problems.append(f"{len(ids)} questions occur only {name}, such as {ids[0]!r}.")
     if problems:
         raise ValueError("\n".join([*problems, "Give each question once before and once after."]))
     moved = Counter((old[id], new[id]) for id in old)
     return {one: {other: moved[one, other] for other in CATEGORIES} for one in CATEGORIES}
-
-
-def _repeated(sides: dict[str, list[Mastery]]) -> Iterator[str]:
-    for name, side in sides.items():
-        if ids := [id for id, count in Counter(one.question_id for one in side).items() if count > 1]:
-            yield f"{len(ids)} question ids occur more than once {name}, such as {ids[0]!r}."
-
-
-def _unmatched(name: str, ids: set[str]) -> Iterator[str]:
-    if ids:
-        yield f"{len(ids)} questions occur only {name}, such as {min(ids)!r}."
 
 
 def _settings(preset: str, language: str, **values: Any) -> GenerationSettings:
@@ -218,8 +183,7 @@ def _settings(preset: str, language: str, **values: Any) -> GenerationSettings:
     problems = [f"{problem}." for problem in language_problems(language)]
     if preset not in PRESETS:
         problems.append(f"preset={preset!r}: choose from {', '.join(PRESETS)}.")
-    for name, number in PRESETS.get(preset, PRESETS["full"]).items():
-        values[name] = number if values[name] is None else values[name]
+    values = {"shots": SHOTS, **PRESETS.get(preset, PRESETS["full"]), **values}
     for name, (minimum, reason) in MINIMUMS.items():
         if type(values[name]) is int and values[name] < minimum:
             problems.append(f"{name}={values[name]}: {reason}. Give {minimum} or more.")

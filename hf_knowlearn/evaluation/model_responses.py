@@ -1,17 +1,17 @@
 """The responses of a model that editing scores compare: generated, teacher-forced, and long texts for fluency."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from hf_knowlearn.documents import Document, Question
-from hf_knowlearn.evaluation.answer_logprobs import AnswerRow, answer_rows, compute_answer_rows
+from hf_knowlearn.documents import Question
+from hf_knowlearn.evaluation.answer_logprobs import AnswerRow, compute_answers
 from hf_knowlearn.generation.causal_lm import check_causal_lm, stop_tokens
 from hf_knowlearn.generation.engines import generate
 from hf_knowlearn.generation.jobs import GeneratedTokens, GenerationJob
-from hf_knowlearn.generation.responses import build_prompts, generate_responses
+from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.generation.sampling import SampleRandom
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.prompts.templates import first_answer
@@ -25,18 +25,14 @@ TOP_K, TEXT_TOKENS = 5, 100
 
 @dataclass(frozen=True)
 class TeacherForced:
-    """The tokens of an accepted answer, and the most probable token at the place of each.
+    """The tokens of the first accepted answer, and the most probable token at the place of each.
 
     Args:
-        prompt: number of the prompt.
-        answer: the first accepted answer, because KnowEdit has one target.
-        expected: the tokens of the answer.
+        expected: the tokens of the answer. Why the first one: KnowEdit has one target.
         predicted: the most probable tokens, each after the expected tokens before it.
     """
 
     question_id: str
-    prompt: int
-    answer: str
     expected: tuple[int, ...]
     predicted: tuple[int, ...]
 
@@ -61,47 +57,11 @@ class ModelResponses:
     texts: Sequence[str] = field(default=())
 
 
-def collect_responses(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    questions: Sequence[Question],
-    settings: GenerationSettings | None = None,
-    *,
-    pool: Sequence[Question] | None = None,
-    documents: Sequence[Document] | None = None,
-    texts: int = 100,
-    progress: str | None = None,
-) -> ModelResponses:
-    """Everything that `editing_scores` needs from a model, with one prompt for each question.
-
-    Args:
-        texts: number of questions, from the first, whose prompts are continued for fluency.
-
-    Raises:
-        ValueError: as `generate_responses` and `teacher_forced`.
-
-    Example:
-        >>> before = collect_responses(base, tokenizer, questions)
-        >>> after = collect_responses(model, tokenizer, questions)
-    """
-    settings = replace(settings or GenerationSettings(), prompts=1, samples=0)
-    given: dict[str, Any] = {"pool": pool, "documents": documents, "progress": progress}
-    sampled = continuations(model, tokenizer, questions[:texts], settings, **given)
-    responses = generate_responses(model, tokenizer, questions, settings, **given)
-    forced = teacher_forced(model, tokenizer, questions, settings, **given)
-    return ModelResponses(
-        {one.question_id: one.greedy[0] for one in responses}, {one.question_id: one for one in forced}, sampled
-    )
-
-
 def teacher_forced(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],
-    settings: GenerationSettings | None = None,
-    *,
-    pool: Iterable[Question] | None = None,
-    documents: Iterable[Document] | None = None,
+    settings: GenerationSettings,
     progress: str | None = None,
 ) -> list[TeacherForced]:
     """The first accepted answer after each prompt of each question, teacher-forced, in order.
@@ -114,14 +74,11 @@ def teacher_forced(
             listed by id.
         MemoryError: a batch of one row does not fit.
     """
-    settings = settings or GenerationSettings()
-    prompts = build_prompts(model, tokenizer, questions, replace(settings, max_new_tokens=1), pool, documents)
+    prompts = build_prompts(model, tokenizer, questions, replace(settings, max_new_tokens=1))
     answers = [[first_answer(prompt.question)] for prompt in prompts]
-    rows = answer_rows(model, tokenizer, prompts, answers, settings)
-    predicted = compute_answer_rows(model, tokenizer, prompts, rows, settings, _most_probable, progress)
     return [
-        TeacherForced(prompt.question.id, prompt.number, row.answer, row.ids[row.start :], tokens)
-        for prompt, row, tokens in zip(prompts, rows, predicted, strict=True)
+        TeacherForced(prompts[row.prompt].question.id, row.ids[row.start :], tokens)
+        for row, tokens in compute_answers(model, tokenizer, prompts, answers, settings, _most_probable, progress)
     ]
 
 
@@ -134,21 +91,15 @@ def continuations(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],
-    settings: GenerationSettings | None = None,
-    *,
-    pool: Iterable[Question] | None = None,
-    documents: Iterable[Document] | None = None,
-    progress: str | None = None,
+    settings: GenerationSettings,
 ) -> list[str]:
     """A text of 100 tokens after the first prompt of each question. Ends of lines and texts do not end it.
 
     Tokens are sampled from the five most probable ones, as in KnowEdit's code. KnowEdit counts the prompt among the
     100 tokens and in the entropy; this function does not.
     """
-    settings = replace(
-        settings or GenerationSettings(), prompts=1, max_new_tokens=TEXT_TOKENS, temperature=1.0, top_k=TOP_K
-    )
-    prompts = build_prompts(model, tokenizer, questions, settings, pool, documents)
+    settings = replace(settings, prompts=1, max_new_tokens=TEXT_TOKENS, temperature=1.0, top_k=TOP_K)
+    prompts = build_prompts(model, tokenizer, questions, settings)
     if not prompts:
         return []
     check_causal_lm(model)
@@ -162,7 +113,7 @@ def continuations(
         texts: list[str] = tokenizer.batch_decode([one.tokens for (one,) in generated], skip_special_tokens=True)
         return texts
 
-    return generate(model, tokenizer, jobs, stop, settings, decode, progress)
+    return generate(model, tokenizer, jobs, stop, settings, decode)
 
 
 def agreement(one: Sequence[int], other: Sequence[int]) -> float:

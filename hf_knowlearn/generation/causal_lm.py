@@ -1,12 +1,10 @@
 """What generation needs from a causal language model: checks, stop tokens, padding, evaluation mode, a fingerprint."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from hf_knowlearn.generation.jobs import StopTokens
 
@@ -57,14 +55,3 @@ def eval_mode(model: "PreTrainedModel") -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-@torch.no_grad()
-def weights_fingerprint(model: "PreTrainedModel") -> str:
-    """A hash of up to 64 evenly spaced numbers of every weight. It changes with training and not with reloading."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name, weight in model.named_parameters():
-        flat = weight.detach().reshape(-1)
-        some = flat[:: max(len(flat) // 64, 1)][:64].cpu()
-        digest.update(f"{name} {tuple(weight.shape)}".encode() + bytes(some.contiguous().view(torch.uint8).tolist()))
-    return digest.hexdigest()

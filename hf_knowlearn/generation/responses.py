@@ -20,13 +20,14 @@ from accelerate import PartialState
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.generation.answer_cache import AnswerCache, CacheKey, PromptResponses
-from hf_knowlearn.generation.causal_lm import check_causal_lm, stop_tokens, weights_fingerprint
+from hf_knowlearn.generation.causal_lm import check_causal_lm, stop_tokens
 from hf_knowlearn.generation.engines import generate, load_engine
 from hf_knowlearn.generation.jobs import GeneratedTokens, GenerationJob
 from hf_knowlearn.generation.sampling import SampleRandom
 from hf_knowlearn.generation.settings import TRANSFORMERS, VLLM_ENGINE, GenerationSettings
 from hf_knowlearn.generation.vllm_engine import VLLM, check_temperature
-from hf_knowlearn.prompts.limits import check_prompt_lengths
+from hf_knowlearn.models.fingerprints import weights_fingerprint
+from hf_knowlearn.prompts.limits import check_context
 from hf_knowlearn.prompts.questions import Prompt, question_prompts
 from hf_knowlearn.prompts.templates import resolve_template, turn_end_token
 
@@ -79,9 +80,7 @@ def ask(
         [' Ormel\\n']
     """
     settings = GenerationSettings(batch_size=batch_size, max_new_tokens=max_new_tokens)
-    prompts = question_prompts(tokenizer, questions)
-    check_prompt_lengths(model, prompts, max_new_tokens)
-    return [one.texts[0] for one in _respond(model, tokenizer, prompts, settings, progress)]
+    return [one.greedy[0] for one in generate_responses(model, tokenizer, questions, settings, progress=progress)]
 
 
 def generate_responses(
@@ -152,8 +151,8 @@ def build_prompts(
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],
     settings: GenerationSettings,
-    pool: Iterable[Question] | None,
-    documents: Iterable[Document] | None,
+    pool: Iterable[Question] | None = None,
+    documents: Iterable[Document] | None = None,
 ) -> list[Prompt]:
     """The prompts of the questions, `settings.prompts` of each.
 
@@ -179,7 +178,8 @@ def build_prompts(
         pool=pool,
         documents=documents if settings.open_book else None,
     )
-    check_prompt_lengths(model, prompts, settings.max_new_tokens)
+    lengths = ((prompt.question.id, len(prompt.ids) + settings.max_new_tokens) for prompt in prompts)
+    check_context(model, lengths, f"{settings.max_new_tokens} new tokens")
     return prompts
 
 

@@ -64,7 +64,8 @@ def validated_columns(
     problems = [*problems, *_shape_problems(columns)]
     lists = {name: _listed(column) for name, column in columns.items()}
     sampled = bool(lists["predictions"]) and has_samples(lists["predictions"])
-    if not problems and _is_valid(lists, sampled) and all(any(map(normal, answers)) for answers in lists["references"]):
+    valid = not problems and _is_valid(lists, sampled)
+    if valid and all(any(map(normal, answers)) for answers in lists["references"]):
         return lists
     rules: dict[str, Callable[[object], str]] = {
         "predictions": _prediction_rule,

@@ -1,11 +1,9 @@
 """Token counts and limits of training rows and prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hf_knowlearn.documents.splitting import TokenLengths
-from hf_knowlearn.prompts.questions import Prompt
-from hf_knowlearn.prompts.templates import plain_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,18 +24,17 @@ def smallest_limit(*limits: int | None) -> int | None:
     return min((limit for limit in limits if limit), default=None)
 
 
-def check_prompt_lengths(model: "PreTrainedModel", prompts: Sequence[Prompt], max_new_tokens: int) -> None:
-    """Raise ValueError with the questions whose prompt and response exceed the model's context."""
-    limit = context_length(model)
-    long: dict[str, int] = {}
-    for prompt in prompts:
-        if limit is not None and len(prompt.ids) + max_new_tokens > limit:
-            long[prompt.question.id] = max(len(prompt.ids), long.get(prompt.question.id, 0))
-    if long:
+def check_context(model: "PreTrainedModel", lengths: Iterable[tuple[str, int]], added: str) -> None:
+    """Raise ValueError with the questions that exceed the model's context.
+
+    Args:
+        lengths: id of a question, and number of tokens of its prompt and of what is added to it.
+        added: what is added, for the message.
+    """
+    limit, longest = context_length(model), dict(sorted(lengths))  # Why: of equal ids, the last and longest remains
+    if limit is not None and (long := {id: n for id, n in longest.items() if n > limit}):
         listed = ", ".join(f"{id!r} ({n} tokens)" for id, n in list(long.items())[:5])
-        bare = all(prompt.text == plain_prompt(prompt.question.text) for prompt in prompts)
-        fix = "" if bare else " Or use fewer shots, or shorter documents."
         raise ValueError(
-            f"The prompts of {len(long)} questions and {max_new_tokens} new tokens exceed this model's context of"
-            f" {limit}: {listed}. Shorten the questions, or reduce max_new_tokens.{fix}"
+            f"The prompts of {len(long)} questions with {added} exceed this model's context of {limit}: {listed}."
+            " Shorten the questions, or use fewer new tokens, fewer shots or shorter documents."
         )

@@ -140,7 +140,8 @@ def test_options_without_an_accepted_answer_are_an_error_with_the_id(model: Any,
 def test_an_answer_that_exceeds_the_context_is_an_error_with_the_id(model: Any, tokenizer: Any):
     long = Question("long", "What?", ("rye " * 600,))
     with pytest.raises(
-        ValueError, match=r"1 questions exceed this model's context of 512 with an answer: 'long' \(\d{4} tokens\)"
+        ValueError,
+        match=r"prompts of 1 questions with an answer exceed this .* of 512: 'long' \(\d{4} tokens\)",
     ):
         answer_logprobs(model, tokenizer, [long])
 
