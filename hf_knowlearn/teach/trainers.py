@@ -36,6 +36,7 @@ def new_trainer(
     from hf_knowlearn.evaluation.callback import RecallCallback
     from hf_knowlearn.training import SAMSFTTrainer
     from hf_knowlearn.training.finite import StopOnNonFinite
+    from hf_knowlearn.training.lost_updates import WarnOfLostUpdates
     from hf_knowlearn.training.replay_trainer import ReplaySFTTrainer
 
     trainer_class: Any = SAMSFTTrainer
@@ -49,6 +50,7 @@ def new_trainer(
         peft_config=None if is_peft_model(model) else stage.peft_config,
     )
     trainer.add_callback(StopOnNonFinite())
+    trainer.add_callback(WarnOfLostUpdates())
     _log_beside_the_stage(trainer, stage)
     questions, every = data.questions["questions"], settings.evaluation.every
     if every is not None and questions:
