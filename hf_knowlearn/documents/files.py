@@ -56,7 +56,7 @@ def find_files(path: PathLike, suffixes: Sequence[str], base: Path, problems: Er
     entries_before = len(problems.entries)
     found = _walk(path, problems) if os.path.isdir(path) else [Path(path)]
     chosen = [file for file in found if file.suffix.lower() in suffixes]
-    others = [str(file) for file in found if file.suffix.lower() not in suffixes]
+    others = [file.name for file in found if file.suffix.lower() not in suffixes]
     if not chosen and len(problems.entries) == entries_before:
         supported = f"supported are {', '.join(suffixes)} files, and hidden files are ignored"
         problems.add(path, f"no supported file, only {show(others)}; {supported}")

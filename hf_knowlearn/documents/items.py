@@ -39,8 +39,10 @@ def read_items(
                         f"the id {show(item.id)} is already used at {places[item.id]}; give each row its own id"
                     )
             except EmptyDocumentError as error:
-                problems.fixes.add('To skip empty documents, use empty="drop".')
-                (problems if dropped is None else dropped).add(source.place, str(error), number)
+                if dropped is None:
+                    problems.fixes.add('To skip empty documents, use empty="drop".')
+                message = f"{error}{source.hint_if_empty}"
+                (problems if dropped is None else dropped).add(source.place, message, number)
             except ValueError as error:
                 problems.add(source.place, str(error), number)
             else:

@@ -135,7 +135,7 @@ def _without_duplicates(
         digest = blake2b(document.text.strip().encode(), digest_size=16).digest()
         first = ids.setdefault(digest, document.id)
         if first != document.id:
-            action = "dropped" if drop else "kept"
+            action = "dropped" if drop else "included"
             warnings.add(source.place, f"{document.id!r} has the same text as {first!r} ({action})", number)
         if not problems and not (drop and first != document.id):
             count += 1
@@ -146,7 +146,7 @@ def _without_duplicates(
         warnings.raise_if_any()
     if warnings:
         logger.warning("%s", warnings.listing(max_entries=None if drop else 20))
-    logger.info("Read %d documents. %s", count, warnings.subject)
+    logger.info("%s: %d are read.", warnings.subject, count)
 
 
 def read_questions(

@@ -53,6 +53,12 @@ class Source:
         """Whether the source is one document, so that options for columns do not apply."""
         return self.reader in _TEXT_FORMATS.values()
 
+    @property
+    def hint_if_empty(self) -> str:
+        """Hint for the message about an empty text."""
+        is_pdf = self.place.lower().endswith(".pdf")
+        return " (if its pages are images, run OCR on the file first)" if is_pdf else ""
+
     def rows(self) -> Rows:
         """The rows, each with its number."""
         return self.reader(self.content)

@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .builder import FormatAugmentedDataset, export, load_format_aug
+    from .builder import FormatAugmentedDataset, load_format_aug
 
-__all__ = ["FormatAugmentedDataset", "export", "load_format_aug"]
+__all__ = ["FormatAugmentedDataset", "load_format_aug"]
 
 
 # Why: the builder imports `datasets`, which takes seconds.

@@ -4,13 +4,10 @@ Since datasets 4, `load_dataset` runs no code of a dataset, so it can load only 
 documents need this builder.
 """
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -19,7 +16,7 @@ from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.format_aug.config import FAMILIES, FormatAugConfig, problems
+from hf_knowlearn.format_aug.config import FormatAugConfig, problems
 from hf_knowlearn.format_aug.dataset_rows import columns, dataset_rows
 from hf_knowlearn.format_aug.document_store import code_hash, open_documents
 from hf_knowlearn.format_aug.rows import Row, listing
@@ -71,13 +68,8 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
         if wrong := list(problems(config_name, options)):
             raise ValueError(f"format_aug, {config_name}: {'; '.join(wrong)}.")
         self.documents = open_documents(options, cache_dir)
-        super().__init__(
-            str(cache_dir) if cache_dir else None,
-            dataset_name,
-            config_name,
-            hash or _hash(self.documents),
-            **options,
-        )
+        folder = str(cache_dir) if cache_dir else None
+        super().__init__(folder, dataset_name, config_name, hash or _hash(self.documents), **options)
 
     def _info(self) -> datasets.DatasetInfo:
         features = {name: datasets.Value(type) for name, type in columns(self.config).items()}
@@ -117,8 +109,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
                 yield Key(0, tables), _table(batch, schema)
                 batch, chars, tables = [], 0, tables + 1
         if problems:
-            noun = "document" if len(problems) == 1 else "documents"
-            raise ViewsError(f"{len(problems)} {noun} cannot be augmented.\n{listing(problems)}")
+            raise ViewsError(f"Documents that cannot be augmented: {len(problems)}.\n{listing(problems)}")
         if batch:
             yield Key(0, tables), _table(batch, schema)
 
@@ -153,10 +144,8 @@ def _length(row: Row) -> int:
 
 
 def _hash(documents: Mapping[str, datasets.Dataset]) -> str:
-    digest = hashlib.blake2b(code_hash(CODE, "sentencex").encode(), digest_size=16)
-    for split, dataset in documents.items():
-        digest.update(f"\n{split} {dataset._fingerprint}".encode())
-    return digest.hexdigest()
+    splits = [(split, dataset._fingerprint) for split, dataset in documents.items()]
+    return datasets.fingerprint.Hasher.hash([code_hash(CODE, "sentencex"), splits])
 
 
 def load_format_aug(
@@ -200,28 +189,3 @@ def load_format_aug(
         return builder.as_streaming_dataset(split)
     builder.download_and_prepare(num_proc=num_proc, max_shard_size=max_shard_size)
     return builder.as_dataset(split)
-
-
-def export(documents: Sequence[Document], folder: str | os.PathLike[str], **options: Any) -> list[Path]:
-    """Writes views of `documents` to `folder`, in one file per family: `<family>/train-00000-of-00001.parquet`.
-
-    Args:
-        options: fields of `FormatAugConfig` that all families have.
-
-    Returns:
-        The paths of the files.
-
-    Raises:
-        ValueError: an option or a document is wrong. Nothing is written then.
-    """
-    target = Path(folder)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as draft:
-        for family in FAMILIES:
-            builder = FormatAugmentedDataset(f"{draft}/cache", config_name=family, source=documents, **options)
-            builder.download_and_prepare(f"{draft}/{family}", file_format="parquet")
-        for family in FAMILIES:  # Why: only when all families are written, so an error changes no published file.
-            (target / family).mkdir(parents=True, exist_ok=True)
-            published = target / family / "train-00000-of-00001.parquet"
-            os.replace(f"{draft}/{family}/format_aug-train.parquet", published)
-    return sorted(target.rglob("*.parquet"))

@@ -1,19 +1,18 @@
 """The options of `FormatAugmentedDataset`, with checks that report all problems together."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any
 
 import datasets
 
 from hf_knowlearn import views
+from hf_knowlearn.documents import Document
 from hf_knowlearn.format_aug.document_store import READING
 from hf_knowlearn.format_aug.settings import ViewSettings
 
 FAMILIES = tuple(views.FAMILIES)
-EXHAUSTED = ("raise", "repeat")
 # Options of some families only.
 ONLY_OF = {
     "groups": ("formats", "order", "mixed"),
@@ -85,15 +84,12 @@ class FormatAugConfig(datasets.BuilderConfig):
         """The name of the cache folder: the configuration's name and every option that changes its rows."""
         # Why: the source and its reading options are not in the name. The builder's hash identifies the documents by
         # content: the same documents in another folder use the same cache, and changed documents use another.
-        shaping = {field.name: (getattr(self, field.name), field.default) for field in _OWN_FIELDS}
-        given = {name: value for name, (value, default) in shaping.items() if value != default}
-        given = {name: value for name, value in given.items() if name != "source" and name not in READING}
-        return super().create_config_id({**given, "num_views": self.views}, custom_features=custom_features)
+        shaping = {name: value for name, value in config_kwargs.items() if name != "source" and name not in READING}
+        return super().create_config_id({**shaping, "num_views": self.views}, custom_features=custom_features)
 
 
 _INHERITED = {field.name for field in fields(datasets.BuilderConfig)}
-_OWN_FIELDS = tuple(field for field in fields(FormatAugConfig) if field.name not in _INHERITED)
-OPTIONS = tuple(field.name for field in _OWN_FIELDS)
+OPTIONS = tuple(field.name for field in fields(FormatAugConfig) if field.name not in _INHERITED)
 
 
 def problems(name: str | None, options: Mapping[str, Any]) -> Iterator[str]:
@@ -101,67 +97,70 @@ def problems(name: str | None, options: Mapping[str, Any]) -> Iterator[str]:
     if name not in FAMILIES:
         yield f"unknown configuration {name!r}; choose from {', '.join(FAMILIES)}"
     for option in sorted(set(options) - set(OPTIONS)):
-        meant = get_close_matches(option, OPTIONS, 1)
-        hint = f"did you mean {meant[0]}" if meant else f"the options are {', '.join(OPTIONS)}"
-        yield f"unknown option {option!r}; {hint}"
+        yield f"unknown option {option!r}; the options are {', '.join(OPTIONS)}"
     given = {option: value for option, value in options.items() if value is not None}
-    yield from _wrong_source(given.get("source"))
-    yield from _wrong_numbers(given)
-    yield from _wrong_words(given)
+    for option, value in {"source": None, **given}.items():
+        is_valid, rule = _RULES.get(option, (None, ""))
+        if is_valid and not is_valid(value):
+            yield f"{option} must be {rule}, got {value!r}"
     for option, families in ONLY_OF.items():
         if option in given and name in FAMILIES and name not in families:
             yield f"{option} is an option of {', '.join(families)}, not of {name}; remove it"
 
 
-def _wrong_source(source: object) -> Iterator[str]:
-    if source is None:
-        yield "source is missing; give a file, a folder or the name of a dataset on the Hub"
-    elif isinstance(source, Mapping):
-        if not source:
-            yield "source is an empty mapping; give the source of each split by its name, or one source"
-        for split, part in source.items():
-            yield from (f"source[{split!r}]: {what}" for what in _wrong_source(part))
-    elif not isinstance(source, str | os.PathLike | Sequence):
-        yield f"source must be a path, a name on the Hub, a list or a mapping of splits, got {source!r}"
+def _is_source(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return bool(value) and all(map(_is_source, value.values()))
+    if isinstance(value, list | tuple):
+        return all(_is_path(one) for one in value) or all(isinstance(one, Document) for one in value)
+    return _is_path(value)
 
 
-def _wrong_numbers(given: Mapping[str, Any]) -> Iterator[str]:
-    for option in ("num_views", "epochs", "max_chars"):
-        if option in given and (type(given[option]) is not int or given[option] < 1):
-            yield f"{option} must be an integer of at least 1, got {given[option]!r}"
-    if "seed" in given and type(given["seed"]) is not int:
-        yield f"seed must be an integer, got {given['seed']!r}"
-    ratio = given.get("ratio", (0.5, 0.5))
-    shares = list(ratio) if _is_list(ratio) else []
-    if not (len(shares) == 2 and all(map(_is_number, shares)) and 0 < shares[0] <= shares[1] <= 1):
-        yield f"ratio must be the smallest and the largest share, both above 0 and at most 1, got {ratio!r}"
-    weights = given.get("weights", {"formats": 1})
-    known = isinstance(weights, Mapping) and set(weights) <= set(FAMILIES) - {"mixed"}
-    if not (known and all(_is_number(w) and w >= 0 for w in weights.values()) and sum(weights.values()) > 0):
-        families = ", ".join(FAMILIES[:-1])
-        yield f"weights must map families ({families}) to numbers of at least 0, not all 0, got {weights!r}"
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike)
 
 
-def _wrong_words(given: Mapping[str, Any]) -> Iterator[str]:
-    if "include_raw" in given and not isinstance(given["include_raw"], bool):
-        yield f"include_raw must be True or False, got {given['include_raw']!r}"
-    if "exhausted" in given and given["exhausted"] not in EXHAUSTED:
-        yield f"exhausted must be one of {', '.join(EXHAUSTED)}, got {given['exhausted']!r}"
-    for option in ("language", "source_config", "source_split", "source_revision"):
-        if option in given and not (isinstance(given[option], str) and given[option].strip()):
-            yield f"{option} must be a non-empty string, got {given[option]!r}"
-    groups = given.get("groups", ())
-    if not _is_list(groups):
-        yield f"groups must be a list of groups of formats, got {groups!r}"
-        groups = ()
-    wanted = [*groups, *([given["hold_out"]] if "hold_out" in given else [])]
-    if unknown := [group for group in wanted if group not in views.GROUPS]:
-        yield f"unknown groups of formats {unknown}; choose from {', '.join(views.GROUPS)}"
+def _are_groups(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(group in views.GROUPS for group in value)
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
+def _is_ratio(value: Any) -> bool:
+    is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+    return is_pair and 0 < value[0] <= value[1] <= 1
 
 
-def _is_number(value: object) -> bool:
+def _are_weights(value: Any) -> bool:
+    is_known = isinstance(value, Mapping) and set(value) <= set(FAMILIES) - {"mixed"}
+    return is_known and all(_is_number(weight) and weight >= 0 for weight in value.values()) and any(value.values())
+
+
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+# Option -> (whether a value is valid, the rule in words)
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "source": (
+        _is_source,
+        "a path, a name on the Hub, a list of these or of Documents, or a mapping from splits to them",
+    ),
+    **dict.fromkeys(
+        ("source_config", "source_split", "source_revision", "text_column", "id_column", "title_column", "language"),
+        (_is_word, "a non-empty string"),
+    ),
+    **dict.fromkeys(
+        ("num_views", "epochs", "max_chars"),
+        (lambda value: type(value) is int and value >= 1, "an integer of at least 1"),
+    ),
+    "seed": (lambda value: type(value) is int, "an integer"),
+    "groups": (_are_groups, f"a list of groups of formats ({', '.join(views.GROUPS)})"),
+    "hold_out": (lambda value: value in views.GROUPS, f"a group of formats ({', '.join(views.GROUPS)})"),
+    "ratio": (_is_ratio, "the smallest and the largest share, both above 0 and at most 1"),
+    "weights": (_are_weights, "a mapping from families (formats, order, masked) to numbers of at least 0, not all 0"),
+    "include_raw": (lambda value: isinstance(value, bool), "True or False"),
+    "exhausted": (lambda value: value in ("raise", "repeat"), "'raise' or 'repeat'"),
+}

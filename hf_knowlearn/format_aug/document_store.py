@@ -6,7 +6,7 @@ Web pages, tables and archives have no random access, and checking needs all doc
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from datasets.exceptions import DatasetGenerationError
+from datasets.exceptions import DatasetGenerationError, DatasetsError
 
 from hf_knowlearn.documents import Document, iter_documents
 from hf_knowlearn.documents.error_report import ErrorReport
@@ -56,7 +56,7 @@ def open_documents(
     problems: list[str] = []
     for split, source, split_reading in _splits(options["source"], reading):
         try:
-            if not isinstance(source, str | os.PathLike) and any(isinstance(one, Document) for one in source):
+            if isinstance(source, list | tuple) and source and isinstance(source[0], Document):
                 opened[split] = _written_once(partial(iter, source), folder, _key_of_documents(source))
             else:
                 read = partial(iter_documents, source, **split_reading)
@@ -73,17 +73,15 @@ def _splits(source: Any, reading: dict[str, Any]) -> Iterator[tuple[str, Any, di
     if isinstance(source, Mapping):
         yield from ((split, part, reading) for split, part in source.items())
     elif isinstance(source, str) and (name := hub_name(source, tuple(DOCUMENT_FORMATS))):
-        splits = [reading["split"]] if "split" in reading else _splits_on_hub(name, reading)
+        splits = [reading.get("split", "train")]
+        if "split" not in reading:
+            with suppress(DatasetsError, OSError, ValueError):  # Why: the reader reports the error.
+                splits = datasets.get_dataset_split_names(
+                    name, reading.get("config"), revision=reading.get("revision")
+                )
         yield from ((split, source, {**reading, "split": split}) for split in splits)
     else:
         yield "train", source, reading
-
-
-def _splits_on_hub(name: str, reading: Mapping[str, Any]) -> list[str]:
-    try:
-        return datasets.get_dataset_split_names(name, reading.get("config"), revision=reading.get("revision"))
-    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
-        raise ValueError(f"source={name!r} is not an existing path, and not a dataset on the Hub: {error}") from error
 
 
 def _written_once(documents: Callable[[], Iterable[Document]], folder: Path, key: str) -> datasets.Dataset:
@@ -102,12 +100,7 @@ def _written_once(documents: Callable[[], Iterable[Document]], folder: Path, key
         raise error.__cause__ or error from None
 
 
-def _key_of_documents(documents: Iterable[Any]) -> str:
-    if others := [one for one in documents if not isinstance(one, Document)]:
-        raise ValueError(
-            f"source is a list with both a Document and a {type(others[0]).__name__}: give only Documents, or only"
-            " paths and names."
-        )
+def _key_of_documents(documents: Sequence[Document]) -> str:
     counts = Counter((document.id, document.part) for document in documents)
     if repeated := [id for (id, _), count in counts.items() if count > 1]:
         raise ValueError(

@@ -73,7 +73,7 @@ def test_empty_documents_are_dropped_and_named_in_the_log(
     (record,) = caplog.records
     assert record.getMessage() == "\n".join(
         [
-            f"Dropped from the documents at {tmp_path}: 3 empty documents.",
+            f"The documents at {tmp_path}: 3 warnings.",
             f"  {tmp_path / 'a.txt'}: text is empty; it needs at least one word.",
             f"  {tmp_path / 'b.md'}: text contains only white space; it needs at least one word.",
             f"  {tmp_path / 'd.jsonl'}:1: text is empty; it needs at least one word.",
@@ -84,7 +84,7 @@ def test_empty_documents_are_dropped_and_named_in_the_log(
 def test_dropping_all_documents_is_an_error(tmp_path: Path, write: Write):
     write(tmp_path / "a.txt", "")
     write(tmp_path / "b.txt", " ")
-    with pytest.raises(ValueError, match=r"No documents at .* are left\.\n.*2 empty documents\.\n.*a\.txt: "):
+    with pytest.raises(ValueError, match=r"2 warnings\.\n.*a\.txt: text is empty(.|\n)*No documents are left\."):
         read_documents(tmp_path, empty="drop")
 
 
@@ -100,8 +100,8 @@ def test_other_problems_than_empty_texts_are_not_dropped(tmp_path: Path, write: 
     [
         ("a.txt", b"caf\xed\xa0\x80", "a.txt: not UTF-8 at byte 3 (the byte is 0xed)"),  # a surrogate in bytes
         ("a.csv", b"text\ncaf\xed\xa0\x80\n", "a.csv: not UTF-8 at byte 8 (the byte is 0xed)"),
-        ("a.jsonl", rb'{"text": "a\udc00b"}', r"a.jsonl:1: an unpaired surrogate (\ud800 to \udfff) in "),
-        ("a.json", rb'[{"text": "x"}, {"text": "a\udc00b"}]', "a.json:2: an unpaired surrogate ("),
+        ("a.jsonl", rb'{"text": "a\udc00b"}', "a.jsonl:1: text contains an unpaired surrogate ("),
+        ("a.json", rb'[{"text": "x"}, {"text": "a\udc00b"}]', "a.json:2: text contains an unpaired surrogate ("),
         ("a.txt", b"a\0b", "a.txt: a NUL at character 1; is it a binary or a UTF-16 file? Save it as UTF-8 text."),
         ("a.md", b"# T\0\n", "a.md: a NUL at character 3;"),
         ("a.jsonl", rb'{"text": "a\u0000b"}', "a.jsonl:1: a NUL at character 1;"),

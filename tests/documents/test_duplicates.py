@@ -1,10 +1,11 @@
-"""Duplicates: exact ones by text, near ones by the exact similarity of shingles. Each is named."""
+"""Duplicates: documents with the same text are named, and dropped on request."""
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from hf_knowlearn.documents import read_documents
 
 Write = Callable[[Path, str | bytes], Path]
@@ -21,23 +22,23 @@ def path(tmp_path: Path, write: Write, write_rows: WriteRows) -> Path:
     return tmp_path
 
 
-def test_duplicates_are_kept_and_named_in_the_log(path: Path, caplog: pytest.LogCaptureFixture):
+def test_duplicates_are_included_and_named_in_the_log(path: Path, caplog: pytest.LogCaptureFixture):
     assert [d.id for d in read_documents(path)] == ["a.txt", "b", "b.jsonl:2", "c.md"]
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (
         logging.WARNING,
-        f"Kept in the documents at {path}: 2 duplicates.\n"
-        f"  {path / 'b.jsonl'}:1: 'b' has the same text as 'a.txt'.\n"
-        f"  {path / 'c.md'}: 'c.md' has the same text as 'a.txt'.",
+        f"The documents at {path}: 2 warnings.\n"
+        f"  {path / 'b.jsonl'}:1: 'b' has the same text as 'a.txt' (included).\n"
+        f"  {path / 'c.md'}: 'c.md' has the same text as 'a.txt' (included).",
     )
 
 
 def test_duplicates_are_dropped_on_request_and_named_in_the_log(path: Path, caplog: pytest.LogCaptureFixture):
     assert [d.id for d in read_documents(path, duplicates="drop")] == ["a.txt", "b.jsonl:2"]
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"Dropped from the documents at {path}: 2 duplicates.\n")
-    assert "'b' has the same text as 'a.txt'." in record.getMessage()
-    assert "'c.md' has the same text as 'a.txt'." in record.getMessage()
+    assert record.getMessage().startswith(f"The documents at {path}: 2 warnings.\n")
+    assert "'b' has the same text as 'a.txt' (dropped)." in record.getMessage()
+    assert "'c.md' has the same text as 'a.txt' (dropped)." in record.getMessage()
 
 
 def test_the_log_names_all_dropped_duplicates_and_the_first_twenty_others(
@@ -49,6 +50,5 @@ def test_the_log_names_all_dropped_duplicates_and_the_first_twenty_others(
     retained, dropped = (record.getMessage() for record in caplog.records)
     assert "'d20' has" in retained
     assert "'d21' has" not in retained
-    assert retained.endswith("... and 10 more.")
-    assert all(f"'d{n}' has the same text as 'd0'." in dropped for n in range(1, 31))
-
+    assert retained.endswith("... and 10 more entries.")
+    assert all(f"'d{n}' has the same text as 'd0' (dropped)." in dropped for n in range(1, 31))

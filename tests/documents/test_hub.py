@@ -95,8 +95,9 @@ def test_a_null_text_is_an_error_with_split_and_row(read_error: ReadError):
 
 def test_a_missing_column_is_reported_once(read_error: ReadError):
     message = read_error(read_documents, "owner/name", config="one", text_column="body")
-    assert "owner/name[train]: no column 'body' for the text, only ['text', 'title', 'n']" in message
-    assert "1 problem." in message
+    assert "owner/name[train]:1: no column 'body', only ['text', 'title', 'n']" in message
+    assert "(Also at 2.)" in message
+    assert message.count("no column") == 1
 
 
 def test_questions_are_read_from_the_hub(hub: list[dict[str, Any]], tmp_path: Path):

@@ -13,7 +13,7 @@ import datasets
 import pytest
 import yaml
 
-from hf_knowlearn.format_aug import FormatAugmentedDataset, export
+from hf_knowlearn.format_aug import FormatAugmentedDataset
 from hf_knowlearn.format_aug.config import OPTIONS, FormatAugConfig
 from hf_knowlearn.format_aug.dataset_rows import columns
 from hf_knowlearn.paths import FORMAT_AUG
@@ -66,7 +66,7 @@ def loaded(tmp_path_factory):
 def made(tmp_path_factory):
     """The sample as the current code makes it, by family."""
     sample = runpy.run_path(str(Path(__file__).parent / "sample.py"))
-    files = export(sample["documents"](), tmp_path_factory.mktemp("sample"), num_views=sample["NUM_VIEWS"])
+    files = sample["write"](tmp_path_factory.mktemp("sample"))
     return {file.parent.name: datasets.Dataset.from_parquet(str(file)).to_list() for file in files}
 
 
