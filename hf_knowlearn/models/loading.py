@@ -1,4 +1,4 @@
-"""Loading of models, tokenizers and adapters, and merging.
+"""Loading of models, tokenizers and adapters.
 
 All packages load through this module. An error of transformers, PEFT or the Hub becomes a `ValueError` that names the
 model as the user wrote it.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.models.base_model import check_base
 from hf_knowlearn.paths import TINY_BASE
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def load_model(settings: ModelSettings) -> "PreTrainedModel":
     if not getattr(model, "is_quantized", False):  # bitsandbytes places quantised weights itself; they can't be moved
         model.to(PartialState().device if settings.device is None else settings.device)
     check_4bit_widths(model, settings.shown_name)
+    if getattr(model, "_hf_peft_config_loaded", False):
+        check_base(name, model, revision=settings.revision, label=settings.shown_name)
     return model
 
 
@@ -123,34 +126,21 @@ def load_adapter(
         label: The adapter's name in error messages; by default `name`.
 
     Raises:
-        ValueError: The adapter can't be loaded, or its weights have other shapes than the model's.
+        ValueError: The adapter can't be loaded, its weights have other shapes than the model's, or it was trained on
+            another base (see `check_base`).
     """
     from peft import PeftModel
 
     label = label or name
+    check_base(name, model, revision=revision, label=label)
     try:
         with load_errors(name, label):
             return PeftModel.from_pretrained(model, name, is_trainable=trainable, revision=revision)
     except RuntimeError as error:  # torch raises it for weights of another shape
         raise ValueError(
-            f"{label}: the adapter doesn't fit its base {model.config.name_or_path!r}. Use the base that it was trained"
-            f" on. {error}"
+            f"{label}: the adapter doesn't fit its base {model.config.name_or_path!r}. Use the base that it was"
+            f" trained on. {error}"
         ) from error
-
-
-def merge_adapter(model: Any) -> "PreTrainedModel":
-    """Add an adapter's weights to those of its base, and return the base without the adapter.
-
-    Raises:
-        ValueError: The base is quantised, or a merged weight is not finite.
-    """
-    if getattr(model, "is_quantized", False):
-        raise ValueError(
-            "An adapter can't be merged into a quantised model: rounding would remove what it learned. Load the base"
-            " without load_in_4bit and load_in_8bit."
-        )
-    merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
-    return merged
 
 
 def model_path(name: str, label: str = "") -> str:

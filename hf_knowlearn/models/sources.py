@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from hf_knowlearn import run_files
+from hf_knowlearn.models.base_model import ADAPTER, BASE_MODEL
 from hf_knowlearn.models.loading import load_errors, model_path
 
-CARD, ADAPTER = "README.md", "adapter_config.json"
+CARD = "README.md"
 # Files that are downloaded before the weights.
-SMALL_FILES = (CARD, ADAPTER, run_files.REPORT, run_files.RECIPE, "config.json", "tokenizer_config.json")
+SMALL_FILES = (
+    CARD, ADAPTER, BASE_MODEL, run_files.REPORT, run_files.RECIPE, "config.json", "tokenizer_config.json"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

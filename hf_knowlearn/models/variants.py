@@ -3,15 +3,17 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.models.base_model import ADAPTER, BASE_MODEL
 from hf_knowlearn.models.loading import (
     ModelSettings,
     load_adapter,
     load_errors,
     load_model,
     load_tokenizer,
-    merge_adapter,
 )
+from hf_knowlearn.models.merging import merge_adapter
 from hf_knowlearn.models.sources import Source
+from hf_knowlearn.models.tokenizers import check_embeddings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -44,6 +46,7 @@ def load_variant(
     if source.has_tokenizer:
         of_tokenizer = replace(settings, name_or_path=source.weights, revision=source.revision, label=source.name)
     tokenizer, model = load_tokenizer(of_tokenizer), load_model(settings)
+    check_embeddings(model, tokenizer, source.name)
     if source.base:
         model = load_adapter(model, source.weights, revision=source.revision, label=source.name)
     if merged:
@@ -69,7 +72,7 @@ def check_mergeable(source: Source, bits: int | None = None) -> None:
         raise ValueError(
             f"{_label(source)} has quantised weights, and merging into them loses what was learned. Use the adapter"
             " without merging it, or write the name of the same model with unquantised weights into"
-            " base_model_name_or_path of its adapter_config.json."
+            f" base_model_name_or_path of its {ADAPTER}, and delete {BASE_MODEL} beside it."
         )
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_knowlearn.config.settings import RunSettings
-from hf_knowlearn.models.loading import load_adapter, load_model, load_tokenizer, merge_adapter
+from hf_knowlearn.models.loading import load_adapter, load_model, load_tokenizer
+from hf_knowlearn.models.merging import merge_adapter
+from hf_knowlearn.models.tokenizers import apply_tokenizer_options, check_embeddings, check_end_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,8 +29,19 @@ def load_base(
     model = settings.model
     if folder:
         model = replace(model, name_or_path=str(folder), revision=None, label=str(folder))
-    tokenizer = load_tokenizer(model)
-    return load_model(model), tokenizer
+    tokenizer, loaded = load_tokenizer(model), load_model(model)
+    if folder is None:  # a trained model is saved with its tokenizer
+        training = settings.stages[0].training
+        apply_tokenizer_options(
+            loaded,
+            tokenizer,
+            chat_template_path=training.chat_template_path,
+            eos_token=training.eos_token,
+            uses_adapter=settings.uses_adapter,
+        )
+    check_embeddings(loaded, tokenizer, model.shown_name)
+    check_end_token(tokenizer, model.shown_name)
+    return loaded, tokenizer
 
 
 def load_for_stage(settings: RunSettings, number: int) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:

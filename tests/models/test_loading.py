@@ -1,7 +1,6 @@
-"""Loading and merging: what is loaded, and the errors that name the model and the fix."""
+"""Loading: what is loaded, and the errors that name the model and the fix."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +8,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from hf_knowlearn.models.loading import ModelSettings, load_adapter, load_model, merge_adapter, model_path
+from hf_knowlearn.models.loading import ModelSettings, load_adapter, load_model, model_path
+from hf_knowlearn.models.merging import merge_adapter
 from hf_knowlearn.paths import TINY_BASE
 
 
@@ -63,17 +63,3 @@ def test_an_adapter_of_another_shape_is_an_error(tmp_path: Path):
         ValueError, match=r"^mine: the adapter doesn't fit its base .*Use the base that it was trained on"
     ):
         load_adapter(small_model(width=16), str(tmp_path), label="mine")
-
-
-def test_merging_into_a_quantised_model_is_an_error():
-    with pytest.raises(ValueError, match="can't be merged into a quantised model"):
-        merge_adapter(SimpleNamespace(is_quantized=True))
-
-
-def test_merging_weights_that_are_not_finite_is_an_error(tmp_path: Path):
-    adapted = save_adapter(small_model(), tmp_path)
-    for name, weight in adapted.named_parameters():
-        if "lora_B" in name:
-            weight.data.fill_(float("nan"))
-    with pytest.raises(ValueError, match="NaNs detected in the merged weights"):
-        merge_adapter(adapted)

@@ -1,0 +1,94 @@
+"""Which base model an adapter was trained on: recorded when the adapter is saved, verified when it is loaded.
+
+The adapter's configuration names the base by its absolute path, or by its repository and commit. `base_model.json`,
+beside it, has the fingerprint of the base's weights and no path, so that it can be published.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_knowlearn import atomic_files
+from hf_knowlearn.models.fingerprints import files_fingerprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+ADAPTER, BASE_MODEL = "adapter_config.json", "base_model.json"
+
+
+def record_base(folder: Path, model: "PreTrainedModel") -> None:
+    """Record the base of the adapter in `folder`, which was saved from `model`. Does nothing for a whole model.
+
+    Example of `base_model.json`:
+        {"name": "Qwen/Qwen3-0.6B", "revision": "c1899de2…", "weights": "9f0c2a61e8d7b345"}
+    """
+    if not (folder / ADAPTER).is_file():
+        return
+    name, commit = _loaded_from(model)
+    path = Path(name)
+    config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": str(path.absolute()) if path.exists() else name, "revision": commit}
+    _write(folder / ADAPTER, config)
+    shown = path.absolute().name if path.exists() else name
+    _write(folder / BASE_MODEL, {"name": shown, "revision": commit, "weights": files_fingerprint(name, commit)})
+
+
+def check_base(adapter: str, model: "PreTrainedModel", *, revision: str | None = None, label: str = "") -> None:
+    """Check that `model` has the weights that an adapter was trained on. An adapter without a record is not checked.
+
+    Args:
+        adapter: The adapter's folder or its name on the Hub.
+        revision: A branch, tag or commit of an adapter on the Hub.
+        label: The adapter's name in the error message; by default `adapter`.
+
+    Raises:
+        ValueError: The base has other weights.
+    """
+    name, commit = _loaded_from(model)
+    recorded = _recorded(adapter, revision)
+    if recorded is None or recorded.get("weights") is None:
+        if Path(name).exists() and not Path(name).is_absolute():
+            logger.warning("%s: nothing records the weights of its base %r, so they were not verified.", label, name)
+        return
+    found = files_fingerprint(name, commit)
+    if found == recorded["weights"]:
+        return
+    trained_on = _shown(recorded["name"], recorded["revision"])
+    raise ValueError(
+        f"{label or adapter}: the adapter was trained on {trained_on}, whose weights have the fingerprint"
+        f" {recorded['weights']}. The base found is {_shown(name, commit)}, which has other weights (fingerprint"
+        f" {found}). Put the base that it was trained on there, or write its folder or its name on the Hub into"
+        f" base_model_name_or_path of {ADAPTER}. If it is the same model in another form, such as another dtype,"
+        f" delete {BASE_MODEL} beside it."
+    )
+
+
+def _shown(name: str, commit: str | None) -> str:
+    return f"{name!r} at {commit}" if commit else repr(name)
+
+
+def _loaded_from(model: Any) -> tuple[str, str | None]:
+    """The folder or the Hub name that a model was loaded from, and its commit on the Hub."""
+    return str(model.config.name_or_path), getattr(model.config, "_commit_hash", None)
+
+
+def _recorded(adapter: str, revision: str | None) -> dict[str, Any] | None:
+    from transformers.utils import cached_file
+
+    path = cached_file(
+        adapter,
+        BASE_MODEL,
+        revision=revision,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if path is None else dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def _write(path: Path, value: Any) -> None:
+    atomic_files.write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

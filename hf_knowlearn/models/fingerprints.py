@@ -1,0 +1,74 @@
+"""Fingerprints of weights, in memory and in the files of a model."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def weights_fingerprint(model: "PreTrainedModel") -> str:
+    """A hash of up to 64 evenly spaced numbers of every weight. It changes with training and not with reloading."""
+    return _fingerprint(model.named_parameters())
+
+
+def files_fingerprint(name: str, revision: str | None = None) -> str | None:
+    """The fingerprint of the weights in the files of a model, or None if it has no safetensors.
+
+    It does not depend on the dtype or the quantization that the model is loaded with, nor on the division into files.
+
+    Args:
+        name: A folder, or the name on the Hub of a model whose weights are downloaded.
+        revision: The commit of a model on the Hub.
+    """
+    files = _weight_files(name, revision)
+    return _fingerprint(_stored(files)) if files else None
+
+
+def _weight_files(name: str, revision: str | None) -> list[Path]:
+    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
+
+    def find(file: str) -> str | None:
+        path: str | None = cached_file(
+            name,
+            file,
+            revision=revision,
+            local_files_only=not Path(name).is_dir(),
+            _raise_exceptions_for_missing_entries=False,
+        )
+        return path
+
+    if single := find(SAFE_WEIGHTS_NAME):
+        return [Path(single)]
+    if index := find(SAFE_WEIGHTS_INDEX_NAME):
+        shards = set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values())
+        return [Path(index).parent / shard for shard in shards]
+    return []
+
+
+def _stored(files: Iterable[Path]) -> Iterable[tuple[str, torch.Tensor]]:
+    """The weights in safetensors files, sorted by name. Each is mapped into memory, so little of it is read."""
+    from contextlib import ExitStack
+
+    from safetensors import safe_open
+
+    with ExitStack() as stack:
+        opened = [stack.enter_context(safe_open(file, framework="pt")) for file in files]
+        file_of = {name: file for file in opened for name in file.keys()}  # noqa: SIM118
+        for name in sorted(file_of):
+            yield name, file_of[name].get_tensor(name)
+
+
+@torch.no_grad()
+def _fingerprint(weights: Iterable[tuple[str, torch.Tensor]]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for name, weight in weights:
+        flat = weight.detach().reshape(-1)
+        some = flat[:: max(len(flat) // 64, 1)][:64].cpu()
+        digest.update(f"{name} {tuple(weight.shape)}".encode() + bytes(some.contiguous().view(torch.uint8).tolist()))
+    return digest.hexdigest()

@@ -1,0 +1,105 @@
+"""Merging of an adapter into its base, with a comparison of the logits before and after."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+NUM_TOKENS = 64  # in the rows whose logits are compared
+# The largest difference of rounding: the norm of the difference of the logits, relative to that of the logits.
+TOLERANCE = {"bfloat16": 0.15, "float16": 0.05}
+TOLERANCE_FLOAT32 = 1e-3
+
+
+def merge_adapter(model: Any) -> "PreTrainedModel":
+    """Add an adapter's weights to those of its base, and return the base without the adapter.
+
+    If the adapter changes the input or output embeddings of a model that shares their weights, the merged model has
+    separate weights, and its configuration states that (`tie_word_embeddings=False`).
+
+    Args:
+        model: A `PeftModel`, whose active adapter is merged.
+
+    Raises:
+        ValueError: The base is quantised, the adapter has no weights to merge, a merged weight is not finite, or the
+            logits of the merged model differ from those of the adapter on its base by more than rounding.
+    """
+    if getattr(model, "is_quantized", False):
+        raise ValueError(
+            "An adapter can't be merged into a quantised model: rounding would remove what it learned. Load the base"
+            " without load_in_4bit and load_in_8bit."
+        )
+    if not hasattr(model, "merge_and_unload"):
+        raise ValueError(
+            f"An adapter of type {model.active_peft_config.peft_type.value} can't be merged: it does not change the"
+            " weights of its base. Use the adapter without merging it."
+        )
+    was_training = model.training
+    base = model.eval().get_base_model()
+    before = _logits(base)
+    _untie_adapted_embeddings(base)
+    merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
+    _record_untied_embeddings(merged)
+    _check_equal(before, _logits(merged), merged)
+    return merged.train(was_training)
+
+
+def _logits(model: "PreTrainedModel") -> "torch.Tensor":
+    """The logits of fixed rows of tokens, evenly spaced in the vocabulary; (2, `NUM_TOKENS` / 2, vocabulary)."""
+    import torch
+
+    weight = model.get_input_embeddings().weight
+    ids = torch.linspace(0, len(weight) - 1, NUM_TOKENS, device=weight.device).long().reshape(2, -1)
+    with torch.no_grad():
+        logits: torch.Tensor = model(input_ids=ids).logits.float()
+    return logits
+
+
+def _untie_adapted_embeddings(model: "PreTrainedModel") -> None:
+    """Give the output embeddings their own weights if an adapter changes weights that they share with the input's.
+
+    Why: PEFT merges the change of one into the shared weights, and so into both.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from torch import nn
+
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    is_adapted = any(isinstance(layer, BaseTunerLayer) for layer in (inputs, outputs))
+    if is_adapted and outputs is not None and outputs.weight is inputs.weight:
+        layer = outputs.get_base_layer() if isinstance(outputs, BaseTunerLayer) else outputs
+        layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=layer.weight.requires_grad)
+        _record_untied_embeddings(model)  # Why: else PEFT warns that the embeddings are tied
+
+
+def _record_untied_embeddings(model: "PreTrainedModel") -> None:
+    """State in the configuration that the embeddings do not share weights, if they do not.
+
+    Why: a model that is tied by its configuration is saved and loaded with one of both weights only.
+    """
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    if outputs is None or outputs.weight is inputs.weight:
+        return
+    for config in (model.config, model.config.get_text_config()):
+        if getattr(config, "tie_word_embeddings", False):
+            config.tie_word_embeddings = False
+
+
+def _check_equal(before: "torch.Tensor", after: "torch.Tensor", model: "PreTrainedModel") -> None:
+    """Raise ValueError if the logits differ by more than the rounding of the model's dtype."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    difference = float((after - before).norm() / before.norm().clamp_min(1e-9))
+    if difference <= TOLERANCE.get(dtype, TOLERANCE_FLOAT32):  # Why not ">": the difference may be NaN
+        return
+    fix = "Merge in float32 (--dtype float32), or use the adapter without merging it."
+    if model.config.get_text_config().tie_word_embeddings:
+        fix = (
+            "The input and output embeddings of the base share their weights (tie_word_embeddings), so a change of"
+            " embed_tokens or lm_head by the adapter changes both. Use the adapter without merging it, or untie the"
+            " base (save it with separate weights and tie_word_embeddings=False) and train the adapter on that."
+        )
+    largest = float((after - before).abs().max())
+    raise ValueError(
+        f"Merging the adapter into its base gives another model: its logits differ by up to {largest:.3g}"
+        f" ({difference:.1%} of their norm) from those of the adapter, which is more than rounding in {dtype}. {fix}"
+    )
