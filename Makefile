@@ -6,8 +6,7 @@
 #     make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 TORCH_INDEX ?=
-# The constraints hold from Python 3.11 on. Asked to run, not looked up: a version manager's shim may stand in the
-# path and still refuse.
+# The first Python that runs. Looking it up in the path is not enough, because a version manager's shim may not run.
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
 SHELL := bash
@@ -43,7 +42,7 @@ base: $(READY)  ## train the tiny base model again from its recipe
 	$(BIN)/python benchmarks/untrained_base.py recipes/tiny_base.yaml
 	$(BIN)/knowlearn teach --config recipes/tiny_base.yaml
 
-# loadfile: the tests of one file share what that file builds once (a wheel, a taught model).
+# loadfile: the tests of one file share what the file builds once (a wheel, a fine-tuned model).
 test: $(READY)  ## the tests, without the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not hub"
 
@@ -58,7 +57,7 @@ site: $(READY)  ## the pages of docs/ as a site, in outputs/site; fails on a bro
 	$(BIN)/python -m mkdocs build --strict
 
 # lm-evaluation-harness (185 MB) and Jupyter's kernel (90 MB) come in only here: one slow test runs each.
-test-slow: $(READY)  ## the slow tests; what they said goes to tests/slow.log
+test-slow: $(READY)  ## the slow tests; their log is tests/slow.log
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[harness,notebook]"
 	$(BIN)/python -m pytest --no-header -v -n 2 --dist loadfile -m "slow and not gpu and not hub" | tee tests/slow.log
 
@@ -67,7 +66,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: $(READY)  ## let ruff mend what it can
+format: $(READY)  ## let ruff fix what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

@@ -1,9 +1,8 @@
 """Teach a language model what your documents say, and prove that it knows it.
 
-    documents -> views -> training -> recall -> hub
+    documents -> views -> format_aug (rows) -> training -> generation -> evaluation -> reports -> hub
 
-The names below are loaded when first used, so that `import hf_knowlearn`, `knowlearn --help` and reading documents
-do not wait for torch.
+The public names are loaded when they are first used, so that `import hf_knowlearn` does not load torch.
 """
 
 from importlib import import_module
@@ -36,8 +35,8 @@ __all__ = [
     "read_questions",
 ]
 
-# Said again, because type checkers can't read this and Python doesn't run the block above; a test compares the three.
-_ROOM = {
+# Why three lists: type checkers cannot read this one, and Python does not run the block above. A test compares them.
+_PACKAGES = {
     "Document": "documents",
     "FormatAugmentedDataset": "format_aug",
     "KnowledgeRecall": "knowledge_recall",
@@ -55,10 +54,10 @@ _ROOM = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOM:
+    if name not in _PACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_ROOM[name]}"), name)
-    globals()[name] = value  # so that the next use does not come here
+    value = getattr(import_module(f"{__name__}.{_PACKAGES[name]}"), name)
+    globals()[name] = value  # Why: the next use then does not call this function
     return value
 
 

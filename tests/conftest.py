@@ -1,4 +1,4 @@
-"""What the tests share: a Hub of their own and no network, one tiny base model a session, documents, `knowlearn`."""
+"""Fixtures of all tests: their own Hub and no network, one tiny base model per session, documents, `knowlearn`."""
 
 import atexit
 import json
@@ -57,8 +57,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     world = World(7)
     people = list(world.people(0, 40))
-    asked = [f"Question: {q.text}\nAnswer: {q.answers[0]}" for person in people for q in world.questions(person)]
-    tokenizer = new_tokenizer([*(world.biography(person).text for person in people), *asked])
+    questions = [f"Question: {q.text}\nAnswer: {q.answers[0]}" for person in people for q in world.questions(person)]
+    tokenizer = new_tokenizer([*(world.biography(person).text for person in people), *questions])
     folder = tmp_path_factory.mktemp("base")
     tokenizer.save_pretrained(folder)
     new_model(tokenizer, seed=0).save_pretrained(folder)

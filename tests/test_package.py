@@ -1,4 +1,4 @@
-"""What a stranger installs: light to import, complete in the wheel, and whole without the network."""
+"""The installed package: quick to import, complete in the wheel, and usable without a network."""
 
 import ast
 import json
@@ -17,7 +17,7 @@ from hf_knowlearn import paths
 
 ROOT = Path(__file__).parents[1]
 
-# Seconds from first line to last of the import alone; the interpreter's own start is not ours to answer for.
+# The duration of the import, without the start of the interpreter.
 IMPORT = """
 import sys, time
 start = time.perf_counter()
@@ -36,7 +36,7 @@ def test_importing_the_package_takes_less_than_300_ms_and_loads_no_heavy_library
 
 
 @pytest.mark.parametrize("name", hf_knowlearn.__all__)
-def test_every_public_name_can_be_had_and_is_listed(name):
+def test_every_public_name_exists_and_is_listed(name):
     assert name in dir(hf_knowlearn)
     assert getattr(hf_knowlearn, name) is getattr(hf_knowlearn, name)
 
@@ -45,7 +45,7 @@ def test_the_public_names_are_the_same_for_users_for_type_checkers_and_for_pytho
     tree = ast.parse(Path(hf_knowlearn.__file__).read_text(encoding="utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     typed = {alias.name: statement.module for statement in block.body for alias in statement.names}
-    assert typed == {name: f"hf_knowlearn.{room}" for name, room in hf_knowlearn._ROOM.items()}
+    assert typed == {name: f"hf_knowlearn.{package}" for name, package in hf_knowlearn._PACKAGES.items()}
     assert set(hf_knowlearn.__all__) == {*typed, "__version__"}
 
 
@@ -54,13 +54,13 @@ def test_an_unknown_name_is_an_attribute_error_that_names_it():
         hf_knowlearn.Documents  # noqa: B018
 
 
-def test_paths_in_a_checkout_lead_to_its_own_folders():
+def test_paths_in_a_checkout_are_its_own_folders():
     assert paths.RECIPES == ROOT / "recipes"
     assert paths.MODEL_CARDS == ROOT / "model_cards"
     assert all(path.is_dir() for path in (paths.RECIPES, paths.TINY_BASE, paths.KNOWLEDGE_RECALL))
 
 
-def test_paths_in_an_installation_lead_into_the_package(tmp_path):
+def test_paths_in_an_installation_are_inside_the_package(tmp_path):
     for folder in ("recipes", "model_cards"):
         (tmp_path / "hf_knowlearn" / folder).mkdir(parents=True)
     installed = tmp_path / "hf_knowlearn" / "paths.py"
@@ -70,12 +70,11 @@ def test_paths_in_an_installation_lead_into_the_package(tmp_path):
     assert found["MODEL_CARDS"] == installed.parent / "model_cards"
 
 
-# Placed in an environment as sitecustomize.py, which Python runs at its start: a command that needs the network fails
-# in it even where there is one.
+# The sitecustomize.py of the test environment, which Python runs when it starts: it makes every use of the network fail.
 NO_NETWORK = """
 import sys
 
-def refuse(event, arguments):
+def block(event, arguments):
     if event == "socket.getaddrinfo":
         host = arguments[0]
     elif event == "socket.connect" and isinstance(arguments[1], tuple):
@@ -83,15 +82,15 @@ def refuse(event, arguments):
     else:
         return
     if host not in {None, "", "localhost", "127.0.0.1", "::1"}:
-        raise OSError(f"the test forbids the network, and something asked for {host!r}")
+        raise OSError(f"the test forbids the network, and something connects to {host!r}")
 
-sys.addaudithook(refuse)
+sys.addaudithook(block)
 """
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built from the source distribution, so that this too is known to be complete."""
+    """The wheel, built from the source distribution, which is thereby tested too."""
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT], check=True)
     (wheel,) = folder.glob("*.whl")
@@ -100,12 +99,12 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """`run(*command)` in an empty folder, with a new environment that holds the wheel and no checkout.
+    """`run(*command)` in an empty folder, in a new environment with the wheel and without the checkout.
 
-    Third-party packages are borrowed from the environment of the tests. A .pth file adds their folder to the path, and
-    Python does not follow the .pth files inside a folder added so: the checkout's editable install stays out of sight.
+    Third-party packages come from the environment of the tests through a .pth file. Python ignores the .pth files of a
+    folder that is added in this way, so the editable install of the checkout is not found.
     """
-    folder = tmp_path_factory.mktemp("stranger")
+    folder = tmp_path_factory.mktemp("installed")
     venv.create(folder / "venv", with_pip=False)
     python = folder / "venv" / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", python]
@@ -133,7 +132,7 @@ def installed(wheel, tmp_path_factory):
     return run
 
 
-def test_the_wheel_is_what_is_imported_and_is_complete(installed):
+def test_the_wheel_is_imported_and_complete(installed):
     show = "import hf_knowlearn.paths as p; print(p.PACKAGE); print(p.RECIPES); print(p.TINY_BASE)"
     package, recipes, tiny_base = map(Path, installed("python", "-c", show).split())
     assert package.is_relative_to(installed.folder.parent / "venv")
@@ -147,7 +146,7 @@ def test_the_wheel_is_what_is_imported_and_is_complete(installed):
     assert (package / "knowledge_recall" / "README.md").is_file()
 
 
-def test_the_installed_console_script_tells_its_version(installed):
+def test_the_installed_console_script_prints_its_version(installed):
     assert hf_knowlearn.__version__ in installed("knowlearn", "--version")
 
 
@@ -155,18 +154,18 @@ def test_the_installed_quickstart_runs_without_the_network(installed):
     installed("knowlearn", "quickstart", "--steps", "2", "--output_dir", "quick")
     report = json.loads((installed.folder / "quick" / "report.json").read_text())
     assert list(report["runs"]) == ["raw", "formats", "order_self"]
-    assert [arm["steps"] for arm in report["runs"].values()] == [2, 2, 2]
-    assert [arm["gradient_evaluations"] for arm in report["runs"].values()] == [2, 2, 2]
+    assert [run["steps"] for run in report["runs"].values()] == [2, 2, 2]
+    assert [run["gradient_evaluations"] for run in report["runs"].values()] == [2, 2, 2]
     assert all((installed.folder / "quick" / name).is_file() for name in ("report.md", "scores.png"))
 
 
-def test_the_installed_teach_takes_two_files_of_the_users_own(installed):
+def test_the_installed_teach_trains_on_two_files_of_the_user(installed):
     documents = installed.folder / "documents"
     documents.mkdir()
     (documents / "ferry.txt").write_text("The ferry to Ormel leaves at six. It carries forty cars and a bakery.\n")
     (documents / "mill.md").write_text("# The mill\n\nThe mill at Tarn grinds rye. Its wheel was built in 1820.\n")
-    options = {"--model": "tiny_base", "--documents": "documents", "--max_steps": "2", "--output_dir": "taught"}
-    options["--replay_self"] = "20"  # not 1,000, which take half a minute
+    options = {"--model": "tiny_base", "--documents": "documents", "--max_steps": "2", "--output_dir": "run"}
+    options["--replay_self"] = "20"  # Why: 1,000 take half a minute
     installed("knowlearn", "teach", *(word for option in options.items() for word in option))
-    assert (installed.folder / "taught" / "report.md").is_file()
-    assert (installed.folder / "taught" / "report.json").is_file()
+    assert (installed.folder / "run" / "report.md").is_file()
+    assert (installed.folder / "run" / "report.json").is_file()

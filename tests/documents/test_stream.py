@@ -99,4 +99,4 @@ def test_reading_documents_loads_no_heavy_library(tmp_path: Path, write: Write):
     code = "import sys; from hf_knowlearn import read_documents; read_documents(sys.argv[1]); print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code, str(tmp_path)], text=True).split()
     assert "hf_knowlearn.documents.reading" in loaded
-    assert not {"numpy", "pyarrow", "datasets", "markitdown", "datasketch", "torch", "transformers"} & set(loaded)
+    assert not {"numpy", "pyarrow", "datasets", "markitdown", "torch", "transformers"} & set(loaded)
