@@ -160,6 +160,7 @@ class StageSettings:
         training.shuffle_dataset = False
         training.train_sampling_strategy = "sequential"
         training.hub_token = None  # Why: checkpoints contain the arguments, and no secret may reach the disk
+        training.chat_template_path = None  # Why: the tokenizer has the template already
         training.max_length = None  # Why: rows already fit, so nothing may be truncated
         if training.logging_steps >= 1:  # below 1 it is a share of the run
             training.logging_steps = min(training.logging_steps, self.max_steps)
