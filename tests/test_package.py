@@ -70,7 +70,7 @@ def test_paths_in_an_installation_are_inside_the_package(tmp_path):
     assert found["MODEL_CARDS"] == installed.parent / "model_cards"
 
 
-# The sitecustomize.py of the test environment, which Python runs when it starts: it makes every use of the network fail.
+# The sitecustomize.py of the test environment, which Python runs when it starts: every use of the network fails.
 NO_NETWORK = """
 import sys
 
