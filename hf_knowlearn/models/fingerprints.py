@@ -30,22 +30,36 @@ def files_fingerprint(name: str, revision: str | None = None) -> str | None:
     return _fingerprint(_stored(files)) if files else None
 
 
+def commit_of(name: str, revision: str | None = None) -> str | None:
+    """The commit on the Hub of a model that was downloaded; None for a folder."""
+    from transformers.utils import CONFIG_NAME
+    from transformers.utils.hub import extract_commit_hash
+
+    commit: str | None = None if Path(name).is_dir() else extract_commit_hash(_find(name, CONFIG_NAME, revision), None)
+    return commit
+
+
+def _find(name: str, file: str, revision: str | None) -> str | None:
+    """The path of a file in a folder or in the cache of the Hub; None if it is not there."""
+    from transformers.utils import cached_file
+
+    path: str | None = cached_file(
+        name,
+        file,
+        revision=revision,
+        local_files_only=not Path(name).is_dir(),
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return path
+
+
 def _weight_files(name: str, revision: str | None) -> list[Path]:
-    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
+    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-    def find(file: str) -> str | None:
-        path: str | None = cached_file(
-            name,
-            file,
-            revision=revision,
-            local_files_only=not Path(name).is_dir(),
-            _raise_exceptions_for_missing_entries=False,
-        )
-        return path
-
-    if single := find(SAFE_WEIGHTS_NAME):
+    if single := _find(name, SAFE_WEIGHTS_NAME, revision):
         return [Path(single)]
-    if index := find(SAFE_WEIGHTS_INDEX_NAME):
+    if index := _find(name, SAFE_WEIGHTS_INDEX_NAME, revision):
         shards = set(json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values())
         return [Path(index).parent / shard for shard in shards]
     return []

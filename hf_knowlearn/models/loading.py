@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.models.base_model import check_base
+from hf_knowlearn.models.fingerprints import commit_of
 from hf_knowlearn.paths import TINY_BASE
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ def load_model(settings: ModelSettings) -> "PreTrainedModel":
     if not getattr(model, "is_quantized", False):  # bitsandbytes places quantised weights itself; they can't be moved
         model.to(PartialState().device if settings.device is None else settings.device)
     check_4bit_widths(model, settings.shown_name)
-    if getattr(model, "_hf_peft_config_loaded", False):
+    is_whole = model.config.name_or_path == name
+    # Why: transformers does not keep the commit. This attribute is not saved with the configuration.
+    model.config._commit_hash = commit_of(model.config.name_or_path, settings.revision if is_whole else None)
+    if not is_whole:  # an adapter's folder or name
         check_base(name, model, revision=settings.revision, label=settings.shown_name)
     return model
 

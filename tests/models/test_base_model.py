@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hub_server import HubServer
+from huggingface_hub import HfApi
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -133,3 +135,24 @@ def test_every_variant_verifies_the_base(adapter: Path, base: Path, tmp_path: Pa
     for options in ({}, {"merged": True}):
         with pytest.raises(ValueError, match="which has other weights"):
             load_variant(resolve_model(str(adapter)), **options)
+
+
+def test_a_base_on_the_hub_is_recorded_by_its_commit_and_verified_there(hub: HubServer, tmp_path: Path):
+    first, second = save_base(tmp_path / "first"), save_base(tmp_path / "second", seed=1)
+    hub.add_repo("ada/base", {path.name: path.read_bytes() for path in first.iterdir()})
+    commit = HfApi().model_info("ada/base").sha
+    adapter = save_adapter(tmp_path / "adapter", "ada/base")
+    HfApi().upload_folder(folder_path=str(second), repo_id="ada/base")
+    record = json.loads((adapter / "base_model.json").read_text())
+    assert record == {"name": "ada/base", "revision": commit, "weights": files_fingerprint(str(first))}
+    source = resolve_model(str(adapter))
+    assert (source.base, source.base_revision) == ("ada/base", commit)
+    model = load_model(ModelSettings("ada/base", commit, device="cpu"))
+    assert model.config._commit_hash == commit
+    load_adapter(model, str(adapter))
+    newest = HfApi().model_info("ada/base").sha
+    message = (
+        f"trained on 'ada/base' at {commit}, .* The base found is 'ada/base' at {newest}, which has other weights"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_adapter(load_model(ModelSettings("ada/base", device="cpu")), str(adapter))
