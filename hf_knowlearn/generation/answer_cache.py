@@ -5,10 +5,11 @@ The first line of the file holds everything that the responses depend on. Each p
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
+
+from hf_knowlearn import atomic_files
 
 CacheKey = tuple[str, int]  # question id, prompt number
 
@@ -38,8 +39,7 @@ class AnswerCache:
 
     Example:
         >>> cache = AnswerCache(Path("answers.jsonl"), {"seed": 0})
-        >>> with cache:
-        ...     cache.append({("q1", 0): PromptResponses(["Lyon"], "line")})
+        >>> cache.append({("q1", 0): PromptResponses(["Lyon"], "line")})
         >>> cache.finish({("q1", 0): PromptResponses(["Lyon"], "line")})
     """
 
@@ -49,41 +49,26 @@ class AnswerCache:
         self.stored: dict[CacheKey, PromptResponses] = {}
         for file in (path, *self.parts()):
             if file.exists():
-                self.stored.update(_read(file, self.header)[0])
+                self.stored.update(_read(file, self.header))
         self._part = path.with_name(f"{path.name}.part{rank}")
-        self._file: TextIO | None = None
+        self._has_whole_lines = False  # whether `_part` begins with the header and ends with a line break
 
     def parts(self) -> list[Path]:
         """The parts beside the file, of any number of processes."""
         return sorted(self.path.parent.glob(f"{self.path.name}.part*"))
 
-    def __enter__(self) -> "AnswerCache":
-        self._part.parent.mkdir(parents=True, exist_ok=True)
-        whole = _read(self._part, self.header)[1] if self._part.exists() else 0
-        self._file = self._part.open("a", encoding="utf-8")
-        self._file.truncate(whole)  # drops a line that a crash cut
-        if not whole:
-            self._write([self.header])
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._file is not None
-        self._file.close()
-
     def append(self, responses: Mapping[CacheKey, PromptResponses]) -> None:
         """Write responses to the part of this process."""
-        self._write(_row(key, one) for key, one in responses.items())
-
-    def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        assert self._file is not None
-        self._file.write(_lines(rows))
-        self._file.flush()
+        if not self._has_whole_lines:
+            stored = _whole_lines(self._part) if self._part.exists() else b""
+            atomic_files.write_text(self._part, stored.decode() or _lines([self.header]))
+            self._has_whole_lines = True
+        with self._part.open("a", encoding="utf-8") as file:
+            file.write(_lines(_row(*item) for item in responses.items()))
 
     def finish(self, responses: Mapping[CacheKey, PromptResponses]) -> None:
         """Write the whole file and delete its parts. One process calls this after all have finished."""
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.draft")
-        draft.write_text(_lines([self.header, *(_row(*item) for item in responses.items())]), encoding="utf-8")
-        os.replace(draft, self.path)
+        atomic_files.write_text(self.path, _lines([self.header, *(_row(*item) for item in responses.items())]))
         for part in self.parts():
             part.unlink()
 
@@ -97,13 +82,17 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _read(file: Path, header: Mapping[str, Any]) -> tuple[dict[CacheKey, PromptResponses], int]:
-    """The responses in a file, and the number of bytes of its complete lines."""
+def _whole_lines(file: Path) -> bytes:
+    """The content of a file without a last line that a crash cut."""
     content = file.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    lines = content[:whole].splitlines()
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _read(file: Path, header: Mapping[str, Any]) -> dict[CacheKey, PromptResponses]:
+    """The responses in a file."""
+    lines = _whole_lines(file).splitlines()
     if not lines:
-        return {}, 0
+        return {}
     try:
         stored, *rows = [json.loads(line) for line in lines]
         responses = {
@@ -118,4 +107,4 @@ def _read(file: Path, header: Mapping[str, Any]) -> tuple[dict[CacheKey, PromptR
             f"{str(file)!r} holds answers of another model, other prompts or other settings:\n{differences}\n"
             "Choose another file, or delete that one."
         )
-    return responses, whole
+    return responses

@@ -14,6 +14,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from hf_knowlearn.generation.causal_lm import eval_mode
@@ -142,13 +143,8 @@ def longest_first(rows: Sequence[Sequence[int]]) -> list[int]:
 
 def row_logits(model: "PreTrainedModel", rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
     """The logits (rows, longest, vocabulary) after each token. After the end of a row they mean nothing."""
-    longest = max(map(len, rows))
-    padded = [[*ids, *[pad] * (longest - len(ids))] for ids in rows]
-    mask = [[1] * len(ids) + [0] * (longest - len(ids)) for ids in rows]
-    device = model.device
-    out = model(
-        input_ids=torch.tensor(padded, device=device),
-        attention_mask=torch.tensor(mask, device=device),
-        use_cache=False,
-    )
+    ids = [torch.tensor(row, device=model.device) for row in rows]
+    padded = pad_sequence(ids, batch_first=True, padding_value=pad)
+    mask = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
+    out = model(input_ids=padded, attention_mask=mask, use_cache=False)
     return out.logits

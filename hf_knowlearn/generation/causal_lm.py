@@ -1,4 +1,4 @@
-"""What generation needs from a causal language model: checks, stop tokens, padding, evaluation mode, a fingerprint."""
+"""What generation needs from a causal language model: checks, stop tokens, padding, evaluation mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

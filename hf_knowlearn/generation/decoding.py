@@ -22,6 +22,7 @@ from hf_knowlearn.generation.causal_lm import unwrap_adapter
 from hf_knowlearn.generation.jobs import GeneratedTokens, GenerationJob, PrefixKey, StopTokens
 from hf_knowlearn.generation.kv_cache import GROWTH, PreallocatedLayer, assign_rows
 from hf_knowlearn.generation.sampling import SampleRandom, choose, cumulative
+from hf_knowlearn.generation.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -53,7 +54,7 @@ class Decoder:
         model: a causal language model, or an adapter of one.
         pad: the token on the left of short rows. It is masked, so any token will do.
         stop_tokens: needed by `decode` only.
-        temperature, top_k: of sampled responses.
+        settings: `max_new_tokens`, and `temperature` and `top_k` of sampled responses.
     """
 
     def __init__(
@@ -61,12 +62,10 @@ class Decoder:
         model: "PreTrainedModel",
         pad: int,
         stop_tokens: StopTokens | None = None,
-        max_new_tokens: int = 32,
-        temperature: float = 1.0,
-        top_k: int = 0,
+        settings: GenerationSettings | None = None,
     ) -> None:
         self.model, self.pad, self.stop_tokens = model, pad, stop_tokens
-        self.max_new_tokens, self.temperature, self.top_k = max_new_tokens, temperature, top_k
+        self.settings = settings or GenerationSettings()
         base = unwrap_adapter(model)
         self.config = base.config
         self.accepts = inspect.signature(base.forward).parameters
@@ -136,7 +135,7 @@ class Decoder:
         tokens = np.concatenate([branch.tokens[parents], last[:, None]], axis=1)
         has_text = branch.has_text[parents] | stop.has_text[last]
         stopped = stop.end_of_text[last] | (has_text & stop.line_break[last])
-        finished = stopped | (tokens.shape[1] >= self.max_new_tokens)
+        finished = stopped | (tokens.shape[1] >= self.settings.max_new_tokens)
         for response, row in zip(branch.responses[finished[rows]], rows[finished[rows]], strict=True):
             without_end = tokens[row, : -1 if stop.end_of_text[last[row]] else None].tolist()
             generated[response] = GeneratedTokens(without_end, int(last[row]) if stopped[row] else None)
@@ -173,7 +172,7 @@ class Decoder:
         if sampled.any():
             step = branch.tokens.shape[1]
             uniform = np.array([sampler[step] for sampler in here if sampler is not None])
-            ids, ends = cumulative(logits, self.temperature, self.top_k)
+            ids, ends = cumulative(logits, self.settings.temperature, self.settings.top_k)
             chosen[sampled] = choose(ids, ends, branch.rows[sampled], uniform)
         return chosen
 
@@ -188,9 +187,9 @@ class Decoder:
         return self.forward(last, branch.mask, branch.cache)[:, -1]
 
     def prefill(
-        self, rows: Sequence[Ids], keys: Sequence[PrefixKey], keep: int = 1
+        self, rows: Sequence[Ids], keys: Sequence[PrefixKey] = (), keep: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor, Cache]:
-        """Compute the rows. The prefixes of their keys are taken from `prefix_cache`.
+        """Compute the rows. The prefixes of their keys are taken from `prefix_cache`. Without keys, nothing is taken.
 
         Returns:
             Logits (rows, `keep`, vocabulary) after the last `keep` tokens, mask (rows, longest), and the cache.
@@ -199,7 +198,8 @@ class Decoder:
         longest = max(lengths)
         # Why: every row computes as many tokens as the row with the most. Instead of padding between the prefix and
         # the rest, a row computes the end of its prefix again.
-        fresh = max(length - self.prefix_lengths.get(key, 0) for length, key in zip(lengths, keys, strict=True))
+        shared = [self.prefix_lengths.get(key, 0) for key in keys] or [0] * len(rows)
+        fresh = max(length - prefix for length, prefix in zip(lengths, shared, strict=True))
         known = longest - fresh
         cache = self.new_cache()
         if known:
@@ -261,11 +261,7 @@ class Decoder:
         for start in range(0, len(new), batch_size):
             keys = new[start : start + batch_size]
             prefixes = [wanted[key][: self.prefix_lengths[key]] for key in keys]
-            lengths, self.prefix_lengths = self.prefix_lengths, {}  # prefixes share nothing themselves
-            try:
-                _, _, cache = self.prefill(prefixes, keys)
-            finally:
-                self.prefix_lengths = lengths
+            _, _, cache = self.prefill(prefixes)
             for row, key in enumerate(keys):
                 here = (slice(row, row + 1), slice(None), slice(-self.prefix_lengths[key], None))
                 self.prefix_cache[key] = [(x.keys[here].clone(), x.values[here].clone()) for x in cache.layers]

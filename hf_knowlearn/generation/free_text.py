@@ -3,7 +3,7 @@
 Such texts serve self-generated replay, and drift is measured on them. Nobody needs the model's training data for that.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id, sto
 from hf_knowlearn.generation.decoding import Decoder
 from hf_knowlearn.generation.jobs import GenerationJob
 from hf_knowlearn.generation.sampling import SampleRandom
-from hf_knowlearn.generation.settings import is_integer_from
+from hf_knowlearn.generation.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -67,13 +67,16 @@ def generate_texts(
         >>> generate_texts(model, tokenizer, 2, ["The ferry"], max_new_tokens=4)
         [GeneratedText(prompt='The ferry', text=' leaves at six.', ended=True), ...]
     """
-    if problems := list(_problems(prompts, number=number, max_new_tokens=max_new_tokens, batch_size=batch_size)):
-        raise ValueError("; ".join(problems) + ".")
+    if number < 1 or not prompts:
+        raise ValueError(f"number={number!r}, {len(prompts)} prompts: give at least 1 of both. A prompt may be empty.")
+    settings = GenerationSettings(
+        max_new_tokens=max_new_tokens, batch_size=batch_size, seed=seed, temperature=1.0, top_k=0
+    )
     check_causal_lm(model)
     starts = [_prompt_tokens(tokenizer, prompt) for prompt in prompts]
     stop = stop_tokens(model, tokenizer)
     stop.line_break[:] = False  # a text has several lines
-    decoder = Decoder(model, pad_token_id(tokenizer), stop, max_new_tokens)
+    decoder = Decoder(model, pad_token_id(tokenizer), stop, settings)
     of_text = [i % len(prompts) for i in range(number)]
     rows = [starts[i] for i in of_text]
     texts: list[GeneratedText] = []
@@ -107,14 +110,6 @@ def sample_texts(
         options: `max_new_tokens`, `seed` and `batch_size` of `generate_texts`.
     """
     return [one.text for one in generate_texts(model, tokenizer, number, **options)]
-
-
-def _problems(prompts: Sequence[str], **numbers: int) -> Iterator[str]:
-    for name, value in numbers.items():
-        if not is_integer_from(1, value):
-            yield f"{name}={value!r}: give an integer of at least 1"
-    if not prompts:
-        yield "prompts is empty: give at least one, which may be the empty string"
 
 
 def _prompt_tokens(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:

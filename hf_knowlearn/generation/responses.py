@@ -10,8 +10,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,12 @@ from accelerate import PartialState
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.generation.answer_cache import AnswerCache, CacheKey, PromptResponses
 from hf_knowlearn.generation.causal_lm import check_causal_lm, stop_tokens
-from hf_knowlearn.generation.engines import generate, load_engine
+from hf_knowlearn.generation.engines import generate
 from hf_knowlearn.generation.jobs import GeneratedTokens, GenerationJob
 from hf_knowlearn.generation.sampling import SampleRandom
-from hf_knowlearn.generation.settings import TRANSFORMERS, VLLM_ENGINE, GenerationSettings
-from hf_knowlearn.generation.vllm_engine import VLLM, check_temperature
-from hf_knowlearn.models.fingerprints import weights_fingerprint
+from hf_knowlearn.generation.settings import GenerationSettings
+from hf_knowlearn.generation.vllm_engine import VLLM
+from hf_knowlearn.models.fingerprints import files_fingerprint, weights_fingerprint
 from hf_knowlearn.prompts.limits import check_context
 from hf_knowlearn.prompts.questions import Prompt, question_prompts
 from hf_knowlearn.prompts.templates import resolve_template, turn_end_token
@@ -84,12 +84,11 @@ def ask(
 
 
 def generate_responses(
-    model: "PreTrainedModel | VLLM | str | PathLike[str]",
+    model: "PreTrainedModel | VLLM",
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],
     settings: GenerationSettings | None = None,
     *,
-    engine: str = TRANSFORMERS,
     pool: Iterable[Question] | None = None,
     documents: Iterable[Document] | None = None,
     answer_cache: str | PathLike[str] | None = None,
@@ -103,10 +102,9 @@ def generate_responses(
     two tokens (fp32; about 1e-2 in bf16).
 
     Args:
-        model: a causal language model of transformers, also inside a PEFT adapter or in 4-bit; a path or name that
-            `engine` loads for this call; or a loaded `VLLM`.
-        engine: "transformers" or "vllm". Both use the same prompts and the same stop tokens. At one dtype their greedy
-            responses agree up to the last bits of the logits. Their samples differ.
+        model: a causal language model of transformers, also inside a PEFT adapter or in 4-bit; or a `VLLM`. Both use
+            the same prompts and the same stop tokens. At one dtype their greedy responses agree up to the last bits of
+            the logits. Their samples differ.
         pool: questions that few-shot examples are chosen from; `questions` if None.
         documents: of the questions, for `settings.open_book`. Parts of one document are joined.
         answer_cache: a JSONL file in a folder that all processes see. Responses are stored beside it as they come, and
@@ -114,7 +112,7 @@ def generate_responses(
         progress: label of the progress bar; None shows no bar.
 
     Raises:
-        ValueError: something is wrong with the questions, the cache or the engine. Questions are listed by id. The
+        ValueError: something is wrong with the questions or the cache. Questions are listed by id. The
             error occurs before anything is generated.
         MemoryError: a batch of one row does not fit.
 
@@ -125,15 +123,14 @@ def generate_responses(
         (' Ormel\\n', (' Ormel\\n', ' Tarn\\n'))
     """
     settings = settings or GenerationSettings()
-    model = load_engine(model, engine)
-    if isinstance(model, VLLM):
-        check_temperature(settings)
     prompts = build_prompts(model, tokenizer, questions, settings, pool, documents)
+    respond = partial(_respond, model, tokenizer, settings, progress)
     if answer_cache is None:
-        found = _respond(model, tokenizer, prompts, settings, progress)
+        found = respond(prompts)
     else:
         header = _cache_header(model, tokenizer, prompts, settings)
-        found = _respond_with_cache(model, tokenizer, prompts, settings, progress, Path(answer_cache), header)
+        cache = AnswerCache(Path(answer_cache), header, PartialState().process_index)
+        found = _respond_with_cache(respond, prompts, cache)
     by_question = [found[i : i + settings.prompts] for i in range(0, len(found), settings.prompts)]
     return [
         Responses(
@@ -186,9 +183,9 @@ def build_prompts(
 def _respond(
     model: "PreTrainedModel | VLLM",
     tokenizer: "PreTrainedTokenizerBase",
-    prompts: Sequence[Prompt],
     settings: GenerationSettings,
     progress: str | None,
+    prompts: Sequence[Prompt],
     save: Save | None = None,
 ) -> list[PromptResponses]:
     """The responses to each prompt. `save` takes those of each batch as they come, with the numbers of the prompts."""
@@ -211,17 +208,10 @@ def _respond(
 
 
 def _respond_with_cache(
-    model: "PreTrainedModel | VLLM",
-    tokenizer: "PreTrainedTokenizerBase",
-    prompts: Sequence[Prompt],
-    settings: GenerationSettings,
-    progress: str | None,
-    path: Path,
-    header: dict[str, Any],
+    respond: Callable[[Sequence[Prompt], Save], list[PromptResponses]], prompts: Sequence[Prompt], cache: AnswerCache
 ) -> list[PromptResponses]:
-    """`_respond` for the prompts that the cache at `path` lacks; the others come from there."""
+    """Responses from the cache. `respond` generates those that it lacks."""
     state = PartialState()
-    cache = AnswerCache(path, header, state.process_index)
     found = dict(cache.stored)
     keys: list[CacheKey] = [(prompt.question.id, prompt.number) for prompt in prompts]
     missing = [prompt for key, prompt in zip(keys, prompts, strict=True) if key not in found]
@@ -231,9 +221,7 @@ def _respond_with_cache(
         cache.append({missing_keys[i]: one for i, one in zip(batch, responses, strict=True)})
 
     state.wait_for_everyone()  # every process has read the cache before one writes to it
-    with cache if missing else nullcontext():
-        new = _respond(model, tokenizer, missing, settings, progress, save)
-    found.update(zip(missing_keys, new, strict=True))
+    found.update(zip(missing_keys, respond(missing, save), strict=True))
     if state.is_main_process:
         cache.finish({key: found[key] for key in keys})
     state.wait_for_everyone()
@@ -259,10 +247,10 @@ def _cache_header(
     header = {
         "settings": values,
         "model": model.config.name_or_path,
-        "weights": weights_fingerprint(model),
+        "weights": files_fingerprint(model.name) if isinstance(model, VLLM) else weights_fingerprint(model),
         "prompts": hashlib.blake2b(texts.encode(), digest_size=8).hexdigest(),
     }
-    return {**header, "engine": VLLM_ENGINE, "dtype": model.dtype} if isinstance(model, VLLM) else header
+    return {**header, "engine": "vllm", "dtype": model.dtype} if isinstance(model, VLLM) else header
 
 
 def _decode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]) -> list[str]:

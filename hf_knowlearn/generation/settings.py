@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from hf_knowlearn.prompts.templates import PLAIN, TEMPLATES
 
-TRANSFORMERS, VLLM_ENGINE = "transformers", "vllm"
-ENGINES = (TRANSFORMERS, VLLM_ENGINE)
-
 MINIMUMS = {"shots": 0, "prompts": 1, "samples": 0, "top_k": 0, "max_new_tokens": 1, "batch_size": 1, "seed": 0}
 
 

@@ -69,35 +69,28 @@ def question_prompts(
     examples = FewShotExamples(questions if pool is None else pool, shots, seed)
     books = None if documents is None else _full_texts(documents)
     _check(questions, shots, books)
-    texts: list[str] = []
-    found: list[tuple[Question, int, tuple[str, ...]]] = []
-    for question in questions:
-        book = None if books is None else books[str(question.document_id)]
-        for number in range(prompts):
-            shown = examples.choose(question, number)
-            texts.append(_text(tokenizer, template, question, shown, instruction, book))
-            found.append((question, number, (str(question.document_id if book else ""), *(q.id for q in shown))))
+    chosen = [
+        (question, number, examples.choose(question, number)) for question in questions for number in range(prompts)
+    ]
     examples.check()
+    texts = []
+    for question, _, shown in chosen:
+        book = books[str(question.document_id)] if books else ""
+        texts.append(_text(tokenizer, template, question, shown, [text for text in (instruction, book) if text]))
     # Why: a chat template has the special tokens already.
     rows = tokenizer(texts, add_special_tokens=template == PLAIN, verbose=False)["input_ids"] if texts else []
     return [
-        Prompt(question, number, text, tuple(ids), key)
-        for (question, number, key), text, ids in zip(found, texts, rows, strict=True)
+        Prompt(q, number, text, tuple(ids), (str(q.document_id) if books else "", *(example.id for example in shown)))
+        for (q, number, shown), text, ids in zip(chosen, texts, rows, strict=True)
     ]
 
 
 def _text(
-    tokenizer: "PreTrainedTokenizerBase",
-    template: str,
-    question: Question,
-    examples: Sequence[Question],
-    instruction: str,
-    book: str | None,
+    tokenizer: "PreTrainedTokenizerBase", template: str, question: Question, shown: list[Question], first: list[str]
 ) -> str:
-    first = [text for text in (instruction, book) if text]
     if template == PLAIN:
-        return "\n\n".join([*first, *map(question_with_answer, examples), plain_prompt(question.text)])
-    turns = [turn for q in examples for turn in (("user", q.text), ("assistant", first_answer(q)))]
+        return "\n\n".join([*first, *map(question_with_answer, shown), plain_prompt(question.text)])
+    turns = [turn for q in shown for turn in (("user", q.text), ("assistant", first_answer(q)))]
     turns.append(("user", question.text))
     # Why: the instruction is in the first user turn, because some templates reject a system turn.
     turns[0] = ("user", "\n\n".join([*first, turns[0][1]]))
@@ -107,11 +100,10 @@ def _text(
 def _full_texts(documents: Iterable[Document]) -> dict[str, str]:
     """The title and text of each document by its id. Parts of a document are joined."""
     parts: dict[str, list[Document]] = defaultdict(list)
-    for document in documents:
+    for document in sorted(documents, key=lambda part: part.start):
         parts[document.id].append(document)
     texts = {}
     for id, own in parts.items():
-        own.sort(key=lambda part: part.start)
         text = "".join(part.text for part in own)
         texts[id] = f"{own[0].title}\n\n{text}" if own[0].title else text
     return texts

@@ -167,8 +167,10 @@ def test_a_model_without_words_and_a_tokenizer_without_a_beginning_are_an_error(
     silent.generation_config.eos_token_id = list(range(len(tokenizer)))
     with pytest.raises(ValueError, match="Only 0 of 30 texts that the model sampled have a word, and 3 are needed"):
         sample_texts(silent, tokenizer, 3)
-    with pytest.raises(ValueError, match="number=0: give an integer of at least 1; batch_size=0: give"):
-        sample_texts(silent, tokenizer, 0, batch_size=0)
+    with pytest.raises(ValueError, match="number=0, 1 prompts: give at least 1 of both"):
+        sample_texts(silent, tokenizer, 0)
+    with pytest.raises(ValueError, match="batch_size=0: give an integer of at least 1"):
+        sample_texts(silent, tokenizer, 1, batch_size=0)
 
     class Bare:
         bos_token_id = eos_token_id = None

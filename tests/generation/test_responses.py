@@ -15,13 +15,13 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.batching import run_batches
-from hf_knowlearn.generation.causal_lm import weights_fingerprint
 from hf_knowlearn.generation.decoding import Decoder
 from hf_knowlearn.generation.jobs import GenerationJob, StopTokens
 from hf_knowlearn.generation.kv_cache import PreallocatedLayer, assign_rows
 from hf_knowlearn.generation.responses import Responses, generate_responses
 from hf_knowlearn.generation.sampling import SampleRandom
 from hf_knowlearn.generation.settings import GenerationSettings
+from hf_knowlearn.models.fingerprints import weights_fingerprint
 from hf_knowlearn.prompts.questions import question_prompts
 
 from .conftest import MODELS
@@ -432,7 +432,7 @@ def test_a_question_with_several_long_prompts_is_listed_once(
     long = Question("far too long", "Tell me, please: " * 120, ("x",), relation="school")
     with pytest.raises(
         ValueError,
-        match=r"prompts of 1 questions and 10 new tokens exceed .*: 'far too long' \(\d+ tokens\).*fewer shots",
+        match=r"prompts of 1 questions with 10 new tokens exceed .*: 'far too long' \(\d+ tokens\).*fewer shots",
     ):
         generate_responses(model, tokenizer, [*world_questions, long], FEW, pool=world_questions)
 
@@ -486,7 +486,7 @@ def test_equal_rows_share_all_tokens_except_the_last(model: Any):
 
 
 def test_a_job_needs_no_greedy_response(model: Any, tokenizer: Any):
-    decoder = Decoder(model, 0, StopTokens(tokenizer), 4, 0.8, 20)
+    decoder = Decoder(model, 0, StopTokens(tokenizer), GenerationSettings(max_new_tokens=4, temperature=0.8, top_k=20))
     samplers = (SampleRandom(0, "q", 0, 0), SampleRandom(0, "q", 0, 1))
     with torch.no_grad():
         both = decoder.decode([GenerationJob([5, 6, 7], ("",), (None, *samplers))], 8)
