@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 
@@ -65,7 +64,7 @@ def _weight_files(name: str, revision: str | None) -> list[Path]:
     return []
 
 
-def _stored(files: Iterable[Path]) -> Iterable[tuple[str, torch.Tensor]]:
+def _stored(files: Iterable[Path]) -> "Iterable[tuple[str, torch.Tensor]]":
     """The weights in safetensors files, sorted by name. Each is mapped into memory, so little of it is read."""
     from contextlib import ExitStack
 
@@ -78,8 +77,9 @@ def _stored(files: Iterable[Path]) -> Iterable[tuple[str, torch.Tensor]]:
             yield name, file_of[name].get_tensor(name)
 
 
-@torch.no_grad()
-def _fingerprint(weights: Iterable[tuple[str, torch.Tensor]]) -> str:
+def _fingerprint(weights: "Iterable[tuple[str, torch.Tensor]]") -> str:
+    import torch
+
     digest = hashlib.blake2b(digest_size=8)
     for name, weight in weights:
         flat = weight.detach().reshape(-1)
