@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.models.base_model import check_base
 from hf_knowlearn.models.fingerprints import commit_of
+from hf_knowlearn.models.packages import check_packages, install_hint
 from hf_knowlearn.paths import TINY_BASE
 
 if TYPE_CHECKING:
@@ -76,11 +77,13 @@ def load_model(settings: ModelSettings) -> "PreTrainedModel":
     A folder with a LoRA adapter loads its base with the adapter attached, as transformers does.
 
     Raises:
-        ValueError: The model can't be loaded, or bitsandbytes can't compute with its 4-bit weights on this CPU.
+        ValueError: The model can't be loaded, a package that it needs is missing, or bitsandbytes can't compute with
+            its 4-bit weights on this CPU.
     """
     from accelerate import PartialState
     from transformers import AutoModelForCausalLM
 
+    check_packages({name: getattr(settings, name) for name in ("attn_implementation", "load_in_4bit", "load_in_8bit")})
     name, quantization = model_path(settings.name_or_path, settings.shown_name), settings.quantization
     with load_errors(name, settings.shown_name):
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -172,7 +175,7 @@ def load_errors(name: str, label: str) -> Iterator[None]:
         yield
     except (OSError, ImportError, ValueError, SafetensorError) as error:
         missing = "" if Path(name).exists() else "there is no such folder here, and from the Hub "
-        raise ValueError(f"{label}: {missing}it can't be loaded: {error}") from error
+        raise ValueError(f"{label}: {missing}it can't be loaded: {error}{install_hint(error)}") from error
 
 
 def check_4bit_widths(model: "PreTrainedModel", label: str) -> None:
