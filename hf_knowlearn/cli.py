@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import hf_knowlearn
 from hf_knowlearn.console import command_console
@@ -30,8 +31,37 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors suggest the nearest command or option. It takes no abbreviations."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{**options, "allow_abbrev": False})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, but the parser of a command reports what it does not know itself."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(map(self._with_suggestion, unknown))}")
+        return parsed, unknown
+
+    def _with_suggestion(self, word: str) -> str:
+        from hf_knowlearn.config.parsing import did_you_mean
+
+        return word + (did_you_mean(word, list(self._option_string_actions)) if word.startswith("--") else "")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        from hf_knowlearn.config.parsing import did_you_mean
+
+        if action.dest == "command" and value not in (action.choices or ()):
+            raise argparse.ArgumentError(
+                action,
+                f"there is no command {value!r}{did_you_mean(value, list(action.choices or ()))}.",
+            )
+        super()._check_value(action, value)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("knowlearn", description=(hf_knowlearn.__doc__ or "").splitlines()[0])
+    parser = _Parser("knowlearn", description=(hf_knowlearn.__doc__ or "").splitlines()[0])
     # SUPPRESS: the namespace that a command gets holds only its own options.
     parser.add_argument(
         "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="version, commit and folder"

@@ -15,8 +15,7 @@ import yaml
 
 from hf_knowlearn import Document, __version__, format_views
 from hf_knowlearn.cli import _parser
-from hf_knowlearn.config.parsing import _evaluation_parser
-from hf_knowlearn.config.parsing import _parser as teach_parser
+from hf_knowlearn.config.parsing import evaluation_options, run_options
 from hf_knowlearn.config.recipes import SHORT_NAMES, parse_recipe
 from hf_knowlearn.config.teach_arguments import TRAINING_SETS
 from hf_knowlearn.views import MARKS, TooFewViewsError
@@ -109,8 +108,8 @@ def test_the_pages_have_commands():
 
 def known_options() -> set[str]:
     """Every option of `knowlearn`, without its dashes."""
-    teach = {action.dest for action in teach_parser()._actions} | {*SHORT_NAMES, "config", "curriculum"}
-    evaluation = {f"evaluation.{action.dest}" for action in _evaluation_parser()._actions}
+    teach = {*run_options(), *SHORT_NAMES, "config", "curriculum", "help"}
+    evaluation = {f"evaluation.{name}" for name in evaluation_options()}
     return teach | evaluation | {*_options_of(_parser())}
 
 

@@ -69,14 +69,15 @@ def given(arguments: argparse.Namespace, names: Sequence[str]) -> list[str]:
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Print the answers: below each question, or alone if there is only one question."""
-    from hf_knowlearn.documents import Question
-    from hf_knowlearn.generation.responses import generate_responses
     from hf_knowlearn.models.sources import resolve_model
-    from hf_knowlearn.models.variants import load_variant
 
     settings = generation_settings(arguments)
     texts = _questions(arguments.questions)
     source = resolve_model(arguments.model, arguments.revision)
+    from hf_knowlearn.documents import Question
+    from hf_knowlearn.generation.responses import generate_responses
+    from hf_knowlearn.models.variants import load_variant
+
     model, tokenizer = load_variant(source, bits=4 if arguments.load_in_4bit else None, dtype=arguments.dtype)
     # Why: a `Question` needs an accepted answer, also where the responses are not scored.
     questions = [Question(str(number), text, answers=("unknown",)) for number, text in enumerate(texts, 1)]

@@ -26,6 +26,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Run the study, and print its progress and its tables."""
+    from hf_knowlearn.lab.study import read_study
+
+    # Why: the recipes of all arms are read with the libraries, which takes seconds.
+    arms = read_study(arguments.study).arms
+    if unknown := [arm for arm in arguments.arms or () if arm not in arms]:
+        raise ValueError(f"--arms {' '.join(unknown)}: the study has no such arm. Its arms are {', '.join(arms)}.")
     from hf_knowlearn.lab.run_study import run_study
 
     options = {name: value for name, value in vars(arguments).items() if name != "command"}

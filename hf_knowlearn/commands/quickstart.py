@@ -27,6 +27,10 @@ def positive(word: str) -> int:
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Train the runs, and print the summary of their common report."""
+    if arguments.model is not None:
+        from hf_knowlearn.models.loading import model_path
+
+        model_path(arguments.model, f"--model {arguments.model}")
     from hf_knowlearn.lab.quickstart import QUICKSTART, run_recipes, run_seeds
     from hf_knowlearn.reports.markdown import summary
 

@@ -50,9 +50,11 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     if problems := list(_problems(arguments)):
         raise ValueError("\n".join(problems))
     from hf_knowlearn.models.sources import resolve_model
+    from hf_knowlearn.teach.missing_sources import check_exist
 
     sources = [resolve_model(name, arguments.revision) for name in arguments.models]
     files = {role: getattr(arguments, role) for role in given(arguments, ROLES)}
+    check_exist(files.items())
     found: Any
     holds = True
     if _checks_card(arguments):

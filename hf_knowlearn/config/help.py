@@ -7,10 +7,12 @@ from functools import cache
 from textwrap import fill
 from typing import Any
 
+from hf_knowlearn.config.parsing import run_options
 from hf_knowlearn.config.recipes import read_recipe
 from hf_knowlearn.config.teach_arguments import EvaluationArguments, TeachArguments
 from hf_knowlearn.console import TEACH_EXAMPLE
 from hf_knowlearn.paths import RECIPES
+from hf_knowlearn.training import SAMOptions
 
 WIDTH = 100
 # The options of the short help, by group. Those of TRL and transformers have their help here.
@@ -73,8 +75,6 @@ def help_text(everything: bool = False) -> str:
 @cache
 def own_options() -> "dict[str, Field[Any]]":
     """Our options by name, those of the evaluation as `evaluation.NAME`."""
-    from hf_knowlearn.training import SAMOptions
-
     own = {option.name: option for option in fields(TeachArguments)}
     own |= {f"evaluation.{option.name}": option for option in fields(EvaluationArguments)}
     return own | {option.name: option for option in fields(SAMOptions)}
@@ -84,11 +84,7 @@ def own_options() -> "dict[str, Field[Any]]":
 def effective_defaults() -> Mapping[str, Any]:
     """The default of every option of a run without a recipe: those of recipes/teach.yaml, else those of the
     classes."""
-    from trl import ModelConfig
-
-    from hf_knowlearn.training import SAMConfig
-
-    defaults = {option.name: option.default for arguments in (ModelConfig, SAMConfig) for option in fields(arguments)}
+    defaults = {name: option.default for name, option in run_options().items()}
     defaults |= {name: option.default for name, option in own_options().items()}
     return {**defaults, **read_recipe(RECIPES / "teach.yaml")}
 

@@ -1,19 +1,24 @@
 """From plain values to a checked run: all options of TRL, transformers and hf_knowlearn, under their own names.
 
-Why: values are parsed as if they were typed on a command line, wherever they come from, so that argparse checks their
-types and choices too. TRL's parser takes the values of a YAML file unchecked.
+Why: values are parsed as if they were typed on a command line, wherever they come from. TRL's parser takes the values
+of a YAML file unchecked.
 """
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from hf_knowlearn.config.library_options import Option, library_options, options_of, read_bool
+from hf_knowlearn.config.possible_values import check_possible
 from hf_knowlearn.config.precision import precision_words
 from hf_knowlearn.config.teach_arguments import TRAINING_SETS, EvaluationArguments, TeachArguments
+from hf_knowlearn.models.packages import missing_packages, unknown_trackers
+from hf_knowlearn.training import SAMOptions
 
 if TYPE_CHECKING:
     from transformers import HfArgumentParser
@@ -27,16 +32,8 @@ EVALUATION = "evaluation"
 NOT_THE_RUN = (
     "output_dir", "overwrite", "hub_token", "push_to_hub", "hub_model_id", "hub_private_repo", "hub_license"
 )  # fmt: skip
-# Options of TRL and transformers with only one possible value: the schedule orders the rows, the run folder the rest.
-FIXED: dict[str, Any] = {
-    "auto_find_batch_size": False,
-    "ignore_data_skip": False,
-    "model_init_kwargs": None,
-    "packing": False,
-    "resume_from_checkpoint": None,
-    "shuffle_dataset": False,
-    "train_sampling_strategy": "sequential",
-}
+# What a word must be, by the function that reads it.
+NOUNS = {int: "a whole number", float: "a number", read_bool: "true or false"}
 # Names that other programs use for an option.
 SYNONYMS = {
     "lr": "learning_rate",
@@ -80,65 +77,78 @@ class Recipe:
     pushes: bool = False
 
 
-def build_recipe(options: Mapping[str, Any], name: str = "", has_stages: bool = False) -> Recipe:
-    """The run, or the stage `name`, with these options.
+def check_options(options: Mapping[str, Any], has_stages: bool = False) -> dict[str, Any]:
+    """The options of a run or a stage with their parsed values, so that 2e-4 is one number wherever it was written.
+
+    It checks all that can be checked before torch is loaded.
 
     Args:
         has_stages: the options are defaults of stages, which may name sets that these do not.
 
     Raises:
-        ValueError: lists unknown options with the nearest known ones, values of the wrong type or out of range, and
-            missing options.
+        ValueError: lists unknown options with the nearest known ones, invalid values, or missing options.
     """
-    parser = _parser()
-    options = parsed_values(options, parser)
-    _check_required(options, has_stages)
-    nested = options.get(EVALUATION) or {}
+    values = parsed_values(options)
+    _check_required(values, has_stages)
+    problems = [*_problems_of(TeachArguments, values), *_problems_of(EvaluationArguments, values.get(EVALUATION, {}))]
+    problems += [*_problems_of(SAMOptions, values), *_number_problems(values)]
+    problems += [*missing_packages(values), *unknown_trackers(values)]
+    if problems:
+        raise ValueError("\n".join(problems))
+    return values
+
+
+def build_recipe(options: Mapping[str, Any], name: str = "") -> Recipe:
+    """The run, or the stage `name`, with options that `check_options` returned.
+
+    Raises:
+        ValueError: an option cannot be used on this machine, or contradicts another one.
+    """
+    parser = _library_parser()
     flat = {option: value for option, value in options.items() if option != EVALUATION}
     parser.set_defaults(**{option: None for option, value in flat.items() if value is None})
     words = [word for option, value in flat.items() if value is not None for word in _words(option, value)]
     output_dir = Path(options["output_dir"])
     words += [f"--output_dir={output_dir / 'checkpoints'}", *precision_words(options)]
-    problems = []
     try:
         teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
     except ImportError as error:  # of a package that an option needs, such as deepspeed
         raise ValueError(f"A package that these options need is missing: {error}") from None
-    except ValueError as error:
-        problems.append(str(error))
-    try:
-        evaluation = EvaluationArguments(**nested)
-    except ValueError as error:
-        problems.append(str(error))
-    if problems:
-        raise ValueError("\n".join(problems))
-    _check_numbers(training)
-    _check_trackers(training.report_to)
+    evaluation = EvaluationArguments(**options.get(EVALUATION, {}))
     # Why: Trainer's own would push every checkpoint to a public repository, with a card without scores.
     pushes, training.push_to_hub = training.push_to_hub, False
     recorded = {option: value for option, value in options.items() if option not in NOT_THE_RUN}
     return Recipe(recorded, teach, evaluation, training, model, output_dir, name, pushes=pushes)
 
 
-def parsed_values(options: Mapping[str, Any], parser: "HfArgumentParser | None" = None) -> dict[str, Any]:
-    """The options with their values as the parsers read them, so that 2e-4 is one number wherever it was written.
+def parsed_values(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with their parsed values.
 
     Raises:
         ValueError: lists unknown options, or values that an option cannot have.
     """
-    parser = parser or _parser()
     nested = _evaluation_options(options.get(EVALUATION))
     flat = {option: value for option, value in options.items() if option != EVALUATION}
-    unknown = _unknown(flat, nested, parser)
-    values, problems = _read_by(parser, flat)
-    inner, inner_problems = _read_by(_evaluation_parser(), nested)
-    wrong = [f"  {name}: {problem}" for name, problem in problems.items()]
-    wrong += [f"  {EVALUATION}.{name}: {problem}" for name, problem in inner_problems.items()]
+    unknown = _unknown(flat, nested)
+    values, wrong = _read(flat, run_options())
+    inner, inner_wrong = _read(nested, evaluation_options(), f"{EVALUATION}.")
     messages = ["Unknown options:", *unknown] if unknown else []
-    messages += ["These options have invalid values:", *wrong] if wrong else []
+    messages += ["These options have invalid values:", *wrong, *inner_wrong] if wrong or inner_wrong else []
     if messages:
         raise ValueError("\n".join(messages))
     return {**values, EVALUATION: inner} if inner else values
+
+
+@cache
+def run_options() -> Mapping[str, Option]:
+    """The options of a run by name, without those of the evaluation."""
+    return {**library_options("SFTConfig", "ModelConfig"), **options_of(TeachArguments, SAMOptions)}
+
+
+@cache
+def evaluation_options() -> Mapping[str, Option]:
+    """The options of the evaluation, by name without `evaluation.`."""
+    return options_of(EvaluationArguments)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -164,7 +174,7 @@ def _evaluation_options(given: Any) -> dict[str, Any]:
     return {str(name): value for name, value in given.items()}
 
 
-def _parser() -> "HfArgumentParser":
+def _library_parser() -> "HfArgumentParser":
     from transformers import HfArgumentParser
     from trl import ModelConfig
 
@@ -175,28 +185,16 @@ def _parser() -> "HfArgumentParser":
     return parser
 
 
-def _evaluation_parser() -> "HfArgumentParser":
-    from transformers import HfArgumentParser
-
-    parser = HfArgumentParser((EvaluationArguments,), allow_abbrev=False)
-    parser.error = _raise
-    return parser
-
-
 def _raise(message: str) -> NoReturn:
     raise ValueError(message)
 
 
-def _unknown(flat: Mapping[str, Any], nested: Mapping[str, Any], parser: "HfArgumentParser") -> list[str]:
+def _unknown(flat: Mapping[str, Any], nested: Mapping[str, Any]) -> list[str]:
     """One line for each unknown option, with the nearest known one."""
-    known, nested_known = _names(parser), _names(_evaluation_parser())
+    known, nested_known = run_options().keys(), evaluation_options().keys()
     shown = {name: f"{EVALUATION}.{name}" for name in nested_known} | {name: name for name in known}
     lines = [f"  {name}{did_you_mean(name, shown)}" for name in sorted(map(str, set(flat) - known))]
     return lines + [f"  {EVALUATION}.{name}{did_you_mean(name, shown)}" for name in sorted(set(nested) - nested_known)]
-
-
-def _names(parser: "HfArgumentParser") -> set[str]:
-    return {action.dest for action in parser._actions if action.dest != "help"}
 
 
 def _check_required(options: Mapping[str, Any], has_stages: bool) -> None:
@@ -212,70 +210,66 @@ def _check_required(options: Mapping[str, Any], has_stages: bool) -> None:
         )
 
 
-def _check_numbers(training: "SAMConfig") -> None:
-    problems = [
-        f"{name}={value}: give a number above 0."
+def _problems_of(arguments: type, values: Mapping[str, Any]) -> list[str]:
+    """The lines of the error that one of our classes raises for these values; none if it raises none."""
+    try:
+        arguments(**{field.name: values[field.name] for field in fields(arguments) if field.name in values})
+    except ValueError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _number_problems(values: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}={values[name]}: give a number above 0."
         for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
-        if not 0 < (value := getattr(training, name)) < inf
+        if name in values and not 0 < values[name] < inf
     ]
-    if problems:
-        raise ValueError("\n".join(problems))
 
 
-def _check_trackers(names: Sequence[str]) -> None:
-    from transformers.integrations import get_available_reporting_integrations
-
-    installed = get_available_reporting_integrations()
-    if missing := [name for name in names if name not in installed]:
-        raise ValueError(
-            f"report_to={' '.join(missing)}: this tracker is not installed. Installed are"
-            f" {', '.join(installed) or 'none'}; install its package, such as tensorboard, wandb, mlflow or trackio,"
-            " or remove report_to."
-        )
-
-
-def _read_by(parser: "HfArgumentParser", options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values of known options as `parser` reads them, and the problems of those it cannot read, by option."""
-    may_be_null = {
-        name
-        for arguments in parser.dataclass_types
-        for name, type_ in get_type_hints(arguments).items()
-        if type(None) in get_args(type_)
-    } - {"report_to"}  # transformers cannot read its null; the word `none` turns it off
+def _read(given: Mapping[str, Any], known: Mapping[str, Option], prefix: str = "") -> tuple[dict[str, Any], list[str]]:
+    """The values of the known options, and one line for each value that an option cannot have."""
     values: dict[str, Any] = {}
-    problems: dict[str, str] = {}
-    known = _names(parser)
-    for name, value in options.items():
+    problems = []
+    for name, value in given.items():
         if name not in known:
             continue
         try:
-            values[name] = None if value is None and name in may_be_null else _value(parser, name, value)
+            values[name] = _value(known[name], value)
+            check_possible(known[name], values[name])
         except ValueError as error:
-            problems[name] = str(error)
+            problems.append(f"  {prefix}{name}: {error}")
     return values, problems
 
 
-def _value(parser: "HfArgumentParser", name: str, value: Any) -> Any:
-    from transformers.hf_argparser import string_to_bool
-
-    action = parser._option_string_actions[f"--{name}"]
+def _value(option: Option, value: Any) -> Any:
     if value is None:
+        # Why: transformers cannot read its null; the word `none` turns it off.
+        if option.nullable and option.name != "report_to":
+            return None
         raise ValueError("null is not a value of this option; remove it to use the default.")
-    if isinstance(value, bool) and action.type is not string_to_bool:
+    if isinstance(value, bool) and option.type is not read_bool:
         raise ValueError("a value is missing. (In a recipe, put yes, no, on and off in quotes to write words.)")
-    if isinstance(value, list) and action.nargs != "+":
+    if isinstance(value, list) and option.nargs != "+":
         raise ValueError(f"give one value instead of {len(value)}: {' '.join(map(str, value))}.")
+    read = [_read_word(option, word) for word in (value if isinstance(value, list) else [_word(value)])]
+    return read if option.nargs == "+" else read[0]
+
+
+def _read_word(option: Option, word: Any) -> Any:
     try:
-        read = vars(parser.parse_args(_words(name, value)))[name]
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix(f"argument {'/'.join(action.option_strings)}: ")) from None
-    if name in FIXED and read != FIXED[name]:
-        raise ValueError(f"{read!r} is not possible here, because a run sets it to {FIXED[name]!r}; remove it.")
+        read = option.type(str(word))
+    except ValueError:
+        raise ValueError(f"{str(word)!r} is not {NOUNS[option.type]}.") from None
+    if option.choices and read not in option.choices:
+        raise ValueError(f"{read!r} is not one of {', '.join(map(str, option.choices))}.")
     return read
 
 
 def _words(name: str, value: Any) -> list[str]:
     """An option as words of a command line."""
-    if isinstance(value, list):
-        return [f"--{name}", *map(str, value)]
-    return [f"--{name}={json.dumps(value) if isinstance(value, dict) else value}"]
+    return [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
+
+
+def _word(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict) else str(value)

@@ -6,15 +6,17 @@ A stage of a run is a recipe of its own: the run's options, overridden by the st
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hf_knowlearn.config.parsing import EVALUATION, Recipe, build_recipe, did_you_mean, parsed_values
+from hf_knowlearn.config.library_options import library_options, options_of
+from hf_knowlearn.config.parsing import EVALUATION, Recipe, build_recipe, check_options, did_you_mean, parsed_values
 from hf_knowlearn.config.teach_arguments import TRAINING_SETS
 from hf_knowlearn.paths import CURRICULA, RECIPES
+from hf_knowlearn.training import SAMOptions
 
 # Short names that the command line and recipes also accept.
 SHORT_NAMES = {"model": "model_name_or_path"}
@@ -30,7 +32,7 @@ OF_THE_RUN = {
     "seed", "data_seed", "bf16", "fp16", "use_cpu", "full_determinism", "trust_remote_code", "fsdp", "fsdp_config",
     "deepspeed", "push_to_hub", "hub_model_id", "hub_token", "hub_strategy", "hub_private_repo", "run_name",
     "hub_revision", "hub_always_push", "project", "report_to", "disable_tqdm", "output_dir",
-    "per_device_eval_batch_size",
+    "per_device_eval_batch_size", "chat_template_path", "eos_token",
 }  # fmt: skip
 # Model options that shape an adapter; a stage that starts a new adapter can set them.
 OF_AN_ADAPTER = {
@@ -103,11 +105,26 @@ def parse_recipe(arguments: Sequence[str], given: Mapping[str, Any] | None = Non
         >>> parse_recipe(["--model", "tiny_base", "--documents", "world:new", "--output_dir", "out"]).teach.num_views
         12
     """
+    return recipe_of(read_options(arguments, given))
+
+
+def read_options(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The checked options of a command line, as `parse_recipe` takes it. This function does not load torch.
+
+    Raises:
+        ValueError: as `parse_recipe`; only problems of a stage's adapter and of this machine are found later.
+    """
     typed = _typed(arguments)
     config = read_recipe(_path(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
     curriculum = read_recipe(_curriculum_path(typed.pop("curriculum"))) if "curriculum" in typed else {}
     options = _nested(merged_options(config, curriculum), {**typed, **(given or {})})
-    return staged_recipe(options, options.pop("stages")) if "stages" in options else single_recipe(options)
+    return _check_stages(options, options.pop("stages")) if "stages" in options else check_options(options)
+
+
+def recipe_of(options: Mapping[str, Any]) -> Recipe:
+    """The run with options that `read_options` returned."""
+    flat = {name: value for name, value in options.items() if name != "stages"}
+    return staged_recipe(flat, options["stages"]) if "stages" in options else single_recipe(flat)
 
 
 def _nested(options: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,20 +207,11 @@ def _full_names(options: Mapping[Any, Any]) -> dict[str, Any]:
     return {SHORT_NAMES.get(str(name), str(name)): value for name, value in options.items()}
 
 
-# Runs and stages
+# Checks before torch is loaded
 
 
-def single_recipe(options: Mapping[str, Any]) -> Recipe:
-    """The run without stages."""
-    recipe = build_recipe(options)
-    _check_first_adapter(recipe.teach.adapter)
-    if problems := list(_sequence_problems([recipe])):
-        raise ValueError("\n".join(problems))
-    return recipe
-
-
-def staged_recipe(options: Mapping[str, Any], stages: Any) -> Recipe:
-    """The run whose stages have `options`, overridden by their own.
+def _check_stages(options: Mapping[str, Any], stages: Any) -> dict[str, Any]:
+    """The parsed options of the run and, under `stages`, of each stage: its name and its own options.
 
     Args:
         stages: as read from YAML: a list of mappings, each with a `name`.
@@ -215,26 +223,33 @@ def staged_recipe(options: Mapping[str, Any], stages: Any) -> Recipe:
         raise ValueError(f"stages={stages!r}: give a list of at least one stage, each with a name and its options.")
     if problems := list(_name_problems([stage.get("name") for stage in stages])):
         raise ValueError("\n".join(problems))
+    run, checked = {}, []
     try:
-        run = build_recipe(options, has_stages=True)
+        run = check_options(options, has_stages=True)
     except ValueError as error:
-        run, problems = None, [str(error)]
-    stages = [_full_names(stage) for stage in stages]
-    recipes = []
-    for number, stage in enumerate(stages, 1):
+        problems.append(str(error))
+    for stage in stages:
         try:
-            recipes.append(_stage(options, stage, number))
+            checked.append(_check_stage(options, _full_names(stage)))
         except ValueError as error:
             if str(error) not in problems:  # problems of the run are problems of every stage, too
                 problems.append(f"stage {stage['name']!r}: {error}")
-    problems += _sequence_problems(recipes) if len(recipes) == len(stages) else []
-    if run is None or problems:
+    if problems:
         raise ValueError("\n".join(problems))
-    recorded = [
-        {"name": recipe.name, **{name: recipe.options[name] for name in stage if name != "name"}}
-        for recipe, stage in zip(recipes, stages, strict=True)
-    ]
-    return replace(run, options={**run.options, "stages": recorded}, stages=tuple(recipes))
+    return {**run, "stages": checked}
+
+
+def _check_stage(options: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, Any]:
+    own = parsed_values({name: value for name, value in stage.items() if name != "name"})
+    allowed = OF_A_STAGE | (library_options("SFTConfig").keys() - OF_THE_RUN) | OF_AN_ADAPTER
+    allowed |= options_of(SAMOptions).keys()
+    if foreign := [name for name in own if name not in allowed]:
+        raise ValueError(f"{', '.join(foreign)}: an option of the whole run. Set it beside `stages`, not in a stage.")
+    merged = {**options, **own, "output_dir": options.get("output_dir") or "."}
+    if not any(merged.get(name) for name in TRAINING_SETS):
+        raise ValueError(f"it has nothing to train on. Give {', '.join(TRAINING_SETS[:-1])} or {TRAINING_SETS[-1]}.")
+    check_options(merged)
+    return {"name": stage["name"], **own}
 
 
 def _name_problems(names: Sequence[Any]) -> Iterator[str]:
@@ -249,28 +264,46 @@ def _name_problems(names: Sequence[Any]) -> Iterator[str]:
         yield f"stages: {folded.count(name)} stages have the name {name!r}: give each a different name."
 
 
+# Runs and stages
+
+
+def single_recipe(options: Mapping[str, Any]) -> Recipe:
+    """The run without stages, with options that `check_options` returned."""
+    recipe = build_recipe(options)
+    _check_first_adapter(recipe.teach.adapter)
+    if problems := list(_sequence_problems([recipe])):
+        raise ValueError("\n".join(problems))
+    return recipe
+
+
+def staged_recipe(options: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> Recipe:
+    """The run whose stages have `options`, overridden by their own; both as `read_options` returns them.
+
+    Raises:
+        ValueError: lists every problem of the run and of each stage.
+    """
+    run, recipes = build_recipe(options), []
+    problems = []
+    for number, stage in enumerate(stages, 1):
+        try:
+            recipes.append(_stage(options, stage, number))
+        except ValueError as error:
+            problems.append(f"stage {stage['name']!r}: {error}")
+    problems += _sequence_problems(recipes) if len(recipes) == len(stages) else []
+    if problems:
+        raise ValueError("\n".join(problems))
+    return replace(run, options={**run.options, "stages": [dict(stage) for stage in stages]}, stages=tuple(recipes))
+
+
 def _stage(options: Mapping[str, Any], stage: Mapping[str, Any], number: int) -> Recipe:
     own = {name: value for name, value in stage.items() if name != "name"}
-    parsed_values(own)
-    allowed = OF_A_STAGE | _training_options() | OF_AN_ADAPTER
-    if foreign := [name for name in own if name not in allowed]:
-        raise ValueError(f"{', '.join(foreign)}: an option of the whole run. Set it beside `stages`, not in a stage.")
-    merged = {**options, **own}
-    if not any(merged.get(name) for name in TRAINING_SETS):
-        raise ValueError(f"it has nothing to train on. Give {', '.join(TRAINING_SETS[:-1])} or {TRAINING_SETS[-1]}.")
-    folder = Path(str(options.get("output_dir") or ".")) / "stages" / f"{number}-{stage['name']}"
-    recipe = build_recipe({**merged, "output_dir": str(folder)}, stage["name"])
+    folder = Path(options["output_dir"]) / "stages" / f"{number}-{stage['name']}"
+    recipe = build_recipe({**options, **own, "output_dir": str(folder)}, stage["name"])
     if number > 1:
         _check_adapter(recipe, own)
     elif "adapter" in own:
         _check_first_adapter(recipe.teach.adapter)
     return recipe
-
-
-def _training_options() -> set[str]:
-    from hf_knowlearn.training import SAMConfig
-
-    return {option.name for option in fields(SAMConfig)} - OF_THE_RUN
 
 
 def _check_first_adapter(adapter: str) -> None:

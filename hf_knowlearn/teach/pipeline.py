@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.config.parsing import Recipe
 from hf_knowlearn.config.precision import describe_precision
-from hf_knowlearn.config.recipes import parse_recipe
+from hf_knowlearn.config.recipes import read_options, recipe_of
 from hf_knowlearn.config.settings import RunSettings, resolve
 from hf_knowlearn.console import command_console
 from hf_knowlearn.teach import run_folder
+from hf_knowlearn.teach.missing_sources import check_sources
 from hf_knowlearn.teach.run_lock import run_lock
 
 if TYPE_CHECKING:
@@ -161,7 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if {"-h", "--help"} & set(words):
             outcome.show(help_text(everything="all" in words))
             return outcome.code
-        recipe = parse_recipe(words)
+        options = read_options(words)
+        check_sources(options)
+        recipe = recipe_of(options)
         from hf_knowlearn.training.finite import NonFiniteError
 
         try:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from hf_knowlearn.paths import PACKAGE
 from hf_knowlearn.reports.schema import new_report
 from hf_knowlearn.teach import run_folder
 
+ROOT = Path(__file__).parents[2]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -51,7 +53,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
             "num_viewz (did you mean num_views?)\n  view (did",
         ),
         ("config", "recipe.yaml", "trust_remote_code: true", "sets trust_remote"),
-        ("max_steps", "many", None, "max_steps: invalid int value"),
+        ("max_steps", "many", None, "max_steps: 'many' is not a whole number."),
     ],
 )
 def test_bad_input_ends_in_one_message_and_leaves_nothing(
@@ -103,14 +105,65 @@ def test_an_unknown_command_prints_the_usage(words: list[str], capsys: pytest.Ca
     assert "usage: knowlearn" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--help"], ["lab", "--help"], ["learn"]])
-def test_help_and_a_typo_do_not_import_slow_libraries(words: list[str]):
-    code = (
-        "import sys\nfrom hf_knowlearn.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        "print([name for name in ('torch', 'datasets', 'transformers', 'scipy') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+# Loading torch takes seconds, so no mistake of the user may need it.
+FAST = """
+import sys
+from hf_knowlearn.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as error:
+    code = error.code or 0
+loaded = [name for name in ("torch", "datasets", "transformers", "trl", "scipy") if name in sys.modules]
+print(code, loaded)
+"""
+MISTAKES = {
+    "learn": "teach",
+    "taech": "(did you mean teach?)",
+    "teach --lr 1e-4": "lr (did you mean learning_rate?)",
+    "teach": "--documents PATH",
+    "teach --max_steps many": "'many' is not a whole number",
+    "teach --eval_strategy steps": "evaluation.every",
+    "teach --config nowhere.yaml": "There is no recipe 'nowhere.yaml'",
+    "teach --model ./nowhere --documents world:new --output_dir out": "there is no such folder",
+    "teach --model tiny_base --documents nowhere --output_dir out": "nowhere: no such file or folder",
+    "teach --model tiny_base --documents world:new --output_dir out --num_views 0": "num_views=0",
+    "ask tiny_base": "QUESTION",
+    "ask ./nowhere Who?": "there is no such folder",
+    "ask tiny_base Who? --samples -1": "samples=-1",
+    "recall ./nowhere": "there is no such folder",
+    "recall tiny_base --questions nowhere.jsonl": "nowhere.jsonl: no such file",
+    "merge ./nowhere --output_dir out": "there is no such folder",
+    "merge tiny_base": "--output_dir",
+    "views nowhere": "nowhere: no such file",
+    "views world:new --view formats": "did you mean --views?",
+    "lab nowhere.yaml": "There is no study 'nowhere.yaml'",
+    "lab recipes/lab/ten_minutes.yaml --arms nobody": "Its arms are",
+    "publish adapter nowhere --namespace me": "contains no finished run",
+    "export-lm-eval --questions nowhere.jsonl --output_dir out": "nowhere.jsonl: no such file",
+    "quickstart --stepz 1": "did you mean --steps",
+    "quickstart --model ./nowhere": "there is no such folder",
+}
+
+
+def run_alone(words: list[str]) -> tuple[str, float, str]:
+    """What `knowlearn` loads and prints in a process of its own, and the seconds that it takes."""
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", FAST, *words], capture_output=True, text=True, cwd=ROOT)
+    return done.stdout.splitlines()[-1], time.monotonic() - start, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_of_the_user_is_reported_at_once(words: str):
+    last_line, seconds, shown = run_alone(words.split())
+    assert MISTAKES[words] in shown
+    assert last_line == "2 []"
+    assert seconds < 3  # about 0.5 on a computer that does nothing else
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "lab --help", "teach --help", "teach --help all"])
+def test_help_does_not_load_slow_libraries(words: str):
+    last_line, seconds, _ = run_alone(words.split())
+    assert (last_line, seconds < 3) == ("0 []", True)
 
 
 def test_an_unexpected_error_has_a_traceback():

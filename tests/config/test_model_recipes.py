@@ -1,4 +1,4 @@
-"""The recipes of models: each names a model at a commit, its memory follows the rule of docs/models.md, and it runs."""
+"""The recipes of models: each names a model at a commit, its memory follows docs/models.md, and it runs."""
 
 import re
 from collections.abc import Callable

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from transformers import HfArgumentParser
+from transformers.hf_argparser import string_to_bool
+from trl import ModelConfig, SFTConfig
 
+from hf_knowlearn.config.library_options import library_options, read_bool
+from hf_knowlearn.config.parsing import check_options, evaluation_options, parsed_values, run_options
+from hf_knowlearn.config.possible_values import INSTEAD, POSSIBLE
 from hf_knowlearn.config.precision import describe_precision, precision_words
 from hf_knowlearn.config.recipes import parse_recipe, read_recipe
 from hf_knowlearn.config.settings import DEFAULT_NAME, resolve
@@ -17,7 +23,7 @@ from hf_knowlearn.config.teach_arguments import EvaluationArguments, TeachArgume
 from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.training import SAMOptions
 
-# Not recipes: world.yaml (data), accelerate/ (launch files), curricula/ (stages for recipes). models/ has its own tests.
+# Not recipes: world.yaml (data), accelerate/ (launch files), curricula/ (stages). models/ has its own tests.
 OTHERS = {"accelerate", "curricula", "models", "lab"}
 SHIPPED = sorted(p for p in RECIPES.rglob("*.yaml") if p.name != "world.yaml" and p.parent.name not in OTHERS)
 NEEDED = ["--model", "somewhere", "--documents", "docs", "--output_dir", "out", "--use_cpu", "true"]
@@ -207,7 +213,7 @@ def test_evaluation_options_nest_in_a_recipe_and_have_dotted_names_on_the_comman
     ("words", "message"),
     [
         (["--evaluation.shotz", "1"], "  evaluation.shotz (did you mean evaluation.shots?)"),
-        (["--evaluation.shots", "many"], "  evaluation.shots: invalid int value: 'many'"),
+        (["--evaluation.shots", "many"], "  evaluation.shots: 'many' is not a whole number."),
         (["--evaluation.shots", "-1", "--evaluation.every", "0"], "evaluation.shots=-1: give a number of at least 0."),
         (["--evaluation", "4"], "evaluation='4': it contains options."),
         (["--shots", "4"], "  shots (did you mean evaluation.shots?)"),
@@ -232,14 +238,57 @@ def test_unknown_options_and_invalid_values_are_reported_together():
         "  num_viewz (did you mean num_views?)",
         "  evaluation.shotz (did you mean evaluation.shots?)",
         "These options have invalid values:",
-        "  max_steps: invalid int value: 'many'",
-        "  evaluation.shots: invalid int value: 'some'",
+        "  max_steps: 'many' is not a whole number.",
+        "  evaluation.shots: 'some' is not a whole number.",
     ]
 
 
 def test_values_out_of_range_are_reported_together():
     with pytest.raises(ValueError, match=r"num_views=0: .*\nevaluation\.shots=-1: "):
         parse_recipe([*NEEDED, "--num_views", "0", "--evaluation.shots", "-1"])
+
+
+def test_the_table_of_options_agrees_with_the_parser_of_the_installed_libraries():
+    parser = HfArgumentParser((SFTConfig, ModelConfig), add_help=False)
+    actions = {action.dest: action for action in parser._actions if f"--{action.dest}" in action.option_strings}
+    table = library_options("SFTConfig", "ModelConfig")
+    assert table.keys() == actions.keys()
+    types = {int: int, float: float, string_to_bool: read_bool}
+    for name, action in actions.items():
+        option = table[name]
+        # Why: the choices of log levels are computed, so the source text does not have them.
+        choices = None if name.startswith("log_level") else tuple(action.choices or ()) or None
+        assert (name, option.nargs, option.choices) == (name, action.nargs, choices)
+        assert option.type is types.get(action.type, str), name
+    assert table["learning_rate"].default == SFTConfig("x", use_cpu=True, bf16=False).learning_rate
+    assert table["lora_r"].default == ModelConfig().lora_r
+
+
+@pytest.mark.parametrize("name", sorted(INSTEAD))
+def test_an_option_that_a_run_cannot_honour_is_an_error_that_names_the_alternative(name: str):
+    option = run_options()[name]
+    possible = POSSIBLE.get(name, option.default)
+    others = [choice for choice in option.choices or () if choice != possible]
+    value = others[0] if others else {read_bool: not option.default, int: 7, float: 0.5, str: "some"}[option.type]
+    with pytest.raises(ValueError, match=rf"  {name}: .* is not possible here: .*\.") as error:
+        check_options({name: [value] if option.nargs == "+" else value})
+    assert parsed_values({name: possible} if possible is not None else {}) is not None
+    # The message names existing options only.
+    named = re.findall(r"[a-z]+(?:[._][a-z0-9]+)+", str(error.value))
+    assert set(named) - {value} <= {*run_options(), *(f"evaluation.{each}" for each in evaluation_options())}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("save_strategy: best", "save_strategy: 'best' is not possible here: a run has no eval set"),
+        ("lr_scheduler_type: reduce_lr_on_plateau", "Set another schedule, such as cosine."),
+        ("eval_strategy: steps", "and with evaluation.every also during it."),
+    ],
+)
+def test_a_value_that_needs_an_eval_set_is_an_error(line: str, message: str):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_options(yaml.safe_load(line))
 
 
 def test_there_are_at_most_40_options_of_our_own():
@@ -256,14 +305,14 @@ def test_all_missing_options_are_listed():
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("max_steps: many", "max_steps: invalid int value: 'many'"),
-        ("question_order: first", "question_order: invalid choice: 'first' (choose from 'shuffled', 'before')"),
-        ("overwrite: perhaps", "overwrite: Truthy value expected: got perhaps"),
+        ("max_steps: many", "max_steps: 'many' is not a whole number."),
+        ("question_order: first", "question_order: 'first' is not one of shuffled, before."),
+        ("overwrite: perhaps", "overwrite: 'perhaps' is not true or false."),
         ("documents: [a, b]", "documents: give one value instead of 2: a b."),
         ("save_strategy: no", "save_strategy: a value is missing. (In a recipe, put yes, no, on and off in quotes"),
         ("num_views: null", "num_views: null is not a value of this option; remove it"),
-        ("packing: true", "packing: True is not possible here, because a run sets it to False; remove it."),
-        ("train_sampling_strategy: random", "train_sampling_strategy: 'random' is not possible here"),
+        ("packing: true", "packing: True is not possible here: each row of a step is one view,"),
+        ("train_sampling_strategy: random", "train_sampling_strategy: 'random' is not possible here: the schedule"),
         ("resume_from_checkpoint: x", "resume_from_checkpoint: 'x' is not possible here"),
     ],
 )
@@ -272,7 +321,7 @@ def test_an_invalid_value_is_an_error_that_names_its_option(recipe: Callable[...
     with pytest.raises(ValueError, match="These options have invalid values") as error:
         parse_recipe(["--config", str(path), *NEEDED[:2], "--output_dir", "out"])
     lines = str(error.value).splitlines()
-    assert lines[1] == "  learning_rate: invalid float value: 'fast'"
+    assert lines[1] == "  learning_rate: 'fast' is not a number."
     assert lines[2].startswith(f"  {message}")
     assert len(lines) == 3
 
@@ -310,9 +359,7 @@ def test_every_option_of_sam_is_an_option_of_a_recipe(recipe: Callable[..., Path
     assert {name: value for name, value in vars(run.training).items() if name in written} == yaml.safe_load(text) | {
         "sam_rho": 0.05
     }
-    with pytest.raises(
-        ValueError, match=r"sam_direction: invalid choice: 'both' \(choose from 'gradient', 'random'\)"
-    ):
+    with pytest.raises(ValueError, match=r"sam_direction: 'both' is not one of gradient, random\."):
         parse_recipe([*NEEDED, "--sam_direction", "both"])
 
 

@@ -1,0 +1,62 @@
+"""Files and models that the options name but that do not exist. They are reported before torch is loaded."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from hf_knowlearn.config.parsing import EVALUATION
+from hf_knowlearn.config.teach_arguments import TRAINED_ON
+from hf_knowlearn.documents.files import hub_name
+from hf_knowlearn.documents.sources import DOCUMENT_FORMATS
+from hf_knowlearn.models.loading import model_path
+from hf_knowlearn.teach.sources import WORLD
+
+EVALUATED = ("replayed_questions", "retention_questions")
+
+
+def check_sources(options: Mapping[str, Any]) -> None:
+    """Check that the files, folders and models of a run and of its stages exist.
+
+    Args:
+        options: as `config.recipes.read_options` returns them.
+
+    Raises:
+        ValueError: lists everything that does not exist, each with its option.
+    """
+    problems = _missing(_sources(options))
+    try:
+        model_path(options["model_name_or_path"], f"--model {options['model_name_or_path']}")
+    except ValueError as error:
+        problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def check_exist(sources: Iterable[tuple[str, str]]) -> None:
+    """Check that the files and folders exist that these options name.
+
+    Args:
+        sources: names of options, each with its source.
+
+    Raises:
+        ValueError: lists those that do not exist.
+    """
+    if problems := _missing(sources):
+        raise ValueError("\n".join(problems))
+
+
+def _missing(sources: Iterable[tuple[str, str]]) -> list[str]:
+    suffixes = tuple(DOCUMENT_FORMATS)
+    return [
+        f"--{option}: {source[:300] or repr('')}: no such file or folder (searched from {os.getcwd()}). Give a"
+        f" {', '.join(suffixes)} file, a folder of them, the owner/name of a dataset on the Hub, or {WORLD}SPLIT."
+        for option, source in dict.fromkeys(sources)
+        if not (source.startswith(WORLD) or hub_name(source, suffixes) or os.path.exists(source))
+    ]
+
+
+def _sources(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for each in (options, *options.get("stages", ())):
+        yield from ((name, each[name]) for name in (*TRAINED_ON, "questions") if each.get(name))
+    evaluation = options.get(EVALUATION, {})
+    yield from ((f"{EVALUATION}.{name}", evaluation[name]) for name in EVALUATED if evaluation.get(name))
