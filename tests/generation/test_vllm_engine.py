@@ -32,6 +32,60 @@ def test_without_vllm_the_error_has_the_install_command(monkeypatch: pytest.Monk
         VLLM(TINY_BASE)
 
 
+class Recorded:
+    """Replaces `vllm.LLM`, and stores its arguments."""
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        self.name, self.settings = name, settings
+        self.model_config = SimpleNamespace(max_model_len=settings.get("max_model_len", 99))
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module `vllm` that loads nothing, as on a CPU."""
+    for name, values in {
+        "vllm": {"LLM": Recorded},
+        "vllm.platforms": {"current_platform": SimpleNamespace(is_cpu=lambda: True)},
+    }.items():
+        module = ModuleType(name)
+        vars(module).update(values)
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+@pytest.mark.usefixtures("recording")
+def test_the_engine_gets_the_dtype_of_the_weights_and_all_settings(model: Any, tmp_path: Path):
+    model.save_pretrained(tmp_path)
+    loaded = VLLM(tmp_path, max_model_len=64)
+    assert loaded.engine.name == str(tmp_path)
+    assert loaded.engine.settings == {
+        "dtype": "float32",
+        "skip_tokenizer_init": True,
+        "enable_prefix_caching": True,
+        "enable_chunked_prefill": False,
+        "max_model_len": 64,
+    }
+    assert loaded.config.max_position_embeddings == 64
+    assert loaded.generation_config.eos_token_id == model.generation_config.eos_token_id
+    (tmp_path / "generation_config.json").unlink()
+    assert VLLM(tmp_path, dtype="bfloat16").engine.settings["dtype"] == "bfloat16"
+
+
+@pytest.mark.usefixtures("recording")
+def test_adapters_and_quantised_weights_are_an_error_with_the_fix(model: Any, tmp_path: Path):
+    with pytest.raises(ValueError, match=r"vLLM can't load .*nowhere': .*\nGive an unquantised model"):
+        VLLM(tmp_path / "nowhere")
+    (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"vLLM can't load .*\n.* not an adapter \(`knowlearn merge` merges one\)"):
+        VLLM(tmp_path)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"vLLM can't load .*kernels of quantised weights differ"):
+        VLLM(tmp_path, quantization="bitsandbytes")
+    four = LlamaConfig(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    four.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"kernels of quantised weights differ"):
+        VLLM(tmp_path)
+
+
 def test_a_request_seed_depends_on_the_sample_only_and_differs_between_samples():
     keys = [(seed, id, prompt, sample) for seed in (0, 1) for id in "ab" for prompt in (0, 1) for sample in (0, 1)]
     seeds = {request_seed(SampleRandom(*key), step) for key in keys for step in (0, 1)}
@@ -251,14 +305,3 @@ def test_a_long_prompt_is_an_error(served: VLLM, tokenizer: Any):
     long = Question("far too long", "Tell me, please: " * 200, ("x",))
     with pytest.raises(ValueError, match=r"10 new tokens exceed .* context of 512: 'far too long'"):
         generate_responses(served, tokenizer, [long], replace(FEW, shots=0, prompts=1))
-
-
-@needs_vllm
-def test_a_model_that_vllm_can_not_load_is_an_error_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    in_this_process(monkeypatch)
-    with pytest.raises(ValueError, match=r"vLLM can't load .*nowhere': .*\nGive an unquantised model, not an adapter"):
-        VLLM(tmp_path / "nowhere")
-    four = LlamaConfig(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
-    four.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"kernels of quantised weights differ"):
-        VLLM(tmp_path)
