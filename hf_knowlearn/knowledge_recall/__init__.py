@@ -8,12 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .aggregate import score
+from .correctness import correct
 from .scoring import contains, exact_match, f1, first_line, normalize
 
 if TYPE_CHECKING:
     from .knowledge_recall import KnowledgeRecall
 
-__all__ = ["KnowledgeRecall", "contains", "exact_match", "f1", "first_line", "normalize", "score"]
+__all__ = ["KnowledgeRecall", "contains", "correct", "exact_match", "f1", "first_line", "normalize", "score"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from .correctness import answer_key
 from .scoring import BY_CHARACTER, LANGUAGES, first_line, normalizer, occurs, overlap
 from .validation import has_samples, option_problems, validated_columns
 
@@ -37,7 +38,7 @@ ABSTENTIONS = (
 CACHED = 20_000  # texts whose normal form is kept, because accepted answers and short predictions occur often
 
 WORDS = "mean_answer_words"
-OF_A_ROW = ("exact_match", "f1", "contains", WORDS, "abstention", "wrong")
+OF_A_ROW = ("correct", "exact_match", "f1", "contains", WORDS, "abstention", "wrong")
 MEANS = ("f1", "sample_accuracy")  # the other scores are shares of rows
 
 Normal = Callable[[str], str]
@@ -73,26 +74,27 @@ def score(
         whole: score whole predictions, as SQuAD's script does, instead of first lines.
 
     Returns:
-        exact_match: share of predictions whose first line equals an accepted answer; the headline.
+        correct: share of predictions whose first line is an accepted answer, see `correctness.correct`; the headline.
+        exact_match: share of predictions whose first line equals an accepted answer by SQuAD's rule.
         f1: mean F1 of the first lines.
         contains: share of whole predictions that contain an accepted answer as whole words. A prediction that lists
             every value gets 1, so compare it with mean_answer_words.
         mean_answer_words: words of a whole prediction (Chinese and Japanese: characters).
-        abstention: share of predictions that are not an exact match and are empty or an abstention.
-        wrong: share of all other predictions. exact_match, abstention and wrong add up to 1.
-        sample_accuracy: mean share of the samples of a question that match. Only with samples.
-        consistency_all, consistency_most: share of the n_facts facts that match in all of their wordings, and in more
-            than half. Only with fact_ids. The document of a fact is that of its first question.
+        abstention: share of predictions that are not correct and are empty or an abstention.
+        wrong: share of all other predictions. correct, abstention and wrong add up to 1.
+        sample_accuracy: mean share of the samples of a question that are correct. Only with samples.
+        consistency_all, consistency_most: share of the n_facts facts that are correct in all of their wordings, and in
+            more than half. Only with fact_ids. The document of a fact is that of its first question.
         n, n_documents, n_facts: numbers of questions, documents and facts.
-        by_relation: relation -> the scores of its questions, from exact_match to n_documents. Only with relations.
+        by_relation: relation -> the scores of its questions, from correct to n_documents. Only with relations.
         NAME_se: the standard error of each share and mean. Shares and means are in [0, 1].
 
     Raises:
         ValueError: as `validated_columns`; or the language, the abstentions or an id are invalid.
 
     Example:
-        >>> score(["Lyon.", "She was born in Lyon"], [["Lyon"], ["Lyon"]])["contains"]
-        1.0
+        >>> score(["Lyon.", "She was born in Lyon"], [["Lyon"], ["Lyon"]])["correct"]
+        0.5
     """
     columns: dict[str, Any] = {"predictions": predictions, "references": references}
     ids = {"fact_ids": fact_ids, "relations": relations, "documents": documents}
@@ -103,7 +105,7 @@ def score(
     of_rows, clusters = _scores_of_rows(scorer, found["predictions"], found["references"]), found.get("documents")
     figures: dict[str, Any] = _means(of_rows, clusters)
     if "fact_ids" in found:
-        figures |= _consistency(of_rows["exact_match"], found["fact_ids"], clusters)
+        figures |= _consistency(of_rows["correct"], found["fact_ids"], clusters)
     if "relations" in found:
         figures["by_relation"] = _by_relation(of_rows, found["relations"], clusters)
     return figures
@@ -117,6 +119,7 @@ class _Scorer:
 
     def __init__(self, normal: Normal, language: str, abstentions: Collection[str] | None, whole: bool) -> None:
         self._normal, self._whole = normal, whole
+        self._key = lru_cache(CACHED)(answer_key(language))
         self._by_character = language in BY_CHARACTER
         if abstentions is None:
             abstentions = ABSTENTIONS if language == "en" else ()
@@ -128,19 +131,21 @@ class _Scorer:
         accepted = list(map(self._normal, answers))
         everything = self._normal(prediction)
         one_line = self._whole or len(prediction.splitlines()) < 2
-        line = everything if one_line else self._normal(first_line(prediction))
+        scored = prediction if one_line else first_line(prediction)
+        line = everything if one_line else self._normal(scored)
         words = len((everything if self._by_character else prediction).split())
-        if line in accepted:
-            same = bool(line)  # two empty texts are an exact match with F1 0
-            return 1, float(same), (same or occurs(everything, accepted)), words, 0, 0
-        abstains = line in self._abstentions
-        return 0, overlap(line, accepted), occurs(everything, accepted), words, abstains, not abstains
+        is_correct, abstains = self._is_correct(scored, answers), line in self._abstentions
+        scores = is_correct, line in accepted, overlap(line, accepted), occurs(everything, accepted)
+        return *scores, words, abstains and not is_correct, not abstains and not is_correct
 
     def share(self, samples: Sequence[str], answers: Sequence[str]) -> float:
-        """The share of the samples that match."""
-        accepted = set(map(self._normal, answers))
+        """The share of the samples that are correct."""
         lines = samples if self._whole else map(first_line, samples)
-        return sum(self._normal(line) in accepted for line in lines) / len(samples)
+        return sum(self._is_correct(line, answers) for line in lines) / len(samples)
+
+    def _is_correct(self, line: str, answers: Sequence[str]) -> bool:
+        value = self._key(line)
+        return value is not None and value in map(self._key, answers)
 
 
 def _scores_of_rows(
@@ -162,7 +167,7 @@ def _scores_of_rows(
 def _means(of_rows: Mapping[str, Sequence[float]], documents: Sequence[str] | None) -> dict[str, float]:
     """Each mean with its standard error, and the numbers of rows and documents."""
     figures = _shares(of_rows, documents)
-    figures["n"] = len(of_rows["exact_match"])
+    figures["n"] = len(of_rows["correct"])
     if documents is not None:
         figures["n_documents"] = len({*documents})
     return figures
@@ -199,7 +204,7 @@ def _standard_error(name: str, values: Sequence[float], documents: Sequence[str]
 def _consistency(
     matches: Sequence[float], fact_ids: Sequence[str], documents: Sequence[str] | None
 ) -> dict[str, float]:
-    """The shares of facts that match in all of their wordings, and in more than half."""
+    """The shares of facts that are correct in all of their wordings, and in more than half."""
     wordings = Counter(fact_ids)
     right = Counter(fact for fact, match in zip(fact_ids, matches, strict=True) if match)
     of_facts = {

@@ -7,7 +7,7 @@ import gradio
 
 METRIC = evaluate.load(str(Path(__file__).with_name("knowledge_recall.py")))
 LANGUAGES = ["en", "ar", "de", "es", "hi", "ja", "vi", "zh", "und"]
-SHOWN = ("exact_match", "f1", "contains", "abstention", "wrong")
+SHOWN = ("correct", "exact_match", "f1", "contains", "abstention", "wrong")
 
 
 def score(response: str, accepted: str, language: str) -> dict[str, float] | str:

@@ -8,6 +8,8 @@ import evaluate
 from .aggregate import score
 
 # Why: `evaluate.load` copies the files that it finds in the import lines of this file, so it needs a line for each.
+from .correctness import correct as correct
+from .quantities import quantity as quantity
 from .scoring import exact_match as exact_match
 from .validation import validated_columns as validated_columns
 
@@ -26,15 +28,15 @@ class KnowledgeRecall(evaluate.Metric):
         whole: score whole predictions, as SQuAD's script does, instead of their first lines.
 
     Returns:
-        `exact_match` (the headline) and `f1` of the first line of each prediction; `contains`, whether an accepted
-        answer occurs in the whole prediction, with `mean_answer_words`; `abstention` and `wrong`; `n`; with the
-        optional inputs `sample_accuracy`, `consistency_all`, `consistency_most` and `by_relation`. `NAME_se` is the
-        standard error, clustered by document if documents are given. Shares are in [0, 1].
+        `correct` (the headline), `exact_match` and `f1` of the first line of each prediction; `contains`, whether an
+        accepted answer occurs in the whole prediction, with `mean_answer_words`; `abstention` and `wrong`; `n`; with
+        the optional inputs `sample_accuracy`, `consistency_all`, `consistency_most` and `by_relation`. `NAME_se` is
+        the standard error, clustered by document if documents are given. Shares are in [0, 1].
 
     Example:
         >>> metric = KnowledgeRecall()
         >>> scores = metric.compute(predictions=["Lyon.", "Nice"], references=[["Lyon"], ["Lyon", "Lugdunum"]])
-        >>> scores["exact_match"]
+        >>> scores["correct"]
         0.5
     """
 
@@ -42,7 +44,7 @@ class KnowledgeRecall(evaluate.Metric):
         text = datasets.Value("string")
         texts = datasets.List(text)
         return evaluate.MetricInfo(
-            description="Does a model know what its documents say? Exact match, F1 and other scores of its responses.",
+            description="Does a model know what its documents say? Correctness, exact match, F1 and other scores.",
             citation="",
             inputs_description=KnowledgeRecall.__doc__,
             features=[datasets.Features({"predictions": kind, "references": texts}) for kind in (text, texts)],

@@ -76,6 +76,16 @@ def normalizer(language: str) -> Callable[[str], str]:
     return _english if language == "en" else _other(language)
 
 
+def articles_of(language: str) -> str:
+    """The regular expression of the articles of a language; "" if it has none."""
+    return ARTICLES.pattern if language == "en" else _OTHERS[language].articles or ""
+
+
+def letters_of(language: str) -> str:
+    """The regular expression of the characters that are words of their own; "" if the language has none."""
+    return "" if language == "en" else _OTHERS[language].letters or ""
+
+
 def language_problems(language: object) -> list[str]:
     """The problem of a language code; empty if it is known."""
     if language in LANGUAGES:
@@ -189,10 +199,7 @@ def occurs(text: str, accepted: Collection[str]) -> bool:
 
 
 def _normalized(prediction: str, answers: Collection[str], language: str) -> tuple[str, list[str]]:
-    # Why: a string as `answers` would count as a list of its letters.
-    broken = [("prediction", prediction, text_rule(prediction)), ("answers", answers, answers_rule(answers))]
-    problems = [f"{name} is {SHOW.repr(value)}: {why}" for name, value, why in broken if why]
-    raise_problems(problems + language_problems(language))
+    raise_problems(answers_problems(prediction, answers) + language_problems(language))
     normal = normalizer(language)
     return normal(prediction), [normal(answer) for answer in answers]
 
@@ -228,6 +235,13 @@ def answers_rule(value: object) -> str:
     if not all(isinstance(answer, str) for answer in value):
         return "each accepted answer is a string; remove missing values and write a number as text"
     return NOT_UNICODE if any(map(LONE_SURROGATE.search, value)) else ""
+
+
+def answers_problems(prediction: object, answers: object) -> list[str]:
+    """The problems of one prediction and its accepted answers."""
+    # Why: a string as `answers` would count as a list of its letters.
+    broken = [("prediction", prediction, text_rule(prediction)), ("answers", answers, answers_rule(answers))]
+    return [f"{name} is {SHOW.repr(value)}: {why}" for name, value, why in broken if why]
 
 
 def raise_problems(problems: list[str]) -> None:

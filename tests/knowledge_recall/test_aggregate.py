@@ -225,9 +225,9 @@ def test_every_default_abstention_is_found():
     assert score(list(ABSTENTIONS), [["Lyon"]] * len(ABSTENTIONS))["abstention"] == 1
 
 
-def test_exact_match_abstention_and_wrong_add_up_to_1():
+def test_correct_abstention_and_wrong_add_up_to_1():
     figures = score(*some_run(3000), whole=True)
-    parts = [figures[name] for name in ("exact_match", "abstention", "wrong")]
+    parts = [figures[name] for name in ("correct", "abstention", "wrong")]
     assert min(parts) > 0
     assert sum(parts) == pytest.approx(1, abs=1e-12)
 

@@ -23,7 +23,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_the_page_shows_the_scores_or_the_error(app: dict[str, Any]):
     assert app["score"]("Lyon\nNice", " Nantes\n\nLyon ", "en") == {
-        "exact_match": 1.0, "f1": 1.0, "contains": 1.0, "abstention": 0.0, "wrong": 0.0
+        "correct": 1.0, "exact_match": 1.0, "f1": 1.0, "contains": 1.0, "abstention": 0.0, "wrong": 0.0
     }  # fmt: skip
     assert app["score"]("I don't know", "Lyon", "en")["abstention"] == 1.0
     assert "can't be scored" in app["score"]("Lyon", "The", "en")

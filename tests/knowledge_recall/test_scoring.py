@@ -105,6 +105,8 @@ def test_score_of_five_rows_is_the_closed_form():
     spread = sum((value - 0.66) ** 2 for value in overlaps) / 4
     assert table == pytest.approx(
         {
+            "correct": 2 / 5,
+            "correct_se": math.sqrt(0.4 * 0.6 / 5),
             "exact_match": 2 / 5,
             "exact_match_se": math.sqrt(0.4 * 0.6 / 5),
             "f1": 0.66,

@@ -1,0 +1,126 @@
+"""Is a response correct? The headline score: texts match as a careful reader would match them.
+
+SQuAD's rule deletes all punctuation, so "35" matches "3.5" and "C" matches "C++". It compares code points, so "Müller"
+does not match itself in decomposed Unicode. `correct` keeps the marks that distinguish answers, ignores how Unicode
+writes a character, and compares numbers and dates by value.
+"""
+# ruff: noqa: RUF001
+
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Collection, Hashable
+from functools import cache
+
+from .quantities import groups_of_thousands, quantity
+from .scoring import answers_problems, articles_of, language_problems, letters_of, raise_problems
+
+# Characters that NFKC would turn into something else, or that it does not unify.
+_QUOTES = {**dict.fromkeys("‘’‚‛′ʼ`´ʹ＇", "'"), **dict.fromkeys("“”„‟«»″〝〞＂", '"'), "‹": "'", "›": "'"}
+_SIGNS = {"−": "-", "⁃": "-", "⁄": "/", "∕": "/", "º": "°", "˚": "°", "٫": ".", "٬": ",", "٪": "%"}
+_DROPPED = "\u034f\u0640\ufe0e\ufe0f™®℠"  # invisible marks, the Arabic elongation mark, trademarks
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
+_RAISED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
+_LOWERED_RUN = re.compile(r"(?<=\d)[₀-₉]+")
+_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
+
+DISTINGUISHING = frozenset("+#/%&@*\\_§†‡‰‱-")  # punctuation that is compared
+_EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|_{1,3}|[\"'])(?=\S)(.{1,300}?)(?<=\S)\1(?!\w)")
+_LEADING = re.compile(r"^(?:\.{2,}|\.(?!\d)|[\s,;:!?¿¡'\"()\[\]{}。、，।،؟「『《【])+")
+_TRAILING = " .,;:!?()[]{}。、，।،؟」』》】"
+# Dashes that only join words, and a dash that marks an item of a list.
+_JOINING_DASH = re.compile(r"(?<=[^\W\d])-(?=\w)|(?<=\w)-(?=[^\W\d])|(?<=\s)-(?=\s)|^-(?=\s+\D)")
+_RANGE = re.compile(r"(?<=\d) - (?=\d)")
+_APOSTROPHE = re.compile(r"(?<=\w)'(?=[^\W\d])")
+# Marks inside numbers, times and lengths: 1.10.0, 12:30, 6'2".
+_IN_NUMBER = re.compile(r"(?<=\d)[.,:](?=\d)|(?<!\w)\.(?=\d)|(?<=\d)['\"](?![^\W\d])")
+
+
+def correct(prediction: str, answers: Collection[str], language: str = "en") -> bool:
+    """Whether the whole prediction is one of the accepted answers, in any spelling of it.
+
+    Unicode forms, case, kinds of quotes and dashes, invisible characters, an article at the beginning, and sentence
+    punctuation are ignored. Signs, decimal points and distinguishing symbols ("+", "#", "/", "%", currencies) are
+    compared. Numbers and dates are equal if their values are, in the notation of the language. Amounts also need the
+    same unit. An empty prediction is never correct.
+
+    Raises:
+        ValueError: as `scoring.exact_match`.
+
+    Example:
+        >>> correct("June 2, 2023", ["2023-06-02"]), correct("35", ["3.5"]), correct("C", ["C++"])
+        (True, False, False)
+    """
+    raise_problems(answers_problems(prediction, answers) + language_problems(language))
+    key = answer_key(language)
+    value = key(prediction)
+    return value is not None and value in map(key, answers)
+
+
+@cache
+def answer_key(language: str) -> Callable[[str], Hashable]:
+    """The function that gives texts of this language a value, equal for two texts if one is correct for the other.
+
+    The value is None if the text has no visible character.
+    """
+    article, letters = articles_of(language), letters_of(language)
+    article_first = re.compile(article.replace(r"\b", "") + (r"\s+" if r"\b" in article else "")) if article else None
+    spaced_letter = re.compile(rf"\s*({letters})\s*") if letters else None
+
+    def key(text: str) -> Hashable:
+        plain = unicode_normal(text)
+        if spaced_letter:
+            plain = spaced_letter.sub(r"\1", plain)
+        core = _without_edges(_EMPHASIS.sub(r"\2", _EMPHASIS.sub(r"\2", plain)))
+        if article_first and (found := article_first.match(core)):
+            core = _without_edges(core[found.end() :]) or core
+        core = _APOSTROPHE.sub("", _RANGE.sub("-", core))
+        return quantity(core, language) or _words(core, language) or plain or None
+
+    return key
+
+
+def unicode_normal(text: str) -> str:
+    """The text in one Unicode form: NFKC, case-folded, with ASCII quotes, dashes and digits and single spaces."""
+    if not text.isascii():
+        # Why first: NFKC makes "103" of "10³", "102" of "10₂", and "31/2" of "3½".
+        text = _RAISED_RUN.sub(lambda run: "^" + run[0].translate(_RAISED), text)
+        text = _LOWERED_RUN.sub(lambda run: "_" + run[0].translate(_RAISED), text)
+        text = _FRACTION.sub(" ", text).translate(_table())
+        text = unicodedata.normalize("NFKC", text).translate(_table())
+        text = unicodedata.normalize("NFKC", text.casefold())
+    return " ".join(text.casefold().replace("`", "'").split())
+
+
+@cache
+def _table() -> dict[int, str | None]:
+    """Quotes, dashes and digits in ASCII; invisible characters deleted."""
+    table: dict[int, str | None] = {}
+    for code in range(128, sys.maxunicode + 1):
+        sign = chr(code)
+        match unicodedata.category(sign):
+            case "Cf":
+                table[code] = None
+            case "Pd":
+                table[code] = "-"
+            case "Nd":
+                table[code] = str(unicodedata.decimal(sign))
+    return table | str.maketrans({**_QUOTES, **_SIGNS}) | dict.fromkeys(map(ord, _DROPPED))
+
+
+def _without_edges(text: str) -> str:
+    return _LEADING.sub("", text).rstrip(_TRAILING)
+
+
+def _words(text: str, language: str) -> str:
+    """The words of a text and the marks that distinguish it, without sentence punctuation."""
+    if groups := groups_of_thousands(language):
+        text = groups.sub(lambda number: re.sub(r"\D", "", number[0]), text)
+    text = _JOINING_DASH.sub("", text)
+    inside = {found.start() for found in _IN_NUMBER.finditer(text)}
+    marks = [i in inside or _is_compared(sign) for i, sign in enumerate(text)]
+    return " ".join("".join(sign for sign, compared in zip(text, marks, strict=True) if compared).split())
+
+
+def _is_compared(sign: str) -> bool:
+    return sign in DISTINGUISHING or unicodedata.category(sign)[0] != "P"

@@ -1,0 +1,154 @@
+"""Numbers, amounts with a unit, and dates: a value that is the same for every spelling.
+
+`quantity` reads a text that `correctness` has normalised. A text is a number or a date as a whole, or it is none.
+"""
+
+import re
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from typing import TypeAlias
+from unicodedata import normalize
+
+# ("number", value, unit) or ("date", year, month, day), where 0 is a missing year or day
+Quantity: TypeAlias = tuple[str, Decimal, str] | tuple[str, int, int, int]
+
+DECIMAL_COMMA = frozenset(["de", "es", "vi"])  # "1.000,5"; other languages write "1,000.5"
+CURRENCY = "$¢£¤¥฿৳؋₠-₿"
+
+_MONTHS = {
+    "en": "january/jan february/feb march/mar april/apr may june/jun july/jul august/aug september/sept/sep"
+    " october/oct november/nov december/dec",
+    "de": "januar/jänner/jan februar/feb märz/mär/mrz april/apr mai juni/jun juli/jul august/aug september/sept/sep"
+    " oktober/okt november/nov dezember/dez",
+    "es": "enero/ene febrero/feb marzo/mar abril/abr mayo/may junio/jun julio/jul agosto/ago"
+    " septiembre/setiembre/sept/sep octubre/oct noviembre/nov diciembre/dic",
+    "ar": "يناير/كانون_الثاني فبراير/شباط مارس/آذار أبريل/إبريل/نيسان مايو/أيار يونيو/حزيران يوليو/تموز أغسطس/آب"
+    " سبتمبر/أيلول أكتوبر/تشرين_الأول نوفمبر/تشرين_الثاني ديسمبر/كانون_الأول",
+    "hi": "जनवरी फ़रवरी/फरवरी मार्च अप्रैल मई जून जुलाई अगस्त सितंबर/सितम्बर अक्टूबर/अक्तूबर नवंबर/नवम्बर दिसंबर/दिसम्बर",
+    "vi": " ".join(f"tháng_{number}/tháng_{number:02}" for number in range(1, 13)),
+}
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th|\.?°|\.)?"
+_YEAR = r"(?P<year>\d{4})"
+# Words between or before the parts of a date.
+_BETWEEN = r"(?:[ ,./-]|\b(?:of|de|del|năm|ngày|the)\b)+"
+_BEFORE = r"(?:ngày |the )?"
+_CHINESE_DATE = re.compile(rf"(?:{_YEAR}年)?(?P<month>\d{{1,2}})月(?:(?P<day>\d{{1,2}})[日号號])?")
+_YEAR_FIRST = re.compile(r"(?P<year>\d{4})([-/])(?P<month>\d{1,2})\2(?P<day>\d{1,2})")
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})")
+
+
+def quantity(text: str, language: str) -> Quantity | None:
+    """The value of a text that is a number, an amount with a unit, or a date; None for other texts.
+
+    Args:
+        text: normalised: NFKC, case-folded, with ASCII digits, quotes and minus signs.
+
+    Example:
+        >>> quantity("1,000 km", "en") == quantity("1000km", "en")
+        True
+        >>> quantity("june 2, 2023", "en")
+        ('date', 2023, 6, 2)
+    """
+    if not any(map(str.isdigit, text)):
+        return None
+    return _date(text, language) or _number(text, language)
+
+
+# Numbers
+
+
+def _number(text: str, language: str) -> Quantity | None:
+    if not (found := _numbers(language).fullmatch(text)) or (found["sign"] and found["inner_sign"]):
+        return None
+    sign = found["sign"] or found["inner_sign"]
+    point = "," if language in DECIMAL_COMMA else "."
+    whole, _, fraction = found["number"].replace(*_und_point(language)).partition(point)
+    digits = re.sub(r"\D", "", whole) or "0"
+    exponent = found["exponent"] or found["power"] or "0"
+    value = Decimal(f"{sign}{digits}.{fraction or '0'}e{exponent}")
+    unit = (found["currency"] or "") + (found["unit"] or "")
+    return "number", value, " ".join(unit.replace(".", "").split())
+
+
+def _und_point(language: str) -> tuple[str, str]:
+    return (",", ".") if language == "und" else ("", "")
+
+
+@cache
+def _numbers(language: str) -> re.Pattern[str]:
+    """A number with an optional sign, currency, exponent and unit.
+
+    Why: a number may not begin with a zero that is only there to fill, because "007" and "7" are different names.
+    """
+    if language == "und":  # Why: "1,000" and "1.000" are ambiguous, so only the other numbers are read.
+        number = r"[1-9]\d{0,2}(?:(?P<group>[ '])\d{3})(?:(?P=group)\d{3})*|(?:0|[1-9]\d*)(?:[.,](?!\d{3}(?!\d))\d+)?"
+    else:
+        comma, point = (r"\.", ",") if language in DECIMAL_COMMA else (",", r"\.")
+        grouped = rf"[1-9]\d{{0,2}}(?P<group>[ '{comma}])\d{{3}}(?:(?P=group)\d{{3}})*"
+        indian = rf"|[1-9]\d?(?:{comma}\d\d)+{comma}\d{{3}}" if language in ("en", "hi") else ""
+        number = rf"(?:{grouped}{indian}|0|[1-9]\d*)(?:{point}\d+)?|{point}\d+"
+    exponent = r"(?:e(?P<exponent>[+-]?\d{1,3})| ?[×*x] ?10\^(?P<power>[+-]?\d{1,3}))?"
+    unit = r"(?: ?|-(?=[^\W\d]))(?P<unit>[^\d\s.,:/'\"+*=<>~^-](?:[^\d^]|\^-?\d+)*)?"
+    currency = rf"(?:(?P<currency>[{CURRENCY}]) ?)?"
+    return re.compile(rf"(?P<sign>[+-]?){currency}(?P<inner_sign>[+-]?)(?P<number>{number}){exponent}{unit}")
+
+
+@cache
+def groups_of_thousands(language: str) -> re.Pattern[str] | None:
+    """The grouped integers in a text, such as "1,000"; None if the language does not decide the separator."""
+    if language == "und":
+        return None
+    comma, point = (r"\.", ",") if language in DECIMAL_COMMA else (",", r"\.")
+    return re.compile(rf"(?<![\w,.])[1-9]\d{{0,2}}(?:{comma}\d{{3}})+(?![\d]|{comma}\d|{point}\d)")
+
+
+# Dates
+
+
+def _date(text: str, language: str) -> Quantity | None:
+    if found := _YEAR_FIRST.fullmatch(text):
+        return _valid(found["year"], int(found["month"]), found["day"])
+    if found := _YEAR_LAST.fullmatch(text):
+        first, mark, second, year = found.groups()
+        return _numeric_date(first, mark, second, year, language)
+    if language in ("zh", "ja") and (found := _CHINESE_DATE.fullmatch(text)) and (found["year"] or found["day"]):
+        return _valid(found["year"], int(found["month"]), found["day"])
+    months, patterns = _written_dates(language)
+    for pattern in patterns:
+        if found := pattern.fullmatch(text):
+            fields = found.groupdict()
+            return _valid(fields.get("year"), months[found["month"]], fields.get("day"))
+    return None
+
+
+def _numeric_date(first: str, mark: str, second: str, year: str, language: str) -> Quantity | None:
+    """The date if only one order of day and month is possible. German dates with points have the day first."""
+    if mark == ".":
+        return _valid(year, int(second), first) if language == "de" else None
+    readings = {_valid(year, int(second), first), _valid(year, int(first), second)} - {None}
+    return readings.pop() if len(readings) == 1 else None
+
+
+@cache
+def _written_dates(language: str) -> tuple[dict[str, int], list[re.Pattern[str]]]:
+    names = normalize("NFKC", _MONTHS.get(language, "")).casefold().split()
+    months = {name.replace("_", " "): i for i, of in enumerate(names, 1) for name in of.split("/")}
+    if not months:
+        return {}, []
+    month = rf"(?P<month>{'|'.join(sorted(map(re.escape, months), key=len, reverse=True))})\.?"
+    orders = [
+        f"{_DAY}{_BETWEEN}{month}(?:{_BETWEEN}{_YEAR})?",
+        f"{month}{_BETWEEN}{_DAY}(?:{_BETWEEN}{_YEAR})?",
+        f"{month}{_BETWEEN}{_YEAR}",
+        f"{_YEAR}{_BETWEEN}{month}{_BETWEEN}{_DAY}",
+    ]
+    return months, [re.compile(_BEFORE + order) for order in orders]
+
+
+def _valid(year: str | None, month: int, day: str | None) -> Quantity | None:
+    try:
+        date(int(year or 2000), month, int(day or 1))  # 2000: 29 February without a year exists
+    except ValueError:
+        return None
+    return "date", int(year or 0), month, int(day or 0)
