@@ -102,6 +102,16 @@ def missing_packages(options: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def unknown_trackers(options: Mapping[str, Any]) -> list[str]:
+    """One line for each value of `report_to` that is not a tracker of transformers."""
+    given = options.get("report_to") or []
+    return [
+        f"--report_to {name}: this is not a tracker. Choose from {', '.join(TRACKERS)}, all and none."
+        for name in (given if isinstance(given, list) else [given])
+        if name not in {*TRACKERS, "all", "none"}
+    ]
+
+
 def check_packages(options: Mapping[str, Any]) -> None:
     """Raise ValueError if a package that these options need is not installed."""
     if problems := missing_packages(options):

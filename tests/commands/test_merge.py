@@ -32,6 +32,55 @@ def test_the_merged_model_has_the_logits_of_the_adapter(run: Path, command: Comm
     assert (apart - unchanged).abs().max() > 0.1
 
 
+TRAINING = (
+    "--model tiny_base --max_steps 2 --replay_self 0 --per_device_train_batch_size 2 --learning_rate 0.01"
+    " --gradient_accumulation_steps 1 --gradient_checkpointing false --disable_tqdm true --use_cpu true"
+).split()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+@pytest.mark.parametrize(
+    ("options", "stays_tied"),
+    [
+        ("--lora_modules_to_save embed_tokens lm_head", False),
+        ("--lora_target_modules q_proj embed_tokens", False),
+        ("--lora_target_modules q_proj v_proj --use_dora true --use_rslora true", True),
+    ],
+)
+def test_an_adapter_that_changes_tied_embeddings_is_saved_reloaded_and_merged(
+    run: Path, command: Command, tmp_path: Path, options: str, stays_tied: bool
+):
+    folder, merged, documents = tmp_path / "run", tmp_path / "merged", run.parent / "documents.jsonl"
+    words = [*TRAINING, *options.split(), "--documents", documents, "--output_dir", folder]
+    assert command("teach", *words)[0] == 0
+    assert command("merge", folder, "--output_dir", merged)[0] == 0
+    adapter, tokenizer = load_variant(resolve_model(str(folder)))
+    whole, base = (AutoModelForCausalLM.from_pretrained(place) for place in (merged, TINY_BASE))
+    ids = tokenizer("Question: Where was Mesmal Fesdrul born?\nAnswer:", return_tensors="pt").input_ids
+    with torch.no_grad():
+        after, apart, unchanged = (model(ids).logits for model in (whole, adapter, base))
+    torch.testing.assert_close(after, apart, atol=1e-4, rtol=1e-4)
+    assert (apart - unchanged).abs().max() > 0.1
+    assert whole.config.tie_word_embeddings is stays_tied
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+def test_the_merged_model_of_a_run_with_stages_gives_the_answers_that_were_measured(
+    run: Path, command: Command, tmp_path: Path
+):
+    recipe, folder = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text("use_peft: true\nstages: [{name: first}, {name: second, adapter: merge}]\n")
+    sets = ["--documents", run.parent / "documents.jsonl", "--questions", run.parent / "questions.jsonl"]
+    saved = ["--lora_modules_to_save", "embed_tokens", "lm_head"]
+    assert command("teach", "--config", recipe, *TRAINING, *saved, *sets, "--output_dir", folder)[0] == 0
+    model = AutoModelForCausalLM.from_pretrained(folder / "model")
+    assert not model.config.tie_word_embeddings
+    assert not torch.equal(model.lm_head.weight, model.model.embed_tokens.weight)
+    rows = list(map(json.loads, (folder / "answers.after.jsonl").read_text(encoding="utf-8").splitlines()))
+    for row in rows[:3]:
+        assert command("ask", folder, row["question"])[1].strip() == row["response"].strip()
+
+
 def test_the_card_names_no_folder_of_this_machine(run: Path, command: Command, tmp_path: Path):
     command("merge", run, "--output_dir", tmp_path / "merged", "--dtype", "bfloat16")
     card = (tmp_path / "merged" / "README.md").read_text()

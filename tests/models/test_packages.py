@@ -11,7 +11,15 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.training_args import OptimizerNames
 
 from hf_knowlearn.models.loading import ModelSettings, load_errors, load_model
-from hf_knowlearn.models.packages import NEEDED, PACKAGES, TRACKERS, install_hint, is_installed, missing_packages
+from hf_knowlearn.models.packages import (
+    NEEDED,
+    PACKAGES,
+    TRACKERS,
+    install_hint,
+    is_installed,
+    missing_packages,
+    unknown_trackers,
+)
 
 COMMANDS = [
     ("use_liger_kernel", "true", 'pip install "liger-kernel>=0.3.0"'),
@@ -136,3 +144,11 @@ def test_an_error_of_a_library_about_a_package_gets_the_command(error: Exception
 def test_an_error_that_names_a_command_or_no_package_gets_none():
     assert install_hint(ImportError("needs sentencepiece: `pip install sentencepiece`")) == ""
     assert install_hint(ValueError("Unrecognized model.")) == ""
+
+
+def test_an_unknown_tracker_is_an_error_that_lists_the_trackers(
+    knowlearn: Callable[..., int], options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+):
+    assert knowlearn("teach", **options, report_to="wandbb") == 2
+    assert "--report_to wandbb: this is not a tracker. Choose from azure_ml," in capsys.readouterr().err
+    assert unknown_trackers({"report_to": ["all"]}) == unknown_trackers({"report_to": "none"}) == []
