@@ -12,8 +12,9 @@ from hf_knowlearn import views
 from hf_knowlearn.documents import Conversation, Document, Question
 from hf_knowlearn.documents.splitting import TokenLengths
 from hf_knowlearn.format_aug.settings import RAW, ViewSettings
+from hf_knowlearn.prompts.control_tokens import check_control_tokens, check_questions
 from hf_knowlearn.prompts.conversations import conversation_turns
-from hf_knowlearn.prompts.templates import CHAT, first_answer, prompt_and_completion
+from hf_knowlearn.prompts.templates import CHAT, first_answer, prompt_and_completion, text_around_answer
 from hf_knowlearn.views import View
 from hf_knowlearn.views.parts import views_of_parts
 
@@ -59,11 +60,11 @@ def document_rows(
     Args:
         lengths: returns the number of tokens of each of some texts.
         max_length: most tokens of a row. Parts become shorter until all their rows fit. None: no limit.
-        tokenizer: required by `settings.template="chat"`.
+        tokenizer: required by `settings.template="chat"`. With it, documents are checked for control tokens.
 
     Raises:
-        ValueError: lists the documents with too few views, without a title in the chat template, or with rows that do
-            not fit into `max_length`.
+        ValueError: lists the documents that contain control tokens; or those with too few views, without a title in
+            the chat template, or with rows that do not fit into `max_length`.
 
     Example:
         >>> mill = Document("mill", "Tarn has a mill. It is old.")
@@ -72,6 +73,10 @@ def document_rows(
         >>> rows[0][0]["completion"]
         'Tarn has a mill. It is old.'
     """
+    documents = list(documents)
+    if tokenizer is not None:
+        texts = ((document.id, f"{document.title}\n{document.text}") for document in documents)
+        check_control_tokens(tokenizer, texts, "documents")
     rows: list[list[Row]] = []
     problems = []
     for document in documents:
@@ -129,9 +134,20 @@ def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase")
         )
     request = view.prompt.rstrip() or DOCUMENT_REQUEST.format(title=title.strip())
     prompt, text = prompt_and_completion(tokenizer, CHAT, request, view.text)
-    shift = text.index(view.text)
-    spans = tuple((start + shift, in_document, length) for start, in_document, length in view.spans)
-    return replace(view, prompt=prompt, text=text, spans=spans)
+    before, after = text_around_answer(tokenizer)
+    content = text.removeprefix(before).removesuffix(after)
+    cut = view.text.index(content)  # white space that the template strips
+    return replace(view, prompt=prompt, text=text, spans=_moved(view, cut, len(content), len(before)))
+
+
+def _moved(view: View, cut: int, length: int, start: int) -> tuple[tuple[int, int, int], ...]:
+    """The spans within the `length` characters from `cut`, which begin at `start` in the new text."""
+    spans = []
+    for begin, in_document, size in view.spans:
+        first, end = max(begin, cut), min(begin + size, cut + length)
+        if first < end:
+            spans.append((first - cut + start, in_document + first - begin, end - first))
+    return tuple(spans)
 
 
 def view_row(view: View) -> Row:
@@ -145,6 +161,16 @@ def view_row(view: View) -> Row:
         "family": view.family,
         "format": view.format,
     }
+
+
+def question_rows(questions: Sequence[Question], tokenizer: "PreTrainedTokenizerBase", template: str) -> list[Row]:
+    """The row of each question.
+
+    Raises:
+        ValueError: lists the questions that contain control tokens.
+    """
+    check_questions(tokenizer, questions)
+    return [question_row(question, tokenizer, template) for question in questions]
 
 
 def question_row(question: Question, tokenizer: "PreTrainedTokenizerBase", template: str) -> Row:

@@ -5,14 +5,16 @@ a turn the same in the middle of a conversation and at its end. Some do not: Qwe
 the last turn only. Here every turn is rendered as the last one, in the tokens that the model will generate.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
 from hf_knowlearn.documents.conversation import Conversation, tool_name
 from hf_knowlearn.documents.document import show
-from hf_knowlearn.prompts.templates import render_chat, without_bos
+from hf_knowlearn.prompts.control_tokens import check_control_tokens
+from hf_knowlearn.prompts.templates import last_turn
+from hf_knowlearn.prompts.thoughts import without_thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,8 +39,8 @@ def conversation_turns(
         limit: number of tokens that a prompt and its completion may have; None for no limit.
 
     Raises:
-        ValueError: the tokenizer has no chat template, or some conversations can't be rendered or are too long. The
-            message lists their ids.
+        ValueError: the tokenizer has no chat template, or some conversations contain control tokens, can't be
+            rendered or are too long. The message lists their ids.
     """
     conversations = list(conversations)
     if conversations and not tokenizer.chat_template:
@@ -46,6 +48,7 @@ def conversation_turns(
             "Conversations need a chat template, and this tokenizer has none: choose a model whose tokenizer has one,"
             " or remove train_conversations."
         )
+    check_control_tokens(tokenizer, (text for one in conversations for text in _texts(one)), "conversations")
     turns: list[tuple[str, str]] = []
     problems = []
     for conversation in conversations:
@@ -63,23 +66,23 @@ def conversation_turns(
     return turns
 
 
+def _texts(conversation: Conversation) -> Iterator[tuple[str, str]]:
+    yield conversation.id, str(conversation.tools)
+    for turn in conversation.messages:
+        # Why: a template moves the thoughts of an assistant to where they belong.
+        yield conversation.id, without_thoughts(str(turn)) if turn["role"] == "assistant" else str(turn)
+
+
 def _turn(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, number: int) -> tuple[str, str]:
     messages, tools = conversation.messages, conversation.tools
-    prompt = render_chat(tokenizer, messages[:number], tools)
-    whole = render_chat(tokenizer, messages[: number + 1], tools, generation_prompt=False)
-    if not whole.startswith(prompt):
-        raise ValueError(
-            "the chat template's generation prompt differs from the header of an assistant turn"
-            f" ({prompt[-20:]!r}), so the turn can't be separated from its prompt"
-        )
-    completion = whole.removeprefix(prompt).rstrip()
+    prompt, completion = last_turn(tokenizer, messages[: number + 1], tools)
     content = messages[number].get("content") or ""
     calls = [str(tool_name(call)) for call in messages[number].get("tool_calls") or ()]
     lost = [name for name in map(tool_name, tools) if name and name not in prompt]
     lost += [text for text in (content, *calls) if _without_spaces(text) not in _without_spaces(completion)]
     if lost:
         raise ValueError(f"the chat template omits from turn {number + 1}: {', '.join(map(show, lost))}")
-    return without_bos(tokenizer, prompt), completion
+    return prompt, completion
 
 
 def _without_spaces(text: str) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Question
+from hf_knowlearn.documents.document import show
+from hf_knowlearn.prompts.thoughts import has_open_thought
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
 PLAIN, CHAT, AUTO = "plain", "chat", "auto"
 TEMPLATES = (PLAIN, CHAT, AUTO)
+QUESTION, ANSWER = "A question.", "An answer."  # a conversation that shows what a template puts around an answer
 
 # Why: some templates, as Llama 3.2's, print the date. A fixed date keeps a prompt the same every day.
 FIXED_DATE = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
@@ -35,16 +38,28 @@ def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str
     """`template`, with "auto" replaced by "chat" if the tokenizer has a chat template, else by "plain".
 
     Raises:
-        ValueError: the template is "chat" and the tokenizer has no chat template.
+        ValueError: the template is "chat", and the tokenizer has no chat template or one that opens a thought.
     """
     if template == AUTO:
-        return CHAT if tokenizer.chat_template else PLAIN
+        template = CHAT if tokenizer.chat_template else PLAIN
     if template == CHAT and not tokenizer.chat_template:
         raise ValueError(
             "template='chat' needs a tokenizer with a chat template. Use template='plain', or set"
             " tokenizer.chat_template to the template that the model was trained with."
         )
+    if template == CHAT:
+        _check_no_open_thought(tokenizer)
     return template
+
+
+def _check_no_open_thought(tokenizer: "PreTrainedTokenizerBase") -> None:
+    header = render_turns(tokenizer, [("user", QUESTION)]).rpartition(QUESTION)[2]
+    if has_open_thought(header):
+        raise ValueError(
+            f"The chat template opens a thought before every answer ({header[-30:]!r}) and has no option to close it"
+            " (enable_thinking=False), so an answer would be a part of the thought. Use a model that answers without"
+            " a thought, or template='plain'."
+        )
 
 
 def turn_end_token(tokenizer: "PreTrainedTokenizerBase", template: str) -> int | None:
@@ -54,10 +69,28 @@ def turn_end_token(tokenizer: "PreTrainedTokenizerBase", template: str) -> int |
 
 def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
     """The special token that the chat template puts after an assistant turn. None if it puts none there."""
-    answer = "An answer."
-    text = render_turns(tokenizer, [("user", "A question."), ("assistant", answer)], generation_prompt=False)
-    after = tokenizer(text.rpartition(answer)[2].lstrip(), add_special_tokens=False)["input_ids"]
+    after = tokenizer(text_around_answer(tokenizer)[1].lstrip(), add_special_tokens=False)["input_ids"]
     return after[0] if after and after[0] in tokenizer.added_tokens_decoder else None
+
+
+def text_around_answer(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
+    """What the chat template puts between a prompt and its answer, such as a space, and after the answer.
+
+    Raises:
+        ValueError: the template omits or changes an answer, or see `last_turn`.
+    """
+    _, turn = last_turn(tokenizer, _messages([("user", QUESTION), ("assistant", ANSWER)]))
+    before, found, after = turn.partition(ANSWER)
+    if not found:
+        raise ValueError(_changed(ANSWER, turn))
+    return before, after
+
+
+def question_prompt(tokenizer: "PreTrainedTokenizerBase", template: str, question: str) -> str:
+    """The prompt of a question, as in `prompt_and_completion`."""
+    if resolve_template(tokenizer, template) == PLAIN:
+        return plain_prompt(question)
+    return without_bos(tokenizer, render_turns(tokenizer, [("user", question)]))
 
 
 def prompt_and_completion(
@@ -65,8 +98,10 @@ def prompt_and_completion(
 ) -> tuple[str, str]:
     """A question and its answer as `prompt` and `completion` of a training row, in the tokens of an evaluation.
 
-    In the chat template the completion ends as a turn does, and the prompt lacks the beginning token if the tokenizer
-    adds it.
+    In the chat template both joined are the rendered conversation, see `last_turn`.
+
+    Raises:
+        ValueError: the chat template does not fit, see `resolve_template` and `last_turn`, or it changes the answer.
 
     Example:
         >>> prompt_and_completion(tokenizer, "plain", "Where does the ferry go?", "Ormel")
@@ -74,13 +109,44 @@ def prompt_and_completion(
     """
     if resolve_template(tokenizer, template) == PLAIN:
         return plain_prompt(question), f" {answer}"
-    prompt, end = render_turns(tokenizer, [("user", question)]), end_of_turn(tokenizer)
-    words = answer.strip()  # some templates strip a turn
-    whole = render_turns(tokenizer, [("user", question), ("assistant", words)], generation_prompt=False)
-    # What the template puts between prompt and answer, such as a space.
-    between = whole[len(prompt) : whole.rindex(words)] if whole.startswith(prompt) else ""
-    end_text = "" if end is None else tokenizer.convert_ids_to_tokens(end)
-    return without_bos(tokenizer, prompt), between + answer + end_text
+    before, after = text_around_answer(tokenizer)
+    prompt, completion = last_turn(tokenizer, _messages([("user", question), ("assistant", answer)]))
+    content = completion.removeprefix(before).removesuffix(after)
+    # Why: some templates strip a turn.
+    if completion != before + content + after or content.strip() != answer.strip():
+        raise ValueError(_changed(answer, completion))
+    return prompt, completion
+
+
+def _changed(answer: str, turn: str) -> str:
+    return (
+        f"The chat template omits or changes the answer {show(answer)}: it renders {show(turn)}. Use template='plain',"
+        " another model, or another answer."
+    )
+
+
+def last_turn(
+    tokenizer: "PreTrainedTokenizerBase",
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> tuple[str, str]:
+    """The last message, which is the assistant's, as `prompt` and `completion`.
+
+    Both joined are the rendered conversation, without white space at its end, and without the beginning token if the
+    tokenizer adds it.
+
+    Raises:
+        ValueError: the template renders another header for the turn than for a turn to be generated.
+    """
+    prompt = render_chat(tokenizer, messages[:-1], tools)
+    whole = render_chat(tokenizer, messages, tools, generation_prompt=False)
+    if not whole.startswith(prompt):
+        raise ValueError(
+            "the chat template's generation prompt differs from the header of an assistant turn"
+            f" ({prompt[-20:]!r}), so the turn can't be separated from its prompt. Correct the template, use another"
+            " model, or use the plain template for questions and documents."
+        )
+    return without_bos(tokenizer, prompt), whole.removeprefix(prompt).rstrip()
 
 
 def without_bos(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
@@ -94,8 +160,11 @@ def render_turns(
     tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]], generation_prompt: bool = True
 ) -> str:
     """`render_chat` of (role, content) pairs."""
-    messages = [{"role": role, "content": content} for role, content in turns]
-    return render_chat(tokenizer, messages, generation_prompt=generation_prompt)
+    return render_chat(tokenizer, _messages(turns), generation_prompt=generation_prompt)
+
+
+def _messages(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"role": role, "content": content} for role, content in turns]
 
 
 def render_chat(

@@ -16,7 +16,7 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 from hf_knowlearn.config.settings import RunSettings, StageSettings, raw_settings
-from hf_knowlearn.format_aug.rows import Row, conversation_rows, document_rows, generated_row, question_row
+from hf_knowlearn.format_aug.rows import Row, conversation_rows, document_rows, generated_row, question_rows
 from hf_knowlearn.prompts.limits import token_lengths
 from hf_knowlearn.prompts.templates import CHAT
 from hf_knowlearn.teach.data import RunData
@@ -78,8 +78,8 @@ def schedule_stage(
         log: log a summary. Why: a stage that is scheduled twice logs it once, when its number of steps is known.
 
     Raises:
-        ValueError: documents without enough views or longer than a row, conversations that do not fit the template, or
-            an impossible share of replay.
+        ValueError: texts with control tokens, documents without enough views or longer than a row, conversations that
+            do not fit the template, or an impossible share of replay.
     """
     train_on = stage.sources.train_on
     documents = data.training_documents(train_on)
@@ -91,7 +91,7 @@ def schedule_stage(
     lengths, template = token_lengths(tokenizer), stage.question_template
     parts = document_rows(documents, stage.views, lengths, stage.max_length, tokenizer)
     turns = conversation_rows(data.train_conversations, tokenizer, lengths, stage.max_length)
-    questions = [question_row(question, tokenizer, template) for question in data.training_questions(train_on)]
+    questions = question_rows(data.training_questions(train_on), tokenizer, template)
     replay = replayed_rows(stage, data, tokenizer)
     replayed = stage.replayed_rows_per_step
     if log and not stage.replays:
@@ -121,9 +121,9 @@ def replayed_rows(
 ) -> tuple[list[Row], list[Row], list[Row]]:
     """The rows to replay: of documents (raw), of questions, and of self-generated text."""
     raw = raw_settings(stage.views)
-    parts = document_rows(data.replay_documents, raw, token_lengths(tokenizer), stage.max_length)
+    parts = document_rows(data.replay_documents, raw, token_lengths(tokenizer), stage.max_length, tokenizer)
     documents = [row for part in parts for row in part]
-    questions = [question_row(question, tokenizer, stage.question_template) for question in data.replay_questions]
+    questions = question_rows(data.replay_questions, tokenizer, stage.question_template)
     generated = [generated_row(text.prompt, text.text, text.ended) for text in data.replay_generated]
     return documents, questions, generated
 

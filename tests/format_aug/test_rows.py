@@ -127,7 +127,7 @@ def test_the_chat_template_counts_towards_max_length(tokenizer):
     # Three sentences would fit alone (12 words), but not after the 7 words of the prompt.
     found = rows.document_rows([LONG], ViewSettings("raw", template="chat"), count_words, 16, spaced)
     texts = [" ".join(SENTENCES[i : i + 2]) + (" " if i < 6 else "") for i in range(0, 7, 2)]
-    assert completions(found) == [[f" {text}{end}"] for text in texts]
+    assert completions(found) == [[f" {text} {end}"] for text in texts]
     prompts = {row["prompt"] for part in found for row in part}
     assert prompts == {f"user: Tell me about Tarn. {end} assistant:"}
 
@@ -140,6 +140,22 @@ def test_spans_of_a_chat_view_select_the_words_of_the_document(tokenizer):
         pieces = [(view.text[s : s + n], MILL.text[d : d + n]) for s, d, n in view.spans]
         assert all(piece == original for piece, original in pieces)
         assert sum(len(piece.split()) for piece, _ in pieces) == len(MILL.text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [("m", "m"), (" end ", "end"), ("  One fact.\n\n", "One fact."), ("final\n\n  message", "final\n\n  message")],
+)
+def test_spans_are_right_if_the_template_strips_a_text_or_has_its_words_in_the_header(tokenizer, text, content):
+    stripping = copy.deepcopy(tokenizer)
+    stripping.chat_template = CHAT.replace("{{ m.content }}", "<|channel|>final<|message|>{{ m.content | trim }}")
+    document = Document("d", text, title="A title")
+    settings = ViewSettings("raw", template="chat")
+    [[view]] = rows.document_views(document, settings, count_words, None, stripping)
+    assert view.text == f" <|channel|>final<|message|>{content}{tokenizer.eos_token}"
+    [(start, in_document, length)] = view.spans
+    assert start == len(" <|channel|>final<|message|>")
+    assert view.text[start : start + length] == text[in_document : in_document + length] == content
 
 
 def test_the_chat_template_requires_a_title(tokenizer):

@@ -153,12 +153,6 @@ def test_text_that_a_template_adds_before_an_answer_has_labels(
     tokenizer.chat_template = MARKED.replace("{% generation %}", "{% generation %} ").replace("{{ '\n' }}", "")
     prompt = "<|im_start|>user\nWho?<|im_end|><|im_start|>assistant\n"
     assert prompt_and_completion(tokenizer, "chat", "Who?", "Mara") == (prompt, " Mara<|im_end|>")
-    # The generation prompt of some templates differs from the beginning of a complete turn.
-    tokenizer.chat_template = tokenizer.chat_template.replace("<|im_start|>assistant\n{% endif", "> {% endif")
-    assert prompt_and_completion(tokenizer, "chat", "Who?", "Mara") == (
-        "<|im_start|>user\nWho?<|im_end|>> ",
-        "Mara<|im_end|>",
-    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
