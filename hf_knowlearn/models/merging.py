@@ -1,10 +1,13 @@
 """Merging of an adapter into its base, with a comparison of the logits before and after."""
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
 
 NUM_TOKENS = 64  # in the rows whose logits are compared
 # The largest difference of rounding: the norm of the difference of the logits, relative to that of the logits.
@@ -37,10 +40,13 @@ def merge_adapter(model: Any) -> "PreTrainedModel":
         )
     was_training = model.training
     base = model.eval().get_base_model()
+    was_tied = getattr(base.config, "tie_word_embeddings", False)
     before = _logits(base)
     _untie_adapted_embeddings(base)
     merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
     _record_untied_embeddings(merged)
+    if was_tied and not merged.config.tie_word_embeddings:
+        logger.info("The adapter changed embeddings that the base shares, so the merged model has separate ones.")
     _check_equal(before, _logits(merged), merged)
     return merged.train(was_training)
 

@@ -1,5 +1,6 @@
 """Merging: the merged model has the logits of the adapter on its base, also after it is saved and loaded."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,8 +105,12 @@ def test_a_merged_model_has_the_logits_of_the_adapter_also_after_reloading(
 
 
 @pytest.mark.parametrize(("adapter", "stays_tied"), [("attention", True), ("lm_head", False), ("saved both", False)])
-def test_embeddings_are_untied_only_if_the_adapter_changes_them(adapter: str, stays_tied: bool):
-    merged = merge_adapter(new_adapter("llama", True, adapter))
+def test_embeddings_are_untied_only_if_the_adapter_changes_them(
+    adapter: str, stays_tied: bool, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.INFO, "hf_knowlearn"):
+        merged = merge_adapter(new_adapter("llama", True, adapter))
+    assert ("so the merged model has separate ones" in caplog.text) is not stays_tied
     assert merged.config.tie_word_embeddings is stays_tied
     assert (merged.lm_head.weight is merged.model.embed_tokens.weight) is stays_tied
 
