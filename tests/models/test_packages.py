@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,22 @@ def test_an_unknown_tracker_is_an_error_that_lists_the_trackers(
     assert knowlearn("teach", **options, report_to="wandbb") == 2
     assert "--report_to wandbb: this is not a tracker. Choose from azure_ml," in capsys.readouterr().err
     assert unknown_trackers({"report_to": ["all"]}) == unknown_trackers({"report_to": "none"}) == []
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".docx", ".pptx", ".epub", ".html"])
+def test_a_document_whose_reader_is_missing_is_an_error_with_the_command_and_writes_nothing(
+    knowlearn: Callable[..., int],
+    options: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+):
+    monkeypatch.setitem(sys.modules, "markitdown", None)
+    (tmp_path / f"manual{suffix}").write_bytes(b"content")
+    assert knowlearn("teach", **{**options, "documents": tmp_path / f"manual{suffix}"}) == 2
+    error = capsys.readouterr().err
+    assert 'pip install "hf_knowlearn[documents]"' in error
+    assert f"manual{suffix}" in error
+    assert "Traceback" not in error
+    assert not Path(options["output_dir"]).exists()
