@@ -30,6 +30,7 @@ from hf_knowlearn.models.fingerprints import files_fingerprint, weights_fingerpr
 from hf_knowlearn.prompts.limits import check_context
 from hf_knowlearn.prompts.questions import Prompt, question_prompts
 from hf_knowlearn.prompts.templates import resolve_template, turn_end_token
+from hf_knowlearn.prompts.thoughts import without_thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -154,7 +155,8 @@ def build_prompts(
     """The prompts of the questions, `settings.prompts` of each.
 
     Raises:
-        ValueError: two questions have one id, an example or a document is missing, or a prompt is too long.
+        ValueError: two questions have one id, an example or a document is missing, a text contains control tokens, or
+            a prompt is too long.
     """
     counts = Counter(question.id for question in questions)
     if repeated := [id for id, count in counts.items() if count > 1]:
@@ -254,8 +256,8 @@ def _cache_header(
 
 
 def _decode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]) -> list[str]:
-    """The texts of the rows. Samples repeat one another often, so each different row is decoded once."""
+    """The texts of the rows without thoughts. Samples repeat one another, so each different row is decoded once."""
     different = list(dict.fromkeys(map(tuple, rows)))
     texts = tokenizer.batch_decode([list(tokens) for tokens in different], skip_special_tokens=True)
-    by_tokens = dict(zip(different, texts, strict=True))
+    by_tokens = dict(zip(different, map(without_thoughts, texts), strict=True))
     return [by_tokens[tuple(tokens)] for tokens in rows]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.prompts.control_tokens import check_control_tokens, check_questions
 from hf_knowlearn.prompts.examples import FewShotExamples, list_ids
 from hf_knowlearn.prompts.templates import (
     PLAIN,
@@ -58,7 +59,8 @@ def question_prompts(
         documents: for open book. Each prompt begins with the document of its question.
 
     Raises:
-        ValueError: the relation, the examples or the document of a question are missing. Questions are listed by id.
+        ValueError: the relation, the examples or the document of a question are missing, or a text contains control
+            tokens. Questions and documents are listed by id.
 
     Example:
         >>> [prompt] = question_prompts(tokenizer, [Question("q1", "Where does the ferry go?", ("Ormel",))])
@@ -73,6 +75,9 @@ def question_prompts(
         (question, number, examples.choose(question, number)) for question in questions for number in range(prompts)
     ]
     examples.check()
+    check_questions(tokenizer, [*questions, *(example for _, _, shown in chosen for example in shown)])
+    used = {str(question.document_id): books[str(question.document_id)] for question in questions} if books else {}
+    check_control_tokens(tokenizer, [("instruction", instruction), *used.items()], "documents or instructions")
     texts = []
     for question, _, shown in chosen:
         book = books[str(question.document_id)] if books else ""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hf_knowlearn.generation.responses import _decode
 from hf_knowlearn.prompts.templates import (
     end_of_turn,
     prompt_and_completion,
@@ -195,3 +196,8 @@ def test_a_thought_that_the_template_can_close_is_closed(with_template: Callable
 )
 def test_complete_thoughts_are_removed(text: str, answer: str):
     assert without_thoughts(text) == answer
+
+
+def test_responses_have_no_thoughts(tokenizer: Any):
+    rows = [tokenizer(text)["input_ids"] for text in ("<think>\nSo.</think> six", "six")]
+    assert [text.strip() for text in _decode(tokenizer, [*rows, rows[0]])] == ["six"] * 3
