@@ -18,14 +18,14 @@ from hf_knowlearn.knowledge_recall import score
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
-FIGURES = ("exact_match", "exact_match_se", "f1", "f1_se")
+FIGURES = ("correct", "correct_se", "exact_match", "exact_match_se", "f1", "f1_se")
 
 
 class RecallCallback(TrainerCallback):
-    """Logs exact match and F1 of the model's responses to `questions`.
+    """Logs correctness, exact match and F1 of the model's responses to `questions`.
 
-    It logs `recall/exact_match`, `recall/f1` and their standard errors: means over the greedy responses to all
-    prompts. `responses` has the last responses, `step` their step.
+    It logs `recall/correct`, `recall/exact_match`, `recall/f1` and their standard errors: means over the greedy
+    responses to all prompts. `responses` has the last responses, `step` their step.
 
     Args:
         trainer: has the model and the tokenizer (`processing_class`).

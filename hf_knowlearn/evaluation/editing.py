@@ -16,7 +16,8 @@ from hf_knowlearn.documents import Question
 from hf_knowlearn.documents.answer_search import WORD
 from hf_knowlearn.evaluation.model_responses import ModelResponses, agreement
 from hf_knowlearn.evaluation.standard_errors import clustered_mean
-from hf_knowlearn.knowledge_recall.scoring import exact_match, first_line, normalizer
+from hf_knowlearn.knowledge_recall import correct
+from hf_knowlearn.knowledge_recall.scoring import first_line, normalizer
 
 REPHRASED = "rephrased"
 # KnowEdit's Subject_Aliasing, reasoning and Logical_Generalization.
@@ -51,8 +52,8 @@ def editing_scores(
 
     Returns:
         reliability, generalisation, portability: each with `teacher_forced` (mean share of the predicted tokens of the
-            first accepted answer that are its own) and `generated` (share of responses whose first line is an exact
-            match). Portability also has `by_kind`.
+            first accepted answer that are its own) and `generated` (share of responses whose first line is
+            correct). Portability also has `by_kind`.
         locality: `teacher_forced` (mean share of those tokens that are predicted as before) and `generated` (share of
             responses whose first line, normalised, is that of before).
         fluency: mean of `fluency` over the texts before and after, in bits.
@@ -72,8 +73,8 @@ def editing_scores(
     _check(questions, locality_questions, before, after)
     by_kind: dict[str | None, list[Score]] = defaultdict(list)
     for question, kind in zip(questions, _kinds(questions), strict=True):
-        match = exact_match(first_line(after.generated[question.id]), question.answers, language)
-        by_kind[kind].append((_cluster(question), after.teacher_forced[question.id].accuracy, float(match)))
+        is_correct = correct(first_line(after.generated[question.id]), question.answers, language)
+        by_kind[kind].append((_cluster(question), after.teacher_forced[question.id].accuracy, float(is_correct)))
     unchanged: list[Score] = []
     for question in locality_questions:
         tokens = agreement(*(model.teacher_forced[question.id].predicted for model in (before, after)))

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.generation.responses import Responses, generate_responses
 from hf_knowlearn.generation.settings import GenerationSettings
-from hf_knowlearn.knowledge_recall import exact_match, first_line, score
+from hf_knowlearn.knowledge_recall import correct, exact_match, first_line, score
 from hf_knowlearn.prompts.templates import turn_end_token
 
 if TYPE_CHECKING:
@@ -46,16 +46,23 @@ class EvaluationResult:
         """The greedy response to each question of a role."""
         return [responses.greedy[0] for responses in self.responses[role]]
 
+    def correct(self, role: str) -> list[bool]:
+        """Whether the first line of each greedy response of a role is correct."""
+        return self._judged(role, correct)
+
     def exact_matches(self, role: str) -> list[bool]:
         """Whether the first line of each greedy response of a role is an exact match."""
+        return self._judged(role, exact_match)
+
+    def _judged(self, role: str, judge: Callable[[str, Collection[str], str], bool]) -> list[bool]:
         return [
-            exact_match(first_line(text), question.answers, self.language)
+            judge(first_line(text), question.answers, self.language)
             for question, text in zip(self.questions[role], self.greedy(role), strict=True)
         ]
 
-    def only_exact_matches(self, role: str) -> "EvaluationResult":
+    def only_correct(self, role: str) -> "EvaluationResult":
         """This result without the questions of `role` that were not answered correctly."""
-        places = [i for i, match in enumerate(self.exact_matches(role)) if match]
+        places = [i for i, match in enumerate(self.correct(role)) if match]
         questions = [self.questions[role][i] for i in places]
         responses = [self.responses[role][i] for i in places]
         return replace(
@@ -73,13 +80,14 @@ class EvaluationResult:
                 "question": question.text,
                 "answers": question.answers,
                 "response": responses.greedy[0],
+                "correct": is_correct,
                 "exact_match": match,
                 **({"sampled": responses.sampled[0]} if responses.sampled[0] else {}),
                 "ended": responses.ended[0],
             }
             for role, questions in self.questions.items()
-            for question, responses, match in zip(
-                questions, self.responses[role], self.exact_matches(role), strict=True
+            for question, responses, is_correct, match in zip(
+                questions, self.responses[role], self.correct(role), self.exact_matches(role), strict=True
             )
         ]
 
@@ -109,7 +117,7 @@ def evaluate(
 
     Example:
         >>> result = evaluate(model, tokenizer, {"questions": questions}, GenerationSettings(template="auto"))
-        >>> result.scores()["questions"]["exact_match"]
+        >>> result.scores()["questions"]["correct"]
         0.75
     """
     start = time.monotonic()

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.settings import GenerationSettings
-from hf_knowlearn.knowledge_recall.scoring import exact_match, first_line, language_problems
+from hf_knowlearn.knowledge_recall import correct
+from hf_knowlearn.knowledge_recall.scoring import first_line, language_problems
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -85,7 +86,7 @@ def classify_mastery(
 ) -> list[Mastery]:
     """How well the model knows the answer to each question, in the order of `questions`.
 
-    A response is correct if its first line is an exact match. Examples have the relation of the question and never its
+    A response is correct if its first line is. Examples have the relation of the question and never its
     fact or its document. Questions without a relation count as one relation. The result depends on the weights and the
     seed, not on batch size, order or number of processes (see `generate_responses`).
 
@@ -204,9 +205,8 @@ def _with_relation(questions: Iterable[Question]) -> list[Question]:
 def _mastery(question: Question, responses: "Responses", language: str) -> Mastery:
     samples = [text for own in responses.sampled for text in own]
     # Samples repeat one another often, so each different response is compared once.
-    correct = {
-        text: exact_match(first_line(text), question.answers, language) for text in {*responses.greedy, *samples}
-    }
-    greedy = sum(correct[text] for text in responses.greedy) / len(responses.greedy)
-    sampled = sum(correct[text] for text in samples) / len(samples)
+    texts = {*responses.greedy, *samples}
+    is_correct = {text: correct(first_line(text), question.answers, language) for text in texts}
+    greedy = sum(is_correct[text] for text in responses.greedy) / len(responses.greedy)
+    sampled = sum(is_correct[text] for text in samples) / len(samples)
     return Mastery(question.id, greedy, sampled, category_of(greedy, sampled))

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_knowlearn.documents import Question
-from hf_knowlearn.knowledge_recall import exact_match, first_line
+from hf_knowlearn.knowledge_recall import correct, first_line
 
-# (exact match before, exact match after) -> kind of transition
+# (correct before, correct after) -> kind of transition
 KINDS = {(False, True): "learned", (True, True): "retained", (True, False): "forgotten", (False, False): "never"}
 WITH_EXAMPLES = ("learned", "forgotten")
 
@@ -21,7 +21,7 @@ def transitions(
 ) -> dict[str, Any]:
     """The number of questions that were learned, retained, forgotten and never known, with some examples.
 
-    A response is correct if its first line is an exact match.
+    A response is correct if its first line is, see `knowledge_recall.correct`.
 
     Args:
         before, after: the model's response to each question.
@@ -40,7 +40,7 @@ def transitions(
         raise ValueError(f"{numbers}: give one response before and one after for each question.")
     by_kind: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS.values()}
     for question, old, new in zip(questions, before, after, strict=True):
-        was, now = (exact_match(first_line(text), question.answers, language) for text in (old, new))
+        was, now = (correct(first_line(text), question.answers, language) for text in (old, new))
         texts = {"answers": list(question.answers), "before": old, "after": new}
         by_kind[KINDS[was, now]].append({"id": question.id, "question": question.text, **texts})
     counts = {kind: len(rows) for kind, rows in by_kind.items()}

@@ -266,7 +266,7 @@ def choose_retention(settings: RunSettings, data: RunData, before: Measurement) 
     if not candidates:
         source = "Retention was not measured: there are no questions about anything outside the run."
         return replace(data, retention_source=source), before
-    evaluation = before.evaluation.only_exact_matches(RETENTION)
+    evaluation = before.evaluation.only_correct(RETENTION)
     chosen = list(evaluation.questions.get(RETENTION, []))
     if chosen:
         source = (

@@ -114,12 +114,13 @@ def _peak_resident_bytes() -> int:
 
 
 def curve_of(history: Sequence[Mapping[str, Any]], most: int = MOST_POINTS) -> list[dict[str, Any]]:
-    """Loss and exact match by step, from a trainer's log.
+    """Loss, correct responses and exact match by step, from a trainer's log.
 
     Args:
-        most: points of the curve; a longer log is thinned out. Points with exact match always stay.
+        most: points of the curve; a longer log is thinned out. Points with scores always stay.
     """
-    names = {"loss": "loss", "recall/exact_match": "exact_match", "recall/exact_match_se": "exact_match_se"}
+    scores = ("correct", "correct_se", "exact_match", "exact_match_se")
+    names = {"loss": "loss", **{f"recall/{name}": name for name in scores}}
     points: dict[int, dict[str, Any]] = {}
     for entry in history:
         if found := {names[name]: value for name, value in entry.items() if name in names}:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hf_knowlearn.training import SAMSFTTrainer
 
 # Scores that are logged to trackers after each stage.
-LOGGED = ("exact_match", "exact_match_se", "replayed", "replayed_se", "retention", "retention_se")
+LOGGED = tuple(f"{name}{of}" for name in ("correct", "exact_match", "replayed", "retention") for of in ("", "_se"))
 # Costs that add up over stages; of the others, the largest or the last counts.
 SUMMED_COSTS = ("train_seconds", "evaluation_seconds", "steps", "gradient_evaluations", "tokens")
 SUMMED_FIGURES = ("steps", "gradient_evaluations", "seconds")

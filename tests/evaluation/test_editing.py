@@ -215,8 +215,8 @@ def test_standard_errors_equal_those_of_score():
         ("teacher_forced", ["rye" if answers[q.id][1][0] == 1 else "oats" for q in questions]),
     ):
         expected = score(texts, [q.answers for q in questions], documents=documents)
-        assert found[name] == pytest.approx(expected["exact_match"])
-        assert found[f"{name}_se"] == pytest.approx(expected["exact_match_se"])
+        assert found[name] == pytest.approx(expected["correct"])
+        assert found[f"{name}_se"] == pytest.approx(expected["correct_se"])
     # Without documents: that of a mean, sample standard deviation / sqrt(n).
     alone = editing_scores([replace(q, document_id=None) for q in questions], [], responses({}), responses(answers))
     values = [float(answers[q.id][0] == "rye") for q in questions]

@@ -36,7 +36,7 @@ def test_each_question_has_one_of_four_kinds():
     ]
 
 
-def test_the_counts_add_up_to_exact_match_before_and_after():
+def test_the_counts_add_up_to_correct_responses_before_and_after():
     texts = ["answer {}", "Reply {}!", "wrong", "it is answer {}", "wrong\nanswer {}", ""]
     both = list(product(texts, repeat=2))
     made = questions(len(both))
@@ -45,8 +45,8 @@ def test_the_counts_add_up_to_exact_match_before_and_after():
     references = [list(question.answers) for question in made]
     n = len(made)
     assert found["learned"] + found["retained"] + found["forgotten"] + found["never"] == n
-    assert (found["retained"] + found["forgotten"]) / n == score(before, references)["exact_match"]
-    assert (found["retained"] + found["learned"]) / n == score(after, references)["exact_match"]
+    assert (found["retained"] + found["forgotten"]) / n == score(before, references)["correct"]
+    assert (found["retained"] + found["learned"]) / n == score(after, references)["correct"]
 
 
 def test_a_response_that_lists_every_value_is_not_learned():
@@ -79,3 +79,9 @@ def test_a_missing_response_is_an_error():
     with pytest.raises(ValueError, match="2 questions, 2 responses before, 1 after: give one response before"):
         transitions(questions(2), ["", ""], [""])
     assert transitions([], [], [])["learned"] == 0
+
+
+def test_a_number_without_its_decimal_point_is_not_correct_and_another_spelling_is():
+    made = [Question("q", "How many?", ("3.5",)), Question("r", "When?", ("2023-06-02",))]
+    found = transitions(made, ["35", "June 2, 2023"], ["3.50", "2 July 2023"])
+    assert (found["learned"], found["forgotten"]) == (1, 1)

@@ -24,6 +24,8 @@ from hf_knowlearn.generation.responses import ask
 from hf_knowlearn.teach import stage_models, trainers
 
 SCORES = {
+    "correct",
+    "correct_se",
     "exact_match",
     "exact_match_se",
     "f1",
@@ -94,7 +96,7 @@ def test_a_run_writes_a_model_and_a_report(
     for when in ("before", "after"):
         answers = lines_of(folder / f"answers.{when}.jsonl")
         assert [line["id"] for line in answers] == ["ferry-1", "mill-1"]
-        assert set(answers[0]) == {"role", "id", "question", "answers", "response", "exact_match", "ended"}
+        assert set(answers[0]) == {"role", "id", "question", "answers", "response", "correct", "exact_match", "ended"}
 
     shown = capsys.readouterr().out
     assert "Precision: fp32 on cpu, weights loaded in float32." in shown
