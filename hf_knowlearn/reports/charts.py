@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.reports.formatting import known
-from hf_knowlearn.reports.schema import COLUMNS, Report, states
+from hf_knowlearn.reports.schema import COLUMNS, Report, column_titles, is_replayed, states
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 WIDTH = 5.0  # inches: still legible when a phone scales it down
 INK = "#1b1f23"  # text and axes; on the page it becomes the colour of the page's text
-# Figure, name, colour, hatch.
+# Figure, what its questions are about, colour, hatch.
 BARS = (
-    ("exact_match", "exact match: training documents", "#0072B2", ""),
-    ("replayed", "replayed: replayed documents", "#E69F00", "//"),
-    ("retention", "retention: nowhere in the run", "#999999", ".."),
+    ("exact_match", "training documents", "#0072B2", ""),
+    ("replayed", "replayed documents", "#E69F00", "//"),
+    ("retention", "nowhere in the run", "#999999", ".."),
 )
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", "-.", ":", "-", "--")
@@ -36,19 +36,27 @@ _LEGEND: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "fon
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write scores.png: exact match, replayed and retention for each state of the model, with standard errors."""
+    """Write scores.png: exact match, replayed and retention for each state of the model, with standard errors.
+
+    The report must have scores (`has_scores`).
+    """
     with style():
         scores_by_run(report).savefig(path, dpi=150, format="png")
+
+
+def has_scores(report: Report) -> bool:
+    """Whether any state of the model has a score that `draw` shows."""
+    return any(known(scores.get(name)) for _, scores in states(report) for name in COLUMNS)
 
 
 def charts(report: Report) -> dict[str, str]:
     """The SVG of each chart that has something to show, by title."""
     found = {}
     with style():
-        if any(known(scores.get(name)) for _, scores in states(report) for name in COLUMNS):
+        if has_scores(report):
             found["Scores by run"] = _svg(scores_by_run(report), "scores")
         if _logged(report):
-            found["Loss and exact match over steps"] = _svg(curves(report), "curves")
+            found["During training"] = _svg(curves(report), "curves")
     return found
 
 
@@ -77,14 +85,16 @@ def _svg(figure: "Figure", prefix: str) -> str:
 
 def scores_by_run(report: Report) -> "Figure":
     """A group of bars for each state of the model, one bar for each headline figure that is known."""
-    rows = states(report)
+    rows = [(name, scores) for name, scores in states(report) if any(known(scores.get(bar[0])) for bar in BARS)]
     bars_of_rows = [[bar for bar in BARS if known(scores.get(bar[0]))] for _, scores in rows]
+    titles = column_titles(report)
     # The bars of a state are adjacent; a gap as high as a bar separates them from the next state's.
-    starts = list(accumulate((max(1, len(bars)) + 1 for bars in bars_of_rows), initial=0))
+    starts = list(accumulate((len(bars) + 1 for bars in bars_of_rows), initial=0))
     figure, (axes,) = _panels([0.5 + 0.2 * starts[-1]])
     drawn: dict[str, Any] = {}
     for (_, scores), bars, start in zip(rows, bars_of_rows, starts[:-1], strict=True):
-        for place, (name, label, colour, hatch) in enumerate(bars, start):
+        for place, (name, meaning, colour, hatch) in enumerate(bars, start):
+            label = f"{titles[name]}: {meaning}" if name != "replayed" or is_replayed(report) else titles[name]
             look: dict[str, Any] = {"color": colour, "hatch": hatch, "hatchcolor": INK, "error_kw": _ERROR_BAR}
             drawn[label] = axes.barh(place, scores[name], 0.9, xerr=_error(scores, name), label=label, **look)
             axes.bar_label(drawn[label], fmt="%.2f", padding=3, fontsize=8)

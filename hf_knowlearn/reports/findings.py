@@ -3,12 +3,12 @@
 A difference within two standard errors is not called a change.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from math import hypot
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hf_knowlearn.reports.formatting import duration, knowledge_share, known, number_of, percent, size
-from hf_knowlearn.reports.schema import Report, best_run, by_knowledge_tokens
+from hf_knowlearn.reports.figures import Figure, Unit, change, knowledge_of, share_of
+from hf_knowlearn.reports.formatting import known, number_of
+from hf_knowlearn.reports.schema import Report, best_run, by_knowledge_tokens, column_titles, is_replayed, replays
 
 Figures = Mapping[str, Any]
 
@@ -16,12 +16,34 @@ KNOWLEDGE_TOKENS_NOTE = (
     "knowledge tokens: mean probability of the words that carry the facts of the documents, in views that are not"
     " trained on."
 )
-COSTS: dict[str, Callable[[float], str]] = {
-    "train_seconds": lambda seconds: f"{duration(seconds)} of training",
-    "steps": lambda count: number_of(count, "step"),
-    "gradient_evaluations": lambda count: number_of(count, "gradient evaluation"),
-    "tokens": lambda count: number_of(count, "token"),
-    "peak_memory_bytes": lambda count: f"{size(count)} of peak memory",
+# Cost -> its unit, and its words in a sentence; of a count, the noun.
+COSTS = {
+    "train_seconds": (Unit.SECONDS, "{} of training"),
+    "steps": (Unit.COUNT, "step"),
+    "gradient_evaluations": (Unit.COUNT, "gradient evaluation"),
+    "tokens": (Unit.COUNT, "token"),
+    "peak_memory_bytes": (Unit.BYTES, "{} of peak memory"),
+}
+# By the unit of the headline figure: what it says if it rose, did not change measurably, fell, or if that is unknown.
+LEARNED = {
+    Unit.SHARE: {
+        1: "The model learned",
+        0: "The model learned nothing measurable",
+        -1: "The model learned nothing and knows less than before",
+        None: "It is unknown whether the model learned",
+    },
+    Unit.PROBABILITY: {
+        1: "The words that carry the facts became more probable",
+        0: "The probability of the words that carry the facts did not change measurably",
+        -1: "The words that carry the facts became less probable",
+        None: "Mean probability of the words that carry the facts",
+    },
+}
+FORGOTTEN = {
+    1: "The model forgot nothing that was evaluated",
+    0: "The model forgot nothing measurable",
+    -1: "The model forgot",
+    None: "It is unknown whether the model forgot",
 }
 
 
@@ -34,102 +56,105 @@ def findings(report: Report) -> list[str]:
     return [_learned(report), forgotten(report), spent, *_compared(report)]
 
 
-def _change(before: Figures, after: Figures, name: str) -> int | None:
-    """1 if the figure rose, -1 if it fell, 0 if it stayed within two standard errors; None if that is unknown."""
-    values: list[Any] = [figures.get(key) for key in (name, f"{name}_se") for figures in (before, after)]
-    if not all(map(known, values)):
-        return None
-    was, now, *errors = values
-    if abs(now - was) <= 2 * hypot(*errors):
-        return 0
-    return 1 if now > was else -1
+def trained_on(counts: Mapping[str, int]) -> str:
+    """What a run was trained on, such as `3 documents and 20 questions`."""
+    nouns = {
+        "documents": "document",
+        "train_documents": "further document" if counts.get("documents") else "document",
+        "train_questions": "question",
+        "train_conversations": "conversation",
+    }
+    *others, last = [number_of(counts[name], noun) for name, noun in nouns.items() if counts.get(name)] or ["nothing"]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _learned(report: Report) -> str:
-    counts, before, after = report["counts"], report["before"], report["runs"][best_run(report)]
-    documents = number_of(counts["documents"], "document")
-    other = "question" if counts.get("train_questions") else "conversation"
-    trained_on = documents if counts["documents"] else number_of(counts.get(f"train_{other}s", 0), other)
-    if by_knowledge_tokens(report):
-        return f"The model was trained on {trained_on}. No questions were evaluated. {_more_probable(before, after)}"
-    if not known(after.get("exact_match")):
-        return f"The model was trained on {trained_on}. No questions were evaluated, so what it learned is unknown."
-    change = _change(before, after, "exact_match")
-    verdict = {
-        1: "The model learned",
-        0: "The model learned nothing measurable",
-        -1: "The model learned nothing and knows less than before",
-        None: "It is unknown whether the model learned",
-    }[change]
-    about = f"about the {documents} it was trained on" if counts["documents"] else f"after training on {trained_on}"
+    before, after = report["before"], report["runs"][best_run(report)]
+    start = f"The model was trained on {trained_on(report['counts'])}. No questions were evaluated"
+    if score := share_of(after, "exact_match", report["counts"]["questions"]):
+        return _learned_by_questions(report, share_of(before, "exact_match"), score)
+    if by_knowledge_tokens(report) and (tokens := knowledge_of(after)):
+        return f"{start}. {_learned_by_tokens(knowledge_of(before), tokens)}"
+    measured = (after.get("knowledge_tokens") or {}).get("tokens")
+    facts = ", and no words that carry facts were found in the documents" if measured == 0 else ""
+    return f"{start}{facts}, so what it learned is unknown."
+
+
+def _learned_by_questions(report: Report, before: Figure | None, after: Figure) -> str:
+    counts, moved = report["counts"], change(before, after)
+    data = trained_on(counts)
+    about = f"about the {data} it was trained on" if counts["documents"] else f"after training on {data}"
     seeds = f" (mean of {len(report['by_seed'])} seeds)" if "by_seed" in report else ""
-    now = f"{percent(after['exact_match'])} on {number_of(counts['questions'], 'question')} {about}{seeds}"
-    sentences = [f"{verdict}: exact match is {now}."]
-    if known(before.get("exact_match")):
-        chance = ", within two standard errors" if change == 0 else ""
-        sentences.append(f"Before training it was {percent(before['exact_match'])}{chance}.")
-    book = report.get("open_book") or {}
-    if known(book.get("exact_match")):
-        sentences.append(f"With the document in the prompt, the base model reaches {percent(book['exact_match'])}.")
+    questions = number_of(counts["questions"], "question")
+    sentences = [f"{LEARNED[after.unit][moved]}: exact match is {after.text} on {questions} {about}{seeds}."]
+    if before:
+        chance = ", within two standard errors" if moved == 0 else ""
+        sentences.append(f"Before training it was {before.text}{chance}.")
+    if book := share_of(report.get("open_book") or {}, "exact_match"):
+        sentences.append(f"With the document in the prompt, the base model reaches {book.text}.")
     return " ".join(sentences)
 
 
-def _more_probable(before: Figures, after: Figures) -> str:
-    was, now = (figures.get("knowledge_tokens") or {} for figures in (before, after))
-    verdict = {
-        1: "The words that carry the facts became more probable",
-        0: "The probability of the words that carry the facts did not change measurably",
-        -1: "The words that carry the facts became less probable",
-        None: "Probability of the words that carry the facts",
-    }[_change(was, now, "probability")]
-    return f"{verdict}: {knowledge_share(before)} before, {knowledge_share(after)} after."
+def _learned_by_tokens(before: Figure | None, after: Figure) -> str:
+    then = f"{before.text} before, " if before else ""
+    return f"{LEARNED[after.unit][change(before, after)]}: {then}{after.text} after."
 
 
 def forgotten(report: Mapping[str, Any]) -> str:
     """What the best run forgot, in words."""
-    after, before = report["runs"][best_run(report)], report["before"]
-    if not known(after.get("retention")):
+    counts = report["counts"]
+    before = share_of(report["before"], "retention")
+    after = share_of(report["runs"][best_run(report)], "retention", counts["retention_questions"])
+    if after is None:
         why = report.get("retention_source") or "No retention questions were evaluated."
         return f"It is unknown what the model forgot. {why}"
-    verdict = {
-        1: "The model forgot nothing that was evaluated",
-        0: "The model forgot nothing measurable",
-        -1: "The model forgot",
-        None: "It is unknown whether the model forgot",
-    }[_change(before, after, "retention")]
-    questions = number_of(report["counts"]["retention_questions"], "question")
-    now = f"retention is {percent(after['retention'])} on {questions} about what appears nowhere in the run"
-    then = f" Before training it was {percent(before['retention'])}." if known(before.get("retention")) else ""
-    return f"{verdict}: {now}.{then}"
+    questions = number_of(counts["retention_questions"], "question")
+    now = f"retention is {after.text} on {questions} about what appears nowhere in the run"
+    then = f" Before training it was {before.text}." if before else ""
+    return f"{FORGOTTEN[change(before, after)]}: {now}.{then}"
 
 
 def cost_in_words(cost: Figures) -> str:
     """The known costs, such as `2.2 min of training, 250 steps`; empty if none is known."""
-    return ", ".join(shown(cost[name]) for name, shown in COSTS.items() if known(cost.get(name)))
+    return ", ".join(
+        number_of(cost[name], words) if unit is Unit.COUNT else words.format(Figure(cost[name], unit).text)
+        for name, (unit, words) in COSTS.items()
+        if known(cost.get(name))
+    )
 
 
 def _compared(report: Report) -> Iterator[str]:
     runs, best = report["runs"], best_run(report)
-    equals = [name for name in runs if name != best and _change(runs[name], runs[best], "exact_match") == 0]
-    if len(runs) > 1:
+    scores = {name: share_of(figures, "exact_match") for name, figures in runs.items()}
+    equals = [name for name in runs if name != best and change(scores[name], scores[best]) == 0]
+    if len(runs) > 1 and scores[best]:
         equal = f" Within two standard errors of it: {', '.join(equals)}." if equals else ""
         yield f"These are the figures of {best}, which has the highest exact match of {len(runs)} runs.{equal}"
 
 
 def legend(report: Report) -> list[str]:
     """What the columns of the headline table mean: one line each, `name: meaning`."""
-    counts = report["counts"]
+    counts, titles = report["counts"], column_titles(report)
     documents = f" about the {number_of(counts['documents'], 'training document')}" if counts["documents"] else ""
+    replayed = (
+        f"documents that were replayed{_replayed_by(report)}"
+        if is_replayed(report)
+        else "other documents. No run replayed documents or questions"
+    )
     meanings = {
-        "questions": f"exact match: {{n}} questions{documents}.",
-        "replayed_questions": f"replayed: {{n}} questions about documents that were replayed{_replayed_by(report)}.",
-        "retention_questions": "retention: {n} questions about what appears nowhere in the run.",
+        "exact_match": ("questions", f"questions{documents}."),
+        "replayed": ("replayed_questions", f"questions about {replayed}."),
+        "retention": ("retention_questions", "questions about what appears nowhere in the run."),
     }
-    lines = [meaning.format(n=counts[role]) for role, meaning in meanings.items() if counts[role]]
+    shown = {name: title for name, title in titles.items() if counts[meanings[name][0]]}
+    lines = [
+        f"{title}: {number_of(counts[meanings[name][0]], 'question')}{meanings[name][1].removeprefix('questions')}"
+        for name, title in shown.items()
+    ]
     if lines:
         over = "seeds" if "by_seed" in report else "questions"
         rule = "share of questions whose response equals an accepted answer (first line, SQuAD's normalisation)"
-        lines.insert(0, f"exact match, replayed, retention: {rule}, ± standard error over {over}.")
+        lines.insert(0, f"{', '.join(shown.values())}: {rule}, ± standard error over {over}.")
     if by_knowledge_tokens(report):
         lines.append(KNOWLEDGE_TOKENS_NOTE)
     if report.get("open_book"):
@@ -142,17 +167,8 @@ def legend(report: Report) -> list[str]:
 
 
 def _replayed_by(report: Report) -> str:
-    """Which runs replayed documents or questions. A run that replays only self-generated text does not count."""
-    recipes = report.get("recipes", {})
-    without = [name for name, recipe in recipes.items() if not _replays(recipe)]
-    if not without:
-        return " in every batch"
-    return f" (by all runs except {', '.join(without)})" if len(without) < len(recipes) else " (by no run)"
-
-
-def _replays(recipe: Figures) -> bool:
-    stages = [{**recipe, **stage} for stage in recipe.get("stages") or [{}]]
-    return any(stage.get("replay_documents") or stage.get("replay_questions") for stage in stages)
+    without = [name for name, recipe in report.get("recipes", {}).items() if not replays(recipe)]
+    return f" (by all runs except {', '.join(without)})" if without else " in every batch"
 
 
 def examples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -160,7 +176,7 @@ def examples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
     name = best_run(report)
     about = {
         "questions": "about the training documents",
-        "replayed_questions": "about replayed documents",
+        "replayed_questions": "about replayed documents" if is_replayed(report) else "of replayed_questions",
         "retention_questions": "about documents outside the run",
     }
     whose = f" ({name})" if len(report["runs"]) > 1 else ""

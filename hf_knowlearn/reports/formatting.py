@@ -35,11 +35,6 @@ def number_of(count: float, thing: str) -> str:
     return f"{count:,.0f} {thing if count == 1 else thing + 's'}"
 
 
-def percent(value: float) -> str:
-    """A share in per cent, with a space that does not break."""
-    return f"{100 * value:.1f}\u00a0%"
-
-
 def duration(seconds: float) -> str:
     """Seconds in the largest unit that gives at least two of it: `119 s`, `2.0 min`, `2.0 h`."""
     if seconds >= 2 * 3600:

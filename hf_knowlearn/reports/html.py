@@ -9,9 +9,9 @@ import yaml
 from markupsafe import Markup
 
 from hf_knowlearn.reports.charts import charts
+from hf_knowlearn.reports.figures import Figure, knowledge_of, share_of
 from hf_knowlearn.reports.findings import examples, findings, legend
-from hf_knowlearn.reports.formatting import known, percent
-from hf_knowlearn.reports.schema import Report, best_run, by_knowledge_tokens
+from hf_knowlearn.reports.schema import ROLES, Report, best_run, by_knowledge_tokens
 from hf_knowlearn.reports.tables import tables
 from hf_knowlearn.reports.templates import environment
 
@@ -24,19 +24,41 @@ def to_html(report: Report) -> str:
     template = environment(Path(__file__).parent).get_template("report.html.jinja")
     return template.render(
         policy=POLICY,
-        report={"model": None, "open_book": {}, "contamination": None, **report},
-        after=report["runs"][best_run(report)],
-        by_tokens=by_knowledge_tokens(report),
+        report={"model": None, **report},
+        tiles=_tiles(report),
+        contamination=report.get("contamination") if _has_questions(report) else None,
         findings=findings(report),
         charts={title: Markup(svg) for title, svg in charts(report).items()},
         tables={table.title: table for table in tables(report)},
         legend=[line.partition(": ") for line in legend(report)],
         examples=examples(report),
         recipes={name: yaml.safe_dump(recipe, allow_unicode=True) for name, recipe in report["recipes"].items()},
-        known=known,
-        percent=percent,
         shorten=_shorten,
     )
+
+
+def _tiles(report: Report) -> list[tuple[str, Figure | None, str]]:
+    """The headline figures at the top of the page, each with its title and caption."""
+    before, after = report["before"], report["runs"][best_run(report)]
+    if by_knowledge_tokens(report):
+        caption = "mean probability of the words that carry the facts"
+        return [("Before", knowledge_of(before), caption), ("After", knowledge_of(after), caption)]
+    retained = share_of(before, "retention")
+    book = share_of(report.get("open_book") or {}, "exact_match")
+    return [
+        ("Before", share_of(before, "exact_match"), "exact match"),
+        ("Open book", book, "exact match, document in the prompt"),
+        ("After", share_of(after, "exact_match"), "exact match"),
+        (
+            "Retention after",
+            share_of(after, "retention"),
+            f"before: {retained.short}" if retained else "outside the run",
+        ),
+    ]
+
+
+def _has_questions(report: Report) -> bool:
+    return any(report["counts"][role] for role in ROLES)
 
 
 def _shorten(text: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from hf_knowlearn.reports.charts import has_scores
 from hf_knowlearn.reports.findings import examples, findings, legend
 from hf_knowlearn.reports.schema import Report
 from hf_knowlearn.reports.tables import columns, difference_rows, headline_rows, tables
@@ -13,7 +14,8 @@ from hf_knowlearn.reports.tables import columns, difference_rows, headline_rows,
 
 def summary(report: Report, folder: Path) -> str:
     """What `knowlearn` prints after a run: the headline tables, the legend and the files in `folder`."""
-    files = ", ".join(str(folder / name) for name in ("report.html", "report.md", "scores.png", "report.json"))
+    names = ["report.html", "report.md", *(["scores.png"] if has_scores(report) else []), "report.json"]
+    files = ", ".join(str(folder / name) for name in names)
     legend_text = "\n".join(legend(report))
     return f"\n{to_text(report)}\n\n{legend_text}\n\nWritten to {files}"
 
@@ -28,7 +30,7 @@ def to_markdown(report: Report) -> str:
     lines = ["# What was learned, and what it cost", "", *(f"{_cell(finding)}\n" for finding in findings(report))]
     first, *others = tables(report)
     lines += [*markdown_table(first.rows), *(f"- {line}" for line in legend(report)), ""]
-    lines += ["![Scores by run](scores.png)", ""]
+    lines += ["![Scores by run](scores.png)", ""] if has_scores(report) else []
     for table in others:
         lines += [f"## {table.title}", "", *markdown_table(table.rows), *([table.note, ""] if table.note else [])]
         if table.title == "Learned, retained, forgotten":

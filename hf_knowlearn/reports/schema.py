@@ -45,6 +45,9 @@ COLUMNS = {"exact_match": "exact match", "replayed": "replayed", "retention": "r
 # The same with F1 beside exact match: the figures that cards and model comparisons show.
 CARD_COLUMNS = {"exact_match": "exact match", "f1": "F1", "replayed": "replayed", "retention": "retention"}
 
+# Options that name what is replayed, besides self-generated text.
+REPLAYED = ("replay_documents", "replay_questions", "replay_categories")
+
 
 def run_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The figures of a run from the metric's scores by role.
@@ -120,5 +123,29 @@ def best_run(report: Mapping[str, Any]) -> str:
 
 
 def by_knowledge_tokens(report: Mapping[str, Any]) -> bool:
-    """Whether knowledge tokens are the headline: no questions were evaluated, and knowledge tokens were measured."""
-    return not report["counts"]["questions"] and bool(report["before"].get("knowledge_tokens"))
+    """Whether knowledge tokens are the headline: no questions were evaluated, and their probability is known."""
+    measured = (figures.get("knowledge_tokens") or {} for _, figures in states(report))
+    return not report["counts"]["questions"] and any(known(tokens.get("probability")) for tokens in measured)
+
+
+def replays(recipe: Mapping[str, Any]) -> bool:
+    """Whether a run replays documents or questions. A run that replays only self-generated text does not count."""
+    stages = [{**recipe, **stage} for stage in recipe.get("stages") or [{}]]
+    return any(stage.get(name) and stage.get("replay_share", 1) for stage in stages for name in REPLAYED)
+
+
+def is_replayed(report: Mapping[str, Any]) -> bool:
+    """Whether any run replayed documents or questions."""
+    return any(map(replays, report.get("recipes", {}).values()))
+
+
+def column_titles(report: Mapping[str, Any]) -> dict[str, str]:
+    """The headline figures of this report with their titles.
+
+    The questions of `replayed_questions` are called replayed only if a run replayed something; without such questions
+    they have no column.
+    """
+    figures = [scores.get("replayed") for _, scores in states(report)]
+    if not report["counts"]["replayed_questions"] and not any(map(known, figures)):
+        return {name: title for name, title in COLUMNS.items() if name != "replayed"}
+    return COLUMNS if is_replayed(report) else {**COLUMNS, "replayed": "replayed_questions"}

@@ -3,34 +3,45 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hf_knowlearn.reports.figures import Figure, Unit
 from hf_knowlearn.reports.findings import KNOWLEDGE_TOKENS_NOTE
-from hf_knowlearn.reports.formatting import NOT_EVALUATED, duration, knowledge_share, known, number, share, size
-from hf_knowlearn.reports.schema import COLUMNS, ROLES, by_knowledge_tokens, states
+from hf_knowlearn.reports.formatting import NOT_EVALUATED, duration, knowledge_share, known, number, share
+from hf_knowlearn.reports.schema import ROLES, by_knowledge_tokens, column_titles, states
 
 Report = Mapping[str, Any]
 Rows = list[list[str]]
 
+# Measure -> its title, and its meaning.
 DETAILS = {
-    "f1": "F1",
-    "consistency_all": "right in all wordings",
-    "consistency_most": "right in most wordings",
-    "sample_accuracy": "right samples",
-    "abstention": "abstained",
-    "wrong": "wrong",
-    "stopped": "stopped by itself",
-    "end_of_turn": "ended its turn",
+    "f1": ("F1", "F1: shared words."),
+    "consistency_all": ("right in all wordings", ""),
+    "consistency_most": ("right in most wordings", ""),
+    "sample_accuracy": ("right samples", ""),
+    "abstention": ("abstained", "Abstained: the response states that the model does not know."),
+    "wrong": ("wrong", "Wrong: neither right nor abstained."),
+    "stopped": ("stopped by itself", "Stopped by itself: the response ended before the token limit."),
+    "end_of_turn": (
+        "ended its turn",
+        "Ended its turn: the response ended with the token that the chat template puts at the end of a turn.",
+    ),
+    "contains": (
+        "contains (words of the response)",
+        "Contains: an accepted answer occurs anywhere in the response; in brackets the mean number of words, since a"
+        " long response contains more.",
+    ),
+    "knowledge_tokens": ("knowledge tokens", KNOWLEDGE_TOKENS_NOTE.capitalize()),
 }
 TRANSITIONS = ("learned", "retained", "forgotten", "never")
 EDITING = ("reliability", "generalisation", "portability", "locality")
-COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "train_seconds": ("training", duration),
-    "evaluation_seconds": ("evaluation", duration),
-    "self_replay_seconds": ("generating replay text", duration),
-    "steps": ("optimizer steps", "{:,.0f}".format),
-    "gradient_evaluations": ("gradient evaluations", "{:,.0f}".format),
-    "tokens": ("training tokens", "{:,.0f}".format),
-    "peak_memory_bytes": ("peak memory of a process", size),
-    "processes": ("processes", "{:,.0f}".format),
+COSTS = {
+    "train_seconds": ("training", Unit.SECONDS),
+    "evaluation_seconds": ("evaluation", Unit.SECONDS),
+    "self_replay_seconds": ("generating replay text", Unit.SECONDS),
+    "steps": ("optimizer steps", Unit.COUNT),
+    "gradient_evaluations": ("gradient evaluations", Unit.COUNT),
+    "tokens": ("training tokens", Unit.COUNT),
+    "peak_memory_bytes": ("peak memory of a process", Unit.BYTES),
+    "processes": ("processes", Unit.COUNT),
 }
 
 
@@ -54,8 +65,8 @@ def tables(report: Report) -> list[Table]:
     all_tables = (
         Table("Before and after", headline_rows(report)),
         Table("Differences over seeds", difference_rows(report)),
-        Table("Stage by stage", _filled(_stages(report)), "The scores after each stage are in the first table."),
-        Table("Details of the answers", _filled(_details(report)), _DETAILS_NOTE),
+        Table("Stage by stage", _filled(_stages(report)), _stages_note(report)),
+        _details_table(report),
         Table("Exact match by relation", list(_relations(report))),
         Table("Learned, retained, forgotten", list(_transitions(report)), _TRANSITIONS_NOTE),
         Table("Mastery", list(_mastery(report)), _MASTERY_NOTE),
@@ -70,13 +81,6 @@ def tables(report: Report) -> list[Table]:
     return [table for table in all_tables if len(table.rows) > 1]
 
 
-_DETAILS_NOTE = (
-    "F1: shared words. Abstained: the response states that the model does not know. Wrong: neither right nor"
-    " abstained. Stopped by itself: the response ended before the token limit. Ended its turn: the response ended with"
-    " the token that the chat template puts at the end of a turn. Contains: an accepted answer occurs anywhere in the"
-    " response; in brackets the mean number of words, since a long response contains more."
-    f" {KNOWLEDGE_TOKENS_NOTE.capitalize()}"
-)
 _TRANSITIONS_NOTE = (
     "Learned: wrong before and right after. Retained: right both times. Forgotten: right before and wrong after."
     " Never: wrong both times."
@@ -100,12 +104,13 @@ _EDITING_NOTE = (
 
 def headline_rows(report: Report) -> Rows:
     """A header and a row for each state of the model: the headline figures and what they cost."""
+    titles = column_titles(report)
     tokens = ["knowledge tokens"] if by_knowledge_tokens(report) else []
-    rows = [["", *COLUMNS.values(), *tokens, "loss", "steps", "gradient evals", "time"]]
+    rows = [["", *titles.values(), *tokens, "loss", "steps", "gradient evals", "time"]]
     for name, scores in states(report):
         # Open book is evaluated on the questions about the training documents only.
         absent = "" if scores is report.get("open_book") else NOT_EVALUATED
-        shares = [share(scores, column, absent) for column in COLUMNS]
+        shares = [share(scores, column, absent) for column in titles]
         weighed = [knowledge_share(scores) for _ in tokens]
         rows.append([name, *shares, *weighed, number(scores, "train_loss", ".3f"), *_spent(scores.get("cost") or {})])
     return rows
@@ -121,12 +126,12 @@ def difference_rows(report: Report) -> Rows:
     """For a study over seeds: what each run has over the first one, as the mean of paired differences."""
     if not report.get("differences"):
         return []
-    form = "{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+    form, titles = "{mean:+.3f} [{low:+.3f}, {high:+.3f}]", column_titles(report)
     rows = [
-        [runs, *(form.format(**by[name]) if name in by else NOT_EVALUATED for name in COLUMNS)]
+        [runs, *(form.format(**by[name]) if name in by else NOT_EVALUATED for name in titles)]
         for runs, by in report["differences"].items()
     ]
-    return [["difference [95 % interval]", *COLUMNS.values()], *rows]
+    return [["difference [95 % interval]", *titles.values()], *rows]
 
 
 def _filled(rows: Iterable[list[str]]) -> Rows:
@@ -137,14 +142,21 @@ def _filled(rows: Iterable[list[str]]) -> Rows:
     return [[row[i] for i in places] for row in (header, *body)]
 
 
+def _details_table(report: Report) -> Table:
+    """The measures of the answers, with the meaning of those that it shows."""
+    rows = _filled(_details(report))
+    titles = {row[0] for row in rows[1:]}
+    notes = [note for title, note in DETAILS.values() if title in titles and note]
+    return Table("Details of the answers", rows, " ".join(notes))
+
+
 def _details(report: Report) -> Iterator[list[str]]:
     """A row for each measure, and a column for each state of the model."""
     names, scores = zip(*states(report), strict=True)
     yield ["", *names]
-    for measure, title in DETAILS.items():
-        yield [title, *(share(of_state, measure, "") for of_state in scores)]
-    yield ["contains (words of the response)", *map(_contains, scores)]
-    yield ["knowledge tokens", *map(knowledge_share, scores)]
+    cells: dict[str, Callable[[Report], str]] = {"contains": _contains, "knowledge_tokens": knowledge_share}
+    for measure, (title, _) in DETAILS.items():
+        yield [title, *(cells[measure](of) if measure in cells else share(of, measure, "") for of in scores)]
 
 
 def _contains(scores: Report) -> str:
@@ -162,10 +174,12 @@ def _relations(report: Report) -> Iterator[list[str]]:
 
 
 def _transitions(report: Report) -> Iterator[list[str]]:
+    titles = column_titles(report)
     yield ["", "questions", *TRANSITIONS]
     for name, figures in report["runs"].items():
         for role, counts in (figures.get("transitions") or {}).items():
-            yield [name, COLUMNS[ROLES[role]], *(number(counts, kind) for kind in TRANSITIONS)]
+            if ROLES[role] in titles:
+                yield [name, titles[ROLES[role]], *(number(counts, kind) for kind in TRANSITIONS)]
 
 
 def _stages(report: Report) -> Iterator[list[str]]:
@@ -176,6 +190,10 @@ def _stages(report: Report) -> Iterator[list[str]]:
         passes = [number(cost, key) for key in ("steps", "gradient_evaluations")]
         seconds = [cost.get(key) for key in ("train_seconds", "evaluation_seconds")]
         yield [name, number(stage, "train_loss", ".3f"), *passes, *(duration(s) if known(s) else "" for s in seconds)]
+
+
+def _stages_note(report: Report) -> str:
+    return "The first table has the scores after each stage." if len(report.get("stages") or ()) > 1 else ""
 
 
 def _mastery(report: Report) -> Iterator[list[str]]:
@@ -231,8 +249,8 @@ def _cost(report: Report) -> Iterator[list[str]]:
     """A row for each kind of cost, and a column for each run."""
     costs = [figures.get("cost") or {} for figures in report["runs"].values()]
     yield ["", *report["runs"]]
-    for name, (title, form) in COSTS.items():
-        yield [title, *(form(cost[name]) if known(cost.get(name)) else "" for cost in costs)]
+    for name, (title, unit) in COSTS.items():
+        yield [title, *(Figure(cost[name], unit).text if known(cost.get(name)) else "" for cost in costs)]
     yield ["device", *(str(cost.get("device") or "") for cost in costs)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from hf_knowlearn.atomic_files import DRAFTS, atomic_write, delete, json_values, write_text
-from hf_knowlearn.reports.charts import draw
+from hf_knowlearn.reports.charts import draw, has_scores
 from hf_knowlearn.reports.html import to_html
 from hf_knowlearn.reports.markdown import to_markdown
 from hf_knowlearn.reports.schema import Report
@@ -210,8 +210,9 @@ def write_report(folder: Path, report: Report) -> None:
     run."""
     write_text(folder / "report.md", to_markdown(report))
     write_text(folder / "report.html", to_html(report))
-    with atomic_write(folder / CHART) as draft:
-        draw(report, draft)
+    if has_scores(report):
+        with atomic_write(folder / CHART) as draft:
+            draw(report, draft)
     write_text(folder / REPORT, json.dumps(json_values(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

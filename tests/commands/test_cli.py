@@ -137,7 +137,6 @@ MISTAKES = {
     "views nowhere": "nowhere: no such file",
     "views world:new --view formats": "did you mean --views?",
     "lab nowhere.yaml": "There is no study 'nowhere.yaml'",
-    "lab recipes/lab/ten_minutes.yaml --arms nobody": "Its arms are",
     "publish adapter nowhere --namespace me": "contains no finished run",
     "export-lm-eval --questions nowhere.jsonl --output_dir out": "nowhere.jsonl: no such file",
     "quickstart --stepz 1": "did you mean --steps",

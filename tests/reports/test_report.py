@@ -86,10 +86,10 @@ def test_the_table_has_a_row_for_before_and_one_for_each_run():
     assert headline_rows(
         merge([report("raw", train_loss=None), report("formats", cost={**COST, "steps": 250.0})])
     ) == [
-        ["", "exact match", "replayed", "retention", "loss", "steps", "gradient evals", "time"],
-        ["before", "0.000 ± 0.000", "not evaluated", "not evaluated", "", "", "", ""],
-        ["raw", "0.500 ± 0.100", "not evaluated", "0.900 ± 0.030", "", "250", "500", "61 s"],
-        ["formats", "0.500 ± 0.100", "not evaluated", "0.900 ± 0.030", "1.250", "250", "500", "61 s"],
+        ["", "exact match", "retention", "loss", "steps", "gradient evals", "time"],
+        ["before", "0.000 ± 0.000", "not evaluated", "", "", "", ""],
+        ["raw", "0.500 ± 0.100", "0.900 ± 0.030", "", "250", "500", "61 s"],
+        ["formats", "0.500 ± 0.100", "0.900 ± 0.030", "1.250", "250", "500", "61 s"],
     ]
 
 
@@ -115,20 +115,21 @@ def test_the_legend_names_the_runs_that_replayed_documents():
     def of(*recipes: dict[str, Any]) -> str:
         named = {f"run {number}": recipe for number, recipe in enumerate(recipes)}
         made = {**report(), "recipes": named, "counts": {**COUNTS, "replayed_questions": 5}}
-        (line,) = [line for line in legend(made) if line.startswith("replayed:")]
+        (line,) = [line for line in legend(made) if line.startswith(("replayed:", "replayed_questions:"))]
         return line.removeprefix("replayed: 5 questions about documents that were replayed")
 
     old, own = {"replay_documents": "old.jsonl"}, {"replay_self": 100}
     assert of(old, {"replay_questions": "old.jsonl"}) == " in every batch."
     assert of(old, own, {}) == " (by all runs except run 1, run 2)."
-    assert of(own) == " (by no run)."
+    nothing = "replayed_questions: 5 questions about other documents. No run replayed documents or questions."
+    assert of(own) == of({**old, "replay_share": 0}) == nothing
     assert of({**own, "stages": [{"name": "read"}, {"name": "again", **old}]}) == " in every batch."
 
 
 def test_the_legend_explains_only_columns_with_figures():
     lines = legend(report())
     assert [line.partition(":")[0] for line in lines] == [
-        "exact match, replayed, retention",
+        "exact match, retention",
         "exact match",
         "retention",
         "loss",
@@ -144,7 +145,7 @@ def test_a_run_name_does_not_break_the_markdown():
     page = to_markdown(report("a|b"))
     rows = [line for line in page.split("\n- ")[0].splitlines() if line.startswith("|")]
     assert len(rows) == 4
-    assert {row.replace("\\|", "").count("|") for row in rows} == {9}
+    assert {row.replace("\\|", "").count("|") for row in rows} == {8}
     assert "![Scores by run](scores.png)" in page
     assert f"| hf_knowlearn | {__version__} |" in page
 
@@ -160,15 +161,14 @@ def test_a_run_name_does_not_break_the_chart(tmp_path: Path, name: str):
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_run_without_questions_has_a_report(tmp_path: Path):
+def test_a_run_without_questions_has_a_report():
     figures = {"train_loss": 1.0, "cost": {"train_seconds": 1.0, "steps": 1, "gradient_evaluations": 1}}
     made = new_report({}, {"tuned": figures}, {}, dict.fromkeys(COUNTS, 0))
     assert headline_rows(made)[1:] == [
-        ["before", *["not evaluated"] * 3, "", "", "", ""],
-        ["tuned", *["not evaluated"] * 3, "1.000", "1", "1", "1 s"],
+        ["before", *["not evaluated"] * 2, "", "", "", ""],
+        ["tuned", *["not evaluated"] * 2, "1.000", "1", "1", "1 s"],
     ]
     assert legend(made)[0].startswith("loss:")
-    draw(made, tmp_path / "chart.png")
 
 
 def test_the_chart_shows_every_figure_of_the_report():
@@ -192,10 +192,10 @@ def test_a_study_has_a_table_of_paired_differences():
     interval = {"mean": 0.1, "low": -0.02, "high": 0.22}
     study["differences"] = {"b - a": {"exact_match": interval, "retention": {**interval, "mean": -0.25}}}
     header, row = difference_rows(study)
-    assert row == ["b - a", "+0.100 [-0.020, +0.220]", "not evaluated", "-0.250 [-0.020, +0.220]"]
-    assert header == ["difference [95 % interval]", "exact match", "replayed", "retention"]
+    assert row == ["b - a", "+0.100 [-0.020, +0.220]", "-0.250 [-0.020, +0.220]"]
+    assert header == ["difference [95 % interval]", "exact match", "retention"]
     assert "+0.100 [-0.020, +0.220]" in to_text(study)
-    assert "| b - a | +0.100 [-0.020, +0.220] | not evaluated |" in to_markdown(study)
+    assert "| b - a | +0.100 [-0.020, +0.220] | -0.250" in to_markdown(study)
 
 
 # Words
@@ -270,7 +270,7 @@ def test_the_second_finding_is_about_forgetting(before: float | None, after: flo
             "of the words that carry the facts did not change measurably: 0.100 ± 0.010 before, 0.110 ± 0.010 after",
         ),
         (0.05, 0.01, "became less probable: 0.100 ± 0.010 before, 0.050 ± 0.010 after"),
-        (0.3, None, "Probability of the words that carry the facts: 0.100 before, 0.300 after"),  # one document
+        (0.3, None, "Mean probability of the words that carry the facts: 0.100 before, 0.300 after"),  # one document
     ],
 )
 def test_without_questions_the_finding_is_about_knowledge_tokens(after: float, error: float | None, start: str):
@@ -331,7 +331,7 @@ def test_open_book_is_in_the_findings_the_table_and_the_legend():
     )
     names = [row[0] for row in headline_rows(study)]
     assert names == ["", "before", "open book", "formats"]
-    assert headline_rows(study)[2] == ["open book", "0.950 ± 0.020", "", "", "", "", "", ""]
+    assert headline_rows(study)[2] == ["open book", "0.950 ± 0.020", "", "", "", "", ""]
     widths = [max(map(len, to_text(one).splitlines())) for one in (study, report("open book"))]
     assert widths[0] == widths[1]  # the row makes the table no wider than its name does
     assert any(line.startswith("open book:") for line in legend(study))
@@ -441,7 +441,7 @@ def test_every_row_has_the_length_of_its_header(make: Any):
 
 def test_a_figure_that_is_not_finite_is_not_shown(tmp_path: Path):
     made = report(train_loss=math.nan, exact_match_se=math.nan, retention=None)
-    assert headline_rows(made)[2] == ["formats", "0.500", "not evaluated", "not evaluated", "", "250", "500", "61 s"]
+    assert headline_rows(made)[2] == ["formats", "0.500", "not evaluated", "", "250", "500", "61 s"]
     assert "nan" not in to_markdown(made)
     draw(made, tmp_path / "chart.png")
 
