@@ -1,1 +1,2 @@
-"""Publishing on the Hub: cards made from a report, staged folders, a search for secrets, and one commit."""
+"""Publishing on the Hub: cards are made from a report, folders are staged and searched for secrets, and one commit
+uploads them."""

@@ -15,7 +15,8 @@ from hf_knowlearn.hub.recipe_options import quantised_bits, training_sources, us
 from hf_knowlearn.hub.redaction import public_name
 from hf_knowlearn.hub.templates import render, spread
 from hf_knowlearn.reports.findings import cost_in_words, forgotten
-from hf_knowlearn.reports.formatting import knowledge_share, known, number_of, share
+from hf_knowlearn.reports.formatting import knowledge_share, known, share
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.reports.schema import CARD_COLUMNS, states
 
 TINY_BASE = "tiny_base"  # the model in this package
@@ -29,7 +30,7 @@ def model_card(report: Report, about: Published, answers: Sequence[Row] = (), ch
     """The card of a fine-tuned model or adapter.
 
     Args:
-        report: of one run, redacted.
+        report: the redacted report of a single run.
         answers: rows of `answers.after.jsonl`.
         chart: whether scores.png is beside the card.
 
@@ -73,13 +74,13 @@ def _trained_on(counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def _table(report: Report, after: Row) -> Iterator[list[Any]]:
-    """A header and a row for each state of the model; nothing if nothing was evaluated."""
+    """A header, and a row for each evaluated state of the model. Empty if nothing was evaluated."""
     columns = {name: title for name, title in CARD_COLUMNS.items() if known(after.get(name))}
     tokens = ["knowledge tokens"] if after.get("knowledge_tokens") else []
     if columns or tokens:
         yield ["", *columns.values(), *tokens]
         for name, scores in states(report):
-            # The last state has the name of the run, and the name of a stage is a user's text.
+            # Names of stages and runs are text of the user. The card calls the last state `after`.
             state = cell(name) if name.startswith("after ") else name
             state = "after" if scores is after else state
             yield [state, *(share(scores, name, "") for name in columns), *(knowledge_share(scores) for _ in tokens)]

@@ -1,4 +1,5 @@
-"""Cards of datasets: views, and questions. The folders `format_aug` and `knowledge_recall` contain their own cards."""
+"""Cards of datasets of views and of questions. The folders `format_aug` and `knowledge_recall` contain their own
+cards."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,12 +17,12 @@ def views_card(
     options: Mapping[str, Any],
     figures: Sequence[Sequence[str]],
 ) -> str:
-    """The card of exported views: content, origin and how to load them.
+    """The card of exported views. It describes their content, their origin and how to load them.
 
     Args:
         source: name of the documents.
-        options: of the export, by name.
-        figures: a table with its header.
+        options: the options of the export, by name.
+        figures: the rows of a table. The first row is the header.
     """
     return render(
         "views.md.jinja",

@@ -1,4 +1,4 @@
-"""Errors of the Hub as messages that name the fix."""
+"""Messages for errors of the Hub. Each message names the fix."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 
 UNREACHABLE = (HTTPError, OSError)  # errors of a request to the Hub
 AGAIN = "Run the same command again: the result is the same as without the failure."
-WITHOUT_TOKEN = "the Hub does not know who you are. Log in with `hf auth login`, or set HF_TOKEN."
+WITHOUT_TOKEN = "you are not logged in to the Hub. Log in with `hf auth login`, or set HF_TOKEN."
 OTHERWISE = f"the Hub failed. {AGAIN}"
 MESSAGES: dict[type[BaseException], str] = {
     OfflineModeIsEnabled: (
@@ -44,7 +44,7 @@ def clear_errors(what: str) -> Iterator[None]:
     """Turn an error of the Hub into a `ValueError` that names the fix.
 
     Args:
-        what: the repository, and what it is needed for if that is not obvious.
+        what: the name of the repository. Add its purpose if it is not obvious.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Escaping: any text in Markdown, shown as it is and without any effect.
+"""Escaping: shows any text in Markdown literally, so that no part of it acts as markup.
 
 Why: a user's text becomes inline code instead of escaped text, because Markdown renderers disagree about backslashes
 (bare addresses become links, `$` starts a formula) but not about code.
@@ -10,12 +10,13 @@ import unicodedata
 from markupsafe import Markup
 
 LONGEST = 300  # characters of a text that a card quotes
-# Control characters that reverse the direction of text, so that it reads as something else.
+# Control characters that reverse the direction of text. They can make a text look like another one.
 REVERSING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def in_line(text: object) -> str:
-    """The text on one line, at most `LONGEST` characters, with control characters as Python writes them."""
+    """The text on one line, at most `LONGEST` characters long, with control characters as Python escapes (such as
+    `\\x1b`)."""
     joined = " ".join(str(text).split())
     shown = "".join(ascii(character)[1:-1] if _is_control(character) else character for character in joined)
     return shown if len(shown) <= LONGEST else shown[:LONGEST].rstrip() + "…"
@@ -47,5 +48,5 @@ def fenced(text: str, language: str) -> Markup:
 
 
 def _fence(text: str, least: int) -> str:
-    """More backquotes than the text has in a row."""
+    """A fence with more backquotes than the longest run of backquotes in the text, and at least `least`."""
     return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))

@@ -1,6 +1,6 @@
-"""The licence of a source, and whether anyone may read it.
+"""The licence of a source, and whether the source is public.
 
-Why: the Hub is queried without the user's token, so that a dataset only the user can read does not count as public.
+Why: the Hub is queried without the user's token. With the token, a private dataset of the user would count as public.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ OURS = "apache-2.0"  # licence of the synthetic world and of the folders in this
 
 
 def terms_of(source: str) -> tuple[str | None, bool]:
-    """The licence of documents or questions (None if unknown), and whether anyone may read them.
+    """The licence of documents or questions (None if unknown), and whether they are public.
 
     Args:
-        source: as an option names it. Nothing is known of a path.
+        source: the value of the option that names it. For a path, the licence is unknown.
     """
     if source.startswith(WORLD):
         return OURS, True
@@ -33,7 +33,7 @@ def terms_of(source: str) -> tuple[str | None, bool]:
 
 
 def unlicensed(what: str) -> str:
-    """The message of the error that no licence is given, and that of `what` is unknown."""
+    """The error message for a missing `--license` if the licence of `what` is unknown."""
     return (
         f"--license: the licence of {what} is unknown, or there are several. Give the licence of the repository, such"
         " as --license cc-by-4.0 or --license other (in a recipe, hub_license). Publish only what you may share."

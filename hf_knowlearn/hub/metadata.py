@@ -1,4 +1,4 @@
-"""The metadata of a card: the YAML that the Hub reads, with the figures of the model.
+"""The metadata of a card: the YAML block that the Hub parses, with the scores of the model.
 
 Why: standard errors are metrics of their own, because the Hub stores only the name and the value of a metric.
 """
@@ -16,7 +16,7 @@ from hf_knowlearn.hub.redaction import hub_id, public_name
 from hf_knowlearn.reports.formatting import known
 
 PLACES = 4  # decimals of a figure
-# Role of the questions -> their split, and the report's figure of each metric.
+# Role of the questions -> their split, and the key in the report of each metric.
 RESULTS = {
     "questions": ("qa_eval", {"exact_match": "exact_match", "f1": "f1"}),
     "retention_questions": ("retention", {"exact_match": "retention"}),
@@ -27,7 +27,7 @@ TITLES = {"exact_match": "Exact match", "f1": "F1"}
 
 @dataclass(frozen=True)
 class Published:
-    """What a card states that is not in the report.
+    """The facts on a card that the report does not contain.
 
     Args:
         repo_id: `owner/name`.
@@ -53,13 +53,13 @@ def single_run(report: Mapping[str, Any]) -> str:
     """The name of the only run in the report.
 
     Raises:
-        ValueError: the report has several runs or seeds, so no single model has its figures.
+        ValueError: the report has several runs or seeds, so its scores are not those of a single model.
     """
     runs, seeds = list(report["runs"]), report.get("by_seed")
     if len(runs) != 1 or seeds:
         found = f"{len(seeds)} seeds" if seeds else f"{len(runs)} runs ({', '.join(runs)})"
         raise ValueError(
-            f"The report is about {found}, but a card is about one model: name the folder of a single run."
+            f"The report is about {found}, but a card is about one model. Give the folder of a single run."
         )
     return runs[0]
 
@@ -86,7 +86,7 @@ def metadata(report: Mapping[str, Any], about: Published) -> ModelCardData:
 
 
 def _results(report: Mapping[str, Any]) -> Iterator[EvalResult]:
-    """Each figure after training, followed by its standard error, as the Hub stores them."""
+    """Each score after training, followed by its standard error, in the format of the Hub."""
     name = single_run(report)
     figures = report["runs"][name]
     for role, (split, metrics) in RESULTS.items():

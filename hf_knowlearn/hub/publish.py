@@ -1,7 +1,7 @@
 """Upload of a staged folder as one commit, after which the repository contains exactly that folder.
 
 Why: `HfApi.upload_folder` sends a folder in several commits if xet is installed (huggingface_hub 2.4,
-`_upload_pipeline`), so an interrupted upload would leave a part of it.
+`_upload_pipeline`). An interrupted upload would then leave an incomplete repository.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from hf_knowlearn.hub.errors import clear_errors
 
 TAG = "hf_knowlearn"  # on the cards of repositories that this package wrote
 GIT_ATTRIBUTES = ".gitattributes"  # written by the Hub, and not deleted
-# Files that the Hub puts into a new repository, including the first page of a Space.
+# Files that the Hub puts into a new repository, including the default page of a Space.
 INITIAL_FILES = {GIT_ATTRIBUTES, "README.md", "index.html", "style.css"}
 
 
 def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: str, token: str | None = None) -> str:
-    """Make the repository contain the files of `folder`, in one commit; without changes there is no commit.
+    """Make the repository contain exactly the files of `folder`, in one commit. Without changes no commit is made.
 
     Args:
         repo_type: "model", "dataset" or "space".
         private: whether a new repository is private.
-        token: an access token of the Hub; None: that of the login.
+        token: an access token of the Hub. None: the token of the login.
 
     Returns:
         The URL of the commit.

@@ -1,4 +1,4 @@
-"""What cards read of a recipe. The names of recipe options occur in this module only."""
+"""The recipe options that cards use. No other module of `hub` contains names of recipe options."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 Recipe = Mapping[str, Any]
 
 EVALUATION = "evaluation"  # the key of a recipe that holds the options of the evaluation
-# Options that name data the run trains on. Anyone who has the weights can recover part of it.
+# Options that name training data. Anyone who has the weights can recover part of this data.
 TRAINING_DATA = (
     "documents", "train_documents", "train_questions", "train_conversations", "replay_documents", "replay_questions"
 )  # fmt: skip
-# Options whose value is a path or a name on the Hub, whatever it looks like.
+# Options whose value is always a path or a name on the Hub, even if it looks like another kind of text.
 SOURCES = (
     *TRAINING_DATA, "questions", "replayed_questions", "retention_questions", "model_name_or_path",
     "chat_template_path",
@@ -20,14 +20,14 @@ PRIVATE = ("logging_dir", "hub_token", "hub_model_id", "project", "trackio_space
 
 
 def training_sources(recipe: Recipe) -> list[str]:
-    """The sources that the run and its stages train on, each once."""
+    """The sources of training data of the run and its stages, without duplicates."""
     stages = (recipe, *(recipe.get("stages") or ()))
     named = [stage.get(name) for stage in stages for name in TRAINING_DATA]
     return [source for source in dict.fromkeys(named) if isinstance(source, str)]
 
 
 def question_source(recipe: Recipe, role: str) -> str:
-    """The source of a role's questions. Without one of their own, retention questions are a part of `questions`."""
+    """The source of a role's questions. By default, retention questions are taken from the source of `questions`."""
     return str(recipe.get(role) or evaluation_option(recipe, role) or recipe.get("questions") or "questions")
 
 
@@ -53,7 +53,7 @@ def quantised_bits(recipe: Recipe) -> int | None:
 
 
 def named_values(value: Any, option: str = "") -> Iterator[tuple[str, str]]:
-    """Each text in a recipe with the name of its option, also from nested options, stages and lists."""
+    """Each string in a recipe, with the name of its option. Includes nested options, stages and lists."""
     if isinstance(value, Mapping):
         for name, nested in value.items():
             yield from named_values(nested, str(name))

@@ -1,7 +1,7 @@
 """Redaction: a report and its recipes without private information about the machine.
 
-A path is replaced by its last part. The report keeps the SHA-256 of the data, so that a user who has the same file can
-verify that it is the same.
+A path is replaced by its last part. The report keeps the SHA-256 of the data, so that a user who has a file can verify
+that the run used the same one.
 """
 
 import os
@@ -38,7 +38,7 @@ def last_part(path: str) -> str:
 
 
 def redacted(report: Mapping[str, Any], private_folders: Sequence[Path] = ()) -> dict[str, Any]:
-    """The report with the last part of each path in its place. Questions and responses do not change.
+    """The report, in which the last part of each path replaces the path. Questions and responses do not change.
 
     Args:
         private_folders: folders of this machine that no text may contain, such as the home folder.
@@ -70,7 +70,7 @@ def is_path(value: str, option: str = "") -> bool:
 
 
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """A copy of JSON data in which every text is changed, except in `examples`."""
+    """A copy of JSON data in which `change` is applied to every string, except in `examples`."""
     if isinstance(value, Mapping):
         # Why: examples hold questions and responses, which must stay word for word.
         return {name: item if name == "examples" else map_texts(item, change) for name, item in value.items()}

@@ -1,7 +1,8 @@
-"""The search for secrets in what is about to be published. It reports file and line, never the value.
+"""The search for secrets in files that are about to be published. It reports file and line, never the secret.
 
 Why not detect-secrets: its last release (1.5.0, May 2024) does not know tokens of Hugging Face and Google, does not
-search Parquet files, and does not know the secrets of this machine, which no pattern can miss.
+search Parquet files, and does not compare with the known secrets of this machine (its token and environment
+variables).
 """
 
 import os
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-SHORTEST = 12  # characters of a secret of this machine; shorter values occur in texts by chance
+SHORTEST = 12  # minimum length of a secret of this machine; shorter values occur in texts by chance
 MOST = 20  # findings that the message lists
 SECRET_NAME = re.compile(
     r"(token|secret|passw(or)?d|passphrase|(api|access|private|secret)_?key|credential)s?$", re.IGNORECASE
@@ -37,7 +38,8 @@ PATTERNS = {
 
 
 def own_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The secrets of this machine by origin: the Hub's token, and environment variables with the name of a secret."""
+    """The secrets of this machine, by origin: the Hub's token, and environment variables whose names are those of
+    secrets."""
     from huggingface_hub import get_token
 
     named = {f"the value of ${name}": value.strip() for name, value in environment.items() if SECRET_NAME.search(name)}
@@ -46,10 +48,10 @@ def own_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_secrets(folder: Path, environment: Mapping[str, str] = os.environ) -> None:
-    """Search all files of a folder except weights and pictures.
+    """Search all files of a folder for secrets, except weights and images.
 
     Raises:
-        ValueError: a file contains what looks like a secret. The message names file, line and kind.
+        ValueError: a file seems to contain a secret. The message names file, line and kind.
     """
     kinds = {name: re.escape(value) for name, value in own_secrets(environment).items()} | PATTERNS
     pattern = re.compile("|".join(f"({of_kind})" for of_kind in kinds.values()))
@@ -63,10 +65,10 @@ def check_secrets(folder: Path, environment: Mapping[str, str] = os.environ) -> 
     if findings:
         more = [f"  … and {len(findings) - MOST} more"] if len(findings) > MOST else []
         raise ValueError(
-            "Nothing was published, because files contain what looks like a secret:\n"
+            "Nothing was published, because these files seem to contain secrets:\n"
             + "\n".join([*findings[:MOST], *more])
-            + "\nRemove it where it comes from (a recipe, a document, a question), and run the command again. Revoke a"
-            " secret that others may have read."
+            + "\nRemove each secret from its source (a recipe, a document, a question), and run the command again."
+            " Revoke a secret that others may have read."
         )
 
 

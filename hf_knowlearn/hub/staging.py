@@ -1,7 +1,7 @@
 """Staging: a folder with exactly the files that are published.
 
-Why: the files of a model are selected by what may be published (safetensors, JSON, text) and not by what may not, so
-that a pickle, a checkpoint or a log is left out even if nobody thought of it.
+Why: only allowed kinds of files of a model are published (safetensors, JSON, text). A list of forbidden kinds could
+miss one, such as pickles, checkpoints or logs.
 """
 
 import json
@@ -26,13 +26,14 @@ MODEL_FILES = (WEIGHTS, ".json", ".jinja", ".txt", ".model")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 IGNORED = ("__pycache__", ".*", "*.py[cod]")
 CHART = "scores.png"
-RECIPE_HEADER = "# The options of a run of knowlearn. Of each path only the last part is published.\n"
+RECIPE_HEADER = "# The options of a run of knowlearn. Paths are shortened to their last part.\n"
 QUESTION_COLUMNS = ("id", "question", "answers", "document_id", "relation", "fact_id", "options", "kind")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, model, report and options, and the rows of `answers.after.jsonl` if it exists."""
+    """A finished run: its folder, model, report and options, and the rows of `answers.after.jsonl` (empty if the file
+    does not exist)."""
 
     folder: Path
     model: Path
@@ -51,12 +52,12 @@ def read_run(folder: Path) -> Run:
     model, answers = folder / "model", folder / "answers.after.jsonl"
     if not (folder / "report.json").is_file():
         raise ValueError(
-            f"{str(folder)!r} contains no finished run (no report.json): name the output_dir of a finished run."
+            f"{str(folder)!r} contains no finished run (no report.json). Give the output_dir of a finished run."
         )
     if not model.is_dir():
         below = sorted(path.parent.relative_to(folder) for path in folder.glob("**/model") if path.is_dir())
-        hint = f": name one of its runs, {', '.join(map(str, below[:10]))}" if below else ""
-        raise ValueError(f"{str(folder)!r} has a report and no model{hint}.")
+        hint = f". Give the folder of one of its runs: {', '.join(map(str, below[:10]))}" if below else ""
+        raise ValueError(f"{str(folder)!r} contains a report but no model{hint}.")
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     rows = answers.read_text(encoding="utf-8").splitlines() if answers.is_file() else []
     is_adapter, recipe = (model / "adapter_config.json").is_file(), report["recipes"][single_run(report)]
@@ -67,8 +68,8 @@ def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: s
     """Write the repository of a fine-tuned model: weights, tokenizer, recipe, report, chart and card.
 
     Args:
-        weights: folder of the model's files: the run's, or one with the adapter merged.
-        base: name of the base model in the adapter's configuration.
+        weights: folder of the model's files: the folder of the run, or a folder with the merged model.
+        base: name of the base model to write into the adapter's configuration.
 
     Raises:
         ValueError: there are no weights in safetensors.
@@ -76,7 +77,10 @@ def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: s
     files = [path for path in sorted(weights.iterdir()) if path.suffix in MODEL_FILES]
     if not any(path.suffix == WEIGHTS for path in files):
         names = ", ".join(sorted(path.name for path in weights.iterdir()))
-        raise ValueError(f"{str(weights)!r} contains no {WEIGHTS}, only {names}. Save the model with save_pretrained.")
+        raise ValueError(
+            f"{str(weights)!r} contains no {WEIGHTS}, only {names}. Save the model with save_pretrained, which writes"
+            " safetensors."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for path in files:
         _copy_file(path, folder / path.name, base)
@@ -91,7 +95,7 @@ def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: s
 
 
 def _copy_file(source: Path, target: Path, base: str) -> None:
-    """Copy a file; in a configuration, paths of this machine are replaced."""
+    """Copy a file. In a configuration, replace the paths of this machine."""
     if not source.name.endswith("config.json"):
         shutil.copyfile(source, target)
         return
@@ -111,20 +115,25 @@ def _write(path: Path, text: str) -> None:
 
 
 def stage_folder(source: Path, folder: Path) -> None:
-    """Copy a folder that is published unchanged, without caches and hidden files.
+    """Copy a folder that is published unchanged. Caches and hidden files are left out.
 
     Raises:
         ValueError: the folder has no card, or contains a pickle.
     """
     if not (source / "README.md").is_file():
-        raise ValueError(f"{str(source)!r} has no README.md, which is the card: it cannot be published.")
+        raise ValueError(
+            f"{str(source)!r} has no README.md. Its README.md becomes the card of the repository: add one."
+        )
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*IGNORED), dirs_exist_ok=True)
     if pickles := [path.name for path in folder.rglob("*") if path.suffix in PICKLES]:
-        raise ValueError(f"{str(source)!r} contains {', '.join(pickles)}, which can run code when it is loaded.")
+        raise ValueError(
+            f"{str(source)!r} contains {', '.join(pickles)}, and loading a pickle can run code. Remove these files."
+        )
 
 
 def stage_views(source: Path, folder: Path, repo_id: str, license: str | None) -> None:
-    """Copy a folder of views, with the licence in the metadata of its card: the given one, or that of the card.
+    """Copy a folder of views, and write the licence into the metadata of its card: the given licence, or that of the
+    card.
 
     Raises:
         ValueError: see `stage_folder`; or the folder has no views, or there is no licence.
@@ -132,8 +141,8 @@ def stage_views(source: Path, folder: Path, repo_id: str, license: str | None) -
     stage_folder(source, folder)
     if not list(folder.glob("data/*/*.parquet")):
         raise ValueError(
-            f"{str(source)!r} contains no data/*/*.parquet, so no views: write them with"
-            " knowlearn views PATH --export DIR, and publish DIR."
+            f"{str(source)!r} contains no views (data/*/*.parquet). Write them with knowlearn views PATH --export"
+            " DIR, and publish DIR."
         )
     card = folder / "README.md"
     fields = metadata_load(card) or {}

@@ -1,7 +1,7 @@
 """The card templates of `model_cards`.
 
-Why: HTML escaping is on although cards are Markdown. A value whose filter was forgotten then looks wrong, but cannot
-become markup.
+Why: HTML escaping is on although cards are Markdown. If a template forgets the filter of a value, the value looks
+wrong but cannot become markup.
 """
 
 import json
@@ -33,10 +33,10 @@ def literal(text: object) -> Markup:
 
 
 def render(template: str, **values: Any) -> str:
-    """A template of `model_cards` with these values."""
+    """The text of a template of `model_cards`, filled in with these values."""
     return card_environment().get_template(template).render(**values).rstrip() + "\n"
 
 
 def spread(rows: Sequence[Mapping[str, Any]], most: int = EXAMPLES) -> list[Mapping[str, Any]]:
-    """At most `most` rows at equal distances, since adjacent questions are about the same document."""
+    """At most `most` rows, at equal distances. Why: adjacent questions are about the same document."""
     return [rows[i * len(rows) // most] for i in range(most)] if len(rows) > most else list(rows)

@@ -1,4 +1,5 @@
-"""Views of a document: other layouts, other sentence orders, and texts with masked words. One family per module."""
+"""Views of a document: other layouts, other sentence orders, and texts with masked words. Each module has one
+family."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""Coverage: what the views of documents hold in numbers, and which questions they answer.
+"""Coverage: counts the views of documents and their tokens, and finds which questions the views answer.
 
 An answer occurs in a text only as whole words: "No" does not occur in "Honor".
 """
@@ -31,18 +31,18 @@ _RANK = {occurrence: rank for rank, occurrence in enumerate(Occurrence)}
 
 @dataclass
 class ViewStatistics:
-    """Numbers of the views of one family.
+    """Counts for the views of one family.
 
     Tokens are those of whole rows: prompt, text, and special tokens at both ends.
 
     Args:
-        documents, parts, views: how many there are.
+        documents, parts, views: numbers of documents, parts and views.
         tokens: tokens of all views.
-        prompt_tokens: how many of these belong to prompts, which carry no loss.
+        prompt_tokens: number of these tokens in prompts, which carry no loss.
         shortest, longest: tokens of the shortest and the longest view.
         characters: characters of all texts, without prompts.
-        layout_characters: how many of these are not words of a document.
-        failed: id of each document without enough views -> the error message.
+        layout_characters: number of these characters that belong to the layout and not to a document.
+        failed: the error message of each document that has not enough views, by document id.
     """
 
     documents: int = 0
@@ -81,7 +81,7 @@ class AnswerCoverage:
     Args:
         question: the question.
         occurrence: where an accepted answer occurs in its document.
-        views: family -> number of views in which an accepted answer occurs.
+        views: number of views in which an accepted answer occurs, by family.
     """
 
     question: Question
@@ -94,7 +94,7 @@ class CoverageReport:
     """The result of `measure_coverage`.
 
     Args:
-        statistics: family -> numbers of its views.
+        statistics: the counts of each family, by its name.
         questions: the coverage of each question.
     """
 
@@ -112,12 +112,12 @@ def measure_coverage(
     lengths: TokenLengths,
     questions: Sequence[Question] = (),
 ) -> CoverageReport:
-    """Count the views of documents, and how many of them answer each question.
+    """Count the views of documents, and the views that contain an answer to each question.
 
     Args:
-        families: name of each family -> function that returns the views of a document. A `ValueError` of the function
-            is recorded in `ViewStatistics.failed`.
-        lengths: returns the number of tokens of each of some texts.
+        families: functions by name of family. Each returns the views of a document. A `ValueError` of a function is
+            recorded in `ViewStatistics.failed`.
+        lengths: a function that returns the number of tokens of each text in a list.
         questions: questions about the documents.
 
     Example:
@@ -152,24 +152,24 @@ def measure_coverage(
 
 
 class _AnswerSearch:
-    """The accepted answers of a question, prepared for a fast search in many documents."""
+    """The accepted answers to a question, prepared for a fast search in many documents."""
 
     def __init__(self, question: Question) -> None:
         answers = list(filter(str.strip, question.answers))
-        # Why: the longest word is the rarest, so most documents are ruled out by it.
+        # Why: a search for the longest word rules out most documents, because long words are rare.
         self.words = [sorted(_folded(answer).split(), key=len, reverse=True) for answer in answers]
         self.normalized = list(filter(None, map(normalize, answers)))
 
 
 def _answered(document: Document, about: Sequence[tuple[AnswerCoverage, _AnswerSearch]]) -> list[AnswerCoverage]:
-    """The questions with an answer in the document; updates `occurrence` of all questions `about` it."""
+    """Update `occurrence` of the questions `about` the document. Returns the questions that the document answers."""
     if not about:
         return []
     whole, folded, normalized = raw_view(document), _folded(document.text), f" {normalize(document.text)} "
     answered = []
     for coverage, search in about:
         occurrence = Occurrence.NOT_FOUND
-        # Why: the search for words is fast, and rules out most pairs of a question and a document.
+        # Why: this fast search for single words rules out most pairs of a question and a document.
         if any(all(word in folded for word in words) for words in search.words):
             occurrence = _occurrence(whole, coverage.question.answers)
         if occurrence != Occurrence.FOUND and any(f" {answer} " in normalized for answer in search.normalized):
@@ -195,5 +195,5 @@ def _occurrence(view: View, answers: Sequence[str]) -> Occurrence:
 
 
 def _folded(text: str) -> str:
-    """`text` case-folded, with both kinds of i that `re.IGNORECASE` treats as equal made equal."""
+    """The case-folded text. The dotted and the dotless i become equal, as with `re.IGNORECASE`."""
     return text.translate({0x130: "i", 0x131: "i"}).casefold()

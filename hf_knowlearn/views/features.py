@@ -1,4 +1,4 @@
-"""Features of a document that decide which marks it can have: a title, several paragraphs, no characters to escape."""
+"""Features of a document, such as a title or several paragraphs. They determine which marks the document can have."""
 
 import re
 from functools import lru_cache
@@ -17,7 +17,7 @@ NO_TAGS = 64  # neither < nor &, and no character that XML excludes
 NO_LATEX = 128  # none of \ { } $ % # _ ^ ~ &
 NO_CELLS = 256  # no |
 NO_QUOTES = 512  # neither " nor \, and no control character
-# Line width -> the feature of a paragraph with at least twice as many characters.
+# Line width -> the feature of documents that have a paragraph of at least twice this many characters.
 LONGER_THAN = {40: 1 << 10, 56: 1 << 11, 72: 1 << 12, 88: 1 << 13, 104: 1 << 14, 120: 1 << 15}
 
 # Characters that JSON or YAML escape, and characters that XML excludes.
@@ -39,7 +39,7 @@ def _text_features(text: str, language: str) -> int:
     found |= FLOW if SENTENCE in pieces.breaks else 0
     found |= PARAGRAPHS if pieces.breaks.count(PARAGRAPH) > 1 else 0
     found |= NO_FENCE if "```" not in text and "~~~" not in text else 0
-    # Why: most texts are printable, and this check is faster than a search.
+    # Why: most texts contain printable characters only, and this check is faster than a search.
     printable = text.replace("\n", " ").isprintable()
     if not any(map(text.__contains__, ("<", "&", "]]>"))) and (printable or not _NOT_XML.search(text)):
         found |= NO_TAGS

@@ -1,7 +1,8 @@
 """Formats: a document in other layouts, with the same words (formatting-based augmentation, arXiv 2503.03705).
 
-A format is a mark of one group, or two compatible marks of different groups. Formats are sampled in blocks of twelve.
-Within a block no mark occurs twice, and every group occurs where the document allows it.
+A mark is one element of layout, such as a bullet before each sentence. `marks.toml` lists the marks of each group, and
+`groups.py` loads them. A format consists of one mark, or of two compatible marks of different groups. Formats are
+sampled in blocks of twelve. Within a block no mark occurs twice, and every group occurs if the document allows it.
 """
 
 import operator
@@ -20,12 +21,12 @@ from hf_knowlearn.views.sampling import sampling_number, select_groups, take_vie
 from hf_knowlearn.views.view import View
 
 BLOCK_SIZE = 12  # formats in a block
-NUM_BLOCKS = 512  # different blocks of a pool of marks; a power of two
+NUM_BLOCKS = 512  # number of different blocks of a pool of marks; a power of two
 
 
 @dataclass(frozen=True, eq=False)
 class Format:
-    """A composition of marks of different groups. No marks give the plain layout.
+    """A combination of marks of different groups. A format without marks is the plain layout.
 
     Args:
         marks: at most one mark of each group, in the order of `GROUPS`.
@@ -63,7 +64,7 @@ def _composed(*marks: Mark) -> Format:
 
 
 def raw_view(document: Document) -> View:
-    """The view whose text is the document unchanged."""
+    """The view with the unchanged text of the document."""
     text = document.text
     return View(document.id, document.part, 0, "formats", "raw", text, ((0, 0, len(text)),))
 
@@ -79,9 +80,9 @@ def format_views(
 ) -> list[View]:
     """`num_views` views of `document`, each in another format.
 
-    The arguments alone determine the views: they are the same on every machine. Of the first twelve views no two
-    share a mark, and all seven groups occur where the document allows it. Formats that differ from an earlier one in
-    runs of spaces only come last.
+    The views depend on the arguments only and are the same on every machine. Of the first twelve views no two share a
+    mark, and all seven groups occur if the document allows it. A format comes last if it differs from an earlier
+    format only in the number of spaces.
 
     Args:
         groups: groups of formats to sample from. None: all groups.
@@ -119,7 +120,7 @@ def _formatted_views(document: Document, seed: int, groups: tuple[str, ...]) -> 
 def sample_formats(document: Document, number: int, groups: tuple[str, ...]) -> Iterator[Format]:
     """All formats that suit the document, each once, in an order that `number` determines.
 
-    Formats that differ from an earlier one in runs of spaces only come last.
+    A format comes last if it differs from an earlier format only in the number of spaces.
     """
     pool = _mark_pool(document_features(document) & _needed_features(groups), groups)
     sampled: set[Format] = set()
@@ -136,7 +137,7 @@ def sample_formats(document: Document, number: int, groups: tuple[str, ...]) -> 
 
 
 def _shuffled_formats(pool: "_MarkPool", number: int) -> Iterator[Format]:
-    """The blocks of the pool, and then all its formats, because no block may contain some of them."""
+    """The blocks of the pool, then all its formats. Why: some formats may occur in no block."""
     start, step = number % NUM_BLOCKS, (number // NUM_BLOCKS) % NUM_BLOCKS | 1  # an odd step visits every block
     for i in range(min(NUM_BLOCKS, pool.useful_blocks)):
         yield from _block(pool, (start + step * i) % NUM_BLOCKS)
@@ -147,7 +148,8 @@ def _shuffled_formats(pool: "_MarkPool", number: int) -> Iterator[Format]:
 
 @cache
 def _needed_features(groups: tuple[str, ...]) -> int:
-    """The features that marks of these groups need. Why: other features would multiply the cached pools."""
+    """The features that marks of these groups need. Why: with other features, the cache would hold many equal
+    pools."""
     return reduce(operator.or_, (mark.needs for group in groups for mark in MARKS[group]), 0)
 
 
@@ -160,13 +162,13 @@ class _MarkPool:
 
     @cached_property
     def useful_blocks(self) -> int:
-        """The number of blocks after which few new formats are found."""
+        """The number of blocks to use. Further blocks contain few new formats."""
         marks = sum(map(len, self.marks))
         return 1 + marks * marks // BLOCK_SIZE
 
     @cached_property
     def formats(self) -> list[Format]:
-        """Every format of these marks."""
+        """All formats that these marks can form."""
         alone = [_composed(mark) for marks in self.marks for mark in marks]
         pairs = (pair for one, other in combinations(self.marks, 2) for pair in product(one, other))
         return alone + [_composed(*pair) for pair in pairs if not pair[0].taken & pair[1].taken]
@@ -180,14 +182,14 @@ def _mark_pool(features: int, groups: tuple[str, ...]) -> _MarkPool:
 
 @lru_cache(maxsize=1 << 15)
 def _block(pool: _MarkPool, number: int) -> tuple[Format, ...]:
-    """Up to twelve formats: a mark of each group in turn, with a compatible mark of another group if there is one."""
+    """Up to twelve formats. Each has a mark of the next group and, if possible, a compatible mark of another group."""
     shuffle = Random(f"{pool.key}/{number}").random  # Why: unlike Random.shuffle, the same in every Python version.
     remaining = [sorted(marks, key=lambda _: shuffle()) for marks in sorted(pool.marks, key=lambda _: shuffle())]
     block: list[Format] = []
     groups = len(remaining)
     distance = 0
     while len(block) < BLOCK_SIZE and any(remaining):
-        distance += 1  # each round combines a group with another group
+        distance += 1  # each round pairs a group with a different group
         for i, marks in enumerate(remaining):
             if marks and len(block) < BLOCK_SIZE:
                 mark = marks.pop()
@@ -198,7 +200,7 @@ def _block(pool: _MarkPool, number: int) -> tuple[Format, ...]:
 
 
 def _partner(mark: Mark, remaining: Sequence[list[Mark]]) -> Mark | None:
-    """The first remaining mark of another group that is compatible with `mark`; it is removed."""
+    """Remove and return the first of the `remaining` marks that is compatible with `mark` and in another group."""
     for marks in remaining:
         for i in range(len(marks) - 1, -1, -1):
             if marks[i].group != mark.group and not marks[i].taken & mark.taken:

@@ -1,8 +1,8 @@
 """The groups of formats: seven kinds of layout, each with the marks that `marks.toml` lists.
 
-The paper (arXiv 2503.03705) names "controlling spaces or adding special characters around sentences" and publishes no
-list. The marks are this project's choice. A mark fills in fields of a `Frame`. Two marks of different groups are
-compatible when they fill in different fields, so that both remain visible.
+The paper (arXiv 2503.03705) names "controlling spaces or adding special characters around sentences" but publishes no
+list of formats. The marks are this project's choice. A mark fills in fields of a `Frame`. Two marks of different
+groups are compatible when they fill in different fields, so that both remain visible.
 """
 
 import tomllib
@@ -25,7 +25,7 @@ class Mark:
         name: name within the group.
         fields: the fields of `Frame` that the mark fills in, with their values.
         needs: features of `hf_knowlearn.views.features` that a document must have, as a set of bits.
-        blocks: more fields that no other mark of the same format may fill in.
+        blocks: further fields that no other mark of the same format may fill in.
     """
 
     group: str

@@ -1,7 +1,7 @@
-"""Held-out views: views that a run does not train on, to evaluate what it learned rather than what it memorised.
+"""Held-out views: views that a run does not train on. They evaluate knowledge rather than memorised texts.
 
-A document has many more views than a run samples, and the sampling is deterministic. So no views are set aside before
-training: the held-out views are the next ones of the sequence.
+A document has many more views than a run samples, and the sampling is deterministic. The held-out views are therefore
+the next views of the same sequence. No views are set aside before training.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +21,13 @@ def held_out_views(
 ) -> list[View]:
     """Up to `num_views` views of `document` in formats whose text differs from every view in `trained`.
 
-    Half of them, rounded down, also have another sentence order, if the document has one. The result is shorter, or
-    empty, if the document has too few views.
+    Half of them, rounded down, also have another sentence order, if the document allows one. If the document has too
+    few views, the list is shorter or empty.
 
     Args:
         seed: any seed; it may be the seed of the run.
-        hold_out: the group of formats that the run held out. All views then have formats of this group. None: formats
-            of all groups; the run may have trained on other documents in the same formats.
+        hold_out: the group of formats that the run held out. The views then have formats of this group only. None: the
+            views have formats of all groups, in which the run may have trained on other documents.
         trained: the views of the document that the run trains on.
 
     Raises:

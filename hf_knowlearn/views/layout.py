@@ -1,7 +1,7 @@
 """Layout: the strings around and between a document's sentences, and the function that puts them there.
 
-A `Frame` is a set of strings. A format fills in some of its fields. `lay_out` copies every piece of the document
-unchanged, so the spans of a view are running sums of lengths.
+A `Frame` is a set of layout strings. A format sets some of its fields. `lay_out` copies every piece of the document
+unchanged, so the start of each span is a sum of the lengths before it.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,15 +21,16 @@ VERBATIM_BREAK = "\n\n"  # before and after a verbatim block, in every format
 
 @dataclass(frozen=True)
 class Frame:
-    """The strings of a layout, from the outside to the inside. In all of them `{title}` is the document's title."""
+    """The strings of a layout, from the outermost to the innermost. In each string, `{title}` stands for the
+    document's title."""
 
-    preamble: str = ""  # before everything else; moves the text away from the start
+    preamble: str = ""  # before everything, so that the text does not begin the row
     open: str = ""  # the two ends of a container
     close: str = ""
     head: str = ""  # heading or label
     prefix: str = ""  # at the start of every line
-    indent: str = ""  # at the start of every line that layout begins
-    trailing: str = ""  # at the end of every line that layout ends
+    indent: str = ""  # at the start of every line that begins with layout
+    trailing: str = ""  # at the end of every line that ends with layout
     sentence_prefix: str = ""  # before and after each sentence
     sentence_suffix: str = ""
     item: str = ""  # before each sentence; `{}` is its label
@@ -54,7 +55,7 @@ class Frame:
 
     @cached_property
     def _first_prefix(self) -> str:
-        return "" if self.item else self.sentence_prefix  # an item puts it after its own mark
+        return "" if self.item else self.sentence_prefix  # an item puts the label after its own mark
 
     @cached_property
     def wrap_break(self) -> str:
@@ -62,7 +63,7 @@ class Frame:
         return self._with_line_marks("\n")
 
     def start(self, title: str, verbatim: bool) -> str:
-        """The layout before the first piece; `verbatim`: whether this piece is a verbatim block."""
+        """The layout before the first piece. `verbatim` states whether this piece is a verbatim block."""
         head = self.open + self.head.replace("{title}", " ".join(title.splitlines()).strip())
         if verbatim:
             return self.preamble + (head if not head or head.endswith("\n") else f"{head.rstrip(' ')}\n")
@@ -71,13 +72,14 @@ class Frame:
         return self.preamble + "\n".join([*lines, self.prefix + last + self.indent + self._first_prefix])
 
     def end(self, verbatim: bool) -> str:
-        """The layout after the last piece; `verbatim`: whether this piece is a verbatim block."""
+        """The layout after the last piece. `verbatim` states whether this piece is a verbatim block."""
         if verbatim:
             return self.close if not self.close or self.close.startswith("\n") else f"\n{self.close}"
         return self.sentence_suffix + self.trailing + self.close
 
     def _with_line_marks(self, between: str) -> str:
-        """`between`, with the strings that belong at the ends and starts of lines."""
+        """The layout `between` two pieces, with the strings for the ends and starts of lines added at its line
+        breaks."""
         if "\n" not in between:
             return between
         first, *inner, last = between.split("\n")
@@ -132,7 +134,8 @@ def _separate_verbatim_blocks(layout: list[str], frame: Frame, pieces: Sentences
 
 
 def _add_items(layout: list[str], frame: Frame, pieces: Sentences) -> None:
-    """Put the item's mark before each sentence; with `sub_item`, before the first sentence of each paragraph only."""
+    """Put the item's mark before each sentence. With `sub_item`, only the first sentence of each paragraph gets this
+    mark."""
     number = 0
     for i, (kind, verbatim) in enumerate(zip(pieces.breaks, pieces.verbatim, strict=True)):
         if verbatim or (kind == SOFT and i):
@@ -145,13 +148,14 @@ def _add_items(layout: list[str], frame: Frame, pieces: Sentences) -> None:
 
 
 def _wrapped(layout: list[str], frame: Frame, pieces: Sentences) -> tuple[list[str], Sentences]:
-    """Layout and pieces with lines wrapped at `frame.width` characters, at spaces between words only."""
+    """The layout and the pieces, with lines wrapped at `frame.width` characters. Lines break only at spaces between
+    words."""
     layouts, texts, starts = map(list, zip(*_wrap(layout, frame, pieces), strict=True))
     return layouts, Sentences(texts, starts, list(map(len, texts)), [], [])
 
 
 def _wrap(layout: list[str], frame: Frame, pieces: Sentences) -> Iterator[tuple[str, str, int]]:
-    """(layout before it, text, start in the document) of each piece, or of each line of a wrapped piece."""
+    """For each piece, or each line of a wrapped piece: (the layout before it, its text, its start in the document)."""
     line_break, width = frame.wrap_break, frame.width
     margin = len(line_break) - line_break.rindex("\n") - 1
     column = 0
@@ -190,7 +194,8 @@ def _next_space(text: str, start: int) -> int:
 
 
 def _is_between_words(text: str, at: int) -> bool:
-    """Whether the space at `at` separates two words: not next to white space, and not between digits ("10 000")."""
+    """Whether the space at `at` separates two words. A space next to white space or between digits ("10 000") does
+    not."""
     before, after = text[at - 1], text[at + 1 : at + 2]
     return not before.isspace() and not after.isspace() and after != "" and not (before.isdigit() and after.isdigit())
 

@@ -1,7 +1,8 @@
-"""Masked: the prompt asks to restore the document from a copy with blanked words; the completion is the document.
+"""Masked views: the prompt is a request to restore a copy of the document with blanked words. The completion is the
+document.
 
-Restoring masked documents teaches facts in both directions (arXiv 2510.09885). As there, the share of blanked words
-is sampled uniformly from 0.05 to 0.95.
+Restoring masked documents teaches facts in both directions (arXiv 2510.09885). As in that paper, the share of blanked
+words is sampled uniformly from 0.05 to 0.95.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ PROMPTS = (
 )
 RATIO = (0.05, 0.95)
 MIN_WORDS = 5  # five words can be blanked in 31 ways
-MAX_REPEATS = 100  # samples in a row that are not new, after which a document counts as exhausted
+MAX_REPEATS = 100  # after this many repeated samples in a row, a document counts as exhausted
 
 # A word is a run of characters without white space. In Chinese and Japanese each character is a word.
 _UNSPACED = "\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -43,10 +44,10 @@ def masked_views(
     first: int = 0,
     ratio: tuple[float, float] = RATIO,
 ) -> list[View]:
-    """`num_views` views with a prompt (`View.prompt`) to restore `document`; each blanks other words.
+    """`num_views` views whose prompts (`View.prompt`) ask to restore `document`. Each prompt blanks other words.
 
     Args:
-        groups, hold_out: checked as in the other families, and otherwise ignored: a prompt has no format.
+        groups, hold_out: checked as in the other families, but without effect, because a prompt has no format.
         first: number of views to skip.
         ratio: the smallest and the largest share of blanked words, above 0 and up to 1. Each view samples its share
             from this range. At least one word is blanked.
@@ -68,13 +69,16 @@ def masked_views(
     except (TypeError, ValueError):
         is_valid = False
     if not is_valid:
-        raise ValueError(f"ratio={ratio}: give the smallest and the largest share of blanked words, above 0, up to 1.")
+        raise ValueError(
+            f"ratio={ratio}: give two numbers, the smallest and the largest share of blanked words, above 0 and at"
+            " most 1."
+        )
     views = _masked(document, seed, low, high)
     return take_views(views, document, num_views, first, what="requests to restore it", fix="use the family formats")
 
 
 def can_be_masked(document: Document) -> bool:
-    """Whether the document has enough words to be blanked in many ways."""
+    """Whether the document has enough words for many different masks."""
     return len(words_of(document.text[: 50 * MIN_WORDS])) >= MIN_WORDS
 
 
@@ -87,7 +91,8 @@ def _masked(document: Document, seed: int, low: float, high: float) -> Iterator[
     seen: set[str] = set()
     repeats = 0
     while repeats < MAX_REPEATS:
-        # Why: two random bytes for each word, from a hash that is the same on every machine and in every Python.
+        # Why: the hash gives two random bytes for each word. They are the same on every machine and in every Python
+        # version.
         random_bytes = hashlib.shake_128(key + f"{len(seen)}/{repeats}".encode()).digest(12 + 2 * len(words))
         share, position, choice = (number / 2**32 for number in struct.unpack_from("<3I", random_bytes))
         limit = 2**16 * (low + (high - low) * share)
@@ -109,7 +114,7 @@ def _masked(document: Document, seed: int, low: float, high: float) -> Iterator[
 
 
 def _split_words(text: str) -> list[str]:
-    """White space and words, alternating; the first and the last piece are white space or empty."""
+    """Alternating pieces of white space and words. The first and the last piece are white space or empty."""
     pieces: list[str] = []
     position = 0
     for match in _WORD.finditer(text):
@@ -121,7 +126,8 @@ def _split_words(text: str) -> list[str]:
 
 
 def blank_for(text: str) -> str:
-    """A sign for a missing word. Its first character does not occur in `text`, so it is never mistaken for a word."""
+    """A sign for a missing word. Its first character does not occur in `text`, so the sign cannot be confused with a
+    word."""
     signs = chain(BLANKS, map(chr, count(0x25A1)))  # U+25A1 is a white square
     return next(sign for sign in signs if sign[0] not in text)
 

@@ -1,7 +1,7 @@
-"""Mixed: views of several families, interleaved by weight.
+"""Mixed views: several families of views, interleaved by weight.
 
-The default weights are one view in formats for three in other sentence orders. They gave the best recall in
-docs/laboratory.md: `order` teaches most, and a quarter of the views has the order of the document.
+By default, one view of `formats` occurs for every three views of `order`. These weights gave the best recall in
+docs/laboratory.md: `order` teaches most, and a quarter of the views keeps the order of the document.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,17 +35,18 @@ def mixed_views(
 ) -> list[View]:
     """`num_views` views of `document` from several families; `View.family` names the family of each.
 
-    Of the first n views, each family has its share to within one view. A document whose sentences have only one order
-    gets formats in place of `order`, and a document of fewer than five words gets formats in place of `masked`.
+    At any point of the sequence, the number of views of each family differs from its share by at most one. A document
+    whose sentences allow only one order gets `formats` in place of `order`. A document of fewer than five words gets
+    `formats` in place of `masked`.
 
     Args:
-        groups, hold_out: see `format_views`. They also apply to the layout of permuted sentences.
+        groups, hold_out: see `format_views`. They also apply to the layout of `order` views.
         first: number of views to skip.
         weights: weight of each of the families `formats`, `order` and `masked`, in any unit. None: `WEIGHTS`.
 
     Raises:
         TooFewViewsError: the document has fewer distinct views.
-        ValueError: the errors of `format_views`; an unknown family; a negative weight, or none above 0.
+        ValueError: the errors of `format_views`; an unknown family; a negative weight; or no weight above 0.
 
     Example:
         >>> from hf_knowlearn import Document
@@ -76,7 +77,7 @@ def mixed_views(
 
 
 def _renumbered(view: View, index: int) -> View:
-    # Why: five times as fast as `dataclasses.replace`.
+    # Why: this is five times as fast as `dataclasses.replace`.
     return View(view.document_id, view.part, index, view.family, view.format, view.text, view.spans, view.prompt)
 
 
@@ -94,7 +95,8 @@ def checked_weights(weights: Mapping[str, float]) -> Mapping[str, float]:
 
 
 def _interleaved(weights: Mapping[str, float], number: int) -> Iterator[str]:
-    """The family of each view: always the family that is furthest below its share. `number` determines the start."""
+    """The family of each view. The next family is always the one furthest below its share. `number` determines the
+    start."""
     families = [family for family in _FAMILIES if weights.get(family, 0) > 0]
     total = sum(weights[family] for family in families)
     # Why: initial counts between -1/4 and 1/4 let different documents start with different families.

@@ -1,7 +1,8 @@
-"""Order: a document with its sentences permuted, so that no fact is learned only after the one before it.
+"""Order views: a document with permuted sentences. A model then does not learn a fact only in the context of the fact
+before it.
 
-Permuted sentences let a model extract facts (arXiv 2309.14316, §3). A sentence that refers back ("She", "However")
-moves together with the sentence before it, and a paragraph together with the heading above it.
+Permuted sentences help a model to extract facts (arXiv 2309.14316, §3). A sentence that refers back ("She", "However")
+moves together with the sentence before it. A paragraph moves together with the heading above it.
 """
 
 import re
@@ -23,7 +24,8 @@ from hf_knowlearn.views.view import View
 
 _BACK_REFERENCES = {language: frozenset(words.split()) for language, words in BACK_REFERENCES.items()}
 _FIRST_WORD = re.compile(r"[^\W\d_]+")
-# Why: up to this many orders are numbered, and each occurs once. Beyond it a repetition is practically impossible.
+# Why: up to this limit, the orders are numbered and each occurs once. Above it, orders are sampled, and a repetition
+# is practically impossible.
 _MOST_ORDERS = 1 << 62
 
 
@@ -44,7 +46,8 @@ def order_views(
     heading stays between its neighbours.
 
     Args:
-        groups: groups of formats for the layout of the permuted sentences. None: all groups. `()`: no format.
+        groups: groups of formats for the layout of the permuted sentences. None: all groups. `()`: the plain layout
+            only.
         hold_out: a group that is never sampled.
         first: number of views to skip.
 
@@ -66,12 +69,12 @@ def order_views(
 
 
 def has_other_order(document: Document) -> bool:
-    """Whether the sentences of the document have another order than its own."""
+    """Whether the sentences of the document can be put into another order."""
     return _sentence_orders(document.text, document.language).count > 1
 
 
 def _permuted_views(document: Document, seed: int, groups: tuple[str, ...]) -> Iterator[View]:
-    """All views of a document with distinct texts and permuted sentences."""
+    """All views of a document with permuted sentences and distinct texts."""
     orders = _sentence_orders(document.text, document.language)
     number = sampling_number(seed, document, "order")
     if orders.count == 1:
@@ -81,7 +84,8 @@ def _permuted_views(document: Document, seed: int, groups: tuple[str, ...]) -> I
     sequence = _repeated(orders, number) if groups else orders.sequence(number)
     own = " ".join(orders.pieces.texts)
     for pieces, format in zip(sequence, formats, strict=False):
-        # Why: the same words in other paragraphs are no other order, because some formats join paragraphs.
+        # Why: an order with the same sequence of words in other paragraphs is not new, because some formats join
+        # paragraphs.
         if own.startswith(pieces.texts[0]) and " ".join(pieces.texts) == own:
             continue
         text, spans = lay_out(format.frame, document.title, pieces)
@@ -92,7 +96,7 @@ def _permuted_views(document: Document, seed: int, groups: tuple[str, ...]) -> I
 
 
 def _repeated(orders: "_SentenceOrders", number: int) -> Iterator[Sentences]:
-    """Each order once, and then all of them again, for other formats."""
+    """Each order once, then all orders again and again, for use with other formats."""
     while True:
         yield from orders.sequence(number)
 
@@ -104,7 +108,7 @@ Paragraph = list[list[int]]  # chunks: lists of numbers of sentences that stay t
 class _SentenceOrders:
     """All orders of a document's sentences.
 
-    Groups of paragraphs are permuted within the document, and the chunks of a group of one paragraph within it.
+    Groups of paragraphs are permuted within the document. If a group has one paragraph, its chunks are permuted too.
     """
 
     pieces: Sentences
@@ -139,12 +143,13 @@ class _SentenceOrders:
 
     @cached_property
     def sizes(self) -> list[int]:
-        """The number of items of each permutation: the groups, and the chunks of each group of one paragraph."""
+        """The sizes of the permutations: the number of groups, and the number of chunks of each group of one
+        paragraph."""
         return [len(self.groups), *(len(group[0]) if len(group) == 1 else 1 for group in self.groups)]
 
     @cached_property
     def kinds(self) -> list[list[int]]:
-        """For each permutation in `sizes`, a number for each item; items with the same words have the same number."""
+        """For each permutation in `sizes`, one number per item. Items with the same words have the same number."""
         if len({*self.pieces.texts}) == len(self.pieces.texts):  # the usual case, and faster
             return [list(range(size)) for size in self.sizes]
         chunks = [_numbered(map(self._words, group[0])) if len(group) == 1 else [0] for group in self.groups]
@@ -161,14 +166,15 @@ class _SentenceOrders:
 
     @cached_property
     def has_other_words(self) -> bool:
-        """Whether some order differs in its words from the document: not if all items repeat one text."""
+        """Whether some order differs from the document in its sequence of words. False if all items are the same
+        text."""
         groups = (" ".join(self._words(chunk) for paragraph in group for chunk in paragraph) for group in self.groups)
         chunks = (map(self._words, group[0]) for group in self.groups if len(group) == 1)
         return any(map(_order_matters, chain(chunks, [groups])))
 
     @cached_property
     def count(self) -> int:
-        """The number of orders, the document's own included, and at most `_MOST_ORDERS`."""
+        """The number of orders, including the document's own, up to `_MOST_ORDERS`."""
         if not self.has_other_words:
             return 1
         count = 1
@@ -180,11 +186,11 @@ class _SentenceOrders:
 
     @cached_property
     def counts(self) -> list[int]:
-        """The number of distinct permutations of each of `kinds`."""
+        """The number of distinct permutations of each list in `kinds`."""
         return list(map(_count_permutations, self.kinds))
 
     def sequence(self, number: int) -> Iterator[Sentences]:
-        """Each order except the document's own, once, in a sequence that `number` determines."""
+        """Each order once, except the document's own. `number` determines the sequence."""
         if self.count == _MOST_ORDERS:
             for i in range(_MOST_ORDERS):
                 shuffle = Random(number + i).random  # Why: unlike Random.shuffle, the same in every Python version.
@@ -195,12 +201,13 @@ class _SentenceOrders:
         step = next(step for step in range(number % count + 1, 2 * count + 2) if gcd(step, count) == 1)
         for i in range(count):
             permutations = self._permutations(1 + (number + i * step) % count)
-            # Why: number 0 is the document's own order, unless equal items are apart in it. Then it is another order,
-            # and replaces the number that gives the document's own.
+            # Why: number 0 is the document's own order, unless equal items are not adjacent in the document. In this
+            # case number 0 is another order, and it replaces the number of the document's own order.
             yield self._reordered(permutations if permutations != own else self._permutations(0))
 
     def _permutations(self, number: int) -> list[list[int]]:
-        """One permutation of each of `kinds`; `number` is in the mixed radix of `counts`."""
+        """One permutation of each list in `kinds`. The digits of `number` in the mixed radix of `counts` select
+        them."""
         found = []
         for kinds, count in zip(self.kinds, self.counts, strict=True):
             number, rank = divmod(number, count)
@@ -223,13 +230,13 @@ class _SentenceOrders:
         return Sentences(texts, starts, lengths, breaks, verbatim)  # type: ignore[arg-type]
 
 
-@lru_cache(maxsize=1)  # Why: `has_other_order` and `order_views` need the orders of one document in a row.
+@lru_cache(maxsize=1)  # Why: `has_other_order` and `order_views` use the same orders.
 def _sentence_orders(text: str, language: str) -> _SentenceOrders:
     return _SentenceOrders(sentences(text, language), language)
 
 
 def _order_matters(texts: Iterator[str]) -> bool:
-    """Whether some order of the texts, joined by spaces, differs from another."""
+    """Whether two orders of the texts, joined by spaces, give different strings."""
     first = next(texts)
     return any(f"{text} {first}" != f"{first} {text}" for text in texts)
 
@@ -241,13 +248,14 @@ def _numbered(items: Iterable[Hashable]) -> list[int]:
 
 
 def _count_permutations(kinds: Sequence[int]) -> int:
-    """The number of distinct permutations of `kinds`. Above `_MOST_ORDERS` the result is some number above it."""
+    """The number of distinct permutations of `kinds`. Exact only up to `_MOST_ORDERS`; larger results only show that
+    the limit is exceeded."""
     if len({*kinds}) == len(kinds):
         return factorial(min(len(kinds), 25))
     count, placed = 1, 0
     for equal in Counter(kinds).values():
         placed += equal
-        # Why: 64 of 128 positions or more give a number above `_MOST_ORDERS`, so the exact number is not needed.
+        # Why: choosing 64 of 128 positions already gives more than `_MOST_ORDERS`, so the exact number is not needed.
         count *= comb(placed, min(equal, placed - equal, 64))
         if count > _MOST_ORDERS:
             break
@@ -257,10 +265,10 @@ def _count_permutations(kinds: Sequence[int]) -> int:
 def _unrank(rank: int, kinds: Sequence[int], count: int) -> list[int]:
     """The permutation with this rank among the `count` distinct permutations of `kinds`, in lexicographic order.
 
-    Equal items stay in their order, so permutations that give the same text have the same rank.
+    Equal items stay in their order, so all permutations with the same text have the same rank.
     """
     permutation = []
-    if len({*kinds}) == len(kinds):  # a faster way to the same result
+    if len({*kinds}) == len(kinds):  # a shortcut with the same result
         left = list(range(len(kinds)))
         for remaining in range(len(kinds), 0, -1):
             count //= remaining

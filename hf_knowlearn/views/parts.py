@@ -18,20 +18,21 @@ def views_of_parts(
     """The parts of a document, of at most `part_tokens` tokens each, with their views.
 
     Args:
-        make_views: returns the views of a part.
-        lengths: returns the number of tokens of each of some texts.
-        limit: most tokens of a view with its prompt. Parts become shorter until all views fit. None: no limit.
+        make_views: a function that returns the views of a part.
+        lengths: a function that returns the number of tokens of each text in a list.
+        limit: maximum number of tokens of a view and its prompt. Parts become shorter until all views fit. None: no
+            limit.
 
     Raises:
         ValueError: no split fits into `limit`, because layout and prompt take too many tokens.
     """
     size = min(part_tokens, limit or part_tokens)
     while size >= SHORTEST_PART:
-        # Why: a run of white space can be longer than a part, and has nothing to train on.
+        # Why: a long run of white space can fill a whole part, which then contains nothing to train on.
         parts = [part for part in split_document(document, lambda text: lengths([text])[0], size) if part.text.strip()]
         found = [(part, make_views(part)) for part in parts]
         texts = [view.prompt + view.text for _, views in found for view in views]
         if limit is None or not texts or max(lengths(texts)) <= limit:
             return found
         size = size * 3 // 4
-    raise ValueError(f"Document {document.id!r} has no views within {limit} tokens: raise max_length.")
+    raise ValueError(f"Document {document.id!r} has no views of at most {limit} tokens. Increase max_length.")

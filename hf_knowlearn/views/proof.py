@@ -1,6 +1,7 @@
-"""The proof of a view: it has all words of the document, each once, and everything else is declared layout.
+"""The proof of a view: the view contains every word of the document once, and all other text is layout that its format
+declares.
 
-The check uses the document and the strings of the formats only, not the code that lays out.
+The check uses only the document and the strings of the formats, not the code that creates views.
 """
 
 import re
@@ -20,8 +21,8 @@ def prove(view: View, document: Document) -> None:
     """Check that `view` is a view of `document`.
 
     Raises:
-        ValueError: lists the text that is missing, repeated, altered or out of order, the layout that no format
-            declares, and a prompt that is not a masked copy of the document.
+        ValueError: text of the document is missing, repeated, altered or out of order; the format does not declare
+            some layout; or the prompt is not a masked copy of the document. The message lists all problems.
 
     Example:
         >>> from dataclasses import replace
@@ -78,7 +79,8 @@ def _wrong_layout(view: View, document: Document) -> list[str]:
 
 
 def _is_sequence_of(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
-    """Whether the text is a sequence of matches of the patterns. Why no single regex: this takes linear time."""
+    """Whether the text is a sequence of matches of the patterns. Why not a single regex: this loop takes linear
+    time."""
     reached = {0}
     for at in range(len(text)):
         if at in reached:
@@ -88,7 +90,7 @@ def _is_sequence_of(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _declared_strings(format: str, title: str) -> tuple[re.Pattern[str], ...]:
-    """Patterns of the strings that the format declares, without their white space."""
+    """Patterns for the strings that the format declares. White space in these strings is left out."""
     marks = {mark.full_name: mark for marks in MARKS.values() for mark in marks}
     strings = [
         value
@@ -120,7 +122,7 @@ def _wrong_prompt(view: View, document: Document) -> list[str]:
 
 
 def _is_masked(masked: str, text: str, blank: str) -> bool:
-    """Whether `masked` is `text` with some words replaced by `blank`, with which no word begins."""
+    """Whether `masked` is `text` with some words replaced by `blank`. No word of `text` may begin with `blank`."""
     at = position = 0
     for word in words_of(text):
         start = text.index(word, position)

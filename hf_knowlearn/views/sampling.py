@@ -1,4 +1,5 @@
-"""What all families of views share: checks of their arguments, the random number of a document, and a common error."""
+"""Functions that all families of views share: they check arguments, derive the random number of a document, and raise
+one common error."""
 
 import hashlib
 import operator
@@ -15,7 +16,7 @@ class TooFewViewsError(ValueError):
 
     Args:
         message: the text of the error.
-        available: number of distinct views that the document has.
+        available: number of distinct views of the document.
     """
 
     def __init__(self, message: str, available: int = 0) -> None:
@@ -26,7 +27,8 @@ class TooFewViewsError(ValueError):
 def too_few_views(
     document: Document, num_views: int, first: int, available: int, what: str, fix: str
 ) -> TooFewViewsError:
-    """The error for a document with only `available` distinct views, which `what` describes; `fix` is a remedy."""
+    """The error for a document with only `available` distinct views. `what` describes the views in words, `fix` what
+    to do."""
     requested = f"num_views={num_views}" + (f" from view {first} on" if first else "")
     part = f" (part {document.part})" if document.part else ""
     message = (
@@ -53,7 +55,8 @@ def take_views(
 def select_groups(
     num_views: int, groups: Sequence[str] | None, hold_out: str | None, first: int = 0
 ) -> tuple[str, ...]:
-    """The groups of formats to sample from, in the order of `GROUPS`; checks all arguments of a family's function.
+    """Check the arguments of a family's function. Returns the groups of formats to sample from, in the order of
+    `GROUPS`.
 
     Raises:
         ValueError: lists every argument that is out of range or names an unknown group.
@@ -75,7 +78,8 @@ def select_groups(
 
 
 def sampling_number(seed: int, document: Document, family: str) -> int:
-    """A 64-bit number that depends on the arguments only, and is the same on every machine."""
-    # Why: `ascii`, because `repr` escapes other characters in each Unicode version; `index` accepts numpy's integers.
+    """A 64-bit number that depends only on the arguments and is the same on every machine."""
+    # Why `ascii`: the characters that `repr` escapes depend on the Unicode version. Why `index`: it accepts integers
+    # of numpy.
     key = ascii((operator.index(seed), document.id, document.part, family)).encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")

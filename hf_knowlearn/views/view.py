@@ -24,7 +24,7 @@ class View:
         format: name of the format, such as `lists.dash` or `permuted+lists.dash`.
         text: the text to train on.
         spans: one (start in `text`, start in the document, length) in characters for each copied piece.
-        prompt: text before `text` that carries no loss. Only views of the family `masked` have one.
+        prompt: text before `text` that carries no loss. Only views of the family `masked` have a prompt.
 
     Example:
         >>> from hf_knowlearn import Document, format_views
@@ -43,16 +43,17 @@ class View:
     prompt: str = ""
 
     def find(self, answer: str) -> list[CharSpan]:
-        """Where `answer` occurs in `text`: one (start, end) in characters for each occurrence.
+        """The places where `answer` occurs in `text`: a (start, end) in characters for each occurrence.
 
         The search covers the document's words only, so an occurrence never starts or ends in layout. White space
-        matches any white space. An answer that spans a line break or two adjacent sentences is found, and the result
-        then includes the layout between them. Case is ignored only if the answer occurs nowhere as it is spelled.
+        matches any white space. An answer can span a line break or two adjacent sentences. Its place then includes the
+        layout between the sentences. Case is ignored only if the exact spelling of the answer does not occur.
 
         Raises:
             ValueError: `answer` has no words.
         """
-        # Why: a character that is not in the answer separates pieces that are not adjacent in the document.
+        # Why: pieces that are not adjacent in the document are separated by a character that the answer does not
+        # contain, so that no answer spans both.
         separator = next(sign for sign in map(chr, count()) if sign not in answer and not sign.isspace())
         words, starts = self._words(separator)
 
@@ -63,7 +64,7 @@ class View:
         return [(position(start), position(end - 1) + 1) for start, end in find_text(words, answer)]
 
     def find_whole_words(self, answer: str) -> list[CharSpan]:
-        """Where `answer` occurs as whole words. Arguments and errors: see `find`."""
+        """The places where `answer` occurs as whole words. For the argument and the errors, see `find`."""
         return find_whole_words(self.text, answer, self.find)
 
     def _words(self, separator: str) -> tuple[str, list[int]]:
@@ -81,7 +82,8 @@ class View:
 
 
 def _gaps_before_successors(spans: tuple[Span, ...]) -> dict[int, str]:
-    """The spans that follow their predecessor in the document, each with the gap between them: a space or nothing."""
+    """The spans that directly follow the span before them in the document, each with the gap in between: a space or
+    nothing."""
     in_document = sorted(range(len(spans)), key=lambda i: spans[i][1])
     return {
         after: " " if spans[before][1] + spans[before][2] < spans[after][1] else ""

@@ -273,7 +273,10 @@ def test_a_folder_of_several_runs_and_pickled_weights_are_errors(
     (run / "report.json").rename(study / "report.json")
     run.rename(study / "seed_0" / "trained")
     code, _, error = publish("adapter", study, "--license", "mit")
-    assert (code, "has a report and no model: name one of its runs, seed_0/trained" in error) == (2, True)
+    assert (code, "contains a report but no model. Give the folder of one of its runs: seed_0/trained" in error) == (
+        2,
+        True,
+    )
     run = study / "seed_0" / "trained"
     (study / "report.json").rename(run / "report.json")
     (run / "model" / "adapter_model.safetensors").rename(run / "model" / "adapter_model.bin")
@@ -292,9 +295,9 @@ def test_errors_of_token_namespace_and_network_name_the_fix(
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
     assert "ada/questions: your token has no write access there" in publish(*words)[2]
     monkeypatch.setenv("HF_TOKEN", "hf_nobody")
-    assert "ada/questions: the Hub does not know who you are" in publish(*words)[2]
+    assert "ada/questions: you are not logged in to the Hub" in publish(*words)[2]
     monkeypatch.delenv("HF_TOKEN")
-    assert "ada/questions: the Hub does not know who you are" in publish(*words)[2]
+    assert "ada/questions: you are not logged in to the Hub" in publish(*words)[2]
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "ada/questions: HF_HUB_OFFLINE is set, so the Hub is not queried" in publish(*words)[2]
     assert ("dataset", "ada/questions") not in hub.repos
