@@ -18,7 +18,7 @@ PANELS = (
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
-    """Draw the last phase that has runs as a PNG, with one mark and error bars of one standard error for each arm."""
+    """Draw the last phase that has runs as a PNG. Each arm has a marker with error bars of one standard error."""
     from matplotlib.figure import Figure
 
     *_, runs = [phase["runs"] for phase in record["phases"].values() if phase["runs"]]
@@ -40,7 +40,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
 
 
 def _draw_arm(axes: "Axes", number: int, arm: str, points: Sequence[tuple[float, float]]) -> None:
-    """Draw the mean of an arm's points, in a colour and with a marker of its own for the first 36 arms."""
+    """Draw the mean of an arm's points. The first 36 arms differ in colour or marker."""
     if not points:
         return
     (x, x_error), (y, y_error) = (mean_and_error(values) for values in zip(*points, strict=True))

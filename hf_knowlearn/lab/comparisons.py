@@ -1,7 +1,8 @@
 """Differences between the arms of a study, paired over seeds, at equal steps, gradient evaluations or time.
 
 Arms that differ only in their number of steps are one method at several budgets. At equal cost, the method's value is
-interpolated linearly between its two nearest budgets, seed by seed. Beyond its budgets it is unknown.
+interpolated linearly between its two nearest budgets, seed by seed. Outside the range of its budgets the value is
+unknown.
 """
 
 import statistics
@@ -25,7 +26,7 @@ Figures = Mapping[str, Any]
 
 
 class Run(NamedTuple):
-    """A finished run: its arm, its seed, its figures and its options."""
+    """A finished run: the arm, the seed, the figures and the options."""
 
     arm: str
     seed: int
@@ -34,10 +35,10 @@ class Run(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The differences between an arm and the method of another arm, at an equal cost.
+    """The differences between an arm and the method of its baseline arm, at an equal cost.
 
-    `differences` has for each measure the mean and the number of `seeds`; with two or more seeds, also the 95 %
-    interval (`low`, `high`).
+    For each measure, `differences` has the mean and the number of `seeds`. With two or more seeds, it also has the 95
+    % interval (`low`, `high`).
     """
 
     arm: str
@@ -59,31 +60,31 @@ def paired(differences: Sequence[float]) -> dict[str, float]:
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean, and its standard error; None for a single value."""
+    """The mean and its standard error. The error is None for a single value."""
     error = statistics.stdev(values) / sqrt(len(values)) if len(values) > 1 else None
     return statistics.fmean(values), error
 
 
 def figure(figures: Figures, name: str) -> Any:
-    """The figure `name` of a run, or None; for `knowledge_tokens`, their probability."""
+    """The figure `name` of a run, or None if the run lacks it. For `knowledge_tokens`, their probability."""
     value = figures.get(name)
     return value.get("probability") if isinstance(value, Mapping) else value
 
 
 def pairs(runs: Iterable[Figures], one: str, other: str) -> list[tuple[float, float]]:
-    """The values of two figures, for each run that has both."""
+    """A pair of two figures for each run that has both."""
     found = [(figure(run, one), figure(run, other)) for run in runs]
     return [(left, right) for left, right in found if known(left) and known(right)]
 
 
 def over_seeds(runs: Sequence[Run], name: str) -> tuple[float, float | None] | None:
-    """The mean of a figure over an arm's seeds, and its standard error; None if the figure is unknown."""
+    """The mean of a figure over an arm's seeds, and the standard error of the mean. None if the figure is unknown."""
     values = [value for run in runs if known(value := figure(run.figures, name))]
     return mean_and_error(values) if values else None
 
 
 def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs of each arm, in order."""
+    """The runs of each arm, in the order of the arms."""
     return {arm: [run for run in runs if run.arm == arm] for arm in dict.fromkeys(run.arm for run in runs)}
 
 
@@ -91,7 +92,7 @@ def compare(runs: Sequence[Run], against: Mapping[str, str]) -> list[Comparison]
     """Compare every arm with the method of its baseline, at each cost.
 
     Args:
-        runs: The finished runs. They pair by seed.
+        runs: The finished runs. Runs with the same seed are paired.
         against: The baseline arm of each arm.
     """
     arms = by_arm(runs)
@@ -110,7 +111,7 @@ def _is_same_method(one: Run, other: Run) -> bool:
 
 
 def _at_equal(cost: str, of_arm: Sequence[Run], method: Sequence[Run]) -> dict[str, dict[str, float]]:
-    """The differences in each measure that both have."""
+    """The differences in each measure that both methods have."""
     differences: dict[str, dict[str, float]] = {}
     for measure in MEASURES:
         values = list(_differences(cost, measure, of_arm, method))
@@ -121,7 +122,7 @@ def _at_equal(cost: str, of_arm: Sequence[Run], method: Sequence[Run]) -> dict[s
 
 
 def _differences(cost: str, measure: str, of_arm: Sequence[Run], method: Sequence[Run]) -> Iterator[float]:
-    """The difference of each seed that both have."""
+    """The difference for each seed that both methods have."""
     for run in of_arm:
         curve = [other.figures for other in method if other.seed == run.seed]
         for at, value in pairs([run.figures], cost, measure):
@@ -131,7 +132,7 @@ def _differences(cost: str, measure: str, of_arm: Sequence[Run], method: Sequenc
 
 
 def value_at(curve: Sequence[Figures], cost: str, at: float, measure: str) -> float | None:
-    """A method's value at a cost, interpolated linearly between its two nearest budgets; None if it is unknown there.
+    """A method's value at a cost, interpolated linearly between its two nearest budgets. None outside these budgets.
 
     At equal steps nothing is interpolated.
     """

@@ -1,8 +1,8 @@
-"""Correlations of a run's other figures with its exact match, over all runs of a study.
+"""Correlations between exact match and other figures, over all runs of a study.
 
 arXiv 2503.03705 reports that models which predict knowledge tokens in new contexts also answer questions about them.
-The table shows that figure beside the training loss and retention. It includes runs on other documents and bases: a
-useful predictor holds across them.
+The table compares this predictor with the training loss and retention. It includes runs with other documents and other
+base models, because a useful predictor works for all of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ def correlations(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def correlation(values: Sequence[tuple[float, float]]) -> dict[str, float]:
     """Pearson's r with its 95 % interval by Fisher's transformation, and Spearman's rank correlation.
 
-    The interval treats runs as independent.
+    The interval assumes that the runs are independent.
     """
     left, right = zip(*values, strict=True)
     pearson = pearsonr(left, right)
@@ -43,7 +43,7 @@ def correlation(values: Sequence[tuple[float, float]]) -> dict[str, float]:
 
 
 def correlation_rows(found: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
-    """A header, and a row for each predictor."""
+    """The rows of a table: a header, and a row for each predictor."""
     if found:
         yield ["predictor of exact match", "runs", "Pearson's r", "Spearman's"]
     for one in found:

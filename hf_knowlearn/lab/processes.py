@@ -1,7 +1,7 @@
 """The runs of a study as processes, several at a time.
 
-Each run is `python -m hf_knowlearn.teach` on the recipe beside its folder. It can be repeated alone, and it continues
-from its last checkpoint after an interruption.
+Each run is `python -m hf_knowlearn.teach` with the recipe beside its folder. A single run can be repeated by this
+command. After an interruption, it continues from its last checkpoint.
 """
 
 import os
@@ -17,9 +17,9 @@ from hf_knowlearn import atomic_files
 from hf_knowlearn.lab.study import PlannedRun
 from hf_knowlearn.teach import run_folder
 
-# Environment variables that set the number of threads of a process, for torch and the libraries below it.
+# Environment variables that set the number of threads of torch and of the libraries that torch uses.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-SECONDS = 0.1  # between two checks of the processes
+SECONDS = 0.1  # seconds between two checks of the processes
 
 
 def is_finished(run: PlannedRun) -> bool:
@@ -32,9 +32,11 @@ def is_finished(run: PlannedRun) -> bool:
 
 
 def run_all(runs: Sequence[PlannedRun], jobs: int) -> Generator[tuple[PlannedRun, str | None], None, None]:
-    """Run all, `jobs` at a time on equal shares of the cores. Yields each run as it ends, with its error, or None.
+    """Run all runs, `jobs` at a time, on equal shares of the cores. Yields each run when it ends, with its error or
+    None.
 
-    If the generator is closed, the processes are terminated. They continue from their last checkpoint next time.
+    If the generator is closed, the processes are terminated. The next call continues these runs from their last
+    checkpoints.
     """
     waiting = list(runs)
     running: dict[subprocess.Popen[bytes], PlannedRun] = {}
@@ -60,7 +62,7 @@ def cores() -> int:
 
 
 def log_path(run: PlannedRun) -> Path:
-    """The log of the run, beside its folder."""
+    """The path of the run's log, beside the folder of the run."""
     folder = run.recipe.output_dir
     return folder.with_name(f"{folder.name}.log")
 
@@ -81,4 +83,4 @@ def _error(run: PlannedRun, code: int) -> str | None:
     if is_finished(run):
         return None
     lines = log_path(run).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return f"exit code {code}: {lines[-1]}" if code and lines else f"exit code {code} before its end"
+    return f"exit code {code}: {lines[-1]}" if code and lines else f"the process ended early with exit code {code}"

@@ -1,6 +1,7 @@
 """The quickstart: three recipes from one base model, with the same number of steps, in one report.
 
-Unlike a study, it runs in this process, one recipe after another, and ends with the report of a run.
+Unlike a study, the quickstart trains in this process, one recipe after another. Its result is a report like that of a
+run.
 """
 
 import logging
@@ -23,16 +24,16 @@ MEASURES = ("exact_match", "replayed", "retention", "train_loss")
 
 
 def run_recipes(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any]) -> Report:
-    """Run each recipe with these options in its own folder below `folder`. Returns their common report.
+    """Run each recipe with these options, in its own folder below `folder`. Returns one report of all runs.
 
     Raises:
-        ValueError: `folder` contains other files, or another run; before anything runs.
+        ValueError: `folder` contains other files or another run. The error occurs before anything runs.
     """
     _check_folder(folder, {path.stem for path in recipes})
     runs = [
         parse_recipe(["--config", str(path)], {**options, "output_dir": str(folder / path.stem)}) for path in recipes
     ]
-    for run in runs:  # Why: an error in the folder of the last run is raised before the first one starts
+    for run in runs:  # Why: all folders are checked before the first run starts
         run_folder.is_finished(run.output_dir, run.options, run.teach.overwrite)
     reports = []
     for number, (path, run) in enumerate(zip(recipes, runs, strict=True), 1):
@@ -44,10 +45,11 @@ def run_recipes(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any
 
 
 def run_seeds(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any], seeds: Sequence[int]) -> Report:
-    """`run_recipes` for each seed. Returns means over seeds, and each recipe's differences to the first one.
+    """Call `run_recipes` for each seed. Returns the means over seeds, and the differences of each recipe to the first
+    recipe.
 
     Raises:
-        ValueError: There are fewer than two different seeds; or an error of `run_recipes`.
+        ValueError: there are fewer than two different seeds; or `run_recipes` raises an error.
     """
     if len(set(seeds)) != len(seeds) or len(seeds) < 2:
         raise ValueError(f"seeds={list(seeds)}: give two or more different seeds.")
@@ -69,7 +71,7 @@ def _check_folder(folder: Path, runs: set[str]) -> None:
 
 
 def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
-    """One report of several seeds: means, standard errors over seeds, and paired differences to the first run."""
+    """One report for several seeds: means, standard errors over seeds, and paired differences to the first run."""
     runs = {name: _mean([report["runs"][name] for report in reports]) for name in reports[0]["runs"]}
     first, *others = runs
     differences = {f"{other} - {first}": _differences(reports, other, first) for other in others}
@@ -93,7 +95,8 @@ def _differences(reports: Sequence[Report], other: str, first: str) -> dict[str,
 
 
 def _mean(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The mean over seeds of each number that every seed has, also of nested ones. Lists and texts are left out.
+    """The mean over seeds of each number, including nested ones, that the figures of every seed have. Lists and
+    strings are left out.
 
     The `_se` of a figure becomes its standard error over seeds.
     """

@@ -1,6 +1,6 @@
 """The results of a study as JSON and Markdown: a table of all arms, and the differences between them.
 
-An unfinished study has the same tables, over the runs that are finished, and the number of missing runs.
+The tables of an unfinished study cover the finished runs and state how many runs are missing.
 """
 
 import json
@@ -24,7 +24,7 @@ from hf_knowlearn.teach.provenance import commit
 # Figures of a report that are too large for a record.
 NOT_RECORDED = ("by_relation", "cost", "curve", "transitions")
 MEASURE_TITLES = {"exact_match": "exact match", "consistency_all": "all wordings"}
-# The shares and losses of the table, which have standard errors, and their titles.
+# The shares and losses in the table, with their titles. These columns have standard errors.
 SCORES = {
     **MEASURE_TITLES,
     "replayed": "replayed",
@@ -32,7 +32,7 @@ SCORES = {
     "knowledge_tokens": "knowledge tokens",
     "train_loss": "loss",
 }
-# The costs of the table, their titles and formats.
+# The costs in the table, with their titles and formats.
 COST_COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "steps": ("steps", "{:,.0f}".format),
     "gradient_evaluations": ("gradient evals", "{:,.0f}".format),
@@ -47,7 +47,7 @@ def read_run(planned: PlannedRun) -> Run:
     report = run_folder.read_report(planned.recipe.output_dir)
     before, after = ({**scores} for scores in (report["before"], report["runs"][planned.arm]))
     cost = dict(after["cost"])
-    cost["train_seconds"] += cost.get("self_replay_seconds", 0)  # generating replayed text is part of the method
+    cost["train_seconds"] += cost.get("self_replay_seconds", 0)  # part of the method's time
     for name in NOT_RECORDED:
         before.pop(name, None)
         after.pop(name, None)
@@ -58,7 +58,7 @@ def record(study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str
     """The results of a study as plain values: its runs, and the tables of each phase.
 
     Args:
-        planned: All runs of the study. Those without a report are missing.
+        planned: All runs of the study. Runs without a report count as missing.
         failed: The error of each failed run, by key.
     """
     phases: dict[str, Any] = {}
@@ -87,7 +87,8 @@ def record(study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str
 
 
 def arm_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
-    """A header, and a row of means for each arm, ± the standard error over seeds, or over questions."""
+    """A header, and a row of means for each arm, with ± the standard error (over seeds, or over questions for a single
+    seed)."""
     titles = [*SCORES.values(), *(title for title, _ in COST_COLUMNS.values())]
     rows = [["arm", "seeds", *titles]]
     for arm, of_arm in by_arm(runs).items():
@@ -113,12 +114,13 @@ def _cost(runs: Sequence[Run], name: str, form: Callable[[float], str]) -> str:
 
 
 def number(value: float) -> str:
-    """Three decimals, or two significant digits if these would be zeros."""
+    """The value with three decimals, or with two significant digits if the three decimals would be zeros."""
     return f"{value:.3f}" if not value or abs(value) >= 0.0005 else f"{value:.1e}"
 
 
 def mastery_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
-    """A header, and for each arm and mastery class: how many questions moved up, stayed or moved down, on average."""
+    """A header, and a row for each arm and mastery class: the average number of questions that moved up, stayed or
+    moved down."""
     classified = [run for run in runs if (run.figures.get("mastery") or {}).get("flow")]
     if classified:
         yield ["arm", "class before", "questions", "acquired", "retained", "lost"]
@@ -163,15 +165,15 @@ def to_markdown(record: Mapping[str, Any]) -> str:
 
 
 NOTE = (
-    "± one standard error, over seeds if there are several, else over questions. Differences pair runs of equal seeds;"
-    " in brackets their 95 % interval by Student's t. At equal gradient evaluations or time, the other method is"
+    "± one standard error: over seeds if there are several, otherwise over questions. Differences are paired by seed."
+    " Brackets contain their 95 % interval by Student's t. At equal gradient evaluations or time, the other method is"
     " interpolated linearly between its two nearest budgets; without a budget on both sides, there is no row. Time is"
     " that of training and of generating replayed text, while the study's runs share the machine."
 )
 
 
 def write(folder: Path, study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str]) -> dict[str, Any]:
-    """Write study.md, study.json and, if there are finished runs, study.png. Returns the results; see `record`."""
+    """Write study.md, study.json and, if there are finished runs, study.png. Returns the results of `record`."""
     from hf_knowlearn.lab.charts import draw
 
     results = record(study, planned, failed)

@@ -1,4 +1,4 @@
-"""A study from its file to its tables, which are written again after every run."""
+"""Runs a study from its file, and writes its tables again after every run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_knowlearn import atomic_files
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.lab import processes, records
 from hf_knowlearn.lab.study import PlannedRun, choose, read_study
 from hf_knowlearn.reports.tables import columns
@@ -23,22 +24,22 @@ def run_study(
     record: Path | None = None,
     only_list: bool = False,
 ) -> Iterator[str]:
-    """Run what is missing of a study, and yield its progress and its tables as text.
+    """Run the unfinished runs of a study. Yields progress messages and, at the end, the tables as text.
 
     A failed run does not stop the others.
 
     Args:
         study: Its YAML file.
         output_dir: The folder of its runs; by default `outputs/lab/NAME`.
-        phase, arms, seeds: Only these runs; None for all. The tables show every finished run of the study.
-        steps: Optimizer steps of each run, in place of its own.
-        jobs: Runs at the same time; by default one per core.
+        phase, arms, seeds: Run only these. None: run all. The tables always show every finished run of the study.
+        steps: Optimizer steps of each run. They override the steps in the study.
+        jobs: Number of runs at the same time; by default one per core.
         record: A folder for a copy of the results.
         only_list: List the runs without running them.
 
     Raises:
-        ValueError: The study, its arms or its folders are invalid, before anything runs; or, at the end, with the runs
-            that failed.
+        ValueError: The study, its arms or its folders are invalid (raised before anything runs); or some runs failed
+            (raised at the end).
     """
     plan = read_study(study)
     folder = output_dir or Path("outputs/lab") / plan.name
@@ -46,7 +47,8 @@ def run_study(
     chosen = choose(every, phase, arms, seeds)
     unfinished = _unfinished(every)
     missing = [run for run in chosen if run.key in unfinished]
-    yield f"Study {plan.name}: {len(chosen)} runs, {len(chosen) - len(missing)} of them done, in {folder}."
+    done = len(chosen) - len(missing)
+    yield f"Study {plan.name}: {number_of(len(chosen), 'run')}, {done} of them done, in {folder}."
     if only_list:
         yield from (f"{'to do' if run in missing else 'done':6}{run.phase:10} {run.key}" for run in chosen)
         return
@@ -65,11 +67,13 @@ def run_study(
     yield f"Written to {', '.join(str(folder / name) for name in ('study.md', 'study.png', 'study.json'))}"
     if failed:
         errors = [f"{run.key}: {failed[run.key]} ({processes.log_path(run)})" for run in missing if run.key in failed]
-        raise ValueError("These runs failed. Repeat the command to run them again:\n" + "\n".join(errors))
+        raise ValueError(
+            "These runs failed. Fix the cause, and repeat the command to run them again:\n" + "\n".join(errors)
+        )
 
 
 def _unfinished(runs: Sequence[PlannedRun]) -> set[str]:
-    """The keys of the runs that are not finished. Raises ValueError with all folders that contain something else."""
+    """The keys of the runs that are not finished. Raises ValueError with all folders that contain a different run."""
     unfinished, problems = set(), []
     for run in runs:
         try:
@@ -83,7 +87,7 @@ def _unfinished(runs: Sequence[PlannedRun]) -> set[str]:
 
 
 def _figures(run: PlannedRun) -> str:
-    """The figures of a finished run in one line."""
+    """The main figures of a finished run, in one line."""
     header, row = records.arm_rows([records.read_run(run)])
     return ", ".join(f"{title} {value}" for title, value in zip(header[2:], row[2:], strict=True))
 

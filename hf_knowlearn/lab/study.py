@@ -1,7 +1,8 @@
-"""A study: a question, the arms that answer it, and their seeds, in one YAML file that is written before the results.
+"""A study: a question, the arms that answer the question, and the seeds. The YAML file of a study is written before
+there are results.
 
-A study has two phases: many arms on one seed for screening, then a few of them on other seeds. A study with more than
-40 screening runs, or with a seed in both phases, would be unfair and is an error.
+A study has two phases. Screening runs many arms on one seed. The final phase runs a few of these arms on other seeds.
+More than 40 screening runs, or a seed in both phases, would bias the results and raise an error.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ MOST_SCREENED = 40
 PHASES = ("screening", "final")
 STUDY_KEYS = ("question", "config", "options", "arms", "against", *PHASES)
 PHASE_KEYS = ("arms", "seeds")
-LAB_OPTIONS = ("run_name", "seed", "output_dir", "overwrite", "disable_tqdm")  # set by the laboratory
+LAB_OPTIONS = ("run_name", "seed", "output_dir", "overwrite", "disable_tqdm")  # options that the laboratory sets
 
 
 class Phase(NamedTuple):
@@ -30,7 +31,7 @@ class Phase(NamedTuple):
 
 
 class PlannedRun(NamedTuple):
-    """A run to do: its phase, arm and seed, and its recipe. Its output folder is `STUDY/ARM/seed_N`."""
+    """A planned run: its phase, arm, seed and recipe. Its output folder is `STUDY/ARM/seed_N`."""
 
     phase: str
     arm: str
@@ -39,18 +40,19 @@ class PlannedRun(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The run's name. It is unique, since no seed is in both phases."""
+        """The run's name. Names are unique, because no seed is in both phases."""
         return f"{self.arm}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as its file describes it.
+    """The content of a study file.
 
     Args:
         name: The file's name without its suffix.
-        question: What the study asks.
-        arms: The options of each arm, with those of the study. `config` and `curriculum` name its recipe.
+        question: The question that the study answers.
+        arms: The options of each arm, merged with the options of the study. `config` and `curriculum` name the recipe
+            of the arm.
         against: The baseline arm of each arm.
         phases: The arms and seeds of `screening` and `final`.
 
@@ -67,11 +69,11 @@ class Study:
     phases: Mapping[str, Phase]
 
     def runs(self, folder: Path, given: Mapping[str, Any] | None = None) -> list[PlannedRun]:
-        """All runs, in order.
+        """All runs, phase by phase.
 
         Args:
-            folder: The folder of all runs.
-            given: Options that override those of every arm.
+            folder: The folder that contains the folders of all runs.
+            given: Options that override the options of every arm.
 
         Raises:
             ValueError: Lists the arms whose options are invalid.
@@ -106,10 +108,11 @@ def choose(
     arms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> list[PlannedRun]:
-    """The runs of a phase, of these arms and of these seeds; None means all.
+    """The runs of this phase, these arms and these seeds. None means all.
 
     Raises:
-        ValueError: Lists the phase, arms and seeds that no chosen run has.
+        ValueError: some of the values match no run. The message names the requested phase, arms and seeds without a
+            run.
     """
     wanted = {"phase": [phase] if phase else [], "arm": arms or [], "seed": seeds or []}
     chosen = [
@@ -122,7 +125,7 @@ def choose(
         if all(getattr(run, name) != value for run in chosen)
     ]
     if absent:
-        raise ValueError(f"The study has no run with {', '.join(absent)}. Choose among the runs that --list shows.")
+        raise ValueError(f"The study has no run with {', '.join(absent)}. Choose from the runs that --list shows.")
     return chosen
 
 
@@ -130,7 +133,8 @@ def read_study(path: Path) -> Study:
     """Read a study from its YAML file. `Study.runs` checks the options of the arms.
 
     Raises:
-        ValueError: The file is missing, is not YAML or has no arms; otherwise lists all problems of the study.
+        ValueError: the file is missing, is not YAML or has no arms; or the study is invalid. The message lists all
+            problems.
     """
     content = _content(path)
     _raise_problems(path, _type_problems(content))
@@ -144,15 +148,17 @@ def read_study(path: Path) -> Study:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """The mapping in the file, whose `arms` are a mapping."""
+    """The content of the file: a mapping with the mapping `arms`."""
     if not path.is_file():
-        raise ValueError(f"There is no study {str(path)!r}.")
+        raise ValueError(f"The study {str(path)!r} does not exist. Give the path of a YAML file.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"Study {str(path)!r} is not YAML: {error}") from None
+        raise ValueError(f"The study {str(path)!r} is not valid YAML: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("arms"), dict) or not content["arms"]:
-        raise ValueError(f"Study {str(path)!r} has no `arms:` (a name and its options for each).")
+        raise ValueError(
+            f"The study {str(path)!r} has no `arms:`. Add this key, with the name and the options of each arm."
+        )
     return content
 
 
@@ -162,7 +168,7 @@ def _raise_problems(path: Path, problems: Iterable[str]) -> None:
 
 
 def _type_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    """Values of the wrong type."""
+    """Messages about values of the wrong type."""
     mappings = {key: content.get(key) for key in ("options", *PHASES)}
     mappings |= {f"arm {str(name)!r}": options for name, options in content["arms"].items()}
     for where, value in mappings.items():
@@ -176,7 +182,7 @@ def _type_problems(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _phases(content: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Phase]:
-    """The phases. Without `arms:`, a phase has all arms. Without any phase, they are screened on seed 0."""
+    """The phases. A phase without `arms:` has all arms. A study without phases screens all arms on seed 0."""
     given = {name: content.get(name) or {} for name in PHASES}
     if not any(given.values()):
         given["screening"] = {"seeds": [0]}
@@ -187,7 +193,8 @@ def _phases(content: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Phase]
 
 
 def _option_problems(content: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Unknown keys, options that the laboratory sets, and names of arms that cannot be folders."""
+    """Messages about unknown keys, options that the laboratory sets, and names of arms that cannot be names of
+    folders."""
     known = {"": (content, STUDY_KEYS), **{f"{name}: ": (content.get(name) or {}, PHASE_KEYS) for name in PHASES}}
     for where, (given, keys) in known.items():
         unknown = [str(key) for key in given if key not in keys]
@@ -195,14 +202,17 @@ def _option_problems(content: Mapping[str, Any], arms: Mapping[str, Mapping[str,
     of = {"options": content.get("options") or {}, **{f"arm {name!r}": options for name, options in arms.items()}}
     for where, options in of.items():
         if own := [option for option in LAB_OPTIONS if option in options]:
-            yield f"{where}: {', '.join(own)}: the laboratory sets this. Leave it out."
+            yield f"{where}: {', '.join(own)}: the laboratory sets these options. Remove them."
     for name in arms:
         if not STAGE_NAME.fullmatch(name):
-            yield f"arm {name!r}: use letters, digits, '-', '_' and '.' in its name, a letter or digit first."
+            yield (
+                f"arm {name!r}: the name of an arm consists of letters, digits, '-', '_' and '.', and begins with a"
+                " letter or digit."
+            )
 
 
 def _phase_problems(phases: Mapping[str, Phase], arms: Mapping[str, Any], against: Mapping[str, str]) -> Iterator[str]:
-    """Unknown arms, invalid seeds, and studies that would be unfair."""
+    """Messages about unknown arms, invalid seeds, and phases that would bias the results."""
     named = {"against": against.values(), **{name: phase.arms for name, phase in phases.items()}}
     for where, names in named.items():
         unknown = [name for name in names if name not in arms]
@@ -214,16 +224,20 @@ def _phase_problems(phases: Mapping[str, Phase], arms: Mapping[str, Any], agains
             yield f"{where}: seeds: {seeds}: give whole numbers."
         for key, values in (("arms", names), ("seeds", seeds)):
             if any(values.count(value) > 1 for value in values):
-                yield f"{where}: {key}: {', '.join(map(str, values))}: name each once."
+                yield f"{where}: {key}: {', '.join(map(str, values))}: give each value only once."
     screening, final = phases["screening"], phases["final"]
     if (runs := len(screening.arms) * len(screening.seeds)) > MOST_SCREENED:
-        yield f"screening: {runs} runs: give at most {MOST_SCREENED}. The best of more runs is the best by chance."
+        yield (
+            f"screening: {runs} runs: give at most {MOST_SCREENED}. Among more runs, the best one is often the best by"
+            " chance."
+        )
     if both := [seed for seed in final.seeds if seed in screening.seeds]:
-        yield f"final: seeds {both} are seeds of the screening. Choose others."
+        yield f"final: seeds {both} are also seeds of the screening. Choose other seeds."
 
 
 def _merged(content: Mapping[str, Any], of_arm: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The options of an arm, which override those of the study. The path of the recipe starts from `folder`."""
+    """The options of an arm, merged with those of the study, which they override. The path of the recipe is relative
+    to `folder`."""
     options = merged_options({"config": content.get("config"), **(content.get("options") or {})}, of_arm)
     if config := options["config"]:
         options["config"] = str((folder / str(config)).resolve())

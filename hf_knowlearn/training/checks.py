@@ -1,4 +1,5 @@
-"""Checks whether SAM can run with the libraries, launch, options and weights of a trainer, before its first step."""
+"""Checks whether SAM can run with the libraries, launch, options and weights of a trainer. The checks run before the
+first step."""
 
 import logging
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ logger = logging.getLogger("hf_knowlearn.training")
 
 
 def check_sam_options(args: Any) -> None:
-    """Raises ValueError if `args` lacks options of SAM."""
+    """Raise ValueError if `args` lacks options of SAM."""
     if missing := [option.name for option in fields(SAMOptions) if not hasattr(args, option.name)]:
         name = type(args).__name__
         raise ValueError(
@@ -27,7 +28,7 @@ def check_sam_options(args: Any) -> None:
 
 
 def check_sam(trainer: Any) -> None:
-    """Raises ValueError with all reasons why `trainer` cannot run SAM."""
+    """Raise ValueError with all reasons why `trainer` cannot run SAM."""
     checks = (_library_problems, _launch_problems, _option_problems, _weight_problems)
     if problems := [problem for check in checks for problem in check(trainer)]:
         raise ValueError(
@@ -53,19 +54,22 @@ def _library_problems(trainer: Any) -> Iterator[str]:
         )
     if hasattr(trainer, "_generate_and_score_completions"):
         yield (
-            f"{name}: it samples its batches inside training_step, so the second pass would use another batch. "
-            "Use SFT, DPO or reward training."
+            f"{name}: this trainer samples its batches inside training_step, so the second pass of SAM would use"
+            " another batch. Use SFT, DPO or reward training."
         )
 
 
 def _launch_problems(trainer: Any) -> Iterator[str]:
     if trainer.args.n_gpu > 1:
         yield (
-            "DataParallel: the gradients are not those of one accumulation window. Launch one process per GPU with "
-            "`accelerate launch`."
+            "DataParallel: SAM does not support it, because its gradients are not those of one accumulation window."
+            " Launch one process per GPU with `accelerate launch`."
         )
     if trainer.is_deepspeed_enabled:
-        yield "DeepSpeed: it partitions the gradients and steps inside backward. Launch with DDP or FSDP2."
+        yield (
+            "DeepSpeed: SAM does not support it, because it partitions the gradients and steps inside backward."
+            " Launch with DDP or FSDP2."
+        )
     if trainer.is_fsdp_enabled and getattr(trainer.accelerator.state.fsdp_plugin, "fsdp_version", 1) < 2:
         yield "FSDP1: each process would compute the norm of its own shard only. Set fsdp_version: 2."
 
@@ -74,8 +78,8 @@ def _option_problems(trainer: Any) -> Iterator[str]:
     optimizer, args = _optimizer_name(trainer), trainer.args
     if "lomo" in optimizer.lower() or "layerwise" in optimizer.lower():
         yield (
-            f"optimizer {optimizer}: it updates the weights during backward, before the SAM gradient is known. "
-            "Set optim: adamw_torch or adamw_8bit."
+            f"optimizer {optimizer}: this optimizer updates the weights during backward, before the SAM gradient is"
+            " known. Set optim: adamw_torch or adamw_8bit."
         )
     uses_rows = args.sam_ascent_batches and args.gradient_accumulation_steps == 1
     if uses_rows and (cause := trainer.rows_cannot_be_split()):
@@ -110,7 +114,8 @@ def _optimizer_name(trainer: Any) -> str:
 
 
 def cast_adapter_to_fp32(trainer: Any) -> None:
-    """Cast the adapter of a quantised model to fp32, because TRL casts it to bf16. Call it before training."""
+    """Cast the adapter of a quantised model to fp32, because TRL casts it to bf16. Call this function before
+    training."""
     model = trainer.model
     if not (getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)):
         return
@@ -119,5 +124,5 @@ def cast_adapter_to_fp32(trainer: Any) -> None:
         weight.data = weight.data.float()
     if narrow and trainer.is_world_process_zero():
         logger.warning(
-            "SAM: %d tensors of the adapter are cast from bfloat16, as TRL sets it, to float32.", len(narrow)
+            "SAM: %d tensors of the adapter are cast to float32. TRL had cast them to bfloat16.", len(narrow)
         )

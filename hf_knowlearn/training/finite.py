@@ -1,4 +1,4 @@
-"""Stops a training whose loss or weights are not finite, before it saves another checkpoint."""
+"""Stops training if the loss or the weights are not finite, before another checkpoint is saved."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class NonFiniteError(RuntimeError):
-    """The loss or the weights of a training became nan or infinite.
+    """The loss or the weights became nan or infinite during training.
 
     Args:
-        step: the optimizer step after which it was noticed.
+        step: the optimizer step after which the problem was found.
         what: `loss`, or the name of a weight.
         checkpoint: the last checkpoint with finite weights; None if there is none.
     """
@@ -27,7 +27,7 @@ class NonFiniteError(RuntimeError):
 
 
 class StopOnNonFinite(TrainerCallback):
-    """Raises `NonFiniteError` at the first step with a loss that is not finite, or before a save of such weights.
+    """Raises `NonFiniteError` at the first step with a non-finite loss, or before non-finite weights are saved.
 
     A trainer adds each micro-batch's loss with `add`. Trainer itself logs nan losses as 0 (`logging_nan_inf_filter`).
 
@@ -39,7 +39,7 @@ class StopOnNonFinite(TrainerCallback):
         self._is_finite: torch.Tensor | None = None
 
     def add(self, loss: torch.Tensor) -> None:
-        """Note whether a loss is finite, without waiting for the device."""
+        """Record whether a loss is finite, without waiting for the device."""
         finite = torch.isfinite(loss.detach()).all()
         self._is_finite = finite if self._is_finite is None else self._is_finite & finite
 

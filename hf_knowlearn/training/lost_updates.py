@@ -10,8 +10,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 logger = logging.getLogger(__name__)
 
 SAMPLE = 1_000_000  # weights that are compared in a step
-STEPS = 3  # steps that are measured, once the learning rate has reached half of its maximum
-LEAST = 0.5  # share of the weights that must change in a step
+STEPS = 3  # number of measured steps. They begin when the learning rate has reached half of its maximum
+LEAST = 0.5  # smallest share of the weights that must change in a step
 
 
 class WarnOfLostUpdates(TrainerCallback):
@@ -26,7 +26,7 @@ class WarnOfLostUpdates(TrainerCallback):
 
     def __init__(self) -> None:
         self._before: list[tuple[nn.Parameter, torch.Tensor, torch.Tensor, int]] = []
-        self.changed: list[float] = []  # the share in each measured step
+        self.changed: list[float] = []  # the share of changed weights in each measured step
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._before, self.changed = [], []
@@ -64,8 +64,9 @@ class WarnOfLostUpdates(TrainerCallback):
             self.changed.append(changed / counted)
         if len(self.changed) == STEPS and (share := sum(self.changed) / STEPS) < LEAST:
             logger.warning(
-                "An update changes only %.1f %% of the trained weights: the others lose it to rounding, because 16-bit"
-                " weights are too coarse for learning_rate=%g. Use --dtype float32, or a higher learning rate.",
+                "An update changes only %.1f %% of the trained weights. Rounding removes the update of the other"
+                " weights, because 16-bit weights are too coarse for learning_rate=%g. Use --dtype float32, or a"
+                " higher learning rate.",
                 100 * share, args.learning_rate,
             )  # fmt: skip
 

@@ -25,11 +25,11 @@ class SAMMixin(Trainer):
     """Adds SAM to a trainer class. `args` must have the options of `SAMOptions`.
 
     A SAM step runs the micro-batches of an accumulation window twice: at the weights, and at the weights perturbed by
-    `sam_rho`. The optimizer steps with the second gradient. Logged losses and metrics are those of the first run of
-    each micro-batch. Dropout is the same in both runs. Callbacks, checkpoints and evaluations see the unperturbed
+    `sam_rho`. The optimizer steps with the second gradient. Logged losses and metrics come from the first pass over
+    each micro-batch. Dropout is the same in both passes. Callbacks, checkpoints and evaluations see the unperturbed
     weights.
 
-    Trainers that sample their batches inside `training_step` (GRPO, RLOO) do not work.
+    Trainers that sample their batches inside `training_step` (GRPO, RLOO) are not supported.
 
     Raises:
         ValueError: `args` has no SAM options, or SAM cannot run with the optimizer, precision or launch.
@@ -50,7 +50,7 @@ class SAMMixin(Trainer):
         self.add_callback(GradientEvaluations())
         self._window: list[MicroBatch] = []
         self._window_run = self.state
-        self._sam_stats: AscentStats | None = None  # the last that were measured and not yet logged
+        self._sam_stats: AscentStats | None = None  # the latest measurements that are not yet logged
         self._has_warned_of_rounding = False
         if self.args.sam_rho > 0:
             cast_adapter_to_fp32(self)
@@ -58,7 +58,7 @@ class SAMMixin(Trainer):
 
     @property
     def gradient_evaluations(self) -> float:
-        """Passes over accumulation windows in this run, including those before a resume.
+        """Passes over accumulation windows in this run, including passes before the run was resumed.
 
         A plain step counts 1, a SAM step 2, and a SAM step with `sam_ascent_batches: a` of n micro-batches 1 + a / n.
         """
@@ -67,11 +67,11 @@ class SAMMixin(Trainer):
 
     @property
     def _passes(self) -> GradientEvaluations:
-        # Why: searched each time, because Trainer may replace the callback when it resumes.
+        # Why: the callback is searched for each time, because Trainer may replace it when a run is resumed.
         return next(c for c in self.callback_handler.callbacks if isinstance(c, GradientEvaluations))
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        if self._window_run is not self.state:  # the run before was interrupted inside a window
+        if self._window_run is not self.state:  # an earlier run of this trainer was interrupted inside a window
             self._window, self._window_run = [], self.state
         is_last = self.accelerator.gradient_state.sync_gradients
         if self.args.sam_rho == 0 or self.state.global_step < ceil(self.args.sam_start * self.state.max_steps):
@@ -92,7 +92,7 @@ class SAMMixin(Trainer):
         return loss
 
     def _sam_step(self, model: nn.Module, window: list[MicroBatch]) -> torch.Tensor:
-        """Compute the SAM gradient of a window. Returns the loss of the first run of each micro-batch."""
+        """Compute the SAM gradient of a window. Returns the loss of the first pass over the window."""
         before = RandomState.get()
         num_run, loss = self._ascent_pass(model, window)
         after = RandomState.get()
@@ -126,8 +126,9 @@ class SAMMixin(Trainer):
         return len(ascent), loss
 
     def rows_cannot_be_split(self) -> str | None:
-        """Why a micro-batch cannot be split into rows, or None if it can. `first_rows` must then be defined."""
-        return f"{type(self).__name__} does not define how to split them"
+        """The reason why a micro-batch cannot be split into rows. None if it can be split; `first_rows` must then be
+        defined."""
+        return f"{type(self).__name__} does not define how to split its rows"
 
     def first_rows(self, inputs: Any, rows: int) -> tuple[Any, float]:
         """The first `rows` rows of a micro-batch, and their share of its rows (0 to 1)."""
@@ -184,7 +185,8 @@ class SAMMixin(Trainer):
 
     @contextmanager
     def _without_metrics(self) -> Iterator[None]:
-        """Discard the tokens and metrics that TRL's trainers count in `compute_loss`: a second run is no new data."""
+        """Discard the tokens and metrics that TRL's trainers count in `compute_loss`. Why: the second pass sees no new
+        data."""
         counters = {name: n for name, n in self.__dict__.items() if name in ("_metrics", "_total_train_tokens")}
         if "_metrics" in counters:
             self._metrics: Any = {mode: defaultdict(list) for mode in counters["_metrics"]}

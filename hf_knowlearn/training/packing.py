@@ -1,8 +1,8 @@
-"""Checks on the model itself that no token of a packed row attends to another document.
+"""Checks, by running the model, that no token of a packed row attends to another document.
 
-The check packs three short documents as the trainer packs its rows. It replaces one document. The logits of the other
-documents must not change. This finds masks built without positions, recurrent layers, and collators that lose the
-boundaries of documents. It cannot find leaks that occur only in longer rows.
+The check packs three short documents in the same way as the trainer packs its rows. It then replaces one document. The
+logits of the other documents must not change. This finds masks built without positions, recurrent layers, and
+collators that lose the boundaries of documents. It cannot find leaks that occur only in longer rows.
 """
 
 import logging
@@ -30,9 +30,9 @@ LOW_PRECISION_TOLERANCE = 0.1
 
 
 class Layout(NamedTuple):
-    """How several documents get into one row."""
+    """The options that put several documents into one row."""
 
-    option: str  # as the user sets it
+    option: str  # the option and its value, as the user sets them
     strategy: str | None  # `packing_strategy`; None: the collator joins the rows
 
 
@@ -40,10 +40,13 @@ class Evidence(NamedTuple):
     """Differences between logits of a document, relative to the largest logit.
 
     Args:
-        neighbour: packed rows before and after another document is replaced. 0 if packing isolates documents.
-        alone: packed rows and the document alone. Finds positions that do not restart.
-        rounding: unpacked rows before and after another row is replaced. Not 0 if rows share experts or scales.
-        joined: one document before and after its beginning is replaced: the size of a leak.
+        neighbour: difference between packed rows before and after another document is replaced. 0 if packing isolates
+            documents.
+        alone: difference between packed rows and a row with the document alone. Shows positions that do not restart.
+        rounding: difference between unpacked rows before and after another row is replaced. Not 0 if rows share
+            experts or scales.
+        joined: difference within one document before and after its beginning is replaced: the size that a leak would
+            have.
         low_precision: whether the model computes in less than float32.
     """
 
@@ -58,7 +61,7 @@ class Evidence(NamedTuple):
         """The largest accepted values of `neighbour` and `alone`."""
         if not self.low_precision:
             return TOLERANCE, TOLERANCE
-        # Why: `neighbour` compares batches of one shape, where low precision adds nothing but `rounding`.
+        # Why: `neighbour` compares batches of the same shape. Low precision then adds no error except `rounding`.
         return min(max(TOLERANCE, 4 * self.rounding), LOW_PRECISION_TOLERANCE), LOW_PRECISION_TOLERANCE
 
     @property
@@ -67,22 +70,22 @@ class Evidence(NamedTuple):
 
     @property
     def is_conclusive(self) -> bool:
-        """Whether the probe would find a leak. False if no logit depends on the tokens before it."""
+        """Whether the probe would find a leak. False if no logit depends on earlier tokens."""
         return self.joined > self.limits[0]
 
     def __str__(self) -> str:
         return (
-            f"its logits change by {self.neighbour:.1g} of the largest logit if another document is replaced (if both "
-            f"are one document: {self.joined:.1g}), and differ by {self.alone:.1g} from those of the document alone "
-            f"(limits: {self.limits[0]:.1g} and {self.limits[1]:.1g})"
+            f"relative to the largest logit, the document's logits change by {self.neighbour:.1g} if another document"
+            f" is replaced (limit {self.limits[0]:.1g}; {self.joined:.1g} if the two are joined into one document),"
+            f" and they differ by {self.alone:.1g} from the logits of the document alone (limit {self.limits[1]:.1g})"
         )
 
 
 def check_packing(trainer: Any, model: nn.Module) -> None:
-    """Raises ValueError if `trainer` packs rows in which `model` lets a token attend to another document.
+    """Raise ValueError if `trainer` packs rows and `model` lets a token attend to another document of its row.
 
-    It does not change the modes and gradients of the model and the random number generators. If `trainer` packs
-    nothing, the model is not run.
+    The check leaves the model's modes and gradients and the random number generators unchanged. If `trainer` does not
+    pack, the model is not run.
     """
     problems = []
     for layout in layouts(trainer):
@@ -110,7 +113,7 @@ def _problem(layout: Layout, evidence: Evidence, model: Any) -> str | None:
 
 
 def layouts(trainer: Any) -> Iterator[Layout]:
-    """The layouts of rows with several documents, in training and in evaluation."""
+    """The packed layouts that training and evaluation use."""
     args = trainer.args
     eval_packing = args.packing if args.eval_packing is None else args.eval_packing
     found = set()
@@ -132,7 +135,8 @@ def layouts(trainer: Any) -> Iterator[Layout]:
 
 
 def _is_packed(dataset: Any) -> bool:
-    """Whether the rows were packed before training. A stream may not know its columns."""
+    """Whether the rows were packed before training. A stream may not know its columns; it then counts as not
+    packed."""
     datasets = dataset.values() if isinstance(dataset, dict) else [dataset]
     return any("seq_lengths" in (getattr(rows, "column_names", None) or ()) for rows in datasets)
 
@@ -146,7 +150,7 @@ def probe(trainer: Any, model: nn.Module, strategy: str | None) -> Evidence:
         return float(difference.abs().max() / alone.abs().max())
 
     def change(batch: Callable[[list[Tokens]], dict[str, Any]], *replaced: int) -> float:
-        """The largest change of the other documents if each document of `replaced` is replaced."""
+        """The largest change in the logits of the other documents when one document of `replaced` is replaced."""
         logits, changes = _logits(trainer, model, batch(documents), documents), []
         for index in replaced:
             others = [i for i in range(len(documents)) if i != index]
@@ -166,7 +170,7 @@ def probe(trainer: Any, model: nn.Module, strategy: str | None) -> Evidence:
 
 
 def _random_documents(trainer: Any) -> list[Tokens]:
-    """Three documents, and a fourth that replaces one of them."""
+    """Three random documents, and a fourth one that replaces one of the three."""
     tokenizer = getattr(trainer.processing_class, "tokenizer", trainer.processing_class)
     tokens = sorted(set(range(tokenizer.vocab_size)) - set(tokenizer.all_special_ids))
     random = Random(0)
@@ -204,7 +208,7 @@ def _logits(trainer: Any, model: nn.Module, inputs: dict[str, Any], documents: S
 
 
 def _places(rows: list[Tokens], document: Tokens) -> Iterator[tuple[int, int]]:
-    """Row and start of each occurrence of `document`."""
+    """The row and the start of each occurrence of `document`."""
     for index, row in enumerate(rows):
         for start in range(len(row) - LENGTH + 1):
             if row[start : start + LENGTH] == document:

@@ -1,6 +1,6 @@
 """`ReplaySFTTrainer`: trains on replayed text with KL(base model, fine-tuned model) instead of cross-entropy.
 
-The loss of a step is one sum over the trained tokens of all rows, divided by their number.
+The loss of a step is the sum over the trained tokens of all rows, divided by the number of these tokens.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ ENDED, REPLAYED = "ended", "replayed"  # columns of the training rows
 
 @dataclass
 class ReplayCollator:
-    """Collates rows as `collator` does, and adds the column `replayed`: booleans of shape (rows,)."""
+    """Collates rows with `collator`, and adds the column `replayed`: booleans of shape (rows,)."""
 
     collator: Any
 
@@ -65,9 +65,9 @@ class ReplaySFTTrainer(SAMSFTTrainer):
     def _check_kl(self) -> None:
         problems = []
         if self.padding_free or self.args.packing:
-            problems.append("padding_free or packing: the rows are joined. Set both to false")
+            problems.append("padding_free or packing (they join rows; set both to false)")
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            problems.append("FSDP or DeepSpeed: no process has the whole model for its replayed rows. Use DDP")
+            problems.append("FSDP or DeepSpeed (no process has the whole model for its replayed rows; use DDP)")
         if problems:
             raise ValueError(
                 f"replay_kl: {self.kl_weight} cannot run with {'; '.join(problems)}, or set replay_kl: 0."
@@ -98,17 +98,19 @@ class ReplaySFTTrainer(SAMSFTTrainer):
         loss = super().compute_loss(model, others, num_items_in_batch=num_items_in_batch)
         divergence, num_replayed = self._divergence(replayed)
         self._log_divergence(divergence.detach(), num_replayed)
-        if num_items_in_batch is None:  # then `loss` is a mean over the tokens of the other rows
+        if num_items_in_batch is None:  # `loss` is then the mean over the tokens of the other rows
             items, processes = labels[:, 1:].ne(-100).sum(), 1
             loss = loss * (items - num_replayed) / items.clamp(min=1)
         else:
             items = torch.as_tensor(num_items_in_batch, device=labels.device)
-            # As in TRL: the items are summed over all processes, whose gradients are averaged.
+            # As in TRL: the number of tokens is summed over all processes, but the gradients of the processes are
+            # averaged.
             processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         return loss + self.kl_weight * processes * divergence / items.clamp(min=1)
 
     def _divergence(self, rows: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """KL(base model, fine-tuned model) in nats, summed over the trained tokens of `rows`, and their number."""
+        """KL(base model, fine-tuned model) in nats, summed over the trained tokens of `rows`; and the number of these
+        tokens."""
         trained = rows["labels"][:, 1:] != -100
         if not trained.any():
             return torch.zeros((), device=trained.device), trained.sum()
@@ -133,7 +135,7 @@ class ReplaySFTTrainer(SAMSFTTrainer):
                 yield model
 
     def _count_tokens(self, tokens: torch.Tensor) -> None:
-        """Add tokens that `SFTTrainer` does not see to its count."""
+        """Add tokens to the count of `SFTTrainer`, which does not see replayed rows."""
         self._total_train_tokens += int(self.accelerator.gather(tokens).sum()) // self._tp_size
 
     def _log_divergence(self, divergence: torch.Tensor, tokens: torch.Tensor) -> None:
@@ -144,7 +146,8 @@ class ReplaySFTTrainer(SAMSFTTrainer):
 
 
 def _select_rows(inputs: dict[str, Any], mask: torch.Tensor) -> dict[str, Any]:
-    """The rows of a batch where `mask`, of shape (rows,), is true, cut to the longest of them."""
+    """The rows of a batch where `mask`, of shape (rows,), is true. They are truncated to the length of the longest of
+    these rows."""
     longest = int(inputs["attention_mask"][mask].sum(-1).max()) if mask.any() else 0
     return {name: value[mask][:, :longest] if torch.is_tensor(value) else value for name, value in inputs.items()}
 

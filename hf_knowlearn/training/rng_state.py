@@ -1,4 +1,4 @@
-"""What a second pass over the same micro-batches needs: the states of the random number generators, and a counter."""
+"""Tools for a second pass over the same micro-batches: the states of the random number generators, and a counter."""
 
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -16,12 +16,12 @@ class MicroBatch(NamedTuple):
 
 
 def fork_rng() -> AbstractContextManager[None]:
-    """Restores the generators of the CPU and of the GPUs in use at the end of the block."""
+    """Restore the random number generators of the CPU and of the GPUs in use at the end of the block."""
     return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else [])
 
 
 class RandomState(NamedTuple):
-    """States of the generators of the CPU and of the GPUs in use."""
+    """States of the random number generators of the CPU and of the GPUs in use."""
 
     cpu: torch.Tensor
     cuda: list[torch.Tensor]
@@ -32,13 +32,14 @@ class RandomState(NamedTuple):
         return cls(torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])
 
     def set(self) -> None:
-        """Continue from these states."""
+        """Set the random number generators to these states."""
         torch.set_rng_state(self.cpu)
         torch.cuda.set_rng_state_all(self.cuda)
 
 
 class GradientEvaluations(TrainerCallback, ExportableState):
-    """Counts passes over accumulation windows; part of a window counts as a fraction. Checkpoints save the count."""
+    """Counts passes over accumulation windows. A pass over part of a window counts as a fraction. Checkpoints save the
+    count."""
 
     def __init__(self) -> None:
         self.count = 0.0
@@ -47,8 +48,8 @@ class GradientEvaluations(TrainerCallback, ExportableState):
         return {"args": {}, "attributes": {"count": self.count}}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # Why: Trainer restores callbacks only on request. The checkpoint of a plain trainer has no count; each of its
-        # steps was one pass.
+        # Why: Trainer restores callbacks only on request. The checkpoint of a plain trainer has no count, but each of
+        # its steps was one pass.
         callbacks: Any = state.stateful_callbacks
         saved = callbacks.get(type(self).__name__) if state.global_step else None
         self.count = saved["attributes"]["count"] if saved else state.global_step

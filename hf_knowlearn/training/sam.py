@@ -1,7 +1,7 @@
 """The ascent step of sharpness-aware minimisation: SAM (arXiv 2010.01412, eq. 2) and ASAM (arXiv 2102.11600).
 
 SAM computes the gradient at w + e, where e is a step of length rho along the gradient at w, and applies it at w. SAM
-changes the gradient and not the optimizer: clipping, schedules, 8-bit optimizers and checkpoints work as without it.
+changes the gradient and not the optimizer. Clipping, schedules, 8-bit optimizers and checkpoints work as without SAM.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ ASAM_ETA = 0.01  # added to |w|: the value of the experiments in arXiv 2102.1160
 
 @dataclass(frozen=True)
 class AscentStats:
-    """Measurements of an ascent step. It is false if the weights did not move.
+    """Measurements of an ascent step. `bool(stats)` is False if the weights did not move.
 
     Args:
         norm: ||g||, or ||T g|| for ASAM. If it is not finite, the weights did not move.
@@ -57,7 +57,7 @@ def sam_ascent(
         rho: length of the step: the L2 norm over all weights together.
         adaptive: take the step of ASAM, w + rho * T^2 g / ||T g|| with T = |w| + 0.01.
         random_seed: seed of a random direction that replaces the gradient. The weights then need no gradient.
-        measure: measure what rounding left of the step.
+        measure: measure how much of the step remains after rounding.
 
     Example:
 
@@ -75,7 +75,7 @@ def sam_ascent(
         stats = perturb(weights, rho, adaptive, random_seed, saved if measure else None)
         for w in weights:
             w.grad = None
-        # Why: an autocast block that is still open holds low-precision copies of the weights before the step.
+        # Why: an open autocast block caches low-precision copies of the weights from before the step.
         torch.clear_autocast_cache()
         yield stats
     finally:
@@ -86,7 +86,7 @@ def sam_ascent(
 def perturb(
     weights: list[Tensor], rho: float, adaptive: bool, random_seed: int | None, saved: list[Tensor] | None
 ) -> AscentStats:
-    """Add the ascent step to `weights`. `saved` holds them before the step if the step is to be measured."""
+    """Add the ascent step to `weights`. To measure the step, pass the weights before the step as `saved`."""
     gradient: list[Any] = [w.grad for w in weights] if random_seed is None else random_gradient(weights, random_seed)
     if adaptive:
         scale = torch._foreach_abs(weights)
@@ -107,13 +107,13 @@ def perturb(
 
 @torch.no_grad()
 def restore(weights: list[Tensor], saved: list[Tensor]) -> None:
-    # Why: by copy, because w + e - e is not w in floating point.
+    # Why a copy: w + e - e is not exactly w in floating point.
     torch._foreach_copy_(local(weights), local(saved))
     torch.clear_autocast_cache()
 
 
 def grad_norm(gradient: Sequence[Tensor]) -> float:
-    """L2 norm over all tensors together, over all processes if they are sharded."""
+    """L2 norm over all tensors together. If the tensors are sharded, it includes the shards of all processes."""
     norm = torch.nn.utils.get_total_norm(gradient)
     return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
@@ -124,7 +124,7 @@ def local(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def random_gradient(weights: Sequence[Tensor], seed: int) -> list[Tensor]:
-    """Gaussian numbers in the shapes of the weights. They do not depend on the sharding."""
+    """Gaussian random numbers in the shapes of the weights. The numbers do not depend on the sharding."""
     generators = {device: torch.Generator(device).manual_seed(seed) for device in {w.device for w in weights}}
     gradient = []
     for w in weights:
@@ -138,7 +138,8 @@ def random_gradient(weights: Sequence[Tensor], seed: int) -> list[Tensor]:
 def compare_steps(
     weights: list[Tensor], saved: list[Tensor], direction: list[Tensor], step_size: float
 ) -> tuple[float, float]:
-    """The length of the step that the weights made, relative to the exact step, and the cosine between both."""
+    """The length of the actual step of the weights relative to the exact step, and the cosine between the two
+    steps."""
     norms = []
     for w, before, d in zip(weights, saved, direction, strict=True):  # one at a time, to save memory
         made, exact = w - before, d * step_size

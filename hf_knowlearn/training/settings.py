@@ -1,4 +1,4 @@
-"""`ReplaySettings`: how a run replays text to preserve what the model knew before training."""
+"""`ReplaySettings`: how a run replays text to preserve the knowledge that the model has before training."""
 
 from dataclasses import dataclass
 from math import inf
@@ -35,7 +35,8 @@ class ReplaySettings:
             problems.append(f"share: {self.share!r} is not a number of at least 0 and less than 1. Set 0.25.")
         if not 0 <= self.kl_weight < inf:
             problems.append(
-                f"kl_weight: {self.kl_weight!r} is not a finite number of 0 or more. Set 1, or 0 for none."
+                f"kl_weight: {self.kl_weight!r} is not a finite number of 0 or more. Set 1, or 0 to disable the"
+                " divergence."
             )
         if self.num_generated < 0:
             problems.append(f"num_generated: {self.num_generated!r} is less than 0. Set 0 to generate no text.")

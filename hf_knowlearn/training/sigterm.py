@@ -1,4 +1,5 @@
-"""SIGTERM, which a scheduler sends before it stops a machine: finish the step, save a checkpoint, exit with code 0.
+"""Handles SIGTERM, which a scheduler sends before it stops a machine: finish the step, save a checkpoint, and exit
+with code 0.
 
 transformers' `enable_jit_checkpoint` may save inside a step, after dropout was sampled. The resumed run then differs
 from an uninterrupted one.
@@ -58,7 +59,7 @@ class SaveOnSigterm(TrainerCallback):
             control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # Why: exit here and not with `should_training_stop`, so that nothing runs that belongs to the end of training.
+        # Why: with `should_training_stop`, the code for the end of training would still run.
         if self.received:
             logger.info("Stopped by SIGTERM. Step %d is saved. Run the same command to resume.", state.global_step)
             raise SystemExit(0)

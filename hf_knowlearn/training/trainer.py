@@ -34,7 +34,8 @@ class SAMSFTTrainer(SAMMixin, SFTTrainer):
             # Why: SFTTrainer would replace None by its own config, and SAM would be silently off.
             raise ValueError(f"args: expected a SAMConfig, got {type(args).__name__}. Pass SAMConfig(output_dir=…).")
         super().__init__(model, args, *others, **named)
-        # Why: with FSDP, DeepSpeed and device maps the weights are complete only when training has prepared the model.
+        # Why: with FSDP, DeepSpeed and device maps, the weights are complete only after training has prepared the
+        # model.
         self._packing_is_checked = self.place_model_on_device
         if self.place_model_on_device:
             check_packing(self, self.model)
@@ -46,16 +47,16 @@ class SAMSFTTrainer(SAMMixin, SFTTrainer):
         return super().compute_loss(model, inputs, *others, **named)
 
     def rows_cannot_be_split(self) -> str | None:
-        return "padding_free and packing join them" if self.padding_free else None
+        return "padding_free and packing join the rows" if self.padding_free else None
 
     def first_rows(self, inputs: Any, rows: int) -> tuple[Any, float]:
         count = len(inputs["input_ids"])
         tensors = {name: value for name, value in inputs.items() if torch.is_tensor(value)}
         if other_sizes := [name for name, value in tensors.items() if value.shape[:1] != (count,)]:
             raise ValueError(
-                f"sam_ascent_batches: the {count} rows of a micro-batch cannot be split, because "
-                f"{', '.join(other_sizes)} does not have {count} rows. Accumulate over several micro-batches, or set "
-                "sam_ascent_batches: 0."
+                f"sam_ascent_batches: the {count} rows of a micro-batch cannot be split, because"
+                f" {', '.join(other_sizes)} has another number of rows. Accumulate over several micro-batches, or set"
+                " sam_ascent_batches: 0."
             )
         part = {name: value[:rows] for name, value in tensors.items()}
         return {**inputs, **part}, min(rows / count, 1.0)

@@ -136,7 +136,7 @@ MISTAKES = {
     "merge tiny_base": "--output_dir",
     "views nowhere": "nowhere: no such file",
     "views world:new --view formats": "did you mean --views?",
-    "lab nowhere.yaml": "There is no study 'nowhere.yaml'",
+    "lab nowhere.yaml": "The study 'nowhere.yaml' does not exist",
     "publish adapter nowhere --namespace me": "contains no finished run",
     "export-lm-eval --questions nowhere.jsonl --output_dir out": "nowhere.jsonl: no such file",
     "quickstart --stepz 1": "did you mean --steps",

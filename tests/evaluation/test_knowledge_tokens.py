@@ -85,7 +85,7 @@ def test_parts_are_split_until_every_view_fits():
     told = views_of_parts(long, lambda part: format_views(part, 2, groups=["lists"]), words, 40, 40)
     assert "".join(part.text for part, _ in told) == long.text
     assert max(words([view.text for _, views in told for view in views])) <= 40
-    with pytest.raises(ValueError, match=r"Document 'long' has no views within 7 tokens: raise max_length\."):
+    with pytest.raises(ValueError, match=r"Document 'long' has no views of at most 7 tokens. Increase max_length\."):
         views_of_parts(long, lambda part: [raw_view(part)], words, 40, 7)
 
 
@@ -240,7 +240,7 @@ def test_a_slow_tokenizer_and_a_document_without_views_are_an_error(tokenizer: A
 
     with pytest.raises(ValueError, match="Slow is no fast tokenizer"):
         knowledge_tokens(bigrams(0), Slow(), [TARN], trained=None)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="has no views within 6 tokens"):
+    with pytest.raises(ValueError, match="has no views of at most 6 tokens"):
         knowledge_tokens(bigrams(0), tokenizer, [TARN], trained=None, max_length=6)
     assert set(GROUPS) >= {"spacing", "shift", "marks", "headings"}
 

@@ -107,7 +107,7 @@ def test_runs_can_be_chosen_by_phase_arm_and_seed(tmp_path: Path):
     assert chosen() == [("a", 9), ("b", 9), ("b", 0), ("b", 1)]
     assert chosen(phase="final") == [("b", 0), ("b", 1)]
     assert chosen(arms=["b"], seeds=[9, 1]) == [("b", 9), ("b", 1)]
-    with pytest.raises(ValueError, match=r"no run with phase final, arm a\. Choose among the runs that --list shows"):
+    with pytest.raises(ValueError, match=r"no run with phase final, arm a\. Choose from the runs that --list shows"):
         choose(runs, phase="final", arms=["a"])
     with pytest.raises(ValueError, match="no run with arm bb, seed 2"):
         choose(runs, arms=["b", "bb"], seeds=[0, 2])
@@ -124,11 +124,11 @@ def test_invalid_options_of_all_arms_are_reported_together(tmp_path: Path):
 
 def test_an_unfair_study_is_an_error(tmp_path: Path):
     many = {f"a{number}": {"max_steps": number + 1} for number in range(MOST_SCREENED + 1)}
-    assert "screening: 41 runs: give at most 40. The best of more runs is the best by chance" in error_of(
+    assert "screening: 41 runs: give at most 40. Among more runs, the best one is often the best by chance" in error_of(
         write(tmp_path, arms=many)
     )
     phases = {"screening": {"seeds": [0]}, "final": {"arms": ["a"], "seeds": [0, 1]}}
-    assert "final: seeds [0] are seeds of the screening. Choose others" in error_of(
+    assert "final: seeds [0] are also seeds of the screening. Choose other seeds" in error_of(
         write(tmp_path, arms={"a": {}}, **phases)
     )
 
@@ -138,8 +138,8 @@ def test_all_problems_of_the_file_are_reported_together(tmp_path: Path):
     message = error_of(write(tmp_path, arms=arms, agianst="up", against="upp", final={"arms": ["up"]}))
     for part in (
         "agianst: unknown",
-        "arm 'a b': use letters",
-        "arm 'own': seed: the laboratory sets this",
+        "arm 'a b': the name of an arm consists of letters",
+        "arm 'own': seed: the laboratory sets these options",
         "against: there is no arm 'upp'",
         "final: give both arms and seeds, or neither",
     ):
@@ -150,10 +150,10 @@ def test_all_problems_of_phases_and_options_are_reported_together(tmp_path: Path
     phases = {"screening": {"seed": [7]}, "final": {"arms": ["a", "a"], "seeds": [1], "amrs": ["a"]}}
     message = error_of(write(tmp_path, arms={"a": {}}, options={"seed": 3, "run_name": "x"}, **phases))
     for part in (
-        "options: run_name, seed: the laboratory sets this",
+        "options: run_name, seed: the laboratory sets these options",
         "screening: seed: unknown",
         "final: amrs: unknown",
-        "final: arms: a, a: name each once",
+        "final: arms: a, a: give each value only once",
     ):
         assert part in message
 
@@ -169,7 +169,7 @@ def test_all_problems_of_phases_and_options_are_reported_together(tmp_path: Path
         ({"arms": {"a": {}}, "final": {"arms": "a", "seeds": [1]}}, "final: arms: 'a': give a list"),
         ({"arms": {"a": {}}, "final": {"seeds": 1}}, "final: seeds: 1: give a list"),
         ({"arms": {"a": {}}, "final": {"seeds": [1, "b"]}}, "final: seeds: [1, 'b']: give whole numbers"),
-        ({"arms": {"a": {}}, "final": {"seeds": [1, 1]}}, "final: seeds: 1, 1: name each once"),
+        ({"arms": {"a": {}}, "final": {"seeds": [1, 1]}}, "final: seeds: 1, 1: give each value only once"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_an_error(tmp_path: Path, wrong: dict[str, Any], error: str):
@@ -186,7 +186,7 @@ def test_the_name_of_an_arm_can_be_a_number(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "error"), [("arms: [", "is not YAML"), ("question: why", "has no `arms:`"), ("", "has no")]
+    ("text", "error"), [("arms: [", "is not valid YAML"), ("question: why", "has no `arms:`"), ("", "has no")]
 )
 def test_a_file_that_is_no_study_is_an_error(tmp_path: Path, text: str, error: str):
     (tmp_path / "trial.yaml").write_text(text, encoding="utf-8")
@@ -194,5 +194,5 @@ def test_a_file_that_is_no_study_is_an_error(tmp_path: Path, text: str, error: s
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"There is no study .*none.yaml"):
+    with pytest.raises(ValueError, match=r"The study .*none.yaml. does not exist"):
         read_study(tmp_path / "none.yaml")

@@ -367,7 +367,7 @@ def test_a_finished_run_is_not_repeated(
         ({"model": "./no/such/model"}, "--model ./no/such/model: there is no such folder."),
         ({"model": "nobody/nothing"}, "--model nobody/nothing: there is no such folder here, and from the Hub it"),
         ({"model": "{documents}"}, "/documents: it can't be loaded: "),
-        ({"max_length": 6}, "Document 'ferry.txt' has no views within 6 tokens: raise max_length."),
+        ({"max_length": 6}, "Document 'ferry.txt' has no views of at most 6 tokens. Increase max_length."),
         ({"questions": "{questions}", "evaluation.max_new_tokens": 600}, "600"),
         ({"replay_documents": "{documents}", "replay_share": 0.01}, "of a step of 4 rows is 0 rows"),
         # Errors of TRL and PEFT when the trainer is made.

@@ -136,7 +136,7 @@ def test_ascent_rows_of_pairs_are_an_error(another_trainer):
 
 
 def test_an_optimizer_that_steps_inside_backward_is_an_error(another_trainer):
-    with pytest.raises(ValueError, match="optimizer adalomo: it updates the weights during backward"):
+    with pytest.raises(ValueError, match="optimizer adalomo: this optimizer updates the weights during backward"):
         another_trainer(sam_rho=0.1, optim="adalomo")
 
 

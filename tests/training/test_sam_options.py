@@ -134,7 +134,7 @@ def test_the_ascent_gradient_uses_a_smaller_last_batch_completely(new_trainer):
 
 def test_ascent_rows_of_a_packed_micro_batch_are_an_error(new_trainer):
     with pytest.raises(
-        ValueError, match=r"sam_ascent_batches: 1 with gradient_acc.* but padding_free and packing join them"
+        ValueError, match=r"sam_ascent_batches: 1 with gradient_acc.* but padding_free and packing join the rows"
     ):
         new_trainer(sam_rho=0.1, sam_ascent_batches=1, packing=True, max_length=32)
     new_trainer(sam_rho=0.1, sam_ascent_batches=1, packing=True, max_length=32, gradient_accumulation_steps=2)
@@ -231,5 +231,5 @@ def test_an_unknown_transformers_version_is_an_error(new_trainer, monkeypatch):
 def test_a_trainer_that_samples_its_batches_inside_the_step_is_an_error(new_trainer):
     trainer = new_trainer(sam_rho=0.1)
     trainer._generate_and_score_completions = None  # as GRPO and RLOO have
-    with pytest.raises(ValueError, match="SAMSFTTrainer: it samples its batches inside training_step"):
+    with pytest.raises(ValueError, match="SAMSFTTrainer: this trainer samples its batches inside training_step"):
         checks.check_sam(trainer)

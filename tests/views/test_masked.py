@@ -119,5 +119,5 @@ def test_the_blank_begins_with_a_character_that_the_document_lacks(text, blank):
     "ratio", [(0, 0.5), (0.5, 0.4), (0.5, 1.1), (-0.1, 0.5), (float("nan"), 1), 0.5, (0.1, 0.2, 0.3)]
 )
 def test_an_invalid_range_is_an_error(ratio):
-    with pytest.raises(ValueError, match=r"ratio=.*: give the smallest and the largest share of blanked words"):
+    with pytest.raises(ValueError, match=r"ratio=.*: give two numbers, the smallest and the largest share"):
         masked_views(LONG, 1, ratio=ratio)
