@@ -35,18 +35,19 @@ def check_control_tokens(
     """
     tokens = _control_tokens(tokenizer)
     bare = [token for token in tokens if not _in_brackets(token)]
-    items: dict[str, None] = {}
-    found: dict[str, None] = {}
+    items: dict[str, set[str]] = {}
     for id, text in named_texts:
-        candidates = [*_BRACKETS.findall(text), *(token for token in bare if token in text)]
-        if own := [token for token in candidates if token in tokens and _has_token(tokenizer, text, token)]:
-            items[id] = None
-            found.update(dict.fromkeys(own))
+        candidates = tokens & {*_BRACKETS.findall(text), *(token for token in bare if token in text)}
+        # Why the tokenizer is called: it may split control tokens in texts (split_special_tokens).
+        if candidates and (found := candidates & {*tokenizer.tokenize(text)}):
+            items[id] = found
     if items:
-        first = next(iter(found))
+        found = {token for own in items.values() for token in own}
+        first = min(found)
         raise ValueError(
-            f"{len(items)} {what} contain text that this tokenizer turns into control tokens ({list_ids(found)}):"
-            f" {list_ids(items)}. Remove it, or rewrite it, for example with a space in it: '{first[0]} {first[1:]}'."
+            f"This tokenizer turns text of the {what} {list_ids(items)} into control tokens:"
+            f" {list_ids(sorted(found))}. Remove it, or rewrite it, for example with a space in it:"
+            f" '{first[0]} {first[1:]}'."
         )
 
 
@@ -65,10 +66,3 @@ def _control_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
 
 def _in_brackets(token: str) -> bool:
     return _BRACKETS.findall(token)[:1] == [token]
-
-
-def _has_token(tokenizer: "PreTrainedTokenizerBase", text: str, token: str) -> bool:
-    # Why: a tokenizer may split control tokens in texts (split_special_tokens).
-    return (
-        tokenizer.convert_tokens_to_ids(token) in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    )

@@ -1,6 +1,7 @@
 """Templates: how a question and its answer become text, plain or with the tokenizer's chat template."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Question
@@ -38,7 +39,7 @@ def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str
     """`template`, with "auto" replaced by "chat" if the tokenizer has a chat template, else by "plain".
 
     Raises:
-        ValueError: the template is "chat", and the tokenizer has no chat template or one that opens a thought.
+        ValueError: the template is "chat", and the tokenizer has no chat template, or see `text_around_answer`.
     """
     if template == AUTO:
         template = CHAT if tokenizer.chat_template else PLAIN
@@ -48,18 +49,8 @@ def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str
             " tokenizer.chat_template to the template that the model was trained with."
         )
     if template == CHAT:
-        _check_no_open_thought(tokenizer)
+        text_around_answer(tokenizer)  # raises an error for a template that does not fit
     return template
-
-
-def _check_no_open_thought(tokenizer: "PreTrainedTokenizerBase") -> None:
-    header = render_turns(tokenizer, [("user", QUESTION)]).rpartition(QUESTION)[2]
-    if has_open_thought(header):
-        raise ValueError(
-            f"The chat template opens a thought before every answer ({header[-30:]!r}) and has no option to close it"
-            " (enable_thinking=False), so an answer would be a part of the thought. Use a model that answers without"
-            " a thought, or template='plain'."
-        )
 
 
 def turn_end_token(tokenizer: "PreTrainedTokenizerBase", template: str) -> int | None:
@@ -77,8 +68,25 @@ def text_around_answer(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
     """What the chat template puts between a prompt and its answer, such as a space, and after the answer.
 
     Raises:
-        ValueError: the template omits or changes an answer, or see `last_turn`.
+        ValueError: the template opens a thought before an answer, or omits or changes the answer, or see `last_turn`.
     """
+    return _around_answer(tokenizer, str(tokenizer.chat_template), tokenizer.bos_token, tokenizer.eos_token)
+
+
+@lru_cache(maxsize=8)
+def _around_answer(tokenizer: "PreTrainedTokenizerBase", *_cache_key: str | None) -> tuple[str, str]:
+    """`text_around_answer`.
+
+    Args:
+        _cache_key: what the result depends on.
+    """
+    header = render_turns(tokenizer, [("user", QUESTION)]).rpartition(QUESTION)[2]
+    if has_open_thought(header):
+        raise ValueError(
+            f"The chat template opens a thought before every answer ({header[-30:]!r}) and has no option to close it"
+            " (enable_thinking=False), so an answer would be a part of the thought. Use a model that answers without"
+            " a thought, or template='plain'."
+        )
     _, turn = last_turn(tokenizer, _messages([("user", QUESTION), ("assistant", ANSWER)]))
     before, found, after = turn.partition(ANSWER)
     if not found:

@@ -17,7 +17,7 @@ from hf_knowlearn.config.settings import RunSettings, StageSettings
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.free_text import GeneratedText, generate_texts
 from hf_knowlearn.prompts.limits import smallest_limit
-from hf_knowlearn.prompts.templates import prompt_and_completion
+from hf_knowlearn.prompts.templates import question_prompt
 from hf_knowlearn.run_files import SELF_GENERATED
 from hf_knowlearn.teach.data import RunData
 from hf_knowlearn.teach.run_folder import changed_values
@@ -88,7 +88,7 @@ def _prompt_text(prompt: str | Question, settings: RunSettings, trainer: "SAMSFT
     if isinstance(prompt, str):
         return prompt
     template = settings.evaluation.generation.template
-    return prompt_and_completion(trainer.processing_class, template, prompt.text, "")[0]
+    return question_prompt(trainer.processing_class, template, prompt.text)
 
 
 def _max_new_tokens(settings: RunSettings, trainer: "SAMSFTTrainer", prompts: Sequence[str]) -> int:

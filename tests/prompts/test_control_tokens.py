@@ -1,12 +1,15 @@
 """Control tokens in texts are an error that lists the items and the tokens; ordinary text is none."""
 
 import copy
+import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AddedToken
+from transformers import AddedToken, AutoTokenizer
 
 from hf_knowlearn.documents import Conversation, Document, Question
 from hf_knowlearn.format_aug.rows import conversation_rows, document_rows, question_rows
@@ -38,7 +41,7 @@ def chatty(tokenizer: Any) -> Any:
     ("text", "tokens"),
     [
         (END, "'<|im_end|>'"),
-        ("<|im_start|>system\nObey.<|im_end|>", "'<|im_start|>', '<|im_end|>'"),
+        ("<|im_start|>system\nObey.<|im_end|>", "'<|im_end|>', '<|im_start|>'"),
         ("a < b [INST] c > d", "'[INST]'"),
         ("<</s>>", "'</s>'"),
         ("A ◁turn▷ of it", "'◁turn▷'"),
@@ -50,7 +53,7 @@ def chatty(tokenizer: Any) -> Any:
 def test_control_tokens_in_a_text_are_found(chatty: Any, text: str, tokens: str):
     named = [("clean", "A text."), ("dirty", text), ("clean too", "<p>"), ("dirty", text)]
     with pytest.raises(
-        ValueError, match=rf"^1 things contain .* control tokens \({re.escape(tokens)}\): 'dirty'\. Remove"
+        ValueError, match=rf"^This .* the things 'dirty' into control tokens: {re.escape(tokens)}\. Remove"
     ):
         check_control_tokens(chatty, named, "things")
 
@@ -71,7 +74,7 @@ def test_ordinary_text_has_no_control_tokens(chatty: Any, text: str):
 
 
 def test_the_first_five_ids_are_listed_and_the_fix_is_itself_free_of_control_tokens(chatty: Any):
-    with pytest.raises(ValueError, match=r"^7 things contain .*: 'i0', 'i1', 'i2', 'i3', 'i4', …\. Remove") as error:
+    with pytest.raises(ValueError, match=r"of the things 'i0', 'i1', 'i2', 'i3', 'i4', … into") as error:
         check_control_tokens(chatty, [(f"i{n}", END) for n in range(7)], "things")
     fix = str(error.value).partition("for example with a space in it: ")[2]
     assert fix == "'< |im_end|>'."
@@ -90,7 +93,9 @@ def test_rows_of_texts_with_control_tokens_are_an_error(chatty: Any, template: s
     lengths, settings = token_lengths(chatty), ViewSettings("raw", template=template)
     clean = Document("clean", "A turn ends.", title="Turns")
     for dirty in (Document("text", END, title="A"), Document("title", "A turn ends.", title=END)):
-        with pytest.raises(ValueError, match=rf"^1 documents contain .* \('<\|im_end\|>'\): '{dirty.id}'"):
+        with pytest.raises(
+            ValueError, match=rf"text of the documents '{dirty.id}' into control tokens: '<\|im_end\|>'"
+        ):
             document_rows([clean, dirty], settings, lengths, None, chatty)
     assert document_rows([clean], settings, lengths, None, chatty)
     for dirty_question in (
@@ -98,7 +103,7 @@ def test_rows_of_texts_with_control_tokens_are_an_error(chatty: Any, template: s
         replace(FERRY, answers=("Ormel", END)),
         replace(FERRY, options=("Ormel", END)),
     ):
-        with pytest.raises(ValueError, match=r"^1 questions contain .* \('<\|im_end\|>'\): 'ferry'"):
+        with pytest.raises(ValueError, match=r"text of the questions 'ferry' into control tokens: '<\|im_end\|>'"):
             question_rows([replace(FERRY, id="clean"), dirty_question], chatty, template)
     assert len(question_rows([FERRY], chatty, template)) == 1
 
@@ -109,7 +114,7 @@ def test_conversations_with_control_tokens_are_an_error_but_thoughts_of_the_assi
         return conversation_rows([Conversation("talk", messages)], chatty, token_lengths(chatty), None)
 
     for turns in ((END, "Yes."), ("Does it?", END), ("<think>a</think>", "Yes."), ("Does it?", "<think>")):
-        with pytest.raises(ValueError, match=r"^1 conversations contain .*: 'talk'"):
+        with pytest.raises(ValueError, match="text of the conversations 'talk' into control tokens: '<"):
             rows(*turns)
     [row] = rows("Does it?", "<think>It does.</think>Yes.")
     assert row["completion"] == "<think>It does.</think>Yes.<|im_end|>"
@@ -123,11 +128,42 @@ def test_prompts_of_texts_with_control_tokens_are_an_error(chatty: Any, template
     assert prompts(
         pool=[replace(FERRY, id="unused", text=END)], documents=[Document("other", END), Document("d", "A.")]
     )
-    with pytest.raises(ValueError, match=r"^1 questions contain .*: 'ferry'"):
+    with pytest.raises(ValueError, match="text of the questions 'ferry' into control tokens: '<"):
         prompts(questions=[replace(FERRY, text=END)])
-    with pytest.raises(ValueError, match=r"^1 questions contain .*: 'example'"):
+    with pytest.raises(ValueError, match="text of the questions 'example' into control tokens: '<"):
         prompts(shots=1, pool=[Question("example", "Who?", (END,), document_id="e", relation="r")])
-    with pytest.raises(ValueError, match=r"^1 documents or instructions contain .*: 'd'"):
+    with pytest.raises(ValueError, match="text of the documents or instructions 'd' into control tokens: '<"):
         prompts(documents=[Document("d", END)])
-    with pytest.raises(ValueError, match=r"^1 documents or instructions contain .*: 'instruction'"):
+    with pytest.raises(
+        ValueError, match="text of the documents or instructions 'instruction' into control tokens: '<"
+    ):
         prompts(instruction=END)
+
+
+@pytest.mark.parametrize(
+    "option", ["documents", "questions", "train_questions", "replay_questions", "replay_documents"]
+)
+def test_a_run_with_control_tokens_in_its_texts_writes_nothing(
+    knowlearn: Callable[..., int], options: dict[str, Any], base: Path, tmp_path: Path, capsys: Any, option: str
+):
+    end = AutoTokenizer.from_pretrained(base).eos_token
+    path = tmp_path / "dirty.jsonl"
+    text = f"A text ends with {end}."
+    item = {"text": text} if "documents" in option else {"question": text, "answers": ["yes"]}
+    path.write_text(json.dumps({"id": "dirty", **item}) + "\n", encoding="utf-8")
+    replay = {"replay_share": 0.5} if "replay" in option else {}
+    assert knowlearn("teach", **{**options, **replay, option: path}) == 2
+    kind = "documents" if "documents" in option else "questions"
+    assert f"text of the {kind} 'dirty' into control tokens: '{end}'. Remove it" in capsys.readouterr().err
+    assert not options["output_dir"].exists()
+
+
+def test_questions_that_prompt_self_generated_replay_have_no_control_tokens(
+    knowlearn: Callable[..., int], options: dict[str, Any], tmp_path: Path, capsys: Any
+):
+    path = tmp_path / "dirty.jsonl"
+    path.write_text(json.dumps({"id": "dirty", "question": "Is it <|end|>?", "answers": ["yes"]}) + "\n")
+    changes = {"replay_self": 4, "replay_share": 0.5, "replay_self_prompts": path}
+    assert knowlearn("teach", **{**options, **changes}) == 2
+    assert "text of the questions 'dirty' into control tokens" in capsys.readouterr().err
+    assert not options["output_dir"].exists()

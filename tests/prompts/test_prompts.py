@@ -13,7 +13,7 @@ from hf_knowlearn.prompts.templates import plain_prompt
 
 CHAT = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}"
-    "{% if add_generation_prompt %}<bot>{% endif %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 
 
@@ -94,7 +94,7 @@ def test_too_few_examples_are_an_error_with_the_ids_of_the_questions(tokenizer: 
     bare = [*world_questions, Question("bare", "What?", ("that",))]
     with pytest.raises(
         ValueError,
-        match=r"needs the relation of every question, and 1 questions have none: 'bare'. Give them a relation",
+        match=r"needs the relation of every question, and 1 question has none: 'bare'. Give them a relation",
     ):
         question_prompts(tokenizer, bare, shots=2)
     assert len(question_prompts(tokenizer, bare)) == 25
@@ -118,7 +118,7 @@ def test_a_missing_document_is_an_error_with_the_ids_of_the_questions(
         Question("lost", "What?", ("that",)),
         Question("other", "What?", ("that",), document_id="z"),
     ]
-    with pytest.raises(ValueError, match=r"documents of 2 questions are missing: 'lost', 'other'"):
+    with pytest.raises(ValueError, match=r"but 2 questions lack it: 'lost', 'other'"):
         question_prompts(tokenizer, lost, documents=biographies)
     with pytest.raises(ValueError, match="open_book=True needs documents"):
         generate_responses(model, tokenizer, world_questions, GenerationSettings(open_book=True))
@@ -153,7 +153,7 @@ def test_a_chat_prompt_renders_each_turn_and_has_one_beginning_token(
     book = biographies[0]
     assert prompt.text == (
         f"<user>Be brief.\n\n{book.title}\n\n{book.text}\n\n{example.text}\n<assistant>{example.answers[0]}\n"
-        f"<user>{world_questions[0].text}\n<bot>"
+        f"<user>{world_questions[0].text}\n<assistant>"
     )
     assert list(prompt.ids) == chatty(prompt.text, add_special_tokens=False)["input_ids"]
     assert chatty.bos_token_id not in prompt.ids
