@@ -174,5 +174,5 @@ _short.maxlist = _short.maxtuple = 20
 
 def show(value: object) -> str:
     """A short `repr` for messages. The type comes first, except for strings and lists."""
-    shown = _short.repr(value)
-    return shown if isinstance(value, str | list) else f"{type(value).__name__} {shown}"
+    shown, kind = _short.repr(value), "float" if isinstance(value, float) else type(value).__name__
+    return shown if isinstance(value, str | list) else f"{kind} {shown}"

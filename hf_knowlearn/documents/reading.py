@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.document import Document, Question, show
 from hf_knowlearn.documents.error_report import ErrorReport
 from hf_knowlearn.documents.items import read_items
+from hf_knowlearn.documents.question_columns import QuestionColumns
 from hf_knowlearn.documents.sources import DOCUMENT_FORMATS, TABLE_FORMATS, Paths, Source, describe, find_sources
-from hf_knowlearn.documents.table_columns import DocumentColumns, conversation_of, question_of
+from hf_knowlearn.documents.table_columns import DocumentColumns, conversation_of
 
 logger = logging.getLogger(__name__)
 
@@ -146,25 +148,38 @@ def _without_duplicates(
         warnings.raise_if_any()
     if warnings:
         logger.warning("%s", warnings.listing(max_entries=None if drop else 20))
-    logger.info("%s: %d are read.", warnings.subject, count)
+    logger.info("%s: read %s.", warnings.subject, number_of(count, "document"))
 
 
 def read_questions(
     path: Paths,
     on_bad: str = "raise",
     *,
+    question_column: str | None = None,
+    answer_column: str | None = None,
     config: str | None = None,
     split: str | None = None,
     revision: str | None = None,
 ) -> list[Question]:
     """Read questions from `.jsonl .json .csv .tsv .parquet` files, a folder of them, or a dataset on the Hub.
 
-    A row has the columns `question` or `text`, and `answers` (a list, or SQuAD's `{"text": [...]}`) or `answer` (a
-    string). Optional columns are `id` (else `<file>:<line>`, as in `read_documents`), `document_id` or `wiki_id`,
-    `relation`, `fact_id`, `options` and `kind`.
+    | format | columns of a row |
+    |---|---|
+    | questions | `question` or `text`; `answers` or `answer` |
+    | Alpaca | `instruction`, and `input`, which joins it on a line of its own; `output` |
+    | pairs | `input` and `output`; or `prompt` and `completion` |
+    | TRL | `messages` with one turn of the user and one of the assistant |
+    | SQuAD | its `.json` file, or the columns `question` and `answers` with `{"text": [...]}` |
+
+    An answer is a string, a number or a list of them. Optional columns are `id` (else `<file>:<line>`, as in
+    `read_documents`), `document_id` or `wiki_id`, `relation`, `fact_id`, `options` and `kind`.
+
+    White space around answers is removed. Answers that are blank, only an article ("The"), or longer than a line are
+    dropped with a warning, because no response is correct for them. It is an error if a question has no other answer.
 
     Args:
         path: as in `read_documents`.
+        question_column, answer_column: columns to use instead of the ones above.
         on_bad: "raise" makes an invalid row an error. "drop" skips invalid rows and names them in the log.
         config, split, revision: as in `read_documents`.
 
@@ -180,7 +195,8 @@ def read_questions(
     _check_choices(on_bad=(on_bad, ("raise", "drop")))
     problems = ErrorReport(f"The questions at {describe(path)}")
     sources = find_sources(path, TABLE_FORMATS, problems, config, split, revision)
-    questions = [item for _, _, item in read_items(sources, lambda _: question_of, problems)]
+    columns = QuestionColumns(question_column, answer_column)
+    questions = [item for _, _, item in read_items(sources, lambda _: columns.question, problems)]
     can_drop = bool(questions) and not problems.has_whole_files()
     if on_bad == "raise" or not can_drop:
         if can_drop:
@@ -188,7 +204,12 @@ def read_questions(
         problems.raise_if_any()
     elif problems:
         logger.warning("Dropped invalid rows. %s", problems.listing())
-    logger.info("Read %d questions from %s.", len(questions), describe(path))
+    if columns.dropped:
+        logger.warning(
+            "Dropped accepted answers of %s from %s that are blank, only an article, or longer than a line: %s.",
+            number_of(len(columns.dropped), "question"), describe(path), show(columns.dropped),
+        )  # fmt: skip
+    logger.info("Read %s from %s.", number_of(len(questions), "question"), describe(path))
     return questions
 
 
@@ -205,7 +226,7 @@ def read_conversations(path: Paths) -> list[Conversation]:
     sources = find_sources(path, TABLE_FORMATS, problems)
     conversations = [item for _, _, item in read_items(sources, lambda _: conversation_of, problems)]
     problems.raise_if_any()
-    logger.info("Read %d conversations from %s.", len(conversations), describe(path))
+    logger.info("Read %s from %s.", number_of(len(conversations), "conversation"), describe(path))
     return conversations
 
 

@@ -1,4 +1,4 @@
-"""Documents, questions and conversations from the named columns of a row.
+"""Documents and conversations from the named columns of a row.
 
 Text is normalized to Unicode NFC (UAX #15), with `\\n` as line break. Nothing else is repaired.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_knowlearn.documents.conversation import Conversation
-from hf_knowlearn.documents.document import Document, Question, show, text_problems
+from hf_knowlearn.documents.document import Document, show, text_problems
 
 
 class EmptyDocumentError(ValueError):
@@ -35,9 +35,9 @@ class DocumentColumns:
             ValueError: with the problems of the row.
         """
         for name in filter(None, vars(self).values()):
-            _require(row, name, fix="rename a column, or give its name with text_column, id_column or title_column")
+            require(row, name, fix="rename a column, or give its name with text_column, id_column or title_column")
         title_key = self.title or "title"
-        id_key, id = _first_value(row, *([self.id] if self.id else ("id", "document_id", "wiki_id")))
+        id_key, id = first_value(row, *([self.id] if self.id else ("id", "document_id", "wiki_id")))
         if self.id and not id_key:
             raise ValueError(f"the column {self.id!r} contains no id in this row; add one, or remove id_column")
         text = "" if row[self.text] is None else clean(row[self.text])
@@ -45,31 +45,16 @@ class DocumentColumns:
             raise EmptyDocumentError(*text_problems("text", text))
         optional = {"title": clean(row.get(title_key)), "language": clean(row.get("language"))}
         return Document(
-            _name(id, default_id),
+            name_of(id, default_id),
             text,
             metadata={name: row[name] for name in row if name not in {self.text, id_key, title_key, "language"}},
             **{name: value for name, value in optional.items() if value not in (None, "")},
         )
 
 
-def question_of(row: Mapping[str, Any], default_id: str) -> Question:
-    """Make the question of a row, under the column names of common datasets. Raises ValueError."""
-    given = {name: value for name, value in row.items() if value is not None}
-    _require(given, "question", "text", fix="rename the column of the question")
-    _require(given, "answers", "answer", fix="a question needs an answer")
-    return Question(
-        _name(given.get("id"), default_id),
-        clean(_first_value(row, "question", "text")[1]),
-        _answers(row),
-        _name(_first_value(row, "document_id", "wiki_id")[1]),
-        options=_strings("options", given.get("options", [])),
-        **{name: _name(row.get(name)) for name in ("relation", "fact_id", "kind")},
-    )
-
-
 def conversation_of(row: Mapping[str, Any], default_id: str) -> Conversation:
     """Make the conversation of a row, under the column names of TRL. Raises ValueError."""
-    _require(row, "messages", fix="rename the column of the messages")
+    require(row, "messages", fix="rename the column of the messages")
     turns, tools = row["messages"], row.get("tools")
     if isinstance(tools, str):
         try:
@@ -77,7 +62,7 @@ def conversation_of(row: Mapping[str, Any], default_id: str) -> Conversation:
         except ValueError:
             raise ValueError(f"tools {show(tools)} is not JSON; write a list of tools") from None
     return Conversation(
-        _name(row.get("id"), default_id),
+        name_of(row.get("id"), default_id),
         tuple(map(_turn, turns)) if isinstance(turns, list) else turns,
         () if tools is None else tuple(tools) if isinstance(tools, list) else tools,
     )
@@ -92,7 +77,8 @@ def clean(value: Any) -> Any:
     return unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _require(row: Mapping[str, Any], *names: str, fix: str) -> None:
+def require(row: Mapping[str, Any], *names: str, fix: str) -> None:
+    """Raise ValueError if the row has none of the columns."""
     if not set(names) & set(row):
         raise ValueError(f"no column {' or '.join(map(repr, names))}, only {show(list(row))}; {fix}")
 
@@ -104,28 +90,20 @@ def _turn(turn: Any) -> Any:
     return {name: clean(value) for name, value in turn.items() if value is not None or name == "content"}
 
 
-def _first_value(row: Mapping[str, Any], *names: str) -> tuple[str, Any]:
+def first_value(row: Mapping[str, Any], *names: str) -> tuple[str, Any]:
     """(name, value) of the first of the columns that is not null, or ("", None)."""
     return next(((name, row[name]) for name in names if row.get(name) is not None), ("", None))
 
 
-def _name(value: Any, default: str | None = None) -> Any:
+def name_of(value: Any, default: str | None = None) -> Any:
     """An id or another name. Integers become strings, so that 7 in one file matches "7" in another."""
     if value is None:
         return clean(default)
     return str(value) if type(value) is int else clean(value)
 
 
-def _answers(row: Mapping[str, Any]) -> tuple[str, ...]:
-    name, answers = _first_value(row, "answers", "answer")
-    if isinstance(answers, Mapping):
-        answers = answers.get("text", answers)
-    if isinstance(answers, str) and answers.startswith(('["', "['")):  # Why: pandas writes lists like this to CSV.
-        raise ValueError(f"{name} {show(answers)} is a list in a string; write one answer, or use a .jsonl file")
-    return _strings(name, [answers] if isinstance(answers, str) else answers)
-
-
-def _strings(name: str, values: object) -> tuple[str, ...]:
+def strings(name: str, values: object) -> tuple[str, ...]:
+    """A list of strings as a tuple. Raises ValueError for other values."""
     if not isinstance(values, list):
         raise ValueError(f'{name} must be a list of strings, such as ["Paris"], got {show(values)}')
     return tuple(map(clean, values))

@@ -16,6 +16,17 @@ _BOM = b"\xef\xbb\xbf"
 _MAX_FIELD = 2**31 - 1  # characters; the largest limit that fits a C long on every platform
 
 
+class ExactFloat(float):
+    """A number of a JSON file with the text that it has there, such as "3.50"."""
+
+    text: str
+
+    def __new__(cls, text: str) -> ExactFloat:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
 def decoded(raw: bytes, offset: int = 0) -> str:
     """Decode bytes at `offset` of a UTF-8 file, without the byte order mark. Raises ValueError with the position."""
     skipped = len(_BOM) if offset == 0 and raw.startswith(_BOM) else 0
@@ -41,14 +52,25 @@ def json_lines(file: Path) -> Rows:
 
 
 def json_rows(file: Path) -> Rows:
-    """The objects of the list in a `.json` file, or the only object in it."""
-    data = _parsed(decoded(file.read_bytes()))
+    """The objects of the list in a `.json` file, the questions of a file in SQuAD's format, or the only object."""
+    data = _squad_rows(_parsed(decoded(file.read_bytes())))
     yield from enumerate(data if isinstance(data, list) else [data], 1)
+
+
+def _squad_rows(data: Any) -> Any:
+    """The questions of SQuAD's `{"data": [{"paragraphs": [{"qas": [...]}]}]}`; other data unchanged."""
+    articles = data.get("data") if isinstance(data, dict) else None
+    if not isinstance(articles, list) or not all(isinstance(one, dict) and "paragraphs" in one for one in articles):
+        return data
+    try:
+        return [row for article in articles for paragraph in article["paragraphs"] for row in paragraph["qas"]]
+    except (KeyError, TypeError):
+        raise ValueError('not SQuAD\'s format: each paragraph needs "qas", a list of questions') from None
 
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=ExactFloat)
     except (ValueError, RecursionError) as error:  # Why: an integer with too many digits raises a plain ValueError.
         reason = str(error).replace("line 1 column", "column")  # Why: a line of a .jsonl file is a text of one line.
         fix = "write one object per line in a .jsonl file, or a list of objects in a .json file"

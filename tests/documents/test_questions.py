@@ -1,11 +1,14 @@
 """Reading of questions: column names, errors, and dropping of invalid rows."""
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from hf_knowlearn.documents import Question, read_questions
 
@@ -28,7 +31,7 @@ def test_questions_are_read_with_every_column_name(tmp_path: Path, write_rows: W
         },
         {"id": "s", "question": "Who?", "context": "…", "answers": {"text": ["Ada"], "answer_start": [0]}},
         {"question": "Which?", "text": "ignored", "answer": "Ada", "options": ["Ada", "Bob"], "kind": "choice"},
-        {"question": "e\u0301", "answers": "Cafe\u0301", "answer": "ignored", "options": None},
+        {"question": "e\u0301", "answers": "Cafe\u0301", "answer": "Cafe\u0301", "options": None},
     )
     assert read_questions(path) == [
         Question("q.jsonl:1", "Who?", ("Ada",), "7"),
@@ -42,8 +45,8 @@ def test_questions_are_read_with_every_column_name(tmp_path: Path, write_rows: W
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"answer": "x"}, "no column 'question' or 'text', only ['answer']; rename the column of the question."),
-        ({"question": "Who?"}, "no column 'answers' or 'answer', only ['question']; a question needs an answer."),
+        ({"answer": "x"}, "no column 'question' or 'text', only ['answer']; rename the column of the question, or"),
+        ({"question": "Who?"}, "no column 'answers' or 'answer', only ['question']; a question needs an answer;"),
         ({"question": "Who?", "answer": None}, "no column 'answers' or 'answer', only"),
         ({"question": " ", "answer": "x"}, "text contains only white space"),
         ({"question": 5, "answer": "x"}, "text must be a string, got int 5."),
@@ -53,10 +56,30 @@ def test_questions_are_read_with_every_column_name(tmp_path: Path, write_rows: W
         ({"question": "Who?", "answer": ""}, "no word of the answers [''] is left after normalization"),
         (
             {"question": "Who?", "answers": {"t": 1}},
-            'answers must be a list of strings, such as ["Paris"], got dict {',
+            'answers must be a string, a number or a list of them, such as ["Paris"], got dict {',
         ),
-        ({"question": "Who?", "answer": 1815}, 'answer must be a list of strings, such as ["Paris"], got int 1815.'),
-        ({"question": "Who?", "answers": [1815]}, "answers[0] must be a string, got int 1815."),
+        ({"question": "Who?", "answer": True}, 'answer is true; write the answer as text, such as "yes" or "true".'),
+        ({"question": "Who?", "answers": ["x", None]}, "answers[1] must be a string or a number, got NoneType None."),
+        ({"question": "Who?", "answer": float("nan")}, "answer is nan, which is no answer; write it as text"),
+        ({"question": "Who?", "answer": "one\ntwo"}, "the answer 'one\\ntwo' has several lines, but only the first"),
+        ({"question": "Who?", "answers": ["one\u2028two", "The"]}, "has several lines"),
+        (
+            {"question": "Who?", "answer": "x", "prompt": "p", "completion": "y"},
+            "the question and the answer may be in 'question' and 'answer', or 'prompt' and 'completion'; name the"
+            " right ones with question_column and answer_column.",
+        ),
+        (
+            {"question": "Who?", "answers": ["x"], "answer": "y"},
+            "the answers may be in 'answers' or 'answer', which differ; name the right ones with question_column",
+        ),
+        (
+            {"question": "Who?", "output": "x"},
+            "no column 'answers' or 'answer', only ['question', 'output']; a question",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "Who?"}]},
+            "messages must have one turn of the user and one of the assistant to be a question, got ['user'];",
+        ),
         ({"question": "Who?", "answer": "x", "options": "xy"}, "options must be a list of strings, such as"),
         ({"question": "Who?", "answer": "x", "wiki_id": 1.5}, "document_id must be a string, got float 1.5."),
         ({"id": "Q: 1", "question": "Who?", "answers": []}, "q.jsonl:1: answers is empty;"),
@@ -114,3 +137,121 @@ def test_problems_of_whole_files_cannot_be_dropped(tmp_path: Path, write: Write,
         read_questions(tmp_path / "folder", on_bad="drop")
     with pytest.raises(ValueError, match=r"on_bad must be 'raise' or 'drop', got 'ignore'\."):
         read_questions(tmp_path / "folder", on_bad="ignore")
+
+
+# Formats of other datasets
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "answers"),
+    [
+        ({"question": "When?", "answer": 1831}, "When?", ("1831",)),
+        ({"question": "When?", "answers": [1831, "in 1831", 2.5]}, "When?", ("1831", "in 1831", "2.5")),
+        ({"instruction": "Who?", "output": "Ada", "input": ""}, "Who?", ("Ada",)),
+        ({"instruction": "Translate.", "input": "two", "output": "deux"}, "Translate.\ntwo", ("deux",)),
+        ({"instruction": "Who?", "input": None, "output": "Ada", "text": "### Who? Ada"}, "Who?", ("Ada",)),
+        ({"input": "Who?", "output": "Ada"}, "Who?", ("Ada",)),
+        ({"prompt": "Who?", "completion": " Ada"}, "Who?", ("Ada",)),
+        ({"question": "Who?", "prompt": "p", "answer": "Ada"}, "Who?", ("Ada",)),
+        (
+            {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ada"}]},
+            "Who?",
+            ("Ada",),
+        ),
+        (
+            {"question": "Who?", "answers": [{"text": "Ada", "answer_start": 3}, {"text": "Ada L."}]},
+            "Who?",
+            ("Ada", "Ada L."),
+        ),
+    ],
+)
+def test_the_formats_of_other_datasets_are_read(
+    tmp_path: Path, row: dict[str, Any], text: str, answers: tuple[str, ...], write_rows: WriteRows
+):
+    assert read_questions(write_rows(tmp_path / "q.jsonl", row)) == [Question("q.jsonl:1", text, answers)]
+
+
+def test_numbers_become_their_text_in_the_file(tmp_path: Path, write: Write):
+    lines = [f'{{"question": "How many?", "answer": {number}}}' for number in ("3.50", "1e3", "-0.0", "1831", "2.0")]
+    questions = read_questions(write(tmp_path / "q.jsonl", "\n".join(lines)))
+    assert [question.answers[0] for question in questions] == ["3.50", "1e3", "-0.0", "1831", "2.0"]
+
+
+def test_whole_numbers_of_a_parquet_column_of_floats_have_no_decimal_point(tmp_path: Path):
+    table = pa.table({"question": ["When?", "How many?"], "answer": [1831.0, 2.5]})
+    parquet.write_table(table, tmp_path / "q.parquet")
+    assert [question.answers[0] for question in read_questions(tmp_path / "q.parquet")] == ["1831", "2.5"]
+
+
+def test_a_file_in_the_format_of_squad_is_read(tmp_path: Path, write: Write):
+    first = {"id": "s1", "question": "Who?", "answers": [{"text": "Ada", "answer_start": 0}]}
+    more = {"id": "s2", "question": "Where?", "answers": [{"text": "London", "answer_start": 9}]}
+    paragraphs = [{"context": "Ada ...", "qas": [first]}, {"context": "...", "qas": [more]}]
+    path = write(
+        tmp_path / "q.json", json.dumps({"version": "1.1", "data": [{"title": "T", "paragraphs": paragraphs}]})
+    )
+    assert read_questions(path) == [Question("s1", "Who?", ("Ada",)), Question("s2", "Where?", ("London",))]
+    broken = write(tmp_path / "b.json", json.dumps({"data": [{"paragraphs": [{"context": "x"}]}]}))
+    with pytest.raises(ValueError, match='not SQuAD\'s format: each paragraph needs "qas"'):
+        read_questions(broken)
+
+
+def test_the_columns_can_be_named(tmp_path: Path, write: Write, read_error: ReadError):
+    path = write(tmp_path / "q.csv", "Frage,Antwort,question,answer\nWer?,Ada,Who?,x\n")
+    assert read_questions(path, question_column="Frage", answer_column="Antwort")[0].text == "Wer?"
+    (question,) = read_questions(path, answer_column="Antwort")
+    assert (question.text, question.answers) == ("Who?", ("Ada",))
+    assert "no column 'Fragen', only ['Frage', 'Antwort', 'question', 'answer']" in read_error(
+        read_questions, path, question_column="Fragen"
+    )
+    two = write(tmp_path / "two.csv", "q,answer,output\nWho?,Ada,Bob\n")
+    assert "the answer may be in the columns ['answer', 'output']; name the right ones with" in read_error(
+        read_questions, two, question_column="q"
+    )
+    none = write(tmp_path / "none.csv", "q,a\nWho?,Ada\n")
+    assert "no column of the answer, only ['q', 'a']; name the right ones" in read_error(
+        read_questions, none, question_column="q"
+    )
+
+
+# Answers
+
+
+def test_answers_have_no_white_space_or_invisible_characters_around_them(tmp_path: Path, write_rows: WriteRows):
+    path = write_rows(
+        tmp_path / "q.jsonl", {"question": "Who?", "answers": [" \u00a0Ada\u2003\n", "\u200b A. L.\ufeff"]}
+    )
+    assert read_questions(path)[0].answers == ("Ada", "A. L.")
+
+
+@pytest.mark.parametrize(
+    ("answers", "left"),
+    [
+        (["", "Paris"], ("Paris",)),
+        (["The", "Paris", " "], ("Paris",)),
+        (["\u200b", "...", "Paris"], ("Paris",)),
+        (["In Paris,\nFrance", "Paris"], ("Paris",)),
+        (["+", "plus"], ("+", "plus")),
+    ],
+)
+def test_answers_that_no_response_matches_are_dropped_with_a_warning(
+    tmp_path: Path, answers: list[str], left: tuple[str, ...], write_rows: WriteRows, caplog: pytest.LogCaptureFixture
+):
+    rows = [{"id": "a", "question": "Where?", "answers": answers}, {"id": "b", "question": "Who?", "answer": "Ada"}]
+    questions = read_questions(write_rows(tmp_path / "q.jsonl", *rows))
+    assert questions[0].answers == left
+    expected = "that are blank, only an article, or longer than a line: ['a']."
+    assert (f"Dropped accepted answers of 1 question from {tmp_path / 'q.jsonl'} {expected}" in caplog.text) == (
+        len(left) < len(answers)
+    )
+
+
+def test_the_log_counts_in_the_singular_and_the_plural(
+    tmp_path: Path, write_rows: WriteRows, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    row = {"question": "Who?", "answer": "Ada"}
+    read_questions(write_rows(tmp_path / "q.jsonl", row))
+    assert "Read 1 question from" in caplog.text
+    read_questions(write_rows(tmp_path / "q.jsonl", row, row))
+    assert "Read 2 questions from" in caplog.text
