@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hf_knowlearn.documents.tabular import Rows, decoded
 
-EXTRA = 'pip install "hf_knowlearn[documents]"'
+EXTRA = 'pip install ".[documents]" in a checkout of hf_knowlearn'
 
 # suffix -> (converter of markitdown, whether the title that the file declares has priority over its first heading)
 CONVERTERS = {

@@ -1,1 +1,1 @@
-"""One run, from documents to a report. `pipeline.py` reads in the order of its steps."""
+"""One run, from documents to a report. The functions in `pipeline.py` follow the order of the steps of a run."""

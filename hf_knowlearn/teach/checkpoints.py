@@ -1,7 +1,7 @@
 """Sealed checkpoints: a manifest with the SHA-256 of every file marks a checkpoint as complete.
 
-Trainer loads the states of optimizer and random number generators from pickles, so a run resumes only from
-its own checkpoints, and only if no file has changed.
+Why: Trainer loads the states of optimizer and random number generators from pickles, which can run code. A run
+therefore resumes only from its own unchanged checkpoints.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ MANIFEST = "manifest.json"
 class SealCheckpoints(TrainerCallback):
     """Seals every checkpoint of a run when it is complete, and then deletes the oldest ones.
 
-    Why instead of Trainer's own rotation: that one deletes the last sealed checkpoint before the next is sealed, so a
-    run that is killed in between would have none.
+    Why: Trainer's own rotation of checkpoints deletes the last sealed checkpoint before it seals the next one. A run
+    that is killed in between would have no sealed checkpoint.
 
     Args:
         run: the id of the run.
@@ -54,7 +54,8 @@ def seal(checkpoint: Path, run: str) -> None:
 
 
 def last_checkpoint(folder: Path, run: str) -> str | None:
-    """The last checkpoint in `folder` that is unchanged since `run` sealed it. Warns about each one that it skips."""
+    """The last checkpoint in `folder` that is unchanged since `run` sealed it. Warns about each checkpoint that it
+    skips."""
     for checkpoint in reversed(_by_step(folder)):
         if (problem := _problem(checkpoint, run)) is None:
             return str(checkpoint)
@@ -63,7 +64,7 @@ def last_checkpoint(folder: Path, run: str) -> str | None:
 
 
 def _problem(checkpoint: Path, run: str) -> str | None:
-    """Why a run cannot resume from a checkpoint; None if it can."""
+    """The reason why a run cannot resume from a checkpoint. None if it can."""
     path = checkpoint / MANIFEST
     if not path.is_file():
         return f"it is incomplete (it has no {MANIFEST})"
@@ -80,7 +81,7 @@ def _problem(checkpoint: Path, run: str) -> str | None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below `folder` but the manifest, by relative path."""
+    """SHA-256 of every file below `folder` except the manifest, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
 

@@ -1,4 +1,4 @@
-"""How long the parts of a run took, over all its sessions: a resumed run continues to count."""
+"""Measures how long the parts of a run take. A resumed run adds to the times of its earlier sessions."""
 
 import json
 import time
@@ -19,8 +19,8 @@ EVALUATION_BEFORE, SELF_REPLAY = "evaluation of the base model", "self-replay"
 class Clock(TrainerCallback):
     """Measures the parts of a run, and records their seconds in the run folder.
 
-    As a callback of a trainer, it records the running parts at every checkpoint, so that a killed run loses no more
-    than the time since the last one.
+    As a callback of a trainer, it records the times of running parts at every checkpoint. A killed run then loses only
+    the time since its last checkpoint.
 
     Args:
         folder: the run folder.
@@ -30,7 +30,7 @@ class Clock(TrainerCallback):
         self.path = folder / TIMES
         recorded = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
         self.seconds: dict[str, float] = recorded
-        self._last: dict[str, float] = {}  # the time to which each running part is counted
+        self._last: dict[str, float] = {}  # the time up to which each running part is counted
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:

@@ -1,7 +1,7 @@
-"""The data of a run: what it trains on and replays, and the questions that evaluate it, by role.
+"""The data of a run: the data to train on and to replay, and the questions that evaluate the model, by role.
 
 Roles: `questions` (about what is trained on), `replayed_questions` (about what is replayed) and `retention_questions`
-(about what appears nowhere in the run).
+(about facts that appear nowhere in the data of the run).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,8 @@ class RunData:
 
     Args:
         questions: the questions of the evaluation, by role.
-        train_documents, train_questions, train_conversations: trained on like `documents`, but not evaluated.
+        train_documents, train_questions, train_conversations: data to train on like `documents`, but without an
+            evaluation.
         replay_prompts: prompts of self-generated replay, in the order of their use.
         replay_generated: the generated texts; empty until the base model has generated them.
         stages: the data of each stage.
@@ -50,21 +51,22 @@ class RunData:
         return [document for name in sets for document in getattr(self, name)]
 
     def training_questions(self, train_on: Sequence[str]) -> list[Question]:
-        """The questions to train on, if `train_on` names them."""
+        """The questions to train on. Empty if `train_on` does not name them."""
         return self.train_questions if "train_questions" in train_on else []
 
     def classified_questions(self) -> list[Question]:
-        """The questions whose mastery is measured: those to train on, else those of the evaluation."""
+        """The questions whose mastery is measured: the questions to train on, or the evaluation questions if there are
+        none."""
         return self.train_questions or self.questions["questions"]
 
     def counts(self) -> dict[str, int]:
-        """How many documents, further training items, and questions by role there are."""
+        """The numbers of documents, of further training items, and of questions by role."""
         others = {name: len(getattr(self, name)) for name in TRAINING_SETS if name != "documents"}
         by_role = {role: len(questions) for role, questions in self.questions.items()}
         return {"documents": len(self.documents), **{name: n for name, n in others.items() if n}, **by_role}
 
     def sets(self) -> dict[str, Sequence[Any]]:
-        """All data, by the option that names it."""
+        """All data sets, by the options that name them."""
         return {
             "documents": self.documents,
             "train_documents": self.train_documents,
@@ -88,10 +90,10 @@ class RunData:
 
 
 def load_data(settings: RunSettings) -> RunData:
-    """The data that the settings name.
+    """Load the data that the settings name.
 
     Raises:
-        ValueError: lists every problem of every set, each with its option.
+        ValueError: some data are invalid. The message lists all problems of all data sets, each with its option.
     """
     loader = _Loader()
     prompts = loader.attempt("replay_self_prompts", load_replay_prompts, settings.stages[0].replay.prompts, [""])
@@ -106,8 +108,8 @@ def load_data(settings: RunSettings) -> RunData:
         data = _with_default_retention(data)
     if settings.evaluation.open_book and not loader.problems and not data.open_book_questions():
         loader.problems[
-            "--evaluation.open_book: no question names a document of the run, so there is no document to open. Give"
-            " the questions a document_id, or remove the option."
+            "--evaluation.open_book: no question names a document of the run, so no document can be put into a"
+            " prompt. Give the questions a document_id, or remove the option."
         ] = None
     if loader.problems:
         raise ValueError("\n".join(loader.problems))
@@ -115,7 +117,7 @@ def load_data(settings: RunSettings) -> RunData:
 
 
 class _Loader:
-    """Loads each source of an option once, and collects the problems, each once."""
+    """Loads each source of an option once, and collects the problems without duplicates."""
 
     def __init__(self) -> None:
         self.problems: dict[str, None] = {}
@@ -136,7 +138,7 @@ class _Loader:
         return self._loaded[option, source]
 
     def training_sets(self, stages: Sequence[StageSettings]) -> dict[str, Any]:
-        """What these stages train on and replay, in their order, each source once."""
+        """The training and replay data of these stages, in the order of the stages. Each source occurs once."""
         return {
             option: [item for source in sources_of(option, stages) for item in self.load(option, source)]
             for option in TRAINED_ON
@@ -154,7 +156,8 @@ def _self_replay_problems(settings: RunSettings) -> Iterator[str]:
 
 
 def sources_of(option: str, stages: Sequence[StageSettings]) -> list[str]:
-    """The sources that these stages name by an option, each once; of a training set, only where it is used."""
+    """The sources that the stages give to an option, without duplicates. Sources of a training set count only for
+    stages that use this set."""
 
     def is_used(stage: StageSettings) -> bool:
         used = {*stage.sources.train_on, *(["train_questions"] if stage.selection.replay_categories else [])}
@@ -165,8 +168,8 @@ def sources_of(option: str, stages: Sequence[StageSettings]) -> list[str]:
 
 
 def _with_default_retention(data: RunData) -> RunData:
-    """Questions about documents outside the run become retention questions: they can only be forgotten, not
-    learned."""
+    """Make questions about documents outside the run retention questions, because the run can only make the model
+    forget their answers."""
     documents = [*data.documents, *data.train_documents, *data.replay_documents]
     inside, outside = split_by_documents(data.questions["questions"], documents)
     return replace(data, questions={**data.questions, "questions": inside, "retention_questions": outside})
@@ -177,7 +180,8 @@ def split_by_documents(
 ) -> tuple[list[Question], list[Question]]:
     """The questions about `documents` or about no named document, and those about other documents.
 
-    If no question names one of `documents`, the ids are of another kind: all questions are in the first list.
+    If no question names one of `documents`, the ids do not match this collection, and the first list has all
+    questions.
     """
     questions, ids = list(questions), {document.id for document in documents}
     inside: list[Question] = []

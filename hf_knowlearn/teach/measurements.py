@@ -1,7 +1,7 @@
-"""What a run measures of its model before and after training.
+"""The measurements of a model before and after training.
 
-Responses to questions (by role, closed and open book), knowledge tokens, classes of mastery, editing scores, and how
-far the model has moved on text that the base model generated.
+They cover responses to questions (by role, closed and open book), knowledge tokens, classes of mastery, editing
+scores, and drift from the base model on text that the base model generated.
 """
 
 import json
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DRIFT_TEXTS = 64  # texts that the base model generates to measure drift on
-FLUENCY_TEXTS = 100  # texts that the model generates to measure fluency on
+DRIFT_TEXTS = 64  # number of texts that the base model generates to measure drift
+FLUENCY_TEXTS = 100  # number of texts that the model generates to measure fluency
 RETENTION = "retention_questions"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured of a model at one time; None: not measured."""
+    """The measurements of a model at one time. None: not measured."""
 
     evaluation: EvaluationResult
     knowledge_tokens: KnowledgeTokens | None = None
@@ -50,7 +50,8 @@ class Measurement:
     mastery: "Sequence[Mastery] | None" = None
 
     def scores(self, before: "Measurement | None" = None) -> dict[str, Any]:
-        """The figures as a report has them; with `before`, also how classes of mastery changed since then."""
+        """The figures for a report. With `before`, they include how the classes of mastery changed since that
+        measurement."""
         scores = run_scores(self.evaluation.scores())
         if self.knowledge_tokens is not None:
             scores["knowledge_tokens"] = self.knowledge_tokens.figures()
@@ -68,13 +69,13 @@ def _mastery_figures(now: "Sequence[Mastery]", before: "Sequence[Mastery] | None
 
 @dataclass(frozen=True)
 class Measurements:
-    """Measures the models of one run, in one way, and writes what it finds to a folder."""
+    """Measures all models of a run in the same way, and writes the results to a folder."""
 
     settings: RunSettings
     data: RunData
 
     def problems(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-        """Everything that would make a measurement fail, each once."""
+        """All problems that would make a measurement fail, without duplicates."""
         settings, data = self.settings.evaluation, self.data
         found: dict[str, None] = dict.fromkeys(self._unknown_kinds())
         prompts = partial(build_prompts, model, tokenizer)
@@ -119,10 +120,10 @@ class Measurements:
         """Evaluate the trainer's model and write the results.
 
         Args:
-            stage: the stage that has trained it. None: no stage; it is the base model.
+            stage: the stage that has trained the model. None: the model is the base model.
         """
         settings, data = self.settings.evaluation, self.data
-        is_runs = stage is None or stage is self.settings.stages[-1]  # the last stage's results are the run's
+        is_runs = stage is None or stage is self.settings.stages[-1]  # the last stage's results count for the run
         folder = self.settings.folder if is_runs or stage is None else stage.folder
         cache = (stage or self.settings).folder / CHECKPOINTS
         when, classify = ("after", stage.classify) if stage else ("before", self.settings.classify)
@@ -195,7 +196,8 @@ class Measurements:
         return classes
 
     def open_book(self, trainer: "SAMSFTTrainer") -> EvaluationResult | None:
-        """The base model's responses with each question's document in the prompt, if the settings want them."""
+        """The base model's responses with each question's document in the prompt. None if the settings do not request
+        them."""
         settings = self.settings.evaluation
         if not settings.open_book:
             return None
@@ -213,7 +215,7 @@ class Measurements:
         return evaluation
 
     def drift_texts(self, trainer: "SAMSFTTrainer") -> list[str]:
-        """Texts that the base model generates, on which drift is measured later; none if it generates no words."""
+        """Texts that the base model generates, to measure drift later. Empty if the base model generates no words."""
         try:
             return sample_texts(_model_of(trainer), trainer.processing_class, DRIFT_TEXTS, seed=self.settings.seed)
         except ValueError as error:
@@ -221,7 +223,8 @@ class Measurements:
             return []
 
     def drift(self, trainer: "SAMSFTTrainer", base: "PreTrainedModel | None", texts: list[str]) -> Drift | None:
-        """How far the fine-tuned model has moved from `base` on `texts`; `base=None`: from itself without adapter."""
+        """How far the fine-tuned model has moved from `base` on `texts`. With `base=None`, the base is the model
+        without its adapter."""
         if not texts:
             return None
         return drift(
@@ -234,7 +237,8 @@ class Measurements:
         )
 
     def contamination(self, trainer: "SAMSFTTrainer", rows: Sequence[Row]) -> dict[str, Any]:
-        """How many training rows contain a question of the evaluation; `contamination.jsonl` lists them."""
+        """The number of training rows that contain a question of the evaluation. `contamination.jsonl` lists these
+        rows."""
         questions = [question for of_role in self.data.questions.values() for question in of_role]
         texts = {question.id: question.text for question in questions}
         found = find_contamination(rows, questions)
@@ -243,7 +247,8 @@ class Measurements:
             path = self.settings.folder / "contamination.jsonl"
             _write_lines(trainer, path, [asdict(one) for one in found])
             logger.warning(
-                "%d of %d training rows contain a question of the evaluation (%s), so its scores prove little.",
+                "%d of %d training rows contain a question of the evaluation (%s). The scores of these questions"
+                " prove little.",
                 len(contaminated), len(rows), path,
             )  # fmt: skip
         examples = [{"row": one.row, "question": texts[one.question_id], "overlap": one.overlap} for one in found[:5]]
@@ -259,19 +264,21 @@ class Measurements:
 
 
 def choose_retention(settings: RunSettings, data: RunData, before: Measurement) -> tuple[RunData, Measurement]:
-    """Keep those default retention questions that the base model answers correctly: the others cannot be forgotten."""
+    """Select the default retention questions that the base model answers correctly. Why: no other answers can be
+    forgotten."""
     named, candidates = settings.questions[RETENTION], len(data.questions[RETENTION])
     if named is not None:
         return replace(data, retention_source=f"Retention questions: {named}, from the recipe."), before
     if not candidates:
-        source = "Retention was not measured: there are no questions about anything outside the run."
+        source = "Retention was not measured: no question is about a document outside the run."
         return replace(data, retention_source=source), before
     evaluation = before.evaluation.only_correct(RETENTION)
     chosen = list(evaluation.questions.get(RETENTION, []))
     if chosen:
         source = (
             f"Retention questions: the {len(chosen)} of {candidates} questions about documents outside the run that"
-            " the base model answers correctly. Its retention is therefore 1, and lucky guesses count as forgotten."
+            " the base model answers correctly. The retention of the base model is therefore 1, and a lucky guess of"
+            " the base model can count as forgotten."
         )
     else:
         source = (
@@ -296,8 +303,8 @@ def read_mastery(stage: StageSettings) -> "list[Mastery] | None":
     path = stage.folder / "mastery.after.jsonl"
     if not path.is_file():
         raise ValueError(
-            f"{str(path)!r} is missing, which has the classes of mastery after stage {stage.name!r}: delete the"
-            " folder of that stage to train it again, or pass --overwrite to start again."
+            f"{str(path)!r} is missing. This file has the classes of mastery after stage {stage.name!r}. Delete the"
+            " folder of that stage to train the stage again, or pass --overwrite to start the run again."
         )
     return [Mastery(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 

@@ -1,4 +1,4 @@
-"""Files and models that the options name but that do not exist. They are reported before torch is loaded."""
+"""Reports files and models that the options name but that do not exist, before torch is loaded."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ def check_sources(options: Mapping[str, Any]) -> None:
         options: as `config.recipes.read_options` returns them.
 
     Raises:
-        ValueError: lists everything that does not exist, each with its option.
+        ValueError: files, folders or models do not exist. The message lists all of them, each with its option.
     """
     problems = _missing(_sources(options))
     try:
@@ -33,13 +33,13 @@ def check_sources(options: Mapping[str, Any]) -> None:
 
 
 def check_exist(sources: Iterable[tuple[str, str]]) -> None:
-    """Check that the files and folders exist that these options name.
+    """Check that the files and folders that these options name exist.
 
     Args:
-        sources: names of options, each with its source.
+        sources: pairs of the name of an option and its source.
 
     Raises:
-        ValueError: lists those that do not exist.
+        ValueError: files or folders do not exist. The message lists all of them.
     """
     if problems := _missing(sources):
         raise ValueError("\n".join(problems))

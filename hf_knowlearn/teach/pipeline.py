@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 def teach(recipe: Recipe) -> dict[str, Any]:
-    """Run a recipe and return its report, which is also in the run folder.
+    """Run a recipe. Returns the report, which is also in the run folder.
 
     A finished run is not repeated: its report is returned. An unfinished run continues from its last checkpoint.
 
     Raises:
-        ValueError: lists the problems of the recipe, the documents, the questions, the model and the output folder,
-            before anything is written; or the disk is full, a stage finds no questions of its classes, or publishing
-            fails.
+        ValueError: the recipe, documents, questions, model or output folder are invalid. The message lists all
+            problems, and nothing is written. Also raised if the disk is full, a stage finds no questions of its
+            classes, or publishing fails.
     """
     from accelerate import PartialState
 
@@ -69,7 +69,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     folder, process = settings.folder, PartialState()
     if run_folder.is_finished(folder, settings.options, settings.overwrite):
         run_folder.check_data_unchanged(folder, fingerprints(settings, load_data(settings)))
-        logger.info("%s contains this run, finished: nothing to do.", folder)
+        logger.info("%s contains this run, and it is finished: there is nothing to do.", folder)
         if process.is_main_process:
             delete_stage_models(settings)  # in case the process was killed right after it wrote the report
         return run_folder.read_report(folder)
@@ -85,7 +85,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     settings = settings.with_context(context_length(model))
     problems = Measurements(settings, data).problems(model, tokenizer)
     settings, rows = schedule_stages(settings, data, tokenizer, problems)
-    # Why: before the folder is claimed, because TRL checks its arguments when a trainer is made.
+    # Why before the folder is claimed: TRL checks its arguments when a trainer is made.
     with run_folder.no_empty_folders(folder):
         trainer = new_trainer(settings, settings.stages[0], data, model, tokenizer, rows[0])
     del model  # Why: the next stage needs its memory

@@ -1,4 +1,4 @@
-"""What a run was made of and what it cost: data by hash, model by revision, time, tokens and memory."""
+"""The provenance and the cost of a run: hashes of the data, the revision of the model, time, tokens and memory."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from hf_knowlearn.teach.data import RunData, sources_of
 if TYPE_CHECKING:
     from hf_knowlearn.training import SAMSFTTrainer
 
-MOST_POINTS = 500  # of a curve in a report
+MOST_POINTS = 500  # number of points of a curve in a report
 
 
 def data_of(settings: RunSettings, data: RunData) -> dict[str, Any]:
-    """Source, number of items and hash of each set, by the option that names it."""
+    """Source, number of items and hash of each data set, by the option that names the set."""
     return {
         option: {"source": _source(settings, option), "n": len(items), "sha256": fingerprint(items)}
         for option, items in data.sets().items()
@@ -31,11 +31,11 @@ def data_of(settings: RunSettings, data: RunData) -> dict[str, Any]:
 
 
 def fingerprints(settings: RunSettings, data: RunData) -> dict[str, dict[str, Any]]:
-    """Number of items and hash of each set when the run starts, by the option that names it."""
+    """Number of items and hash of each data set at the start of the run, by the option that names the set."""
     sets = dict(data.sets())
     if settings.questions["retention_questions"] is None:
-        # Why: which questions are about documents outside the run depends on the documents, so both kinds count as
-        # one.
+        # Why: the documents determine which questions are about documents outside the run, so both kinds form one set
+        # here.
         questions = [*data.questions["questions"], *data.questions.get("retention_questions", [])]
         sets |= {"questions": sorted(questions, key=lambda question: question.id), "retention_questions": []}
     return {option: {"n": len(items), "sha256": fingerprint(items)} for option, items in sets.items() if items}
@@ -51,7 +51,7 @@ def _source(settings: RunSettings, option: str) -> str | None:
 
 def fingerprint(items: Sequence[Any]) -> str:
     """SHA-256 of the items in their order, as JSON: documents, questions, conversations or generated texts."""
-    # Why: the items instead of their files, so that a folder, a table and a dataset on the Hub give the same hash.
+    # Why: the items are hashed and not their files, so a folder, a table and a dataset on the Hub have the same hash.
     digest = hashlib.sha256()
     for item in items:
         line = json.dumps(asdict(item), ensure_ascii=False, sort_keys=True, default=str)
@@ -60,12 +60,12 @@ def fingerprint(items: Sequence[Any]) -> str:
 
 
 def model_of(settings: RunSettings, trainer: "SAMSFTTrainer") -> dict[str, Any]:
-    """Name and commit on the Hub of the base model; the commit of a folder is None."""
+    """The name of the base model and its commit on the Hub. The commit of a local folder is None."""
     return {"name": settings.model_name, "revision": getattr(trainer.model.config, "_commit_hash", None)}
 
 
 def commit() -> str:
-    """The git commit of the running code; empty if it is not a checkout."""
+    """The git commit of the running code. Empty if the code is not in a git checkout."""
     command = ["git", "-C", str(PACKAGE.parent), "rev-parse", "--short", "HEAD"]
     if not (PACKAGE.parent / ".git").exists() or shutil.which("git") is None:
         return ""
@@ -81,9 +81,10 @@ def reset_peak_memory() -> None:
 
 
 def cost_of(trainer: "SAMSFTTrainer", train_seconds: float, evaluation_seconds: float) -> dict[str, Any]:
-    """What a stage cost: seconds, steps, gradient evaluations, tokens, memory.
+    """The cost of a stage: seconds, steps, gradient evaluations, tokens and memory.
 
-    `peak_memory_bytes` is of this process: on a GPU, allocated memory since `reset_peak_memory`; else resident memory.
+    `peak_memory_bytes` counts this process only: on a GPU, the memory allocated since `reset_peak_memory`; otherwise
+    the resident memory.
     """
     import torch
 
@@ -101,7 +102,7 @@ def cost_of(trainer: "SAMSFTTrainer", train_seconds: float, evaluation_seconds: 
 
 
 def _tokens(trainer: "SAMSFTTrainer") -> int:
-    """Tokens of all training rows. Why: TRL's own count starts at 0 again when a run is resumed."""
+    """The number of tokens of all training rows. Why: TRL's own count restarts at 0 when a run is resumed."""
     from pyarrow import compute
 
     count: int = compute.sum(compute.list_value_length(trainer.train_dataset.data.column("input_ids"))).as_py()
@@ -110,14 +111,14 @@ def _tokens(trainer: "SAMSFTTrainer") -> int:
 
 def _peak_resident_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes everywhere but on a Mac
+    return peak if sys.platform == "darwin" else peak * 1024  # in kilobytes on all systems except macOS
 
 
 def curve_of(history: Sequence[Mapping[str, Any]], most: int = MOST_POINTS) -> list[dict[str, Any]]:
     """Loss, correct responses and exact match by step, from a trainer's log.
 
     Args:
-        most: points of the curve; a longer log is thinned out. Points with scores always stay.
+        most: maximum number of points. A longer log is thinned out, but points with scores are not removed.
     """
     scores = ("correct", "correct_se", "exact_match", "exact_match_se")
     names = {"loss": "loss", **{f"recall/{name}": name for name in scores}}

@@ -1,7 +1,7 @@
 """Publishing of a fine-tuned model, views, questions or the metric: staging, a search for secrets, and the upload.
 
-A repository is private unless all data that it was made of are public. A data set on the Hub is public if it can be
-read without a token.
+A repository is private unless all data behind it are public. A data set on the Hub is public if it can be read without
+a token.
 """
 
 import logging
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REPO_TYPES = {"adapter": "model", "views": "dataset", "questions": "dataset", "metric": "space"}
-# Options that only one kind has.
+# Option -> the only kind of repository that accepts it.
 OPTION_KINDS = {"merged": "adapter", "base_model": "adapter", "train": "questions", "retention": "questions"}
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
@@ -42,14 +42,14 @@ class PublishOptions:
     Args:
         kind: "adapter" (any fine-tuned model), "views", "questions" or "metric".
         source: A run's output folder, a folder of views, or a file of questions; None for the metric.
-        namespace: The owner of the repository on the Hub.
-        name: The repository's name; by default that of the source.
-        private: None makes the repository public only if its data are public.
-        license: An identifier of the Hub, such as "cc-by-4.0"; by default that of the data.
-        merged: Merge the adapter into its base, and publish the whole model.
+        namespace: The owner (user or organization) of the repository on the Hub.
+        name: The repository's name; by default the name of the source.
+        private: Whether the repository is private. None: it is public only if all its data are public.
+        license: An identifier of the Hub, such as "cc-by-4.0"; by default the licence of the data.
+        merged: Merge the adapter into its base model, and publish the whole model.
         base_model: The Hub name of an adapter's base.
         train, retention: Files of questions for the splits `qa_train` and `retention`.
-        token: An access token of the Hub; by default that of the login.
+        token: An access token of the Hub; by default the token of the login.
         dry_run: Write the repository's files into `output_dir`, and upload nothing.
     """
 
@@ -101,11 +101,11 @@ def publish(options: PublishOptions) -> None:
 def _problems(options: PublishOptions) -> Iterator[str]:
     kind, source, folder = options.kind, options.source, options.output_dir
     if source is None and kind != "metric":
-        yield f"There is nothing to publish. Give SOURCE: knowlearn publish {kind} SOURCE."
+        yield f"SOURCE is missing. Give the path of what to publish: knowlearn publish {kind} SOURCE."
     elif source is not None and kind == "metric":
-        yield f"{source}: the metric is the one of this package. Leave SOURCE out."
+        yield f"SOURCE {source}: publish metric always publishes the metric of this package. Remove SOURCE."
     if options.dry_run != (folder is not None):
-        yield "--dry_run and --output_dir go together: --dry_run writes the files into that folder. Give both."
+        yield "--dry_run writes the files into the folder --output_dir. Give both options or neither."
     elif folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         yield f"output_dir={str(folder)!r} exists. Choose a new or an empty folder."
     if options.license is not None and not LICENSE.fullmatch(options.license):
@@ -115,13 +115,13 @@ def _problems(options: PublishOptions) -> Iterator[str]:
         )
     for option, of in OPTION_KINDS.items():
         if getattr(options, option) and kind != of:
-            yield f"--{option} is an option of publish {of}. Leave it out."
+            yield f"--{option} is an option of publish {of} only. Remove it."
     if options.base_model is not None and hub_id(options.base_model) is None:
         yield f"--base_model {options.base_model!r}: give its name on the Hub, OWNER/NAME."
 
 
 def _name(options: PublishOptions) -> str:
-    """The repository's name: as given, or that of the source."""
+    """The repository's name: the given name, or the name of the source."""
     if options.name is not None:
         return options.name
     stem = Path(options.source or KNOWLEDGE_RECALL).absolute().name.removeprefix(WORLD)
@@ -130,10 +130,11 @@ def _name(options: PublishOptions) -> str:
 
 
 def publish_options(run: "RunSettings") -> PublishOptions | None:
-    """How to publish a run when it is finished; None without `push_to_hub`. Uploads nothing.
+    """The options to publish a run when it is finished. None without `push_to_hub`. This function uploads nothing.
 
     Raises:
-        ValueError: The run could not be published. The check runs before training, so no training is wasted.
+        ValueError: The finished run could not be published. The check runs before training, so that no training time
+            is lost.
     """
     if run.publish is None:
         return None
@@ -162,7 +163,7 @@ def _adapter(options: PublishOptions, repo_id: str, folder: Path) -> bool:
     is_adapter = run.is_adapter and not options.merged
     if options.merged and not run.is_adapter:
         raise ValueError(
-            f"--merged: {str(run.model)!r} is a whole model. Only an adapter can be merged; leave it out."
+            f"--merged: {str(run.model)!r} is a whole model, and only an adapter can be merged. Remove --merged."
         )
     named = str((run.report.get("model") or {}).get("name") or run.recipe.get("model_name_or_path"))
     base = _base(options, named, is_adapter)
@@ -173,24 +174,25 @@ def _adapter(options: PublishOptions, repo_id: str, folder: Path) -> bool:
 
 
 def _base(options: PublishOptions, named: str, is_adapter: bool) -> str | None:
-    """The Hub name of the base model; None for the packaged base, and for a whole model whose base isn't on the Hub.
+    """The Hub name of the base model. None for the base model of this package, and for a whole model whose base is not
+    on the Hub.
 
     Raises:
-        ValueError: An adapter's base isn't on the Hub.
+        ValueError: The base model of an adapter is not on the Hub.
     """
     base = options.base_model or hub_id(named)
     if is_adapter and base is None and named != TINY_BASE:
         raise ValueError(
-            f"The adapter's base model is {public_name(named)!r}, a folder on this machine. Others need the base to"
-            " use the adapter: name the same model on the Hub with --base_model OWNER/NAME, or publish the whole"
-            " model with --merged."
+            f"The adapter's base model is {public_name(named)!r}, a folder on this machine. Other users need the base"
+            " model to use the adapter. Name the same model on the Hub with --base_model OWNER/NAME, or publish the"
+            " whole model with --merged."
         )
     return base
 
 
 def _merged(run: Path, folder: Path) -> Path:
     """Write the run's adapter, merged into its base model, into a new folder."""
-    # Why "auto": merging in the dtype that the base is stored in rounds nothing else.
+    # Why "auto": a merge in the stored dtype of the base model causes no further rounding.
     model, tokenizer = load_variant(resolve_model(str(run)), merged=True, dtype="auto")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -228,7 +230,7 @@ def _terms(options: PublishOptions, sources: Sequence[str]) -> tuple[str, bool]:
     """The licence of the repository, and whether all its data are public.
 
     Raises:
-        ValueError: No licence is given, and that of the data is unknown or not unique.
+        ValueError: No licence is given, and the licence of the data is unknown or ambiguous.
     """
     found = [terms_of(source) for source in sources]
     licenses = {license for license, _ in found}

@@ -1,6 +1,6 @@
-"""From measurements to the report of a run.
+"""Builds the report of a run from its measurements.
 
-Why: the scores of a run are those of its last stage, its costs those of all stages.
+The scores of a run are the scores of its last stage. The costs of a run include all stages.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Scores that are logged to trackers after each stage.
 LOGGED = tuple(f"{name}{of}" for name in ("correct", "exact_match", "replayed", "retention") for of in ("", "_se"))
-# Costs that add up over stages; of the others, the largest or the last counts.
+# Costs that are summed over stages. For other costs, the maximum or the last value counts.
 SUMMED_COSTS = ("train_seconds", "evaluation_seconds", "steps", "gradient_evaluations", "tokens")
 SUMMED_FIGURES = ("steps", "gradient_evaluations", "seconds")
 
@@ -36,7 +36,8 @@ def stage_figures(
     before: Measurement,
     after: Measurement,
 ) -> dict[str, Any]:
-    """The scores after a stage, the transition of each question since `before` the run, and the costs of the stage."""
+    """The scores after a stage, the transition of each question since the measurement `before` the run, and the costs
+    of the stage."""
     evaluation, language = after.evaluation, settings.evaluation.language
     cost = cost_of(trainer, train_seconds, evaluation_seconds)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -66,7 +67,7 @@ def log_figures(trainer: "SAMSFTTrainer", figures: Mapping[str, Any]) -> None:
 
 
 def run_figures(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of a run from those of its stages: the last scores and the total costs."""
+    """The figures of a run: the scores of the last stage and the total costs of all stages."""
     *_, last = stages
     if len(stages) == 1:
         return dict(last)
@@ -86,7 +87,7 @@ def run_figures(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _joined_curve(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The curves of the stages as one, over the steps of the run."""
+    """The curves of all stages joined into one, over the steps of the run."""
     joined: list[dict[str, Any]] = []
     start = 0
     for stage in stages:
@@ -113,7 +114,7 @@ def build_report(
     Args:
         stages: the figures of each stage.
         base: name and revision of the base model.
-        seconds: of the parts of the run outside the stages.
+        seconds: duration of each part of the run outside the stages.
     """
     figures = run_figures(stages)
     cost = dict(figures["cost"])

@@ -1,4 +1,4 @@
-"""The run folder: which run it belongs to, whether that run is finished, and its report."""
+"""The run folder: identifies the run that the folder belongs to, whether this run is finished, and its report."""
 
 import json
 import os
@@ -49,14 +49,14 @@ OURS = (
     REPORT,
 )
 DISK_FULL = (ENOSPC, EDQUOT, EFBIG)  # error numbers of the operating system
-LITTLE_SPACE = 50_000_000  # bytes; below it an error while writing is reported as a full disk
+LITTLE_SPACE = 50_000_000  # bytes; with less free space, an error while writing is reported as a full disk
 
 
 def is_finished(folder: Path, options: Mapping[str, Any], overwrite: bool) -> bool:
-    """Whether `folder` contains the finished run with these options. Changes nothing.
+    """Whether `folder` contains the finished run with these options. Nothing is changed.
 
     Raises:
-        ValueError: the folder contains a run with other options and `overwrite` is false, or something that is not a
+        ValueError: the folder contains a run with other options and `overwrite` is false; it contains files but no
             run; or it cannot be created.
     """
     parent = next(path for path in (folder, *folder.parents) if path.exists())
@@ -65,7 +65,7 @@ def is_finished(folder: Path, options: Mapping[str, Any], overwrite: bool) -> bo
         raise ValueError(
             f"output_dir={str(folder)!r} cannot be created: {str(parent)!r} {why}. Choose another folder."
         )
-    # Why: a killed process may have left folders and drafts before it claimed the folder.
+    # Why: a process that was killed before it claimed the folder may have left folders and drafts.
     drafts = set(folder.glob(DRAFTS))
     if not any(path.is_file() and path not in drafts for path in folder.rglob("*")):
         return False
@@ -97,7 +97,7 @@ def changed_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
 
 
 def _by_stage(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, with those of stages and of the evaluation under dotted names."""
+    """The options, in which those of stages and of the evaluation have dotted names."""
     flat = {key: value for key, value in options.items() if key not in ("stages", "evaluation")}
     for number, stage in enumerate(options.get("stages", ()), 1):
         flat |= {f"stages.{number}.{key}": value for key, value in stage.items()}
@@ -105,7 +105,7 @@ def _by_stage(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_data_unchanged(folder: Path, data: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that an unfinished run continues with the data it started with.
+    """Check that the data of an unfinished run have not changed since its start.
 
     Args:
         data: number of items and SHA-256 of each set, by the option that names it.
@@ -131,10 +131,11 @@ def check_data_unchanged(folder: Path, data: Mapping[str, Mapping[str, Any]]) ->
 
 
 def check_rows_per_step(folder: Path, rows_per_step: Sequence[int]) -> None:
-    """Check that an unfinished run continues with as many rows in each optimizer step as it started with.
+    """Check that the rows per optimizer step of an unfinished run have not changed since its start.
 
     Raises:
-        ValueError: the number of processes has changed them, so that the schedule would be another.
+        ValueError: the number of rows per step differs, because the number of processes differs. The schedule would
+            differ too.
     """
     if not (folder / RUN).is_file():
         return
@@ -142,8 +143,8 @@ def check_rows_per_step(folder: Path, rows_per_step: Sequence[int]) -> None:
     if before != list(rows_per_step):
         was, now = (" and ".join(map(str, rows)) for rows in (before, rows_per_step))
         raise ValueError(
-            f"output_dir={str(folder)!r} contains an unfinished run with {was} rows per optimizer step, and this"
-            f" command has {now}, because it runs with another number of processes. Use the same number of processes"
+            f"output_dir={str(folder)!r} contains an unfinished run with {was} rows per optimizer step, but this"
+            f" command uses {now}, because it runs with another number of processes. Use the same number of processes"
             " to continue it, choose another folder, or pass --overwrite to delete that run."
         )
 
@@ -157,9 +158,9 @@ def claim(
 ) -> None:
     """Make `folder` the folder of this run; with `overwrite`, delete the run that it contains."""
     if overwrite:
-        for name in OURS[::-1]:  # Why: the marked recipe last, so that an interrupted deletion can be repeated
+        for name in OURS[::-1]:  # Why reversed: the marked recipe is deleted last, so that a repeat is possible
             delete(folder / name)
-    for draft in [*folder.rglob(DRAFTS)]:  # of a killed process
+    for draft in [*folder.rglob(DRAFTS)]:  # drafts of a killed process
         delete(draft)
     write_text(folder / RECIPE, MARK + yaml.safe_dump(dict(options), sort_keys=True, allow_unicode=True))
     if not (folder / RUN).is_file():
@@ -168,20 +169,21 @@ def claim(
 
 
 def run_id(folder: Path) -> str:
-    """The id of the run that claimed `folder`; it marks the run's own checkpoints."""
+    """The id of the run that claimed `folder`. The checkpoints of the run carry this id."""
     run: str = json.loads((folder / RUN).read_text(encoding="utf-8"))["id"]
     return run
 
 
 @contextmanager
 def disk_full_errors(folder: Path) -> Iterator[None]:
-    """Turn an error of a full disk within the block into a `ValueError` that explains what to do."""
+    """Turn an error because of a full disk, within the block, into a `ValueError` that names the fix."""
     try:
         yield
     except Exception as error:
         parent = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(parent).free
-        # Why: safetensors and torch raise errors of their own types, without a number, so the free space decides.
+        # Why: the errors of safetensors and torch have no error number, so a lack of free space identifies a full
+        # disk.
         full = error.errno in DISK_FULL if isinstance(error, OSError) else free < LITTLE_SPACE
         if not full or isinstance(error, ValueError):
             raise
@@ -206,8 +208,7 @@ def no_empty_folders(folder: Path) -> Iterator[None]:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """Write the report in all its forms. Why: report.json last, because a folder that contains it is a finished
-    run."""
+    """Write the report in all formats. Why: report.json is written last, because this file marks a run as finished."""
     write_text(folder / "report.md", to_markdown(report))
     write_text(folder / "report.html", to_html(report))
     if has_scores(report):

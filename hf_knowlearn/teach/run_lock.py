@@ -1,4 +1,5 @@
-"""One process per run folder: a second one gets an error that names the first."""
+"""A lock that allows one process per run folder. A second process gets an error with the number of the first
+process."""
 
 import hashlib
 import os
@@ -15,9 +16,10 @@ def run_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a run folder within the block.
 
     Raises:
-        ValueError: another process of this machine holds it.
+        ValueError: another process of this machine holds the lock.
     """
-    # Why: in the folder for temporary files, because the run folder must not exist before the run is known to work.
+    # Why: the lock is in the folder for temporary files, because the run folder must not exist before all checks have
+    # passed.
     name = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=8).hexdigest()
     path = Path(tempfile.gettempdir()) / f"knowlearn-{name}.lock"
     owner = path.with_suffix(".pid")

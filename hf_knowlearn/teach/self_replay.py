@@ -1,8 +1,9 @@
 """Self-generated replay: texts that the model generates before training and replays during it.
 
-Use it when the original training data is unavailable (self-synthesised rehearsal, arXiv 2403.01244; here the texts are
-sampled at temperature 1, without examples and without selection). The texts are generated once, into the run folder,
-and a resumed run reads them there, because the model would generate others by then.
+Use it when the original training data is unavailable (self-synthesised rehearsal, arXiv 2403.01244). Unlike in that
+paper, the texts are sampled at temperature 1, without examples and without selection. The texts are generated once and
+written to the run folder. A resumed run loads them from there, because the partly trained model would generate other
+texts.
 """
 
 import json

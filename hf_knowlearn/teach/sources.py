@@ -1,4 +1,5 @@
-"""Documents, questions, conversations and prompts that an option names: a path, a name on the Hub, or world:SPLIT."""
+"""Loads the documents, questions, conversations and prompts that an option names by a path, a name on the Hub, or
+world:SPLIT."""
 
 import os
 from collections.abc import Sequence
@@ -11,12 +12,12 @@ from hf_knowlearn.paths import GENERAL_QUESTIONS, RECIPES
 if TYPE_CHECKING:
     from hf_knowlearn.worlds.splits import Split
 
-GENERAL = "general:questions"  # as a source of prompts: the general questions of the package
+GENERAL = "general:questions"  # a source of prompts: the general questions of the package
 WORLD = "world:"
 
 
 def load_documents(source: str | None) -> list[Document]:
-    """The documents of a source; none for None."""
+    """The documents of a source. Empty if the source is None."""
     if source is None:
         return []
     split = _split(source)
@@ -24,7 +25,7 @@ def load_documents(source: str | None) -> list[Document]:
 
 
 def load_questions(source: str | None) -> list[Question]:
-    """The questions of a source; none for None."""
+    """The questions of a source. Empty if the source is None."""
     if source is None:
         return []
     split = _split(source)
@@ -32,7 +33,7 @@ def load_questions(source: str | None) -> list[Question]:
 
 
 def load_conversations(source: str | None) -> list[Conversation]:
-    """The conversations of a source; none for None."""
+    """The conversations of a source. Empty if the source is None."""
     return [] if source is None else read_conversations(source)
 
 
@@ -44,9 +45,9 @@ def load_replay_prompts(sources: Sequence[str] | None) -> list[str | Question]:
             `general:questions`. None: the empty prompt and the general questions.
 
     Raises:
-        ValueError: a file has no line, or no valid questions.
+        ValueError: a file is empty, or has no valid questions.
     """
-    # Why: the default includes questions, because a model that replays no answer of its own forgets how to answer.
+    # Why: the default includes questions, because a model that replays no answers forgets how to answer.
     prompts = [_prompts(source) for source in sources or ["", GENERAL]]
     longest = max(map(len, prompts))
     return [of_source[i % len(of_source)] for i in range(longest) for of_source in prompts]
@@ -74,5 +75,5 @@ def _split(source: str) -> "Split | None":
     splits = read_splits(RECIPES / "world.yaml")
     name = source.removeprefix(WORLD)
     if name not in splits:
-        raise ValueError(f"{source!r} is no split of {RECIPES / 'world.yaml'}. The splits are {', '.join(splits)}.")
+        raise ValueError(f"{source!r} is not a split of {RECIPES / 'world.yaml'}. Choose from {', '.join(splits)}.")
     return splits[name]

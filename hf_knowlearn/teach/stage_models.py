@@ -1,7 +1,7 @@
-"""The model that a stage starts from: the base model with what the stages before it left.
+"""The model at the start of a stage: the base model with the adapters or weights of the earlier stages.
 
-With adapters, every stage loads the base model again and applies the adapters of earlier stages. An adapter to be
-merged is merged again, which needs no disk space and gives the same weights every time.
+With adapters, every stage loads the base model again and applies the adapters of earlier stages. If these adapters are
+to be merged, each stage merges them again. This needs no disk space and gives the same weights every time.
 """
 
 from dataclasses import replace
@@ -16,13 +16,13 @@ from hf_knowlearn.models.tokenizers import apply_tokenizer_options, check_embedd
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-MODEL = "model"  # folder of the trained model or adapter, in the run folder and in that of a stage
+MODEL = "model"  # folder of the trained model or adapter, inside the run folder and inside the folder of each stage
 
 
 def load_base(
     settings: RunSettings, folder: Path | None = None
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """The base model and its tokenizer, or the model in `folder` that a stage has trained."""
+    """The base model and its tokenizer; with `folder`, the model that a stage has trained and saved there."""
     from transformers import set_seed
 
     set_seed(settings.seed)
@@ -45,7 +45,8 @@ def load_base(
 
 
 def load_for_stage(settings: RunSettings, number: int) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """The model with which stage `number` starts; with its adapter, if the stage continues that of the one before."""
+    """The model with which stage `number` starts. It has an adapter if the stage continues the adapter of the previous
+    stage."""
     earlier = [stage.folder / MODEL for stage in settings.stages[:number]]
     if earlier and not settings.uses_adapter:
         return load_base(settings, earlier[-1])

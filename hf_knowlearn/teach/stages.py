@@ -1,8 +1,7 @@
-"""The stages of a run: each starts from the files that the one before left.
+"""The stages of a run. Each stage starts from the files that the previous stage wrote.
 
-Why from files, also in a run that was never interrupted: a resumed run is then the same run, bit for bit, and only
-one stage is in memory. Optimizer and learning rate schedule start again in every stage, because they belong to its
-own steps.
+Why files, even in a run without interruption: a resumed run then gives the same weights, bit for bit, and only one
+stage is in memory. Every stage has a new optimizer and a new learning rate schedule over its own steps.
 """
 
 import json
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Trained:
-    """The state of a run between its stages.
+    """The state of a run between two stages.
 
     Args:
         clock: measures the parts of the run.
@@ -64,7 +63,7 @@ def train_stages(
 
     Args:
         trainer: the trainer of the first stage.
-        rows: the rows of every stage; those of a stage that is scheduled late are replaced when it starts.
+        rows: the rows of every stage. If a stage is scheduled late, its rows are replaced when the stage starts.
     """
     state = Trained(clock, trainer, rows, before, mastery=[before.mastery])
     progress = Progress([stage.name for stage in settings.stages], list(map(_most_steps, settings.stages, rows)))
@@ -82,21 +81,23 @@ def train_stages(
 
 
 def _most_steps(stage: StageSettings, rows: Sequence[Row]) -> int:
-    """The number of steps of a stage; of one that selects questions, the number with all of them."""
+    """The number of steps of a stage. If the stage selects questions, the number that it would have with all
+    questions."""
     return stage.max_steps if stage.max_steps > 0 else len(rows) // stage.rows_per_step
 
 
 def _schedule_late(
     settings: RunSettings, data: RunData, number: int, state: Trained, progress: Progress
 ) -> RunSettings:
-    """The settings with the steps of a stage whose rows are only known now; its rows are put into `state`."""
+    """Schedule a stage whose rows are only known when it starts. Returns the settings with its number of steps, and
+    puts its rows into `state`."""
     stage, stage_data = settings.stages[number], data.stages[number]
     if not stage.is_scheduled_late:
         return settings
     if stage.selection:
         first, now = state.mastery[0], state.mastery[-1]
         assert first is not None
-        assert now is not None, "a stage that selects by class follows one that measures mastery"
+        assert now is not None, "a stage that selects by class follows a stage that measures mastery"
         stage_data = select_questions(stage, stage_data, first, now)
     tokenizer = state.trainer.processing_class
     stage, state.rows[number] = schedule_stage(stage, stage_data, tokenizer, log=bool(stage.selection))
@@ -173,18 +174,18 @@ def select_questions(
 
 
 def _read_record(stage: StageSettings) -> dict[str, Any] | None:
-    """The figures of a finished stage; None if it is not finished.
+    """The figures of a finished stage. None if the stage is not finished.
 
     Raises:
-        ValueError: its model, with which the next stage starts, is missing.
+        ValueError: the model of the stage is missing, and the next stage needs it.
     """
     path = stage.folder / STAGE_RECORD
     if not path.is_file():
         return None
     if not (stage.folder / MODEL).is_dir():
         raise ValueError(
-            f"{str(stage.folder / MODEL)!r} is missing, with which the stage after {stage.name!r} starts: delete"
-            f" {str(path)!r} to train that stage again, or pass --overwrite to start again."
+            f"{str(stage.folder / MODEL)!r} is missing. The stage after {stage.name!r} starts with this model. Delete"
+            f" {str(path)!r} to train stage {stage.name!r} again, or pass --overwrite to start the run again."
         )
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
@@ -198,9 +199,9 @@ def _write_record(stage: StageSettings, record: Mapping[str, Any]) -> None:
 
 
 def delete_stage_models(settings: RunSettings) -> None:
-    """Delete the models and checkpoints of the stages of a finished run; their answers and figures stay."""
+    """Delete the models and checkpoints of the stages of a finished run. Their answers and figures are not deleted."""
     for stage in settings.stages if settings.has_stages else ():
         for name in (MODEL, CHECKPOINTS):
             atomic_files.delete_matching(stage.folder, name)
-        with suppress(OSError):  # Why: only the last stage's folder is empty, since its answers are in the run folder
+        with suppress(OSError):  # Why: only the last stage's folder is empty; its answers are in the run folder
             stage.folder.rmdir()

@@ -1,4 +1,4 @@
-"""The trainer of a stage: made for a schedule, trained from its last checkpoint, and saved."""
+"""The trainer of a stage: creates it for a schedule, trains from its last checkpoint, and saves the model."""
 
 import gc
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def new_trainer(
     tokenizer: "PreTrainedTokenizerBase",
     rows: Sequence[Row],
 ) -> "SAMSFTTrainer":
-    """The trainer that trains on `rows` in their order, and evaluates during training if the settings ask for it."""
+    """A trainer that trains on `rows` in their order. It evaluates during training if the settings request this."""
     from accelerate.utils import is_peft_model
 
     from hf_knowlearn.evaluation.callback import RecallCallback
@@ -77,7 +77,7 @@ def _log_beside_the_stage(trainer: Any, stage: StageSettings) -> None:
 
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None and stage.name:
-            # Why: its default is among the checkpoints of the stage, which are deleted.
+            # Why: the default folder is among the checkpoints of the stage, which are deleted.
             callback.logging_dir = str(stage.folder / "runs")
 
 
@@ -110,7 +110,8 @@ def train(trainer: "SAMSFTTrainer", run_id: str) -> None:
 
     folder = Path(trainer.args.output_dir)
     checkpoint = last_checkpoint(folder, run_id)
-    # Why: before SaveOnSigterm, which may end the process, and instead of Trainer's own rotation of checkpoints.
+    # Why before SaveOnSigterm: that callback may end the process. SealCheckpoints also replaces Trainer's own
+    # rotation.
     trainer.add_callback(SealCheckpoints(run_id, trainer.args.save_total_limit))
     trainer.args.save_total_limit = None
     saving = SaveOnSigterm()
@@ -118,7 +119,7 @@ def train(trainer: "SAMSFTTrainer", run_id: str) -> None:
     with saving.listening():
         trainer.train(resume_from_checkpoint=checkpoint)
     if checkpoint is None or Path(checkpoint).name != f"checkpoint-{trainer.state.global_step}":
-        # Why: cached responses of a stopped run are those of another model.
+        # Why: responses cached by a stopped run come from another model.
         if trainer.accelerator.is_main_process:
             atomic_files.delete_matching(folder, "responses.after*")
         trainer.accelerator.wait_for_everyone()
@@ -128,17 +129,17 @@ def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:
     """Save the model or adapter with its tokenizer in safetensors, as a whole or not at all.
 
     Args:
-        merged: merge the adapter into the model, which is then saved.
+        merged: merge the adapter into the model, and save the whole model.
     """
     from transformers.trainer import TRAINING_ARGS_NAME
 
     if merged:
         trainer.model = merge_adapter(trainer.accelerator.unwrap_model(trainer.model))
     if not trainer.accelerator.is_main_process:
-        trainer.save_model(str(folder))  # writes nothing, but hands over its shard of a sharded model
+        trainer.save_model(str(folder))  # this process writes nothing, but contributes its shard of a sharded model
         return
-    # Why: a failed draft is deleted, so the free space must be measured before that.
+    # Why: a failed draft is deleted, so the free space must be measured before the deletion.
     with atomic_files.atomic_write(folder) as draft, disk_full_errors(folder):
         trainer.save_model(str(draft))
         record_base(draft, trainer.accelerator.unwrap_model(trainer.model))
-        (draft / TRAINING_ARGS_NAME).unlink()  # Why: a pickle with paths of this machine; recipe.yaml has the options
+        (draft / TRAINING_ARGS_NAME).unlink()  # Why: a pickle that contains paths of this machine

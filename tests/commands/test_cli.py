@@ -38,7 +38,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
         ("documents", "latin.txt", b"caf\xe9", "latin.txt: not UTF-8 at byte 3"),
         ("documents", "rows.jsonl", '{"text": "a"}\n{oops', "rows.jsonl:2: not JSON"),
         ("documents", "picture.png", b"\x89PNG", "supported are .csv, .docx"),
-        ("documents", "world:nobody", None, "'world:nobody' is no split of"),
+        ("documents", "world:nobody", None, "'world:nobody' is not a split of"),
         ("questions", "none.jsonl", None, "none.jsonl: no such file or folder"),
         ("questions", "rows.jsonl", '{"question": "a?"}', "rows.jsonl:1: no column 'answers' or 'answer'"),
         ("questions", "none.jsonl", '{"question": "a?", "answers": []}', "none.jsonl:1: answers is empty"),

@@ -13,7 +13,7 @@ from hf_knowlearn.documents import Document, read_documents
 Write = Callable[[Path, str | bytes], Path]
 ReadError = Callable[..., str]
 
-LINE = 'pip install "hf_knowlearn[documents]"'
+LINE = 'pip install ".[documents]" in a checkout of hf_knowlearn'
 XML = '<?xml version="1.0" encoding="utf-8"?>'
 OOXML = "http://schemas.openxmlformats.org/{}/2006"
 DOCX = {

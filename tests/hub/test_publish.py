@@ -225,13 +225,13 @@ def test_a_secret_stops_the_upload_before_the_repository_exists(
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["adapter"], "There is nothing to publish. Give SOURCE: knowlearn publish adapter SOURCE."),
-        (["metric", "x"], "x: the metric is the one of this package. Leave SOURCE out."),
-        (["adapter", "x", "--dry_run"], "--dry_run and --output_dir go together"),
+        (["adapter"], "SOURCE is missing. Give the path of what to publish: knowlearn publish adapter SOURCE."),
+        (["metric", "x"], "SOURCE x: publish metric always publishes the metric of this package. Remove SOURCE."),
+        (["adapter", "x", "--dry_run"], "--dry_run writes the files into the folder --output_dir. Give both"),
         (["metric", "--dry_run", "--output_dir", "trained"], "exists. Choose a new or an empty folder"),
         (["adapter", "trained", "--license", "my own!"], "--license 'my own!': give an identifier of the Hub"),
-        (["views", "x", "--merged"], "--merged is an option of publish adapter. Leave it out."),
-        (["metric", "--train", "x"], "--train is an option of publish questions. Leave it out."),
+        (["views", "x", "--merged"], "--merged is an option of publish adapter only. Remove it."),
+        (["metric", "--train", "x"], "--train is an option of publish questions only. Remove it."),
         (["adapter", "x", "--base_model", "./x"], "--base_model './x': give its name on the Hub, OWNER/NAME."),
         (["adapter", "nowhere"], "'nowhere' contains no finished run (no report.json)"),
         (["adapter", "trained"], "--license: the licence of documents, train.jsonl is unknown"),

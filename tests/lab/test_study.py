@@ -124,8 +124,9 @@ def test_invalid_options_of_all_arms_are_reported_together(tmp_path: Path):
 
 def test_an_unfair_study_is_an_error(tmp_path: Path):
     many = {f"a{number}": {"max_steps": number + 1} for number in range(MOST_SCREENED + 1)}
-    assert "screening: 41 runs: give at most 40. Among more runs, the best one is often the best by chance" in error_of(
-        write(tmp_path, arms=many)
+    assert (
+        "screening: 41 runs: give at most 40. Among more runs, the best one is often the best by chance"
+        in error_of(write(tmp_path, arms=many))
     )
     phases = {"screening": {"seeds": [0]}, "final": {"arms": ["a"], "seeds": [0, 1]}}
     assert "final: seeds [0] are also seeds of the screening. Choose other seeds" in error_of(

@@ -168,7 +168,7 @@ def test_a_document_whose_reader_is_missing_is_an_error_with_the_command_and_wri
     (tmp_path / f"manual{suffix}").write_bytes(b"content")
     assert knowlearn("teach", **{**options, "documents": tmp_path / f"manual{suffix}"}) == 2
     error = capsys.readouterr().err
-    assert 'pip install "hf_knowlearn[documents]"' in error
+    assert 'pip install ".[documents]"' in error
     assert f"manual{suffix}" in error
     assert "Traceback" not in error
     assert not Path(options["output_dir"]).exists()

@@ -213,7 +213,7 @@ def test_changed_data_of_an_unfinished_run_are_an_error_that_lists_their_options
 
 def test_another_number_of_rows_per_step_is_an_error(run: Path):
     run_folder.check_rows_per_step(run, [8])
-    with pytest.raises(ValueError, match="with 8 rows per optimizer step, and this command has 16 and 4"):
+    with pytest.raises(ValueError, match="with 8 rows per optimizer step, but this command uses 16 and 4"):
         run_folder.check_rows_per_step(run, [16, 4])
 
 

@@ -238,7 +238,7 @@ def test_a_source_is_a_path_or_a_split_of_the_synthetic_world(documents: Path, q
 
 @pytest.mark.parametrize("load", [load_documents, load_questions])
 def test_an_unknown_split_is_an_error_that_lists_the_splits(load: Callable[[str], object]):
-    with pytest.raises(ValueError, match=r"'world:nobody' is no split of .*\. The splits are old, .*new"):
+    with pytest.raises(ValueError, match=r"'world:nobody' is not a split of .*\. Choose from old, .*new"):
         load("world:nobody")
 
 

@@ -614,7 +614,10 @@ def test_a_deleted_model_of_a_finished_stage_is_an_error(
         knowlearn("teach", **options)
     shutil.rmtree(options["output_dir"] / "stages" / "1-answer" / "model")
     assert knowlearn("teach", **options) == 2
-    assert "1-answer/model' is missing, with which the stage after 'answer' starts: delete" in capsys.readouterr().err
+    assert (
+        "1-answer/model' is missing. The stage after 'answer' starts with this model."
+        in capsys.readouterr().err
+    )
 
 
 def test_changed_data_of_an_unfinished_run_are_an_error_that_lists_their_options(

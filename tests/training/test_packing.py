@@ -208,7 +208,7 @@ def test_without_packing_the_model_is_not_run(new_trainer, new_model):
 def test_wrapped_packing_is_an_error(attention, options, packed, model_of):
     message = (
         rf"packing: true, packing_strategy: wrapped \(\w+, attention {attention}\): a packed document attends to "
-        r"other documents: .*logits change by \d.*\(limit 0.0001; .*\(limit 0.0001\). Set packing: false.*strategy: bfd"
+        r"other documents: .*logits change by \d.*\(limit 0.0001; .*\(limit 0.0001\). Set packing: false.*: bfd"
     )
     with pytest.raises(ValueError, match=message):
         packed(model=model_of("Llama", attention), packing_strategy="wrapped", **options)
