@@ -1,4 +1,4 @@
-"""Teach a language model what your documents say, and prove that it knows it.
+"""Teach a language model the facts in your documents, and measure what the model has learned.
 
     documents -> views -> format_aug (rows) -> training -> generation -> evaluation -> reports -> hub
 
@@ -35,7 +35,8 @@ __all__ = [
     "read_questions",
 ]
 
-# Why three lists: type checkers cannot read this one, and Python does not run the block above. A test compares them.
+# Why the names occur three times: type checkers cannot read this list, and Python does not run the block above. A test
+# compares them.
 _PACKAGES = {
     "Document": "documents",
     "FormatAugmentedDataset": "format_aug",

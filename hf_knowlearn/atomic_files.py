@@ -1,4 +1,4 @@
-"""Files and folders that appear as a whole or not at all, by atomic rename; and JSON of plain values."""
+"""Writes files and folders completely or not at all, by atomic rename. Also converts values to valid JSON."""
 
 import json
 import math
@@ -14,7 +14,7 @@ DRAFTS = ".*.[0-9]*.draft"  # pattern of the names of unfinished files
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Write to the path that the block receives. When the block ends without an error, that file or folder becomes
+    """Write to the draft path that the block receives. When the block ends without an error, the draft is renamed to
     `path`.
 
     Example:
@@ -33,7 +33,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def delete(path: Path) -> None:
-    """Delete a file or folder, if it exists."""
+    """Delete a file or folder if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -47,14 +47,14 @@ def delete_matching(folder: Path, pattern: str) -> None:
 
 
 def new_folder_problems(folder: Path, option: str = "output_dir") -> Iterator[str]:
-    """Why nothing can be written to `folder`, the value of `option`: it must be new or empty."""
+    """Messages if nothing can be written to `folder`, the value of `option`. The folder must be new or empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         why = "is not empty" if folder.is_dir() else "is not a folder"
         yield f"{option}={str(folder)!r} {why}: choose a new or an empty folder."
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, as a whole or not at all."""
+    """Write `text` to `path`, completely or not at all."""
     with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
 

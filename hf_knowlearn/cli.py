@@ -24,7 +24,7 @@ def version() -> str:
 
 
 class _Version(argparse.Action):
-    """Like argparse's own action, but it looks up the commit only when it is used."""
+    """Like argparse's `version` action, but the commit is looked up only when the option is used."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(version())
@@ -32,13 +32,13 @@ class _Version(argparse.Action):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors suggest the nearest command or option. It takes no abbreviations."""
+    """A parser whose errors suggest the nearest command or option. Abbreviated options are not accepted."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **{**options, "allow_abbrev": False})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse, but the parser of a command reports what it does not know itself."""
+        """As in argparse, but the parser of a command itself reports unknown arguments."""
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(map(self._with_suggestion, unknown))}")
@@ -62,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("knowlearn", description=(hf_knowlearn.__doc__ or "").splitlines()[0])
-    # SUPPRESS: the namespace that a command gets holds only its own options.
+    # Why SUPPRESS: the namespace of a command then has only the options of this command.
     parser.add_argument(
         "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="version, commit and folder"
     )
@@ -73,12 +73,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that `arguments` (by default `sys.argv`) name. Returns the exit code."""
+    """Run the command in `arguments` (by default `sys.argv`). Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["teach"]:
         from hf_knowlearn.commands import teach
 
-        # Why: its options are those of TRL's configurations, and `teach` has a console of its own.
+        # Why: the options of `teach` come from TRL's configurations, and `teach` sets up its own console.
         return teach.run(argparse.Namespace(words=words[1:]), print)
     parsed = _parser().parse_args(words)
     name = parsed.command.replace("-", "_")

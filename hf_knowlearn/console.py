@@ -1,4 +1,5 @@
-"""The console of a command: messages on standard output, and the exit code. A `ValueError` ends with exit code 2."""
+"""The console of a command: prints messages on standard output, and determines the exit code. A `ValueError` gives
+exit code 2."""
 
 import logging
 import os
@@ -34,10 +35,11 @@ class Outcome:
 
 @contextmanager
 def command_console(resumes: bool = True) -> Iterator[Outcome]:
-    """Within the block, our messages go to standard output; a `ValueError` becomes one message and exit code 2.
+    """Within the block, log messages of this package go to standard output. A `ValueError` becomes one message and
+    exit code 2.
 
     Args:
-        resumes: Whether the command continues an interrupted run when it is repeated.
+        resumes: Whether a repeated command continues an interrupted run.
     """
     outcome = Outcome()
     handler = logging.StreamHandler(sys.stdout)
@@ -68,7 +70,7 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
 
 
 def _exit(*_: Any) -> None:
-    """The handler of SIGTERM while nothing is trained. Answers that were generated so far are already saved."""
+    """Handle SIGTERM outside of training. Why exit at once: all generated answers are already saved."""
     raise SystemExit(0)
 
 

@@ -1,6 +1,8 @@
-"""Where the files that travel with the package lie: inside it once installed, at the repository's top in a checkout.
+"""Paths of the data files of this package. They are inside an installed package, and at the top of the repository in a
+checkout.
 
-One copy in the repository, placed by `[tool.hatch.build.targets.wheel.sources]`; imports nothing of ours.
+`[tool.hatch.build.targets.wheel.sources]` puts the files into the package. This module imports no other module of the
+package.
 """
 
 from pathlib import Path

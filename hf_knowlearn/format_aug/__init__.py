@@ -1,4 +1,5 @@
-"""Training rows of documents: `rows` builds them, and `load_format_aug` serves them as a dataset.
+"""Training rows of documents. `rows` builds the rows of a run. `load_format_aug` provides views of documents as a
+dataset.
 
 This folder is also published on the Hub as the dataset `format_aug`.
 """

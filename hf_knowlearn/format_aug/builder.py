@@ -1,7 +1,7 @@
 """`FormatAugmentedDataset`: views of documents as a dataset (format-based augmentation, arXiv 2503.03705).
 
-Since datasets 4, `load_dataset` runs no code of a dataset, so it can load only the published sample. Views of other
-documents need this builder.
+Since datasets 4, `load_dataset` no longer runs the code of a dataset, so it can load only the published sample. To
+make views of other documents, use this builder.
 """
 
 import os
@@ -23,23 +23,23 @@ from hf_knowlearn.format_aug.rows import Row, listing
 from hf_knowlearn.format_aug.streaming import Epochs
 from hf_knowlearn.paths import PACKAGE
 
-# Folders whose code decides which rows a document becomes.
+# Folders whose code determines the rows of a document.
 CODE = (PACKAGE / "documents", PACKAGE / "views", PACKAGE / "prompts", PACKAGE / "format_aug")
-MOST_RANGES = 192  # ranges of documents that processes share
-TABLE_CHARS = 1 << 20  # characters of a table that is written at once
+MOST_RANGES = 192  # number of ranges of documents, which are distributed over processes
+TABLE_CHARS = 1 << 20  # number of characters after which a table is written
 
 
 class ViewsError(DatasetGenerationError, ValueError):
-    """Some documents do not have the views that the configuration requests."""
+    """Raised if some documents do not have the views that the configuration requests."""
 
-    # Why: also a DatasetGenerationError, because `datasets` hides the message of every other error.
+    # Why DatasetGenerationError: `datasets` hides the message of every other error.
 
 
 class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
     """A `datasets` builder of views of documents. Its options are the fields of `FormatAugConfig`.
 
     Raises:
-        ValueError: lists every problem of the configuration's name, the options and the documents.
+        ValueError: the name, the options or the documents are invalid. The message lists all problems.
 
     Example:
         >>> builder = FormatAugmentedDataset(config_name="formats", source="documents", num_views=8)
@@ -82,8 +82,8 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         if self.config.epochs and not dl_manager.is_streaming:
             raise ValueError(
-                f"epochs={self.config.epochs}: only a stream has epochs. Pass streaming=True, or num_views for several"
-                " views of each document on disk."
+                f"epochs={self.config.epochs}: only a stream has epochs. Pass streaming=True. To write several views"
+                " of each document to disk, use num_views instead."
             )
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"documents": dataset, "ranges": _ranges(len(dataset))})
@@ -91,7 +91,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
         ]
 
     def _generate_tables(self, documents: datasets.Dataset, ranges: list[range]) -> Iterator[tuple[Key, pa.Table]]:
-        """Tables of the rows of the documents with numbers in `ranges`."""
+        """Yields tables with the rows of the documents whose numbers are in `ranges`."""
         schema = self.info.features.arrow_schema
         problems: list[str] = []
         batch: list[Row] = []
@@ -101,7 +101,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
                 rows = dataset_rows(self.config, Document(**documents[number]))
             except ValueError as error:
                 problems.append(str(error))
-            if problems:  # Why: nothing more is written, but the other documents are still checked.
+            if problems:  # Why: after an error nothing more is written, but the other documents are still checked.
                 continue
             batch += rows
             chars += sum(map(_length, rows))
@@ -129,12 +129,12 @@ def _rows_of(config: FormatAugConfig, documents: datasets.Dataset, number: int, 
 
 
 def _table(batch: Sequence[Row], schema: Any) -> Any:
-    # Why: by columns, because a table made from a list of rows takes five times as long.
+    # Why columns: making a table from a list of rows takes five times as long.
     return pa.table({name: [row[name] for row in batch] for name in schema.names}, schema)
 
 
 def _ranges(documents: int) -> list[range]:
-    """Ranges of document numbers. `datasets` distributes the lists in `gen_kwargs` over processes."""
+    """Ranges of document numbers. Why a list: `datasets` distributes lists in `gen_kwargs` over processes."""
     shares = min(documents, MOST_RANGES)
     return [range(documents * i // shares, documents * (i + 1) // shares) for i in range(shares)]
 
@@ -159,21 +159,22 @@ def load_format_aug(
     max_shard_size: int | str | None = None,
     **options: Any,
 ) -> Any:
-    """Views of the documents at `source`: a dataset if `split` is given, else a dictionary of datasets by split.
+    """Load views of the documents at `source`. Returns one dataset if `split` is given, otherwise a dictionary of
+    datasets by split.
 
     Args:
         source: a file, a folder, the name of a dataset on the Hub, or a list of these; or a list of `Document`s; or a
             mapping from names of splits to any of these.
         name: the family of views: formats, order, masked or mixed.
         split: the split to load. A source without splits has the split "train".
-        streaming: make the rows on the fly. The documents are written to the cache once, the rows are not.
+        streaming: make the rows on the fly. The documents are written to the cache once, but the rows are not written.
         num_proc: number of processes that write the rows.
         cache_dir: folder to use instead of the cache of `datasets`.
         max_shard_size: largest size of a file on disk, such as "100MB".
         options: fields of `FormatAugConfig`.
 
     Raises:
-        ValueError: lists every problem of the name, the options and the documents.
+        ValueError: the name, the options or the documents are invalid. The message lists all problems.
 
     Example:
         >>> load_format_aug("documents", "mixed", num_views=8, split="train")
@@ -181,8 +182,8 @@ def load_format_aug(
     """
     if streaming and (num_proc or max_shard_size):
         raise ValueError(
-            f"num_proc={num_proc}, max_shard_size={max_shard_size}: a stream writes no rows to disk; remove these"
-            " arguments."
+            f"num_proc={num_proc}, max_shard_size={max_shard_size}: a stream writes no rows to disk, so these"
+            " arguments have no effect. Remove them."
         )
     builder = FormatAugmentedDataset(cache_dir, config_name=name, source=source, **options)
     if streaming:

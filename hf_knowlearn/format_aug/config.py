@@ -1,4 +1,4 @@
-"""The options of `FormatAugmentedDataset`, with checks that report all problems together."""
+"""The options of `FormatAugmentedDataset`, and the checks of these options. All problems are reported together."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from hf_knowlearn.format_aug.document_store import READING
 from hf_knowlearn.format_aug.settings import ViewSettings
 
 FAMILIES = tuple(views.FAMILIES)
-# Options of some families only.
+# Option -> the families that have this option.
 ONLY_OF = {
     "groups": ("formats", "order", "mixed"),
     "hold_out": ("formats", "order", "mixed"),
@@ -30,21 +30,22 @@ class FormatAugConfig(datasets.BuilderConfig):
     Args:
         source: a file, a folder, the name of a dataset on the Hub, or a list of these; or a list of `Document`s; or a
             mapping from names of splits to any of these.
-        source_config, source_split, source_revision: `config`, `split` and `revision` of `read_documents`. Without a
-            split, every split of a dataset on the Hub is used under its own name.
+        source_config, source_split, source_revision: `config`, `split` and `revision` of `read_documents`. If
+            `source_split` is None, all splits of a dataset on the Hub are used, each under its own name.
         text_column, id_column, title_column, empty, duplicates: see `read_documents`.
-        num_views: views of each document; with `epochs`, in each epoch. None: 4, or 1 with `epochs`.
-        seed: fixes the sequence of views of every document.
+        num_views: number of views of each document; with `epochs`, the number in each epoch. None: 4, or 1 with
+            `epochs`.
+        seed: determines the sequence of views of every document.
         groups: groups of formats to sample from. None: all.
         hold_out: group of formats that is never sampled, for evaluation in formats that training does not contain.
         weights: weight of each family in `mixed`, in any unit.
         ratio: smallest and largest share of a document's words that `masked` masks, each in (0, 1].
-        language: code of the language of all documents. None: each document has its own.
+        language: language code of all documents. None: the language code of each document.
         include_raw: add the raw document before its views.
         max_chars: a longer document is split into parts of at most this many characters.
         exhausted: for a document with fewer views than `num_views`: "raise" an error, or "repeat" its views from the
             first one.
-        epochs: passes over the documents of a stream, each with the next views of every document.
+        epochs: number of passes over the documents of a stream. Each pass uses the next views of every document.
     """
 
     source: Any = None
@@ -70,20 +71,22 @@ class FormatAugConfig(datasets.BuilderConfig):
 
     @property
     def views(self) -> int:
-        """Views of a document; with `epochs`, in each epoch."""
+        """Number of views of a document; with `epochs`, the number in each epoch."""
         return self.num_views or (1 if self.epochs else DEFAULT_VIEWS)
 
     @property
     def view_settings(self) -> ViewSettings:
-        """The settings with which `format_aug.rows` makes the views."""
+        """The settings of the views, for `format_aug.rows`."""
         return ViewSettings(
             self.name, self.views, self.seed, self.groups, self.hold_out, weights=self.weights, ratio=self.ratio
         )
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
-        """The name of the cache folder: the configuration's name and every option that changes its rows."""
-        # Why: the source and its reading options are not in the name. The builder's hash identifies the documents by
-        # content: the same documents in another folder use the same cache, and changed documents use another.
+        """The name of the cache folder. It consists of the configuration's name and every option that changes the
+        rows."""
+        # Why: the source and its reading options are not in the name, because the builder's hash identifies the
+        # documents by their content. The same documents in another folder use the same cache, and changed documents
+        # use a new one.
         shaping = {name: value for name, value in config_kwargs.items() if name != "source" and name not in READING}
         return super().create_config_id({**shaping, "num_views": self.views}, custom_features=custom_features)
 
@@ -93,7 +96,7 @@ OPTIONS = tuple(field.name for field in fields(FormatAugConfig) if field.name no
 
 
 def problems(name: str | None, options: Mapping[str, Any]) -> Iterator[str]:
-    """Every problem of a configuration's name and options, one sentence each."""
+    """All problems of a configuration's name and options. Each problem is one sentence."""
     if name not in FAMILIES:
         yield f"unknown configuration {name!r}; choose from {', '.join(FAMILIES)}"
     for option in sorted(set(options) - set(OPTIONS)):

@@ -1,4 +1,8 @@
-"""The rows of one document in the dataset: a function of the document, the configuration and the epoch."""
+"""The rows of a document in the published dataset and in `load_format_aug`, with columns such as `text` and `view`.
+
+The rows depend on the document, the configuration and the epoch. The training rows of `knowlearn teach` are built by
+`format_aug.rows` only.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +19,7 @@ RAW_INDEX = -1  # `view` of the raw document
 
 
 def columns(config: FormatAugConfig) -> dict[str, str]:
-    """The columns of the dataset and their types."""
+    """The columns of the dataset, with their types."""
     texts = ("prompt", "completion") if config.name in PROMPTED else ("text",)
     types = {**dict.fromkeys((*texts, "document_id"), "string"), "part": "int32", "view": "int32", "format": "string"}
     return {**types, "epoch": "int32"} if config.epochs else types
@@ -26,7 +30,7 @@ def dataset_rows(config: FormatAugConfig, document: Document, epoch: int = 0) ->
 
     Raises:
         TooFewViewsError: the document has fewer views than `config` requests.
-        ValueError: the document cannot be split into parts of `config.max_chars`.
+        ValueError: the document cannot be split into parts of at most `config.max_chars` characters.
     """
     if config.language:
         document = replace(document, language=config.language)
@@ -42,7 +46,7 @@ def dataset_rows(config: FormatAugConfig, document: Document, epoch: int = 0) ->
 def _parts(config: FormatAugConfig, document: Document) -> list[Document]:
     if config.max_chars is None:
         return [document]
-    # Why: a part that is only white space has nothing to learn.
+    # Why: a part with only white space contains nothing to learn.
     return [part for part in split_document(document, len, config.max_chars) if part.text.strip()]
 
 
@@ -50,22 +54,23 @@ def _views(config: FormatAugConfig, part: Document, epoch: int) -> Iterator[View
     if config.include_raw:
         yield replace(raw_view(part), index=RAW_INDEX)
     settings, number = config.view_settings, config.views
-    # Why: an epoch takes the next views of the document's one sequence, so none occurs twice before all have occurred.
+    # Why: an epoch takes the next views from the sequence of the document. No view is repeated before all have been
+    # used.
     first = epoch * number
     if config.exhausted == "repeat":
         yield from _repeated(config, part, first, number)
     elif epoch == 0:
-        # Why: all epochs' views are made in the first one, so that a document with too few views fails there.
+        # Why: the views of all epochs are made in the first epoch, so that a document with too few views fails early.
         yield from make_views(part, settings, number * (config.epochs or 1))[:number]
     else:
         yield from make_views(part, settings, number, first)
 
 
 def _repeated(config: FormatAugConfig, part: Document, first: int, number: int) -> list[View]:
-    """Views `first` to `first + number - 1` of a sequence that starts again when it is exhausted."""
+    """Views `first` to `first + number - 1` of a sequence that repeats the views of the part without end."""
     last = first + number
     try:
-        # Why: from view 0, because in a mixture a later view can exist where an earlier one does not.
+        # Why from view 0: in a mixture, a later view can exist even if an earlier one does not.
         return make_views(part, config.view_settings, last)[first:]
     except TooFewViewsError as error:
         if not error.available:

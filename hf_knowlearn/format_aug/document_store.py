@@ -1,6 +1,8 @@
-"""Random access to the documents of a source with little memory: checked documents become an Arrow file in the cache.
+"""Random access to the documents of a source with little memory. The checked documents are written to an Arrow file in
+the cache.
 
-Web pages, tables and archives have no random access, and checking needs all documents. Views are never written here.
+Why: web pages, tables and archives have no random access, and the checks need all documents. The cache contains no
+views.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ from hf_knowlearn.documents.sources import DOCUMENT_FORMATS, find_sources
 from hf_knowlearn.paths import PACKAGE
 
 FIELDS = {"id": "string", "text": "string", "title": "string", "language": "string", "part": "int64", "start": "int64"}
-# Options of the builder that `iter_documents` has, and their names there.
+# Option of the builder -> the name of this option in `iter_documents`.
 READING = {
     "text_column": "text_column",
     "id_column": "id_column",
@@ -41,14 +43,14 @@ def open_documents(
 ) -> dict[str, datasets.Dataset]:
     """The documents of each split of `options["source"]`, as rows with the columns of `FIELDS`.
 
-    The first process that needs the documents writes them. The fingerprint of a split depends on its documents.
+    The first process that needs the documents writes the file. The fingerprint of a split depends on the documents.
 
     Args:
-        options: `source`, and those of `READING`; other options are ignored.
+        options: `source` and the options in `READING`. Other options are ignored.
         cache_dir: folder to use instead of the cache of `datasets`.
 
     Raises:
-        ValueError: lists every problem of the documents of all splits.
+        ValueError: some documents are invalid. The message lists all problems of all splits.
     """
     folder = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "format_aug" / "documents"
     reading = {name: options[option] for option, name in READING.items() if options.get(option) is not None}
@@ -94,7 +96,7 @@ def _written_once(documents: Callable[[], Iterable[Document]], folder: Path, key
             features=datasets.Features({name: datasets.Value(type) for name, type in FIELDS.items()}),
             cache_dir=str(folder),
             fingerprint=key,
-            writer_batch_size=64,  # documents in memory
+            writer_batch_size=64,  # number of documents in memory
         )
     except DatasetGenerationError as error:  # Why: `datasets` hides the message of the reader.
         raise error.__cause__ or error from None
@@ -104,8 +106,8 @@ def _key_of_documents(documents: Sequence[Document]) -> str:
     counts = Counter((document.id, document.part) for document in documents)
     if repeated := [id for (id, _), count in counts.items() if count > 1]:
         raise ValueError(
-            f"source is a list in which several documents have the same id: {repeated[:5]}. Give each document a"
-            " different id."
+            f"source: several documents in the list have the same id: {repeated[:5]}. Give each document a different"
+            " id."
         )
     digest = hashlib.blake2b(digest_size=16)
     for document in documents:
@@ -114,12 +116,13 @@ def _key_of_documents(documents: Sequence[Document]) -> str:
 
 
 def _key(source: Any, reading: Mapping[str, Any]) -> str:
-    """A hash of what decides which documents are read: names and bytes of the files, options, and the reading code."""
+    """A hash of everything that determines the documents: names and bytes of the files, options, and the code that
+    reads them."""
     digest = hashlib.blake2b(ascii(sorted(reading.items())).encode(), digest_size=16)
     digest.update(code_hash([PACKAGE / "documents"], "markitdown").encode())  # markitdown converts PDF files
     hub = {name: reading.get(name) for name in ("config", "split", "revision")}
-    # Why: `iter_documents` reports these problems. They are in the key because a source with a missing path must not
-    # have the key of the same source without that path.
+    # Why: `iter_documents` reports these problems. The key includes them because a source with a missing path must not
+    # have the key of the same source without this path.
     problems = ErrorReport("")
     for found in find_sources(source, DOCUMENT_FORMATS, problems, **hub):
         digest.update(ascii(found.name).encode())

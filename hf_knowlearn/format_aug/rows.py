@@ -1,7 +1,8 @@
 """Training rows of documents, questions, conversations and generated texts: the only module that builds them.
 
-`knowlearn teach` and `load_format_aug` both use it. A row has a `prompt`, without loss, and a `completion`, with loss.
-The prompt of a document is empty, except in `masked` views and in the chat template.
+The published dataset has rows of its own, which `dataset_rows.py` makes from the same views. A row has a `prompt`,
+without loss, and a `completion`, with loss. The prompt of a document is empty, except in `masked` views and in the
+chat template.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-DOCUMENT_REQUEST = "Tell me about {title}."  # the user's turn before a document in the chat template
-# Values of `family` in rows that are not views of a document.
+DOCUMENT_REQUEST = "Tell me about {title}."  # the user's message before a document in the chat template
+# Values of the column `family` in rows that are not views of a document.
 QUESTION, CONVERSATION = "question", "conversation"
 SELF_GENERATED, SELF_GENERATED_CUT = "self_generated", "self_generated_cut"
-MOST_PROBLEMS = 20  # in one message
+MOST_PROBLEMS = 20  # number of problems that a message lists
 
 
 def make_views(part: Document, settings: ViewSettings, number: int | None = None, first: int = 0) -> list[View]:
-    """The views of a document, or of a part of it.
+    """Make views of a document or of a part of a document.
 
     Args:
         number: number of views. None: `settings.num_views`.
@@ -55,16 +56,17 @@ def document_rows(
     max_length: int | None,
     tokenizer: "PreTrainedTokenizerBase | None" = None,
 ) -> list[list[Row]]:
-    """The rows of all documents: a list for each document, or for each part of a long one, with a row for each view.
+    """Build the rows of all documents. The result has a list for each document, or for each part of a long document.
+    Each list has one row per view.
 
     Args:
-        lengths: returns the number of tokens of each of some texts.
-        max_length: most tokens of a row. Parts become shorter until all their rows fit. None: no limit.
+        lengths: a function that returns the number of tokens of each text in a list.
+        max_length: maximum number of tokens of a row. Parts become shorter until all their rows fit. None: no limit.
         tokenizer: required by `settings.template="chat"`. With it, documents are checked for control tokens.
 
     Raises:
-        ValueError: lists the documents that contain control tokens; or those with too few views, without a title in
-            the chat template, or with rows that do not fit into `max_length`.
+        ValueError: some documents contain control tokens; have too few views; have no title, which the chat template
+            needs; or have rows longer than `max_length`. The message lists these documents.
 
     Example:
         >>> mill = Document("mill", "Tarn has a mill. It is old.")
@@ -91,7 +93,7 @@ def document_rows(
 
 
 def listing(problems: Sequence[str]) -> str:
-    """The first problems, one per line, and the number of the others."""
+    """The first problems, one per line, and the number of further problems."""
     more = [f"... and {len(problems) - MOST_PROBLEMS} more."] if len(problems) > MOST_PROBLEMS else []
     return "\n".join([*problems[:MOST_PROBLEMS], *more])
 
@@ -103,7 +105,8 @@ def document_views(
     max_length: int | None,
     tokenizer: "PreTrainedTokenizerBase | None" = None,
 ) -> list[Sequence[View]]:
-    """The views of a document, in the template: a list for each part. For the arguments, see `document_rows`."""
+    """The views of a document in the template of the settings: a list for each part. For the arguments, see
+    `document_rows`."""
 
     def part_views(part: Document) -> list[View]:
         made = make_views(part, settings)
@@ -122,7 +125,8 @@ def document_views(
 def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase") -> View:
     """The view as the assistant's turn in the chat template.
 
-    The user's turn is the prompt of the view if it has one, else a request for the document by its title.
+    The user's turn is the prompt of the view. If the view has no prompt, it is a request for the document by its
+    title.
 
     Raises:
         ValueError: the view has no prompt and the document has no title.
@@ -141,7 +145,7 @@ def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase")
 
 
 def _moved(view: View, cut: int, length: int, start: int) -> tuple[tuple[int, int, int], ...]:
-    """The spans within the `length` characters from `cut`, which begin at `start` in the new text."""
+    """The spans of the characters `cut` to `cut + length` of a view, after a move to position `start` of a new text."""
     spans = []
     for begin, in_document, size in view.spans:
         first, end = max(begin, cut), min(begin + size, cut + length)
@@ -167,7 +171,7 @@ def question_rows(questions: Sequence[Question], tokenizer: "PreTrainedTokenizer
     """The row of each question.
 
     Raises:
-        ValueError: lists the questions that contain control tokens.
+        ValueError: some questions contain control tokens. The message lists them.
     """
     check_questions(tokenizer, questions)
     return [question_row(question, tokenizer, template) for question in questions]
@@ -194,7 +198,8 @@ def generated_row(prompt: str, text: str, ended: bool) -> Row:
     """The row of a self-generated text.
 
     Args:
-        ended: whether the text ends with an end token that the model generated, and not at a limit of tokens.
+        ended: whether the model generated an end token after the text. False if the text was truncated at a limit of
+            tokens.
     """
     return _row(prompt, text, SELF_GENERATED if ended else SELF_GENERATED_CUT)
 

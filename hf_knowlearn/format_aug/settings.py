@@ -12,13 +12,13 @@ class ViewSettings:
 
     Args:
         family: `raw`, `formats`, `order`, `masked` or `mixed`.
-        num_views: number of views of a document, or of each of its parts.
-        seed: fixes the sequence of views of every document.
+        num_views: number of views of a document, or of each part of a long document.
+        seed: determines the sequence of views of every document.
         groups: groups of formats to sample from. None: all.
         hold_out: group of formats that is never sampled.
         weights: weight of each family; for `mixed` only. None: the default of `mixed_views`.
         ratio: smallest and largest share of masked words; for `masked` only. None: the default of `masked_views`.
-        template: `plain`; or `chat`, in which a view is the assistant's turn after a request for the document.
+        template: `plain`, or `chat`. With `chat`, a view is the assistant's turn after a request for the document.
         part_tokens: a longer document is split into parts of at most this many tokens. None: a document is split only
             if a row would be too long.
 

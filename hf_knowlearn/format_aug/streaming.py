@@ -1,8 +1,8 @@
-"""A stream of rows over several epochs that can be resumed and split at any position.
+"""A stream of rows over several epochs. It can be resumed and split at any position.
 
 In a stream of `n` documents, position `p` is document `order(p // n)[p % n]` in epoch `p // n`. A saved state is
-therefore one position, and ranks and workers take every k-th position. The streams of `IterableDataset.from_generator`
-would make all earlier rows again to resume.
+therefore one number, and ranks and workers take every k-th position. Why not `IterableDataset.from_generator`: to
+resume, it would make all earlier rows again.
 """
 
 from array import array
@@ -14,8 +14,8 @@ from datasets.iterable_dataset import _BaseExamplesIterable
 
 from hf_knowlearn.format_aug.rows import Row
 
-# Why: accelerate makes at most `num_shards` shards, `split_dataset_by_node` only divisors of it, and a push writes one
-# file for each. 192 has many divisors.
+# Why 192: accelerate makes at most `num_shards` shards, `split_dataset_by_node` needs a divisor of this number, and a
+# push writes one file per shard. 192 has many divisors.
 MOST_SHARDS = 192
 
 
@@ -26,7 +26,7 @@ class Epochs(_BaseExamplesIterable):
         rows: `rows(i, e)` returns the rows of document `i` in epoch `e`.
         documents: number of documents.
         epochs: number of epochs.
-        seed: determines the order of the documents in every epoch. None: their own order.
+        seed: determines the order of the documents in every epoch. None: the order of the source.
         features: the `datasets.Features` of the rows.
         first: the first position.
         step: distance from one position to the next.
@@ -58,7 +58,7 @@ class Epochs(_BaseExamplesIterable):
 
     @property
     def num_shards(self) -> int:
-        """The number of shards that other libraries may split this stream into."""
+        """The maximum number of shards into which other libraries may split this stream."""
         return max(1, min(MOST_SHARDS, len(self._positions())))
 
     def __iter__(self) -> Iterator[tuple[tuple[int, int], Row]]:
@@ -72,7 +72,7 @@ class Epochs(_BaseExamplesIterable):
                 current_epoch, order = epoch, order_of(self.documents, self.seed, epoch)
             rows = self.rows(order[place], epoch)
             for number in range(state["row"], len(rows)):
-                # Why: before `yield`, because `state_dict` may be called before the next row is requested.
+                # Why before `yield`: `state_dict` may be called before the next row is requested.
                 state["position"], state["row"] = (index, number + 1) if number + 1 < len(rows) else (index + 1, 0)
                 yield (positions[index], number), rows[number]
 
@@ -89,7 +89,7 @@ class Epochs(_BaseExamplesIterable):
         return self
 
     def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> "Epochs":
-        """A stream of every `num_shards`-th position, starting with position `index`."""
+        """A stream with every `num_shards`-th position of this one, starting at position `index`."""
         # Why: `contiguous` is ignored, because contiguous shards would put the ranks in different epochs.
         first, step = self.first + index * self.step, self.step * num_shards
         return Epochs(self.rows, self.documents, self.epochs, self.seed, self.features, first=first, step=step)
@@ -100,7 +100,8 @@ class Epochs(_BaseExamplesIterable):
 
 
 def order_of(count: int, seed: int | None, epoch: int) -> Sequence[int]:
-    """The order of `count` documents in an epoch, in 8 bytes per document. Without a seed, it is their own order."""
+    """The order of `count` documents in an epoch, in 8 bytes per document. Without a seed, it is the order of the
+    source."""
     if seed is None:
         return range(count)
     order = array("q", range(count))

@@ -1,7 +1,7 @@
-"""Made-up people with exact ground truth, after bioS of "Physics of Language Models 3.1" (arXiv 2309.14316, §2).
+"""Made-up people with exact ground truth, modelled on bioS of "Physics of Language Models 3.1" (arXiv 2309.14316, §2).
 
 Each random choice is a hash of the seed and of a key that names the choice. Person 700 is therefore the same in a
-world of 701 people and of a million, and biography 3 does not depend on how many biographies are generated.
+world of 701 people and in a world of a million. Biography 3 does not depend on the number of biographies.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ CRAFTS = "buyer carver cutter dealer painter polisher printer sorter trader weig
 ERAS = "antique carved curious dented faded foreign gilded hollow lacquered miniature royal rusty".split()
 KEEPSAKES = "anchors bells buttons clocks compasses kettles keys lanterns masks stamps".split()
 
-# Eight wordings per attribute. Why the full name in each: a sentence keeps its subject in any sentence order.
+# Eight wordings per attribute. Why each has the full name: the subject is then clear in any sentence order.
 WORDINGS = {
     "birthplace": (
         "{name} was born in {value}.",
@@ -136,7 +136,7 @@ class Person:
 
 @dataclass(frozen=True)
 class World:
-    """Any number of people that depend only on a seed.
+    """A world with any number of people, which depend only on a seed.
 
     Args:
         seed: seed of all people and texts.
@@ -154,7 +154,8 @@ class World:
 
     @cached_property
     def values(self) -> dict[str, tuple[str, ...]]:
-        """The values of each attribute, at least 100. A guess is correct with probability 1 / (number of values)."""
+        """The possible values of each attribute, at least 100. A guess is correct with probability 1 / (number of
+        values)."""
         firms = distinct_words(120, 2, self.seed, "firm")
         schools = distinct_words(120, 2, self.seed, "school")
         return {
@@ -167,14 +168,14 @@ class World:
 
     @property
     def chance(self) -> float:
-        """Expected exact match of guesses among the values of the right attribute, in [0, 1]."""
+        """The expected exact match of a model that guesses among the values of the right attribute, in [0, 1]."""
         return sum(1 / len(values) for values in self.values.values()) / len(self.values)
 
     def people(self, first: int, last: int) -> Iterator[Person]:
         """The people with the numbers `first` to `last` - 1.
 
         Raises:
-            ValueError: no unused name is left for a person.
+            ValueError: no unused name was found for a person.
         """
         taken: set[str] = set()
         for number in range(last):
@@ -192,11 +193,12 @@ class World:
         raise ValueError(f"No unused name was found for person {number}. Generate fewer people.")
 
     def biography(self, person: Person, number: int = 0, fixed_order: bool = False) -> Document:
-        """A biography of the person: five facts, with one sentence each.
+        """A biography of the person: five facts, each in one sentence.
 
         Args:
             person: a person of this world.
-            number: number of the biography. Biographies differ in the wordings and the order of the sentences.
+            number: number of the biography. Biographies of a person differ in the wordings and the order of the
+                sentences.
             fixed_order: whether all biographies have the same order of the facts.
         """
         key = (self.seed, person.number, number)

@@ -1,4 +1,4 @@
-"""Splits of a world, read from a YAML file. Recipes use them in place of files."""
+"""Splits of a world, read from a YAML file. Recipes can name a split instead of a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,12 @@ class Split:
     """A range of people, with their biographies and questions.
 
     Args:
-        world: the world of the people.
+        world: the world that the people belong to.
         first: number of the first person.
-        last: number after that of the last person.
-        biographies: biographies per person. A single biography has the number 0; several have the numbers from 1.
-        wordings: questions per fact, 1 or 2.
+        last: number of the last person plus 1.
+        biographies: number of biographies per person. A single biography has the number 0. Several biographies are
+            numbered from 1.
+        wordings: number of questions per fact, 1 or 2.
         fixed_order: whether all biographies have the same order of the facts.
     """
 

@@ -1,7 +1,8 @@
 """The tiny base model: a Llama of 1.1 M parameters that two CPU cores can train, and its tokenizer.
 
-The tokenizer is trained on the texts of the base model only. Names of new people are split into several tokens, as
-unknown names are for a pretrained model. A tokenizer trained on the new names would make recall too easy.
+The tokenizer is trained only on the training texts of the base model. It splits the names of new people into several
+tokens, as the tokenizer of a pretrained model splits unknown names. A tokenizer trained on the new names would make
+recall too easy.
 """
 
 from collections.abc import Iterable
@@ -11,10 +12,10 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 VOCABULARY = 2048
-CONTEXT = 512  # positions; the longest view of a biography takes about 200
+CONTEXT = 512  # positions; the longest view of a biography has about 200 tokens
 BOS, EOS, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 
-# Why: a chat prompt equals the plain prompt, so the model can answer both without further training.
+# Why: this template renders the plain prompt, so the model can answer chat prompts without further training.
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}"
@@ -24,7 +25,7 @@ CHAT_TEMPLATE = (
 
 
 def new_tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
-    """Train a byte-level BPE tokenizer on `texts`, with separate tokens for beginning, end and padding."""
+    """Train a byte-level BPE tokenizer on `texts`. It has separate tokens for beginning, end and padding."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -52,7 +53,7 @@ def new_tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
 def new_model(tokenizer: "PreTrainedTokenizerFast", seed: int) -> "LlamaForCausalLM":
     """Make an untrained Llama for `tokenizer`: 4 layers of width 128, 4 heads, tied embeddings, fp32.
 
-    The weights depend only on `seed`. The global random number generators do not change.
+    The weights depend only on `seed`. The global random number generators are not changed.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
