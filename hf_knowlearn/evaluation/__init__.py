@@ -1,1 +1,1 @@
-"""Evaluation: what a model knows, what it forgot, how well each question is known, and how far the model moved."""
+"""Evaluation of a model: its answers, mastery of questions, forgotten knowledge, and drift from the base model."""

@@ -1,7 +1,7 @@
 """A callback that evaluates a model on questions during training and at its end.
 
-Training with the callback gives the same weights, bit for bit, as training without it: no gradient is recorded, no
-random number generator is used, and the modes of the modules are restored.
+Training with the callback gives the same weights, bit for bit, as training without it. The callback records no
+gradients, uses no random number generator, and restores the modes of the modules.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,18 +25,19 @@ class RecallCallback(TrainerCallback):
     """Logs correctness, exact match and F1 of the model's responses to `questions`.
 
     It logs `recall/correct`, `recall/exact_match`, `recall/f1` and their standard errors: means over the greedy
-    responses to all prompts. `responses` has the last responses, `step` their step.
+    responses to all prompts. `responses` has the responses of the last evaluation, and `step` the step of that
+    evaluation.
 
     Args:
-        trainer: has the model and the tokenizer (`processing_class`).
+        trainer: a trainer with the model and the tokenizer (`processing_class`).
         every: number of optimizer steps between two evaluations. None: evaluate at the end of training only.
-        settings: of generation. None: greedy, closed book, plain template.
+        settings: settings of the generation. None: greedy, closed book, plain template.
         pool, documents: see `generate_responses`.
         name: prefix of the logged names. Several callbacks need different ones.
 
     Raises:
-        ValueError: there are no questions, `every` is no positive integer, the model is sharded (FSDP, DeepSpeed), or
-            the prompts can't be built, see `build_prompts`.
+        ValueError: there are no questions, `every` is not a positive integer, the model is sharded (FSDP, DeepSpeed),
+            or the prompts cannot be built (see `build_prompts`).
 
     Example:
         >>> trainer.add_callback(RecallCallback(trainer, questions, every=100))
@@ -59,8 +60,9 @@ class RecallCallback(TrainerCallback):
             raise ValueError("RecallCallback needs at least one question. Add questions, or remove the callback.")
         if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
             raise ValueError(
-                "RecallCallback gives each process its share of the questions, and a sharded model (FSDP, DeepSpeed)"
-                " needs all processes for each: train with DDP, or evaluate the saved model."
+                "RecallCallback cannot evaluate a sharded model (FSDP, DeepSpeed). It distributes the questions over"
+                " the processes, but a sharded model needs all processes for each question. Train with DDP, or"
+                " evaluate the saved model after training."
             )
         self.trainer, self.questions, self.every = trainer, list(questions), every
         self.settings = settings or GenerationSettings(batch_size=trainer.args.per_device_eval_batch_size)
@@ -69,7 +71,7 @@ class RecallCallback(TrainerCallback):
         self.name = name
         self.responses: list[Responses] = []
         self.step: int | None = None
-        # Why: a problem with the questions must appear before training, not in its middle.
+        # Why: a problem with the questions must appear before training, not after the first steps.
         check_causal_lm(trainer.model)
         build_prompts(
             trainer.model, trainer.processing_class, self.questions, self.settings, self.pool, self.documents
@@ -81,7 +83,7 @@ class RecallCallback(TrainerCallback):
         if self.every is not None and state.global_step % self.every == 0:
             should_log = control.should_log
             self._evaluate()
-            control.should_log = should_log  # logging resets it, and the trainer's own log of this step comes later
+            control.should_log = should_log  # Why: the trainer has not logged this step yet
 
     def on_train_end(
         self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
@@ -96,7 +98,7 @@ class RecallCallback(TrainerCallback):
             model, trainer.processing_class, self.questions, self.settings, pool=self.pool, documents=self.documents
         )
         self.step = trainer.state.global_step
-        # Why: TRL's `log` would also log and clear the metrics that the trainer is collecting.
+        # Why not TRL's `log`: it would also log and clear the metrics that the trainer is collecting.
         Trainer.log(trainer, {f"{self.name}/{figure}": value for figure, value in self._figures().items()})
 
     def _figures(self) -> dict[str, float]:

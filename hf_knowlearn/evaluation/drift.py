@@ -1,8 +1,8 @@
 """Drift: KL(base || model) in nats per token, on text that has nothing to do with the training documents.
 
-It measures how much worse than the base model the fine-tuned model predicts what the base model would generate. The
-base model can generate the text itself at temperature 1. The sum over such a text then estimates the divergence of the
-two distributions over whole texts.
+Drift measures how much worse the fine-tuned model predicts texts than the base model does. The base model can generate
+these texts at temperature 1. The sum over such a text then estimates the divergence between the distributions of the
+two models over whole texts.
 """
 
 import math
@@ -29,8 +29,8 @@ class Drift:
 
     Args:
         kl: mean over tokens of KL(base || model), in nats. 0 for a model that did not change.
-        kl_se: its standard error, clustered by text; nan for a single text.
-        tokens: number of predictions that were compared: every token of a text except its first.
+        kl_se: standard error of `kl`, clustered by text; nan for a single text.
+        tokens: number of compared predictions: one for every token of a text except the first.
         texts: number of texts.
     """
 
@@ -54,17 +54,19 @@ def drift(
     max_length: int | None = None,
     progress: str | None = None,
 ) -> Drift:
-    """The mean over tokens of KL(base || model) = sum of p (log p - log q) over the vocabulary, p being the base's.
+    """The mean over tokens of KL(base || model): the sum over the vocabulary of p (log p - log q), with p from the
+    base model and q from the model.
 
-    Both models predict each token of each text from the tokens before it. The logits of one batch are in memory at a
-    time, for both models.
+    Both models predict each token of each text from the tokens before it. At any time, memory holds the logits of both
+    models for one batch only.
 
     Args:
-        base: None for a PEFT model: its adapter is then disabled to get the base model.
-        texts: unrelated to the training documents, such as `sample_texts` of the base model. Long texts are split.
+        base: the base model. None: `model` is a PEFT model, and its adapter is disabled to get the base model.
+        texts: texts that are unrelated to the training documents, such as `sample_texts` of the base model. Long texts
+            are split.
         batch_size: number of texts, or parts of texts, that each process computes at once.
-        max_length: limit for the tokens of a part; None for the model's context.
-        progress: label of the progress bar; None shows no bar.
+        max_length: maximum number of tokens of a part. None: the model's context.
+        progress: label of the progress bar. None: no bar.
 
     Raises:
         ValueError: there is neither a base model nor an adapter, the vocabularies differ, or no text has two tokens.
@@ -77,9 +79,12 @@ def drift(
     """
     check_causal_lm(model)
     if base is None and not hasattr(model, "disable_adapter"):
-        raise ValueError(f"base=None needs a model with an adapter, and {type(model).__name__} has none: give a base.")
+        raise ValueError(
+            f"base=None needs a model with an adapter, but {type(model).__name__} has none. Pass the base model as"
+            " base."
+        )
     if not texts:
-        raise ValueError("texts is empty: give general text, or sample_texts of the base model.")
+        raise ValueError("texts is empty. Pass general texts, or generate them with sample_texts of the base model.")
     limit = smallest_limit(max_length, context_length(model), context_length(base or model))
     lengths = token_lengths(tokenizer)
     parts = [
@@ -89,7 +94,9 @@ def drift(
     ]
     rows = [tuple(ids) for ids in tokenizer([part.text for part in parts], verbose=False)["input_ids"]]
     if all(len(ids) < 2 for ids in rows):
-        raise ValueError(f"None of the {len(texts)} texts has two tokens, so there is nothing to predict.")
+        raise ValueError(
+            f"None of the {len(texts)} texts has two tokens, so there is nothing to predict. Pass longer texts."
+        )
 
     def compute(batch: list[int], _: int) -> list[float]:
         return _row_sums(model, base, [rows[i] for i in batch], pad_token_id(tokenizer))
@@ -104,7 +111,8 @@ def drift(
 
 
 def divergence(base: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
-    """KL(base || model) of each row in nats, from logits (rows, vocabulary). A probability of 0 in base adds 0."""
+    """KL(base || model) of each row in nats, from logits (rows, vocabulary). Tokens with probability 0 in `base` add
+    0."""
     p, q = base.float().log_softmax(-1), model.float().log_softmax(-1)
     return torch.where(p == -math.inf, 0.0, p.exp() * (p - q)).double().sum(-1)
 
@@ -118,8 +126,8 @@ def _row_sums(
     found = row_logits(model, rows, pad)
     if expected.shape != found.shape:
         raise ValueError(
-            f"The base model has a vocabulary of {expected.shape[-1]} and the model one of {found.shape[-1]}: give the"
-            " model that training started from."
+            f"The base model has a vocabulary of {expected.shape[-1]} tokens, but the model has one of"
+            f" {found.shape[-1]}. Pass the base model that training started from."
         )
     return [
         float(divergence(expected[row, : len(ids) - 1], found[row, : len(ids) - 1].to(expected.device)).sum())
@@ -137,12 +145,12 @@ def _base_model(model: "PreTrainedModel", base: "PreTrainedModel | None") -> Ite
         with model.disable_adapter():
             yield model
     finally:
-        for weight, flag in trainable:  # peft makes an adapter trainable when it enables it again
+        for weight, flag in trainable:  # peft makes an adapter trainable when it enables the adapter again
             weight.requires_grad_(flag)
 
 
 def _summary(sums: Sequence[Sequence[float]]) -> Drift:
-    """The ratio of the sums over texts, with its standard error clustered by text."""
+    """The sum of the divergences over the number of tokens, with a standard error clustered by text."""
     tokens = sum(n for _, n in sums)
     kl = math.fsum(total for total, _ in sums) / tokens
     n = len(sums)

@@ -1,4 +1,5 @@
-"""Evaluation of a model on sets of questions: its responses, which of them are correct, and the scores."""
+"""Evaluates a model on sets of questions: generates the responses, checks which of them are correct, and computes
+scores."""
 
 import math
 import time
@@ -23,8 +24,8 @@ class EvaluationResult:
 
     Args:
         questions: by role, such as "questions" or "retention_questions". Empty sets are left out.
-        responses: by role, to each question.
-        seconds: duration of the generation.
+        responses: by role, the responses to each question.
+        seconds: duration of the generation, in seconds.
         language: see `knowledge_recall.scoring.normalize`.
         has_turns: whether the prompts had a chat template with a token at the end of a turn.
     """
@@ -36,7 +37,7 @@ class EvaluationResult:
     has_turns: bool = False
 
     def scores(self) -> dict[str, dict[str, Any]]:
-        """The scores of each role, see `response_scores`."""
+        """The scores of each role. For their names, see `response_scores`."""
         return {
             role: response_scores(questions, self.responses[role], self.language, self.has_turns)
             for role, questions in self.questions.items()
@@ -61,7 +62,7 @@ class EvaluationResult:
         ]
 
     def only_correct(self, role: str) -> "EvaluationResult":
-        """This result without the questions of `role` that were not answered correctly."""
+        """This result, but with only those questions of `role` that were answered correctly."""
         places = [i for i, match in enumerate(self.correct(role)) if match]
         questions = [self.questions[role][i] for i in places]
         responses = [self.responses[role][i] for i in places]
@@ -107,13 +108,13 @@ def evaluate(
     """Generate responses to each set of questions with `generate_responses`, one prompt for each question.
 
     Args:
-        questions: by role. Empty sets are left out.
-        pool: questions that few-shot examples are chosen from; the questions of the role if None.
+        questions: questions by role. Empty sets are left out.
+        pool: questions that few-shot examples are chosen from. None: the questions of the role.
         answer_cache: the responses of each role are stored in `{answer_cache}.{role}.jsonl`.
-        progress: label of the progress bar, before the role; None shows no bar.
+        progress: label of the progress bar, which precedes the role. None: no bar.
 
     Raises:
-        ValueError: as `generate_responses`.
+        ValueError: see `generate_responses`.
 
     Example:
         >>> result = evaluate(model, tokenizer, {"questions": questions}, GenerationSettings(template="auto"))
@@ -142,10 +143,12 @@ def evaluate(
 def response_scores(
     questions: Sequence[Question], responses: Sequence[Responses], language: str = "en", has_turns: bool = False
 ) -> dict[str, Any]:
-    """The scores of `KnowledgeRecall` for one set of questions, by document, relation and fact if all name theirs.
+    """The scores of `KnowledgeRecall` for one set of questions. Documents, relations and facts are used if all
+    questions name them.
 
-    Beside them: `stopped`, the share of greedy responses that were not cut by `max_new_tokens`, and with `has_turns`
-    `end_of_turn`, the share that ended with the token that ends a turn. Scores that are nan are left out.
+    Two further scores describe how responses end. `stopped` is the share of greedy responses that were not truncated
+    by `max_new_tokens`. With `has_turns`, `end_of_turn` is the share that ended with the token for the end of a turn.
+    Scores that are nan are left out.
     """
     references = [list(question.answers) for question in questions]
     samples = any(one.sampled[0] for one in responses)
@@ -156,7 +159,8 @@ def response_scores(
 
 
 def _id_columns(questions: Sequence[Question]) -> dict[str, Any]:
-    """Documents, relations and facts as columns of the metric, as far as all questions name them and they differ."""
+    """Documents, relations and facts as columns of the metric. A column is left out if some question lacks it or all
+    values are equal."""
     columns: dict[str, list[Any]] = {
         "documents": [question.document_id for question in questions],
         "relations": [question.relation for question in questions],
@@ -165,7 +169,7 @@ def _id_columns(questions: Sequence[Question]) -> dict[str, Any]:
     found = {}
     for name, column in columns.items():
         number = len({*column})
-        differ = number < len(column) if name == "fact_ids" else number > 1  # facts: some have several wordings
+        differ = number < len(column) if name == "fact_ids" else number > 1  # facts with several wordings
         if differ and None not in column:
             found[name] = column
     return found
@@ -177,7 +181,8 @@ def _ending_scores(
     shares = {"stopped": {"line", "turn", "text"}, **({"end_of_turn": {"turn"}} if has_turns else {})}
     scores: dict[str, float] = {}
     for name, endings in shares.items():
-        # Why: the metric computes the standard error of any share of questions, so each ending is a yes-no answer.
+        # Why: the metric computes the standard error of any share of questions. Each way to end is therefore scored as
+        # yes or no.
         ended = [str(one.ended[0] in endings) for one in responses]
         found = score(ended, [["True"]] * len(ended), documents=documents)
         scores |= {name: found["exact_match"], f"{name}_se": found["exact_match_se"]}

@@ -2,7 +2,8 @@
 
 The measure is that of arXiv 2503.03705: a model that predicts the knowledge tokens of a document in diverse contexts
 can also answer questions about them. A fact counts once in a view, at its first occurrence, because later occurrences
-can be copied. The name or number that begins a view does not count, because nothing before it identifies the document.
+can be copied. A name or number at the start of a view does not count, because no text before it identifies the
+document.
 """
 
 import math
@@ -52,13 +53,14 @@ class KnowledgeTokens:
 
     Args:
         probability: mean over documents of the mean over the document's tokens, in [0, 1]; nan without tokens.
-        probability_se: its standard error over documents; nan for fewer than two.
-        logprob, logprob_se: the same of natural logarithms. One very improbable token changes them much.
+        probability_se: standard error of `probability` over documents; nan for fewer than two documents.
+        logprob, logprob_se: the same for natural logarithms of probabilities. A single very improbable token changes
+            them much.
         documents: number of documents with knowledge tokens.
         tokens: number of knowledge tokens in all views.
         without_facts: number of documents without a fact that counts.
         without_views: number of documents without a view that training did not use.
-        by_part: in the order of the documents.
+        by_part: the results of each part, in the order of the documents.
     """
 
     probability: float
@@ -78,14 +80,14 @@ class KnowledgeTokens:
 
 @dataclass(frozen=True)
 class _Row:
-    """A held-out view: the number of its part, its tokens, and the places of its knowledge tokens."""
+    """A held-out view: the number of its part, its tokens, and the indices of its knowledge tokens."""
 
     part: int
     ids: tuple[int, ...]
     places: tuple[int, ...]
 
 
-Sums = tuple[float, float]  # over the knowledge tokens of a row: of probabilities, of their logarithms
+Sums = tuple[float, float]  # sums over the knowledge tokens of a row: of probabilities, and of their logarithms
 
 
 def knowledge_tokens(
@@ -103,25 +105,26 @@ def knowledge_tokens(
     batch_size: int = 16,
     progress: str | None = None,
 ) -> KnowledgeTokens:
-    """The mean probability of the tokens that carry the documents' facts, in formats and orders without training.
+    """The mean probability of the tokens that carry the documents' facts, in formats and orders that training did not
+    use.
 
     A token's probability is conditional on all tokens before it in the view. A token counts if one of its characters
     belongs to a fact (`facts.fact_spans`) at its first occurrence in the view, apart from case, and if the title, or
     another name, number or answer, occurs before it. Each process computes its share and returns the whole result.
 
     Args:
-        questions: their answers are the facts of a document (by `document_id`). Numbers and names are the facts of a
-            document without questions.
-        trained: returns the training views of a document or of a part. They are never measured on. None if the model
-            was trained on none of the documents.
+        questions: their answers are the facts of a document (by `document_id`). If a document has no questions, its
+            numbers and names are the facts.
+        trained: a function that returns the training views of a document or of a part. These views are not measured.
+            None: the model was not trained on the documents.
         hold_out: group of formats that training leaves out. Only this group is measured on.
-        views: number of held-out views of a document, or of each part. Every other one has another sentence order.
-        seed: of the held-out views. Use the same before and after training.
+        views: number of held-out views of a document, or of each part. Half of them have another sentence order.
+        seed: seed of the held-out views. Use the same seed before and after training.
         part_tokens: longer documents are split into parts. Use the value of training to get the same parts.
-        max_length: limit for the tokens of a view. Parts with longer views are split further. None: the model's
+        max_length: maximum number of tokens of a view. Parts with longer views are split further. None: the model's
             context.
         batch_size: number of views that each process computes at once.
-        progress: label of the progress bar; None shows no bar.
+        progress: label of the progress bar. None: no bar.
 
     Raises:
         ValueError: a document has no views within `max_length`, the tokenizer is not a fast one, or the model has an
@@ -135,8 +138,8 @@ def knowledge_tokens(
     """
     if not tokenizer.is_fast:
         raise ValueError(
-            f"{type(tokenizer).__name__} is no fast tokenizer and does not report the place of a token in a text: load"
-            " the model's tokenizer with AutoTokenizer, or install tokenizers."
+            f"{type(tokenizer).__name__} is not a fast tokenizer, so it does not report the place of a token in a"
+            " text: load the model's tokenizer with AutoTokenizer, or install tokenizers."
         )
     check_causal_lm(model)
     lengths, limit = token_lengths(tokenizer), smallest_limit(max_length, context_length(model))
@@ -176,7 +179,7 @@ def knowledge_tokens(
 def _rows(
     tokenizer: "PreTrainedTokenizerBase", number: int, part: Document, views: Sequence[View], about: Sequence[Question]
 ) -> Iterator[_Row]:
-    """Each view with a token that counts."""
+    """Each view that has a token that counts."""
     facts, clues = fact_spans(part, about), identifying_spans(part, about)
     if not facts or not views:
         return
@@ -185,7 +188,7 @@ def _rows(
         counts = bytearray(len(view.text))  # 1 for each character that counts
         for start, end in counted_spans(view, part, facts, clues):
             counts[start:end] = b"\1" * (end - start)
-        # The first token has none before it, so nothing predicts it.
+        # No token comes before the first one, so the model does not predict it.
         places = tuple(i for i, (start, end) in enumerate(offsets) if i and any(counts[start:end]))
         if places:
             yield _Row(number, tuple(ids), places)
@@ -210,7 +213,7 @@ def counted_spans(view: View, part: Document, facts: Sequence[CharSpan], clues: 
 
 
 def _in_view(view: View, span: CharSpan) -> list[CharSpan]:
-    """The spans of the view with these characters of the document. Layout may separate them."""
+    """The spans of the view that contain these characters of the document. Layout may separate the spans."""
     pieces = []
     for at, source, length in view.spans:
         start, end = max(span[0], source), min(span[1], source + length)
@@ -225,7 +228,7 @@ def _occurs(fact: str, text: str) -> bool:
     return any(is_whole_word(text, *match.span()) for match in re.finditer(pattern, text, re.IGNORECASE))
 
 
-# Their probabilities
+# The probabilities of these tokens
 
 
 def _row_sums(logits: torch.Tensor, row: _Row) -> Sums:
@@ -235,7 +238,7 @@ def _row_sums(logits: torch.Tensor, row: _Row) -> Sums:
     return float(logprobs.exp().sum()), float(logprobs.sum())
 
 
-# Over documents
+# Means over documents
 
 
 def _summary(
@@ -276,7 +279,7 @@ def _mean(total: Sequence[float]) -> Sums:
 
 
 def _mean_and_error(values: Sequence[float]) -> Sums:
-    """The mean over documents and its standard error."""
+    """The mean over documents, and the standard error of the mean."""
     n = len(values)
     if not n:
         return math.nan, math.nan

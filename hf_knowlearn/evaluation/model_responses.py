@@ -1,4 +1,5 @@
-"""The responses of a model that editing scores compare: generated, teacher-forced, and long texts for fluency."""
+"""The responses of a model from which editing scores are computed: generated and teacher-forced answers, and long
+texts for fluency."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,11 +26,11 @@ TOP_K, TEXT_TOKENS = 5, 100
 
 @dataclass(frozen=True)
 class TeacherForced:
-    """The tokens of the first accepted answer, and the most probable token at the place of each.
+    """The tokens of the first accepted answer, and the most probable token at each of their positions.
 
     Args:
-        expected: the tokens of the answer. Why the first one: KnowEdit has one target.
-        predicted: the most probable tokens, each after the expected tokens before it.
+        expected: the tokens of the answer. Why only the first answer: KnowEdit has one target.
+        predicted: the most probable tokens, each predicted after the expected tokens before it.
     """
 
     question_id: str
@@ -64,14 +65,14 @@ def teacher_forced(
     settings: GenerationSettings,
     progress: str | None = None,
 ) -> list[TeacherForced]:
-    """The first accepted answer after each prompt of each question, teacher-forced, in order.
+    """The teacher-forced first accepted answer after each prompt of each question, in order.
 
     The prompts are those of `generate_responses`. Settings of samples and `max_new_tokens` have no effect. Each
     process computes its share and returns all results.
 
     Raises:
-        ValueError: the prompts can't be built, or a prompt and its answer exceed the model's context. Questions are
-            listed by id.
+        ValueError: the prompts cannot be built, or a prompt and its answer exceed the model's context. The message
+            lists the ids of the questions.
         MemoryError: a batch of one row does not fit.
     """
     prompts = build_prompts(model, tokenizer, questions, replace(settings, max_new_tokens=1))
@@ -93,7 +94,8 @@ def continuations(
     questions: Sequence[Question],
     settings: GenerationSettings,
 ) -> list[str]:
-    """A text of 100 tokens after the first prompt of each question. Ends of lines and texts do not end it.
+    """A sampled text of 100 tokens after the first prompt of each question. Line breaks and end tokens do not stop the
+    generation.
 
     Tokens are sampled from the five most probable ones, as in KnowEdit's code. KnowEdit counts the prompt among the
     100 tokens and in the entropy; this function does not.
@@ -117,5 +119,5 @@ def continuations(
 
 
 def agreement(one: Sequence[int], other: Sequence[int]) -> float:
-    """The share of places at which two sequences of tokens agree, in [0, 1]."""
+    """The share of positions at which two sequences of tokens are equal, in [0, 1]."""
     return sum(a == b for a, b in zip(one, other, strict=True)) / len(one)

@@ -1,4 +1,4 @@
-"""Settings of an evaluation: how responses are generated and compared, and what else is measured."""
+"""Settings of an evaluation: how responses are generated and compared, and which further measurements are made."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from hf_knowlearn.views import GROUPS
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """Everything that an evaluation of a run depends on, except the model, the documents and the questions.
+    """All settings of the evaluation of a run. The model, the documents and the questions are not settings.
 
     Args:
         generation: prompts, samples and batch size of the generated responses.
-        language: language of the answers, for their normalisation, see `knowledge_recall.scoring.normalize`.
+        language: language of the answers, for normalisation (see `knowledge_recall.scoring.normalize`).
         open_book: also evaluate the base model with the document of each question in the prompt.
-        knowledge_tokens: measure the probability of knowledge tokens. None: if there are no questions.
+        knowledge_tokens: measure the probability of knowledge tokens. None: measure it only if there are no questions.
         every: number of optimizer steps between two evaluations during training. None: no evaluation during training.
         hold_out: group of formats that training leaves out. Knowledge tokens are measured in this group only.
-        part_tokens: limit for the tokens of a part. Longer documents are split to measure knowledge tokens.
+        part_tokens: maximum number of tokens of a part. Longer documents are split to measure knowledge tokens.
         batch_size: number of rows that each process computes at once to measure knowledge tokens and drift.
 
     Raises:

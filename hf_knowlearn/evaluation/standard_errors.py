@@ -1,7 +1,7 @@
 """Means over questions with standard errors clustered by document (Miller 2024, arXiv 2411.00640).
 
 Two models that answer the same questions are compared question by question. The choice of questions then affects both
-alike and does not add to the error of the difference.
+models in the same way and does not increase the error of the difference.
 """
 
 import math
@@ -14,7 +14,7 @@ from hf_knowlearn.documents import Question
 def paired_difference(
     questions: Sequence[Question], before: Sequence[float], after: Sequence[float]
 ) -> tuple[float, float]:
-    """The mean of after - before over questions, and its standard error.
+    """The mean of `after - before` over questions, and the standard error of this mean.
 
     A question without a document is a cluster of its own. The error is nan for a single cluster, and 0 if all
     differences are equal.
@@ -27,7 +27,8 @@ def paired_difference(
 
 
 def clustered_mean(groups: Sequence[Sequence[float]], clusters: Sequence[str]) -> tuple[float, float]:
-    """The mean of the means of the groups, and its standard error, clustered as in `knowledge_recall.score`.
+    """The mean over groups of the mean of each group, and its standard error, clustered as in
+    `knowledge_recall.score`.
 
     Args:
         clusters: the cluster of each value, group after group.

@@ -1,4 +1,4 @@
-"""Transitions: how many questions training added to a model's knowledge and how many it removed."""
+"""Transitions: how many questions a model learned, retained and forgot during training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,14 +19,14 @@ def transitions(
     language: str = "en",
     examples: int = 5,
 ) -> dict[str, Any]:
-    """The number of questions that were learned, retained, forgotten and never known, with some examples.
+    """The numbers of questions that were learned, retained, forgotten and never known, with some examples.
 
     A response is correct if its first line is, see `knowledge_recall.correct`.
 
     Args:
         before, after: the model's response to each question.
         language: see `knowledge_recall.scoring.normalize`.
-        examples: limit for the examples of learned questions and for those of forgotten ones.
+        examples: maximum number of examples of learned questions, and of forgotten questions.
 
     Raises:
         ValueError: the numbers of questions and responses differ.
@@ -48,6 +48,6 @@ def transitions(
 
 
 def _spread(rows: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    """At most `number` of the rows, at equal distances. Why: neighbours are about one document."""
+    """At most `number` of the rows, at equal distances. Why: neighbouring rows are about the same document."""
     number = min(number, len(rows))
     return [rows[i * len(rows) // number] for i in range(number)]

@@ -145,7 +145,7 @@ def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase")
 
 
 def _moved(view: View, cut: int, length: int, start: int) -> tuple[tuple[int, int, int], ...]:
-    """The spans of the characters `cut` to `cut + length` of a view, after a move to position `start` of a new text."""
+    """The spans of the characters `cut` to `cut + length` of a view, moved to position `start` of a new text."""
     spans = []
     for begin, in_document, size in view.spans:
         first, end = max(begin, cut), min(begin + size, cut + length)

@@ -238,7 +238,7 @@ def test_a_slow_tokenizer_and_a_document_without_views_are_an_error(tokenizer: A
     class Slow:
         is_fast = False
 
-    with pytest.raises(ValueError, match="Slow is no fast tokenizer"):
+    with pytest.raises(ValueError, match="Slow is not a fast tokenizer"):
         knowledge_tokens(bigrams(0), Slow(), [TARN], trained=None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="has no views of at most 6 tokens"):
         knowledge_tokens(bigrams(0), tokenizer, [TARN], trained=None, max_length=6)
