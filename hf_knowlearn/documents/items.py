@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.document import Document, InvalidItemError, Question, show
 from hf_knowlearn.documents.error_report import ErrorReport
+from hf_knowlearn.documents.progress import bar_of
 from hf_knowlearn.documents.sources import Source
 from hf_knowlearn.documents.table_columns import EmptyDocumentError
 
@@ -16,7 +17,7 @@ Make: TypeAlias = Callable[[dict[str, Any], str], Item]  # makes the item of a r
 
 
 def read_items(
-    sources: Iterable[Source],
+    sources: Sequence[Source],
     make_for: Callable[[Source], Make[Item]],
     problems: ErrorReport,
     dropped: ErrorReport | None = None,
@@ -29,7 +30,7 @@ def read_items(
         dropped: receives the empty documents. With None they are problems.
     """
     places: dict[str, str] = {}  # id -> where it was used first
-    for source in sources:
+    for source in bar_of(sources, any(source.is_converted for source in sources)):
         make = make_for(source)
         for number, row in _rows(source, problems):
             try:

@@ -32,6 +32,9 @@ _TEXT_FORMATS: Formats = {
 DOCUMENT_FORMATS: Formats = dict(sorted({**TABLE_FORMATS, **_TEXT_FORMATS}.items()))
 
 
+REACHABLE_WITHIN = 10.0  # seconds until the Hub must answer
+
+
 @dataclass(frozen=True)
 class Source:
     """A file, or a split of a dataset on the Hub.
@@ -52,6 +55,11 @@ class Source:
     def is_text(self) -> bool:
         """Whether the source is one document, so that options for columns do not apply."""
         return self.reader in _TEXT_FORMATS.values()
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the source is converted to Markdown, which can take long."""
+        return self.reader is text_files.converted
 
     @property
     def hint_if_empty(self) -> str:
@@ -121,6 +129,7 @@ def _load_split(name: str, config: str | None, split: str | None, revision: str 
     from datasets.exceptions import DatasetsError
 
     try:
+        _check_reachable(name)
         if split is None:
             split, *others = get_dataset_split_names(name, config, revision=revision)
             if others:
@@ -130,6 +139,28 @@ def _load_split(name: str, config: str | None, split: str | None, revision: str 
         reason = " ".join(str(error).split()) or type(error).__name__
         tried = f"no such path (searched from {os.getcwd()}), and no such dataset can be loaded from the Hub"
         raise ValueError(f"{tried}: {reason}") from error
+
+
+def _check_reachable(name: str) -> None:
+    """Raise ValueError if there is no network, unless the dataset is in the cache.
+
+    Why: `datasets` tries six times, with pauses, before it reports that there is no network.
+    """
+    import datasets
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    is_cached = Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).is_dir()
+    if constants.HF_HUB_OFFLINE or is_cached:
+        return
+    try:
+        HfApi().dataset_info(name, timeout=REACHABLE_WITHIN)
+    except HfHubHTTPError:
+        return  # Why: the Hub answered, and `datasets` has a better message.
+    except (HTTPError, OSError) as error:
+        raise ValueError(
+            f"the Hub ({constants.ENDPOINT}) cannot be reached ({error}); check the network, or give a local path"
+        ) from error
 
 
 def _numbered(dataset: Any) -> Rows:

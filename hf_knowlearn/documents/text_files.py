@@ -9,6 +9,7 @@ import io
 import re
 from pathlib import Path
 
+from hf_knowlearn.documents.progress import named_if_slow
 from hf_knowlearn.documents.tabular import Rows, decoded
 
 EXTRA = 'pip install ".[documents]" in a checkout of hf_knowlearn'
@@ -64,7 +65,8 @@ def converted(file: Path) -> Rows:
     markitdown.register_converter(getattr(converters, name)())
     info = StreamInfo(extension=file.suffix.lower(), charset=charset)
     try:
-        result = markitdown.convert_stream(io.BytesIO(content), stream_info=info, **_OPTIONS)
+        with named_if_slow(file):
+            result = markitdown.convert_stream(io.BytesIO(content), stream_info=info, **_OPTIONS)
     except MarkItDownException as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"cannot be converted ({reason}); check that another program can open it") from error

@@ -1,12 +1,15 @@
 """Datasets on the Hub, which is a local folder here: ids, splits, and errors."""
 
 import json
+import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
+import huggingface_hub
 import pytest
 
 from hf_knowlearn.documents import Document, Question, iter_documents, read_documents, read_questions
@@ -138,3 +141,31 @@ def test_hub_options_are_errors_for_files(tmp_path: Path, option: str, read_erro
     (tmp_path / "a.txt").write_text("File.")
     expected = f"{tmp_path}: config, split and revision apply to datasets on the Hub, and this is a local path."
     assert expected in read_error(read_documents, tmp_path, **{option: "x"})
+
+
+def test_a_missing_network_is_an_error_at_once(
+    monkeypatch: pytest.MonkeyPatch, read_error: ReadError, hub: list[dict[str, Any]]
+):
+    with socket.socket() as free:  # nobody listens there
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+        start = time.monotonic()
+        message = read_error(read_questions, "owner/name")
+    assert f"the Hub ({endpoint}) cannot be reached (" in message
+    assert "check the network, or give a local path." in message
+    assert time.monotonic() - start < 5
+    assert hub == []  # `datasets` was not called, which would try again for half a minute
+
+
+def test_a_dataset_in_the_cache_is_read_without_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def no_network(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", no_network)
+    with pytest.raises(ValueError, match=r"cannot be reached \(no network\)"):
+        read_documents("owner/name", config="one")
+    (tmp_path / "cache" / "owner___name").mkdir(parents=True)
+    assert len(read_documents("owner/name", config="one")) == 2
