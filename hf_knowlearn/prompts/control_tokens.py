@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 _BRACKETS = re.compile(r"(?=(<[^<>]+>|\[[^\[\]]+\]))")
 # Why: Gemma has tokens for tags of HTML, which are ordinary text.
 _HTML = re.compile(
-    r"</?(a|b|blockquote|body|br|caption|code|div|em|h[1-6]|head|html|i|img|li|ol|p|pre|s|span|strong|sub|sup|table|tbody"
-    r"|td|tfoot|th|thead|tr|u|ul)>"
+    r"</?(blockquote|br?|caption|code|em|h[1-6]|i|li|[ou]l|p|pre|s|strong|su[bp]|t(able|body|d|foot|h|head|r)|u)>"
 )
 
 
