@@ -19,7 +19,7 @@ from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall.scoring import normalize
 from hf_knowlearn.prompts.limits import check_context
 from hf_knowlearn.prompts.questions import Prompt
-from hf_knowlearn.prompts.templates import CHAT, resolve_template
+from hf_knowlearn.prompts.templates import CHAT, resolve_template, text_around_answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -144,7 +144,8 @@ def _rows(
     tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[Prompt], answers: Sequence[Iterable[str]], chat: bool
 ) -> list[AnswerRow]:
     pairs = [(number, text) for number, own in enumerate(answers) for text in dict.fromkeys(own) if text.strip()]
-    texts = [f"{prompts[number].text}{'' if chat else ' '}{text}" for number, text in pairs]
+    before = text_around_answer(tokenizer)[0] if chat else " "
+    texts = [f"{prompts[number].text}{before}{text}" for number, text in pairs]
     tokens = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"] if texts else []
     return [
         AnswerRow(number, text, tuple(ids), _first_difference(ids, prompts[number].ids))

@@ -98,6 +98,7 @@ def test_a_token_that_merges_prompt_and_answer_is_scored(model: Any, chosen: lis
 
         chat_template = None
         pad_token_id, eos_token_id = 0, 1
+        added_tokens_decoder: dict[int, Any] = {}
 
         def __call__(self, texts: list[str], **_: Any) -> dict[str, list[list[int]]]:
             return {"input_ids": [[ord(c) % 900 + 5 for c in text.replace(": ", "\x01")] for text in texts]}
@@ -108,15 +109,19 @@ def test_a_token_that_merges_prompt_and_answer_is_scored(model: Any, chosen: lis
     assert one.total < one.first < 0
 
 
-def test_an_answer_in_a_chat_follows_the_header_without_a_space(model: Any, tokenizer: Any, chosen: list[Question]):
+@pytest.mark.parametrize("before", ["", " ", "final: "])
+def test_an_answer_in_a_chat_follows_what_the_template_puts_before_it(
+    model: Any, tokenizer: Any, chosen: list[Question], before: str
+):
     import copy
 
     chatty = copy.deepcopy(tokenizer)
-    chatty.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ '\n' }}"
+    turn = "{% if m.role == 'user' %}{{ m.content }}{{ '\n' }}{% else %}{{ '" + before + "' + m.content }}{% endif %}"
+    chatty.chat_template = f"{{% for m in messages %}}{turn}{{% endfor %}}"
     found = answer_logprobs(model, chatty, chosen[:2], GenerationSettings(template="chat"))
     for one, question in zip(found, chosen[:2], strict=True):
         prompt = chatty(f"{question.text}\n", add_special_tokens=False)["input_ids"]
-        ids = chatty(f"{question.text}\n{one.answer}", add_special_tokens=False)["input_ids"]
+        ids = chatty(f"{question.text}\n{before}{one.answer}", add_special_tokens=False)["input_ids"]
         with torch.no_grad():
             logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
         total = sum(float(logprobs[i - 1, ids[i]]) for i in range(len(prompt), len(ids)))
