@@ -36,9 +36,9 @@ ALLOWED: dict[str, set[str]] = {
 # The entry point may import every package.
 ENTRY = "cli"
 # Leaves import nothing of ours but other leaves; every package may import them.
-LEAVES = {"__version__", "atomic_files", "console", "paths", "run_files"}
+LEAVES = {"__version__", "atomic_files", "console", "counts", "paths", "run_files"}
 
-MOST_MODULES = 6  # beside the packages, `__init__` included
+MOST_MODULES = 7  # beside the packages, `__init__` included
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60  # without blank lines, comments and docstrings
 MOST_LINES_OF_CODE = 12_500  # in all, counted likewise

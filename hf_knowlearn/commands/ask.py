@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.knowledge_recall.scoring import first_line
 
 if TYPE_CHECKING:
@@ -99,5 +100,5 @@ def _questions(words: Sequence[str]) -> list[str]:
 def _lines(responses: "Responses") -> list[str]:
     """The greedy answer, then the distinct sampled answers with their counts, the most frequent first."""
     samples = Counter(first_line(text) or EMPTY for text in responses.sampled[0])
-    counted = [f"  {count} of {samples.total()} samples: {text}" for text, count in samples.most_common()]
+    counted = [f"  {count} of {number_of(samples.total(), 'sample')}: {text}" for text, count in samples.most_common()]
     return [responses.greedy[0].strip() or EMPTY, *counted]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hf_knowlearn import atomic_files
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.knowledge_recall import scoring
 from hf_knowlearn.knowledge_recall.scoring import exact_match, f1, first_line, normalize
 
@@ -151,7 +152,8 @@ def _problems(questions: Sequence["Question"], folder: Path, name: str) -> Itera
         yield "There are no questions: give at least one."
     if wrong := [question.id for question in questions if question.options and not _accepted(question)]:
         yield (
-            f"{len(wrong)} questions have options without an accepted answer, such as {wrong[0]!r}. Add an accepted"
+            f"{number_of(len(wrong), 'question has', 'questions have')} options without an accepted answer, such as"
+            f" {wrong[0]!r}. Add an accepted"
             " answer to the options, or leave the options out."
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_knowlearn import atomic_files
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.splitting import TokenLengths
 from hf_knowlearn.views import FAMILIES, GROUPS
@@ -130,7 +131,9 @@ def _read_documents(arguments: argparse.Namespace) -> list[Document]:
         return found
     ids = [document.id for document in documents]
     near = ", ".join(map(repr, get_close_matches(wanted, ids, 3) or ids[:3]))
-    raise ValueError(f"--document {wanted!r}: none of the {len(ids):,} documents has this id. Some ids: {near}.")
+    raise ValueError(
+        f"--document {wanted!r}: there are {number_of(len(ids), 'document')}, but none with this id. Some ids: {near}."
+    )
 
 
 def token_lengths(tokenizer: str) -> TokenLengths:

@@ -11,6 +11,7 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 from rich.table import Table
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document
 from hf_knowlearn.views import View
 from hf_knowlearn.views.coverage import AnswerCoverage, CoverageReport, Occurrence
@@ -37,7 +38,7 @@ def in_line(text: str) -> str:
 def render_view(view: View, tokens: int) -> str:
     """A heading, the prompt and the text of a view."""
     part = f"part {view.part}, " if view.part else ""
-    title = f"{part}view {view.index}: {view.family}/{view.format}, {tokens:,} tokens"
+    title = f"{part}view {view.index}: {view.family}/{view.format}, {number_of(tokens, 'token')}"
     heading = ("heading", f"--- {title} ".ljust(80, "-"))
     return "\n" + _styled([heading, ("layout", f"\n{view.prompt}"), *text_pieces(view)])
 
@@ -81,7 +82,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 def describe_document(document: Document, count: int, tokenizer: str) -> str:
     """The lines above the views of a document, the first of `count` documents."""
     title = f" ({in_line(document.title)})" if document.title else ""
-    size = f"{len(document.text):,} characters, language {in_line(document.language)}"
+    size = f"{number_of(len(document.text), 'character')}, language {in_line(document.language)}"
     number, more = (f" 1 of {count:,}", " Choose another with --document ID.") if count > 1 else ("", "")
     lines = [f"Document{number}: {in_line(document.id)}{title}, {size}.{more}", _counted_by(tokenizer)]
     if Console().color_system:
@@ -131,7 +132,9 @@ def failed_documents(report: CoverageReport) -> Iterator[str]:
             total = statistics.documents + len(failed)
             messages = [f"  {in_line(message)}" for message in list(failed.values())[:5]]
             more = [f"  ... and {len(failed) - 5:,} more"] if len(failed) > 5 else []
-            yield "\n".join([f"{family}: no views of {len(failed):,} of {total:,} documents", *messages, *more])
+            yield "\n".join(
+                [f"{family}: no views of {len(failed):,} of {number_of(total, 'document')}", *messages, *more]
+            )
 
 
 def _occurrence_rows(report: CoverageReport) -> list[list[str]]:

@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
 
 
@@ -53,9 +54,9 @@ class FewShotExamples:
         if self._lacking:
             relations = (f"{relation!r} ({count})" for relation, count in Counter(self._lacking.values()).items())
             raise ValueError(
-                f"shots={self.shots}: {len(self._lacking)} questions have fewer examples of their relation about other"
-                f" documents and facts: {list_ids(self._lacking)}. Questions by relation: {', '.join(relations)}. Use"
-                " fewer shots, or a larger pool of examples."
+                f"shots={self.shots}: {number_of(len(self._lacking), 'question has', 'questions have')} fewer"
+                f" examples of the same relation about other documents and facts: {list_ids(self._lacking)}."
+                f" Questions by relation: {', '.join(relations)}. Use fewer shots, or a larger pool of examples."
             )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents.splitting import TokenLengths
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def check_context(model: "PreTrainedModel", lengths: Iterable[tuple[str, int]], 
     """
     limit, longest = context_length(model), dict(sorted(lengths))  # Why: of equal ids, the last and longest remains
     if limit is not None and (long := {id: n for id, n in longest.items() if n > limit}):
-        listed = ", ".join(f"{id!r} ({n} tokens)" for id, n in list(long.items())[:5])
+        listed = ", ".join(f"{id!r} ({number_of(n, 'token')})" for id, n in list(long.items())[:5])
         raise ValueError(
-            f"The prompts of {len(long)} questions with {added} exceed this model's context of {limit}: {listed}."
+            f"The prompts of {number_of(len(long), 'question')} with {added} exceed this model's context of {limit}:"
+            f" {listed}."
             " Shorten the questions, or use fewer new tokens, fewer shots or shorter documents."
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.prompts.control_tokens import check_control_tokens, check_questions
 from hf_knowlearn.prompts.examples import FewShotExamples, list_ids
@@ -118,12 +119,14 @@ def _check(questions: Sequence[Question], shots: int, books: Mapping[str, str] |
     problems = []
     if shots and (bare := [q.id for q in questions if q.relation is None]):
         problems.append(
-            f"shots={shots} needs the relation of every question, and {len(bare)} questions have none:"
-            f" {list_ids(bare)}. Give them a relation, or set shots=0."
+            f"shots={shots} needs the relation of every question, and"
+            f" {number_of(len(bare), 'question has', 'questions have')} none: {list_ids(bare)}. Give them a"
+            " relation, or set shots=0."
         )
     if books is not None and (lost := [q.id for q in questions if q.document_id not in books]):
         problems.append(
-            f"Open book needs the document of every question, and the documents of {len(lost)} questions are missing:"
+            "Open book needs the document of every question, but"
+            f" {number_of(len(lost), 'question lacks', 'questions lack')} it:"
             f" {list_ids(lost)}. Give each question the document_id of one of the documents, or use closed book."
         )
     if problems:

@@ -6,8 +6,9 @@ A difference within two standard errors is not called a change.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.reports.figures import Figure, Unit, change, knowledge_of, share_of
-from hf_knowlearn.reports.formatting import known, number_of
+from hf_knowlearn.reports.formatting import known
 from hf_knowlearn.reports.schema import Report, best_run, by_knowledge_tokens, column_titles, is_replayed, replays
 
 Figures = Mapping[str, Any]
@@ -146,7 +147,7 @@ def legend(report: Report) -> list[str]:
         "replayed": ("replayed_questions", f"questions about {replayed}."),
         "retention": ("retention_questions", "questions about what appears nowhere in the run."),
     }
-    shown = {name: title for name, title in titles.items() if counts[meanings[name][0]]}
+    shown = {name: title for name, title in titles.items() if counts.get(meanings[name][0])}
     lines = [
         f"{title}: {number_of(counts[meanings[name][0]], 'question')}{meanings[name][1].removeprefix('questions')}"
         for name, title in shown.items()

@@ -30,11 +30,6 @@ def number(figures: Mapping[str, Any], name: str, form: str = ",.0f") -> str:
     return format(figures[name], form) if known(figures.get(name)) else ""
 
 
-def number_of(count: float, thing: str) -> str:
-    """A count with its noun: `1 step`, `1,500 questions`."""
-    return f"{count:,.0f} {thing if count == 1 else thing + 's'}"
-
-
 def duration(seconds: float) -> str:
     """Seconds in the largest unit that gives at least two of it: `119 s`, `2.0 min`, `2.0 h`."""
     if seconds >= 2 * 3600:

@@ -58,7 +58,7 @@ def _tiles(report: Report) -> list[tuple[str, Figure | None, str]]:
 
 
 def _has_questions(report: Report) -> bool:
-    return any(report["counts"][role] for role in ROLES)
+    return any(report["counts"].get(role) for role in ROLES)
 
 
 def _shorten(text: str) -> str:

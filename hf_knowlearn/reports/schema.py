@@ -146,6 +146,6 @@ def column_titles(report: Mapping[str, Any]) -> dict[str, str]:
     they have no column.
     """
     figures = [scores.get("replayed") for _, scores in states(report)]
-    if not report["counts"]["replayed_questions"] and not any(map(known, figures)):
+    if not report["counts"].get("replayed_questions") and not any(map(known, figures)):
         return {name: title for name, title in COLUMNS.items() if name != "replayed"}
     return COLUMNS if is_replayed(report) else {**COLUMNS, "replayed": "replayed_questions"}

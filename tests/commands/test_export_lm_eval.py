@@ -179,7 +179,7 @@ def test_the_code_needs_only_datasets_and_the_standard_library(exported):
         ({"shots": 2}, "2 questions have none"),
         ({"shots": -1}, "shots=-1: give an integer of at least 0"),
         ({"max_new_tokens": 0}, "max_new_tokens=0"),
-        ({"questions": "world:nowhere"}, "is no split of"),
+        ({"questions": "world:nowhere"}, "is not a split of"),
     ],
 )
 def test_invalid_options_return_2_and_write_nothing(knowlearn, questions, tmp_path, capsys, options, why):
@@ -205,7 +205,7 @@ def test_all_problems_are_reported_together(tmp_path):
     (tmp_path / "letter.txt").write_text("Dear", encoding="utf-8")
     with pytest.raises(
         ValueError,
-        match=r"(?s)'\*'.*is not empty.*1 questions have options without an accepted answer, such as 'lost'",
+        match=r"(?s)'\*'.*is not empty.*1 question has options without an accepted answer, such as 'lost'",
     ):
         export([lost], tmp_path, "*")
     with pytest.raises(ValueError, match="no questions"):

@@ -531,13 +531,13 @@ def test_documents_with_too_few_views_are_not_exported_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--document", "mil.md"), "--document 'mil.md': none of the 2 documents has this id. Some ids: 'mill.md'."),
+        (("--document", "mil.md"), "--document 'mil.md': there are 2 documents, but none with this id. Some ids: 'mill.md'."),
         (("--document", "zzz"), "Some ids: 'ferry.txt', 'mill.md'."),
         (("--format_groups", "lists", "--hold_out", "lists"), "--format_groups and --hold_out leave no format"),
         (("--num_views", "0"), "num_views=0: give 1 or more."),
         (("--num_views", "100000"), "num_views=100000, but document 'ferry.txt' has only"),
         (("--max_length", "7"), "max_length=7: give 8 or more."),
-        (("--max_length", "8"), "has no views within 8 tokens"),
+        (("--max_length", "8"), "has no views of at most 8 tokens"),
         (("--questions", "nowhere.jsonl"), "The questions at nowhere.jsonl"),
         (("--export", "DOCUMENTS"), "is not empty: choose a new or an empty folder"),
         (("--export", "QUESTIONS"), "is not a folder: choose a new or an empty folder"),

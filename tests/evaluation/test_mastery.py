@@ -285,8 +285,8 @@ def test_all_problems_of_the_options_are_in_one_error_before_anything_is_generat
     with pytest.raises(ValueError, match=r"prompts=1: with one prompt .* Give 2 or more") as error:
         classify_mastery(scripted, tokenizer, ASKED, **{**wrong, "top_k": 1.5, "template": "chatty"})  # type: ignore[arg-type]
     for words in (
-        "shots=0: without examples all prompts of a question are the same. Give 1 or more.",
-        "samples=0: without samples WeaklyKnown and Unknown can't be distinguished. Give 1 or more.",
+        "shots=0: without examples, all prompts of a question are the same. Give 1 or more.",
+        "samples=0: without samples, WeaklyKnown and Unknown cannot be distinguished. Give 1 or more.",
         "preset='fast': choose from full, quick.",
         "language is 'xx': known are ",
         "temperature=0: give a number above 0",
@@ -352,7 +352,7 @@ def test_a_flow_counts_questions_by_the_class_before_and_after():
 
 
 def test_a_flow_between_different_questions_is_an_error():
-    with pytest.raises(ValueError, match=r"2 questions occur only before, such as 'a'.\n1 questions occur only after"):
+    with pytest.raises(ValueError, match=r"2 questions occur only before, such as 'a'.\n1 question occurs only after"):
         flow(BEFORE, [*AFTER[:3], *of(f="Unknown")])
     with pytest.raises(
         ValueError, match=r"1 question ids occur more than once after, such as 'e'.\nGive each question"

@@ -1,0 +1,15 @@
+"""Counts with their noun in the singular or the plural."""
+
+
+def number_of(count: float, one: str, many: str = "") -> str:
+    """A count with the words that follow it.
+
+    Args:
+        one: the words after 1.
+        many: the words after any other number; by default `one` with an s.
+
+    Example:
+        >>> number_of(1, "document"), number_of(1500, "document"), number_of(2, "question has", "questions have")
+        ('1 document', '1,500 documents', '2 questions have')
+    """
+    return f"{count:,.0f} {one if count == 1 else many or f'{one}s'}"
