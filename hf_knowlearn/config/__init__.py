@@ -1,1 +1,1 @@
-"""Options: recipes and the command line, parsed and checked, then resolved into frozen settings."""
+"""Options: parses and checks recipes and the command line, and resolves them into frozen settings."""

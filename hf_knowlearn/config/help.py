@@ -1,5 +1,5 @@
-"""`knowlearn teach --help`: the options that matter, with their effective defaults; `--help all` shows our other
-options."""
+"""`knowlearn teach --help`: shows the most important options with their effective defaults. `--help all` also shows
+the other options of this package."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields
@@ -15,7 +15,7 @@ from hf_knowlearn.paths import RECIPES
 from hf_knowlearn.training import SAMOptions
 
 WIDTH = 100
-# The options of the short help, by group. Those of TRL and transformers have their help here.
+# The options of the short help, by group. Options of TRL and transformers have their help text here.
 SHORT: dict[str, tuple[str, ...]] = {
     "Model": ("model", "load_in_4bit", "lora_r", "use_peft"),
     "Data": ("documents", "questions", "output_dir"),
@@ -37,7 +37,7 @@ LIBRARY_HELP = {
     "config": "Recipe: a YAML file of options.",
     "curriculum": "Stages to train in: cpt, cpt_then_it, mixed, pit, pit_plus_plus, gradual, or a file.",
 }
-# Our other options, by group.
+# Other options of this package, by group.
 LONG: dict[str, tuple[str, ...]] = {
     "Data": ("train_documents", "train_questions", "train_conversations"),
     "Views": ("format_groups", "hold_out", "document_template"),
@@ -53,7 +53,7 @@ def help_text(everything: bool = False) -> str:
     """The help of `knowlearn teach`.
 
     Args:
-        everything: also list our options that few runs need.
+        everything: also list the options of this package that few runs need.
     """
     own, defaults = own_options(), effective_defaults()
     groups = dict(SHORT)
@@ -74,7 +74,7 @@ def help_text(everything: bool = False) -> str:
 
 @cache
 def own_options() -> "dict[str, Field[Any]]":
-    """Our options by name, those of the evaluation as `evaluation.NAME`."""
+    """The options of this package by name. Options of the evaluation are named `evaluation.NAME`."""
     own = {option.name: option for option in fields(TeachArguments)}
     own |= {f"evaluation.{option.name}": option for option in fields(EvaluationArguments)}
     return own | {option.name: option for option in fields(SAMOptions)}
@@ -82,8 +82,8 @@ def own_options() -> "dict[str, Field[Any]]":
 
 @cache
 def effective_defaults() -> Mapping[str, Any]:
-    """The default of every option of a run without a recipe: those of recipes/teach.yaml, else those of the
-    classes."""
+    """The default of every option of a run without a recipe: the value in recipes/teach.yaml, otherwise the default of
+    the class."""
     defaults = {name: option.default for name, option in run_options().items()}
     defaults |= {name: option.default for name, option in own_options().items()}
     return {**defaults, **read_recipe(RECIPES / "teach.yaml")}
@@ -105,7 +105,7 @@ def _choices(option: "Field[Any]") -> Iterator[str]:
 
 
 def shown_default(default: Any) -> str:
-    """A default as the help and the table of options show it; empty for none."""
+    """A default in the form that the help and the table of options show. Empty if there is no default."""
     if default in (None, "", -1, MISSING):
         return ""
     return str(default).lower() if isinstance(default, bool) else str(default)

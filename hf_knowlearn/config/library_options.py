@@ -20,14 +20,14 @@ BOOLS = {
 
 @dataclass(frozen=True)
 class Option:
-    """How an option is parsed from the words of a command line.
+    """The rules to parse an option from the words of a command line.
 
     Args:
-        type: function that reads one word; raises ValueError if it cannot.
+        type: a function that parses one word. It raises ValueError for an invalid word.
         choices: the possible values; None: any.
-        nargs: as in argparse: "+" for a list, "?" for a bool, whose value may be left out; None for one word.
+        nargs: as in argparse: "+" for a list, "?" for a bool (its value can be omitted), None for one word.
         nullable: whether None is a value.
-        default: the default, if it is a plain value.
+        default: the default if it is a plain value, otherwise None.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Option:
 
 
 def read_bool(word: str) -> bool:
-    """The bool that a word means, as transformers reads it.
+    """The bool that a word stands for, by the rules of transformers.
 
     Raises:
-        ValueError: the word means none.
+        ValueError: the word stands for neither true nor false.
     """
     if word.lower() not in BOOLS:
         raise ValueError(f"{word!r} is neither true nor false.")
@@ -53,7 +53,7 @@ TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": re
 
 
 def options_of(*classes: Any) -> dict[str, Option]:
-    """The options of our own dataclasses, by name."""
+    """The options of this package's dataclasses, by name."""
     of_classes = [field for each in classes for field in fields(each)]
     return {
         field.name: _option(field.name, formatannotation(field.type), field.default, field.metadata)
@@ -117,7 +117,7 @@ def _value_type(annotation: str) -> str:
 
 
 def _definition(module: str, name: str) -> tuple[str, ast.ClassDef]:
-    """The module that defines the class that `module` defines or imports, and its definition."""
+    """The definition of a class that `module` defines or imports, and the name of the module with this definition."""
     for line in _lines(module):
         if isinstance(line, ast.ClassDef) and line.name == name:
             return module, line
@@ -128,7 +128,7 @@ def _definition(module: str, name: str) -> tuple[str, ast.ClassDef]:
 
 
 def _members(module: str, name: str) -> list[Any]:
-    """The values of an enumeration; none if the name is of something else."""
+    """The values of an enumeration. Empty if the name is not that of an enumeration."""
     if not name.isidentifier() or not name[0].isupper():
         return []
     _, definition = _definition(module, name)
@@ -148,7 +148,7 @@ def _imported(module: str, line: ast.ImportFrom) -> str:
 
 def _path(module: str) -> Path:
     root, *parts = module.split(".")
-    spec = find_spec(root)  # Why: of a submodule, it would import the packages above
+    spec = find_spec(root)  # Why: for a submodule, this call would import its parent packages
     if spec is None or not spec.submodule_search_locations:
         raise LookupError(f"{root} is not installed.")
     return Path(spec.submodule_search_locations[0], *parts)
@@ -160,7 +160,7 @@ def _is_package(module: str) -> bool:
 
 @cache
 def _lines(module: str) -> tuple[ast.stmt, ...]:
-    """The statements of a module, with those of `if TYPE_CHECKING` and of other blocks."""
+    """The statements of a module, including those in `if TYPE_CHECKING` and in other blocks."""
     path = _path(module)
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Options of TRL and transformers that a run cannot honour, each with what to use instead."""
+"""Options of TRL and transformers that a run does not support, each with an alternative."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _RESUME = "the same command continues a run that was stopped, from its last chec
 _PUBLISHING = "only the finished model is published, and to the main branch. Set hub_model_id and hub_private_repo"
 _PACKING = "each row of a step is one view, question or conversation. Set per_device_train_batch_size for more rows"
 _COLUMNS = "the rows are made from the documents and questions. Set max_length for the length of a row"
-# Options of which only the default, or the value in POSSIBLE, is possible.
+# Options that support only their default or the value in POSSIBLE.
 INSTEAD = {
     **dict.fromkeys(
         (
@@ -36,9 +36,9 @@ INSTEAD = {
     "save_only_model": "a checkpoint needs the optimizer to continue the run. Set save_strategy to no to save no"
     " checkpoints",
 }  # fmt: skip
-# The only possible value where it is not the default.
+# The only supported value of an option, if this is not the default.
 POSSIBLE = {"hub_strategy": "end", "train_sampling_strategy": "sequential"}
-# Values that are impossible although others are possible.
+# Unsupported values of options that support other values.
 IMPOSSIBLE = {
     ("save_strategy", "best"): f"{_NO_EVAL_SET}. Set steps, epoch or no",
     ("lr_scheduler_type", "reduce_lr_on_plateau"): f"{_NO_EVAL_SET}. Set another schedule, such as cosine",
@@ -46,7 +46,7 @@ IMPOSSIBLE = {
 
 
 def check_possible(option: Option, value: Any) -> None:
-    """Raise an error if a run cannot honour this value.
+    """Raise an error if a run does not support this value.
 
     Raises:
         ValueError: the message names the alternative.

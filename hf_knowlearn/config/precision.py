@@ -1,4 +1,4 @@
-"""The precision of a run: the choice where the user makes none, and its description."""
+"""The precision of a run: chooses the default precision, and describes the precision in words."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def precision_words(options: Mapping[str, Any]) -> list[str]:
-    """Command-line words that set the precision if the options do not: bf16 where the GPU has it, fp16 on other GPUs,
-    fp32 on a CPU.
+    """Command-line words for the default precision: bf16 on GPUs that support it, fp16 on other GPUs, fp32 on a CPU.
+    Empty if the options set the precision.
 
     Raises:
         ValueError: fp16 without a GPU.
     """
-    # Why: TRL's default is bf16 everywhere, which raises an error on a machine without a GPU.
+    # Why: TRL's default is always bf16, which raises an error on a machine without a GPU.
     import torch
 
     cuda = torch.cuda.is_available() and not options.get("use_cpu")

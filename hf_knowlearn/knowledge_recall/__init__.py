@@ -1,4 +1,5 @@
-"""Knowledge recall: does a response have an accepted answer? This folder is published as the metric's Space.
+"""Knowledge recall: checks whether a response gives an accepted answer. This folder is published as the Space of the
+metric.
 
 Scoring needs the standard library only. `KnowledgeRecall` needs `evaluate` and `datasets`, which are slow to import,
 so it is imported at its first use.

@@ -15,7 +15,7 @@ from .correctness import answer_key
 from .scoring import BY_CHARACTER, LANGUAGES, first_line, normalizer, occurs, overlap
 from .validation import has_samples, option_problems, validated_columns
 
-# First lines, normalised, that state that the model does not know the answer.
+# First lines which state that the model does not know the answer. They are compared after normalisation.
 ABSTENTIONS = (
     "I don't know",
     "I do not know",
@@ -35,11 +35,11 @@ ABSTENTIONS = (
     "unanswerable",
     "N/A",
 )
-CACHED = 20_000  # texts whose normal form is kept, because accepted answers and short predictions occur often
+CACHED = 20_000  # number of texts whose normal form is cached; accepted answers and short predictions occur often
 
 WORDS = "mean_answer_words"
 OF_A_ROW = ("correct", "exact_match", "f1", "contains", WORDS, "abstention", "wrong")
-MEANS = ("f1", "sample_accuracy")  # the other scores are shares of rows
+MEANS = ("f1", "sample_accuracy")  # means; all other scores are shares of rows
 
 Normal = Callable[[str], str]
 
@@ -55,7 +55,7 @@ def score(
     abstentions: Collection[str] | None = None,
     whole: bool = False,
 ) -> dict[str, Any]:
-    """The scores of a run. Row i of every column is about question i.
+    """Compute the scores of a run. Row i of every column belongs to question i.
 
     If a question has several sampled predictions, the first one is scored and `sample_accuracy` uses all. Standard
     errors are clustered by `documents`. Without documents, questions count as independent: the binomial
@@ -65,7 +65,8 @@ def score(
     Args:
         predictions: the model's response to each question; or, for every question, a list of sampled responses.
         references: the accepted answers to each question, a list of strings. The best one counts.
-        fact_ids: the fact of each question. Questions about one fact in different wordings have the same.
+        fact_ids: the id of the fact that each question asks for. Questions about the same fact in different wordings
+            have the same id.
         relations: the kind of each question, such as "born in".
         documents: the document of each question.
         language: see `scoring.normalize`.
@@ -74,23 +75,25 @@ def score(
         whole: score whole predictions, as SQuAD's script does, instead of first lines.
 
     Returns:
-        correct: share of predictions whose first line is an accepted answer, see `correctness.correct`; the headline.
+        correct: share of predictions whose first line is an accepted answer by `correctness.correct`. This is the main
+            score.
         exact_match: share of predictions whose first line equals an accepted answer by SQuAD's rule.
         f1: mean F1 of the first lines.
         contains: share of whole predictions that contain an accepted answer as whole words. A prediction that lists
-            every value gets 1, so compare it with mean_answer_words.
-        mean_answer_words: words of a whole prediction (Chinese and Japanese: characters).
-        abstention: share of predictions that are not correct and are empty or an abstention.
+            every possible value also gets 1, so compare this share with mean_answer_words.
+        mean_answer_words: mean number of words of a whole prediction (Chinese and Japanese: characters).
+        abstention: share of predictions that are empty or an abstention, and not correct.
         wrong: share of all other predictions. correct, abstention and wrong add up to 1.
         sample_accuracy: mean share of the samples of a question that are correct. Only with samples.
         consistency_all, consistency_most: share of the n_facts facts that are correct in all of their wordings, and in
             more than half. Only with fact_ids. The document of a fact is that of its first question.
         n, n_documents, n_facts: numbers of questions, documents and facts.
-        by_relation: relation -> the scores of its questions, from correct to n_documents. Only with relations.
+        by_relation: for each relation, the scores of its questions, from correct to n_documents. Only with relations.
         NAME_se: the standard error of each share and mean. Shares and means are in [0, 1].
 
     Raises:
-        ValueError: as `validated_columns`; or the language, the abstentions or an id are invalid.
+        ValueError: a column is invalid (see `validated_columns`); or the language, the abstentions or an id are
+            invalid.
 
     Example:
         >>> score(["Lyon.", "She was born in Lyon"], [["Lyon"], ["Lyon"]])["correct"]
@@ -123,11 +126,11 @@ class _Scorer:
         self._by_character = language in BY_CHARACTER
         if abstentions is None:
             abstentions = ABSTENTIONS if language == "en" else ()
-        curly = [text.replace("'", "’") for text in abstentions]  # Why: SQuAD's normalisation does not delete it.
+        curly = [text.replace("'", "’") for text in abstentions]  # Why: normalisation keeps ’ in English.
         self._abstentions = frozenset(map(normal, ["", *abstentions, *curly]))
 
     def row(self, prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
-        """The scores in `OF_A_ROW`."""
+        """The scores of one row, with the names in `OF_A_ROW`."""
         accepted = list(map(self._normal, answers))
         everything = self._normal(prediction)
         one_line = self._whole or len(prediction.splitlines()) < 2
@@ -139,7 +142,7 @@ class _Scorer:
         return *scores, words, abstains and not is_correct, not abstains and not is_correct
 
     def share(self, samples: Sequence[str], answers: Sequence[str]) -> float:
-        """The share of the samples that are correct."""
+        """The share of correct samples."""
         lines = samples if self._whole else map(first_line, samples)
         return sum(self._is_correct(line, answers) for line in lines) / len(samples)
 
@@ -151,7 +154,7 @@ class _Scorer:
 def _scores_of_rows(
     scorer: _Scorer, predictions: Sequence[Any], references: Sequence[Sequence[str]]
 ) -> dict[str, Sequence[float]]:
-    """The score of each row, by the name of the score."""
+    """The scores of all rows, by the name of the score."""
     sampled = has_samples(predictions)
     scored = [samples[0] for samples in predictions] if sampled else predictions
     rows = map(scorer.row, scored, references)
@@ -165,7 +168,7 @@ def _scores_of_rows(
 
 
 def _means(of_rows: Mapping[str, Sequence[float]], documents: Sequence[str] | None) -> dict[str, float]:
-    """Each mean with its standard error, and the numbers of rows and documents."""
+    """The mean of each score with its standard error, and the numbers of rows and documents."""
     figures = _shares(of_rows, documents)
     figures["n"] = len(of_rows["correct"])
     if documents is not None:
@@ -186,7 +189,7 @@ def _standard_error(name: str, values: Sequence[float], documents: Sequence[str]
     n, mean = len(values), math.fsum(values) / len(values)
     if documents is None and name not in MEANS:
         return math.sqrt(max(0.0, mean * (1 - mean)) / n)
-    # Why: differences from the first row. Equal rows then have an error of exactly 0.
+    # Why differences from the first row: the error of equal rows is then exactly 0.
     apart = [value - values[0] for value in values]
     total = math.fsum(apart)
     if documents is None:
@@ -204,7 +207,7 @@ def _standard_error(name: str, values: Sequence[float], documents: Sequence[str]
 def _consistency(
     matches: Sequence[float], fact_ids: Sequence[str], documents: Sequence[str] | None
 ) -> dict[str, float]:
-    """The shares of facts that are correct in all of their wordings, and in more than half."""
+    """The shares of facts that are correct in all of their wordings, and in more than half of them."""
     wordings = Counter(fact_ids)
     right = Counter(fact for fact, match in zip(fact_ids, matches, strict=True) if match)
     of_facts = {

@@ -1,4 +1,4 @@
-"""The page of the Space: scores one response against its accepted answers, with the metric."""
+"""The page of the Space: scores one response with the metric."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ SHOWN = ("correct", "exact_match", "f1", "contains", "abstention", "wrong")
 
 
 def score(response: str, accepted: str, language: str) -> dict[str, float] | str:
-    """The scores of one response, or the message of the error.
+    """The scores of one response. If an input is invalid, the error message.
 
     Args:
         accepted: accepted answers, one on each line.

@@ -1,8 +1,8 @@
-"""Is a response correct? The headline score: texts match as a careful reader would match them.
+"""Whether a response is correct: the main score. It compares texts as a careful reader does.
 
 SQuAD's rule deletes all punctuation, so "35" matches "3.5" and "C" matches "C++". It compares code points, so "Müller"
-does not match itself in decomposed Unicode. `correct` keeps the marks that distinguish answers, ignores how Unicode
-writes a character, and compares numbers and dates by value.
+does not match itself in decomposed Unicode. `correct` compares the symbols that distinguish answers, treats all
+Unicode forms of a character as equal, and compares numbers and dates by value.
 """
 # ruff: noqa: RUF001
 
@@ -15,7 +15,7 @@ from functools import cache
 from .quantities import groups_of_thousands, quantity
 from .scoring import answers_problems, articles_of, language_problems, letters_of, raise_problems
 
-# Characters that NFKC would turn into something else, or that it does not unify.
+# Characters that NFKC would change to a different meaning, or does not unify.
 _QUOTES = {**dict.fromkeys("‘’‚‛′ʼ`´ʹ＇", "'"), **dict.fromkeys("“”„‟«»″〝〞＂", '"'), "‹": "'", "›": "'"}
 _SIGNS = {"−": "-", "⁃": "-", "⁄": "/", "∕": "/", "º": "°", "˚": "°", "٫": ".", "٬": ",", "٪": "%"}
 _DROPPED = "\u034f\u0640\ufe0e\ufe0f™®℠"  # invisible marks, the Arabic elongation mark, trademarks
@@ -37,15 +37,15 @@ _IN_NUMBER = re.compile(r"(?<=\d)[.,:](?=\d)|(?<!\w)\.(?=\d)|(?<=\d)['\"](?![^\W
 
 
 def correct(prediction: str, answers: Collection[str], language: str = "en") -> bool:
-    """Whether the whole prediction is one of the accepted answers, in any spelling of it.
+    """Whether the whole prediction is one of the accepted answers, possibly in another spelling.
 
     Unicode forms, case, kinds of quotes and dashes, invisible characters, an article at the beginning, and sentence
     punctuation are ignored. Signs, decimal points and distinguishing symbols ("+", "#", "/", "%", currencies) are
-    compared. Numbers and dates are equal if their values are, in the notation of the language. Amounts also need the
-    same unit. An empty prediction is never correct.
+    compared. Numbers and dates are compared by value, in the notation of the language. Amounts must also have the same
+    unit. An empty prediction is never correct.
 
     Raises:
-        ValueError: as `scoring.exact_match`.
+        ValueError: see `scoring.exact_match`.
 
     Example:
         >>> correct("June 2, 2023", ["2023-06-02"]), correct("35", ["3.5"]), correct("C", ["C++"])
@@ -59,9 +59,9 @@ def correct(prediction: str, answers: Collection[str], language: str = "en") -> 
 
 @cache
 def answer_key(language: str) -> Callable[[str], Hashable]:
-    """The function that gives texts of this language a value, equal for two texts if one is correct for the other.
+    """A function from texts of this language to keys. Two texts with equal keys count as the same answer.
 
-    The value is None if the text has no visible character.
+    The key of a text without a visible character is None.
     """
     article, letters = articles_of(language), letters_of(language)
     article_first = re.compile(article.replace(r"\b", "") + (r"\s+" if r"\b" in article else "")) if article else None
@@ -94,7 +94,7 @@ def unicode_normal(text: str) -> str:
 
 @cache
 def _table() -> dict[int, str | None]:
-    """Quotes, dashes and digits in ASCII; invisible characters deleted."""
+    """The translation table that replaces quotes, dashes and digits by ASCII, and deletes invisible characters."""
     table: dict[int, str | None] = {}
     for code in range(128, sys.maxunicode + 1):
         sign = chr(code)
@@ -113,7 +113,7 @@ def _without_edges(text: str) -> str:
 
 
 def _words(text: str, language: str) -> str:
-    """The words of a text and the marks that distinguish it, without sentence punctuation."""
+    """The words and the distinguishing symbols of a text, without sentence punctuation."""
     if groups := groups_of_thousands(language):
         text = groups.sub(lambda number: re.sub(r"\D", "", number[0]), text)
     text = _JOINING_DASH.sub("", text)

@@ -15,23 +15,23 @@ from .validation import validated_columns as validated_columns
 
 
 class KnowledgeRecall(evaluate.Metric):
-    """Does a model know what its documents say? Scores its responses to questions.
+    """Scores a model's responses to questions about the documents that it was trained on.
 
     Args:
         predictions: the model's response to each question; or, for every question, a list of sampled responses, of
             which the first is scored.
         references: the accepted answers to each question, a list of strings.
-        fact_ids, relations, documents: optional, for `compute`. For each question, the fact that it asks for (in one
-            of several wordings), its kind, and its document, as strings.
+        fact_ids, relations, documents: optional, for `compute`. For each question, strings that identify the fact (a
+            fact can have questions in several wordings), the kind of the question, and its document.
         language: "en", "ar", "de", "es", "hi", "ja", "vi", "zh" or "und", for the normalisation of texts.
         abstentions: a list of ways to state "I don't know".
         whole: score whole predictions, as SQuAD's script does, instead of their first lines.
 
     Returns:
-        `correct` (the headline), `exact_match` and `f1` of the first line of each prediction; `contains`, whether an
-        accepted answer occurs in the whole prediction, with `mean_answer_words`; `abstention` and `wrong`; `n`; with
-        the optional inputs `sample_accuracy`, `consistency_all`, `consistency_most` and `by_relation`. `NAME_se` is
-        the standard error, clustered by document if documents are given. Shares are in [0, 1].
+        `correct` (the main score), `exact_match` and `f1` of the first line of each prediction; `contains` (whether an
+        accepted answer occurs in the whole prediction) and `mean_answer_words`; `abstention` and `wrong`; and `n`.
+        With the optional inputs, also `sample_accuracy`, `consistency_all`, `consistency_most` and `by_relation`.
+        `NAME_se` is the standard error, clustered by document if documents are given. Shares are in [0, 1].
 
     Example:
         >>> metric = KnowledgeRecall()
@@ -52,16 +52,16 @@ class KnowledgeRecall(evaluate.Metric):
         )
 
     def compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, Any] | None:
-        """The scores of these rows, after those of `add` and `add_batch`.
+        """Compute the scores of these rows together with the rows from `add` and `add_batch`.
 
         A distributed metric returns None in every process except the first.
 
         Args:
             options: all other arguments of `aggregate.score`. `fact_ids`, `relations` and `documents` have one value
-                for each row, also for the added ones.
+                for each row, including the added rows.
 
         Raises:
-            ValueError: as `aggregate.score`; or there are no rows.
+            ValueError: `aggregate.score` raises it, or there are no rows.
         """
         if self.writer is None and self.num_process == 1:
             # Why: `evaluate` would write the rows to a file and load them again.

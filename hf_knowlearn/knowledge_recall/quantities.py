@@ -1,6 +1,7 @@
-"""Numbers, amounts with a unit, and dates: a value that is the same for every spelling.
+"""Numbers, amounts with a unit, and dates. Each has one value for all of its spellings.
 
-`quantity` reads a text that `correctness` has normalised. A text is a number or a date as a whole, or it is none.
+`quantity` parses a text that `correctness` has normalised. Only a text that is a number or a date as a whole has a
+value.
 """
 
 import re
@@ -79,9 +80,9 @@ def _und_point(language: str) -> tuple[str, str]:
 def _numbers(language: str) -> re.Pattern[str]:
     """A number with an optional sign, currency, exponent and unit.
 
-    Why: a number may not begin with a zero that is only there to fill, because "007" and "7" are different names.
+    Why: a number may not begin with a filling zero, because "007" and "7" are different names.
     """
-    if language == "und":  # Why: "1,000" and "1.000" are ambiguous, so only the other numbers are read.
+    if language == "und":  # Why: "1,000" and "1.000" are ambiguous, so only other numbers are parsed.
         number = r"[1-9]\d{0,2}(?:(?P<group>[ '])\d{3})(?:(?P=group)\d{3})*|(?:0|[1-9]\d*)(?:[.,](?!\d{3}(?!\d))\d+)?"
     else:
         comma, point = (r"\.", ",") if language in DECIMAL_COMMA else (",", r"\.")
@@ -96,7 +97,7 @@ def _numbers(language: str) -> re.Pattern[str]:
 
 @cache
 def groups_of_thousands(language: str) -> re.Pattern[str] | None:
-    """The grouped integers in a text, such as "1,000"; None if the language does not decide the separator."""
+    """The grouped integers in a text, such as "1,000". None if the separator of the language is unknown."""
     if language == "und":
         return None
     comma, point = (r"\.", ",") if language in DECIMAL_COMMA else (",", r"\.")
@@ -123,7 +124,8 @@ def _date(text: str, language: str) -> Quantity | None:
 
 
 def _numeric_date(first: str, mark: str, second: str, year: str, language: str) -> Quantity | None:
-    """The date if only one order of day and month is possible. German dates with points have the day first."""
+    """The date, if only one order of day and month is possible; otherwise None. In German dates with points, the day
+    comes first."""
     if mark == ".":
         return _valid(year, int(second), first) if language == "de" else None
     readings = {_valid(year, int(second), first), _valid(year, int(first), second)} - {None}

@@ -1,4 +1,4 @@
-"""Scores of one prediction against its accepted answers: exact match, F1, and whether it contains an answer.
+"""Scores of one prediction, compared with the accepted answers: exact match, F1, and whether an answer occurs in it.
 
 English follows SQuAD's official v1.1 script (Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250), other languages
 follow MLQA's script (Lewis et al. 2020, https://arxiv.org/abs/1910.07475).
@@ -20,9 +20,9 @@ NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class Rules(NamedTuple):
-    """How a language other than English is normalised."""
+    """The rules to normalise texts in a language other than English."""
 
-    articles: str | None = None  # regular expression of what is deleted
+    articles: str | None = None  # regular expression of the parts to delete
     letters: str | None = None  # regular expression of characters that are words of their own
 
 
@@ -71,7 +71,7 @@ def normalize(text: str, language: str = "en") -> str:
 
 
 def normalizer(language: str) -> Callable[[str], str]:
-    """The function that normalises texts of this language. Raises as `normalize`."""
+    """The function that normalises texts of this language. For the errors, see `normalize`."""
     raise_problems(language_problems(language))
     return _english if language == "en" else _other(language)
 
@@ -87,7 +87,7 @@ def letters_of(language: str) -> str:
 
 
 def language_problems(language: object) -> list[str]:
-    """The problem of a language code; empty if it is known."""
+    """A message if the language code is unknown; otherwise an empty list."""
     if language in LANGUAGES:
         return []
     return [
@@ -101,9 +101,9 @@ def _english(text: str) -> str:
     if not "".join(words).isalnum():
         words = " ".join(words).translate(NO_PUNCTUATION).split()
         if not "".join(words).isalnum():
-            # Why: a sign that is not ASCII stays, and an article may be next to it: “the”.
+            # Why: non-ASCII punctuation is not deleted, and an article can be next to it: “the”.
             return " ".join(ARTICLES.sub(" ", " ".join(words)).split())
-    # Why: in words of letters and digits only, comparing words is ten times faster than the regular expression.
+    # Why: if all words consist of letters and digits, comparing words is ten times faster than the regular expression.
     if not ARTICLE_WORDS.isdisjoint(words):
         words = [word for word in words if word not in ARTICLE_WORDS]
     return " ".join(words)
@@ -134,18 +134,19 @@ def _unicode_punctuation() -> dict[int, None]:
 
 
 def first_line(text: str) -> str:
-    """The first line with more than white space, stripped; "" if there is none. `str.splitlines` gives the lines."""
+    """The first line with visible text, stripped; "" if there is none. Lines are those of `str.splitlines`."""
     return next(iter(text.strip().splitlines()), "").rstrip()
 
 
 def exact_match(prediction: str, answers: Collection[str], language: str = "en") -> bool:
-    """Whether the whole prediction, normalised, equals one of the accepted answers, normalised.
+    """Whether the normalised whole prediction equals one of the normalised accepted answers.
 
-    As in SQuAD's script, an empty prediction equals an answer that normalises to nothing.
+    This function compares the whole prediction. By default, the metric passes only the first line. As in SQuAD's
+    script, an empty prediction equals an answer that normalises to an empty string.
 
     Raises:
-        ValueError: the prediction is no string, the answers are no list of at least one string, or the language is
-            unknown.
+        ValueError: the prediction is not a string, the answers are not a list of at least one string, or the language
+            is unknown.
 
     Example:
         >>> exact_match("the Lyon", ["Lyon", "Lugdunum"])
@@ -156,24 +157,24 @@ def exact_match(prediction: str, answers: Collection[str], language: str = "en")
 
 
 def f1(prediction: str, answers: Collection[str], language: str = "en") -> float:
-    """The overlap of words between the whole prediction and the accepted answer nearest to it, in [0, 1].
+    """The overlap of words between the whole prediction and the best-matching accepted answer, in [0, 1].
 
     2 x shared words / (words of the prediction + words of the answer), as in SQuAD's script: the harmonic mean of
-    precision and recall. Order does not matter. Raises as `exact_match`.
+    precision and recall. The order of words does not matter. For the errors, see `exact_match`.
     """
     return overlap(*_normalized(prediction, answers, language))
 
 
 def contains(prediction: str, answers: Collection[str], language: str = "en") -> bool:
-    """Whether an accepted answer occurs in the whole prediction as whole words, both normalised.
+    """Whether a normalised accepted answer occurs as whole words in the normalised whole prediction.
 
-    An answer that normalises to nothing never occurs. Raises as `exact_match`.
+    An answer that normalises to an empty string never occurs. For the errors, see `exact_match`.
     """
     return occurs(*_normalized(prediction, answers, language))
 
 
 def overlap(text: str, accepted: Collection[str]) -> float:
-    """`f1` of normalised texts."""
+    """`f1` for texts that are already normalised."""
     words = text.split()
     return max(_f1_of_words(words, answer.split()) for answer in accepted)
 
@@ -193,7 +194,7 @@ def _f1_of_words(words: list[str], accepted: list[str]) -> float:
 
 
 def occurs(text: str, accepted: Collection[str]) -> bool:
-    """`contains` of normalised texts."""
+    """`contains` for texts that are already normalised."""
     spaced = f" {text} "
     return any(answer and f" {answer} " in spaced for answer in accepted)
 
@@ -213,21 +214,21 @@ NOT_UNICODE = "it has a lone surrogate, which no file can store; decode it with 
 
 
 def is_list(value: object) -> TypeGuard[Collection[Any]]:
-    """Whether it is a collection of values, neither a string nor a mapping."""
+    """Whether the value is a collection, but not a string or a mapping."""
     # Why: an array or tensor of a single value is a Collection without a length.
     single = isinstance(value, str | bytes | Mapping) or getattr(value, "shape", None) == ()
     return isinstance(value, Collection) and not single
 
 
 def text_rule(value: object) -> str:
-    """Why it is no valid prediction; "" if it is one."""
+    """The reason why the value is not a valid prediction; "" if it is valid."""
     if not isinstance(value, str):
         return 'a prediction is one string; write "" for an empty response'
     return NOT_UNICODE if LONE_SURROGATE.search(value) else ""
 
 
 def answers_rule(value: object) -> str:
-    """Why it is no valid list of accepted answers; "" if it is one."""
+    """The reason why the value is not a valid list of accepted answers; "" if it is valid."""
     if not is_list(value):
         return "accepted answers are a list of strings, even a single one"
     if not len(value):
@@ -238,7 +239,7 @@ def answers_rule(value: object) -> str:
 
 
 def answers_problems(prediction: object, answers: object) -> list[str]:
-    """The problems of one prediction and its accepted answers."""
+    """Messages about one prediction and its accepted answers."""
     # Why: a string as `answers` would count as a list of its letters.
     broken = [("prediction", prediction, text_rule(prediction)), ("answers", answers, answers_rule(answers))]
     return [f"{name} is {SHOW.repr(value)}: {why}" for name, value, why in broken if why]

@@ -1,6 +1,7 @@
 """Validation of predictions and references. One error lists all problems, with the row and the fix.
 
-A fast check accepts valid columns. Only if it fails, slower rules find the rows and describe their problems.
+A fast check accepts valid columns. If this check fails, slower rules find the invalid rows and describe their
+problems.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
@@ -19,16 +20,16 @@ from .scoring import (
     text_rule,
 )
 
-ROWS_LISTED = 5  # for each kind of problem; the others are counted
+ROWS_LISTED = 5  # number of shown rows for each kind of problem; further rows are counted
 
 
 def has_samples(predictions: Collection[Any]) -> bool:
-    """Whether the first row, and so every row, is a list of samples instead of a string."""
+    """Whether the first row is a list of samples and not a string. All rows must then be lists."""
     return not isinstance(next(iter(predictions)), str)
 
 
 def _is_valid(columns: Mapping[str, list[Any]], sampled: bool) -> bool:
-    """Whether all rows have the basic types and valid values. Why: no Python loop over rows, so it is fast."""
+    """Whether all rows have the basic types and valid values. Why no Python loop over rows: a loop would be slow."""
     texts: list[Any] = []
     for name, column in columns.items():
         if name == "references" or (name == "predictions" and sampled):
@@ -49,17 +50,17 @@ def validated_columns(
     normal: Callable[[str], str],
     problems: Sequence[str] = (),
 ) -> dict[str, list[Any]]:
-    """Columns as lists of strings, or of lists of strings.
+    """Validate columns, and return them as lists of strings or lists of lists of strings.
 
     Args:
-        columns: by the names of the arguments of `score`.
-        normal: normalises an accepted answer.
-        problems: other problems for the same error.
+        columns: columns by name of the argument of `score`.
+        normal: a function that normalises an accepted answer.
+        problems: further problems to report in the same error.
 
     Raises:
-        ValueError: a column is no list, or empty; lengths differ; a prediction is no string, or no list of sampled
-            strings in every row; accepted answers are no list of at least one string, or all of them normalise to
-            nothing; a text has a lone surrogate. The message lists all problems.
+        ValueError: a column is not a list, or is empty; the lengths differ; a prediction is neither a string nor a
+            list of sampled strings; accepted answers are not a list of at least one string, or all of them normalise
+            to an empty string; or a text has a lone surrogate. The message lists all problems.
     """
     problems = [*problems, *_shape_problems(columns)]
     lists = {name: _listed(column) for name, column in columns.items()}
@@ -78,7 +79,7 @@ def validated_columns(
 
 
 def option_problems(language: object, abstentions: object) -> list[str]:
-    """The problems of the options of `score`."""
+    """Messages about invalid options of `score`."""
     problems = language_problems(language)
     if abstentions is None or (is_list(abstentions) and all(isinstance(text, str) for text in abstentions)):
         return problems
@@ -109,7 +110,7 @@ def _has_rows(column: object) -> TypeGuard[Collection[Any]]:
 
 
 def _shape_problems(columns: Mapping[str, Any]) -> list[str]:
-    """The columns that are no lists, are empty, or have different lengths."""
+    """Messages about columns that are not lists, are empty, or have different lengths."""
     problems = [
         f"{name} is {SHOW.repr(column)}: give {SHAPES.get(name, SHAPE_OF_IDS)}"
         for name, column in columns.items()
@@ -131,7 +132,7 @@ def _plain(value: Any) -> Any:
 
 
 def _row_problems(name: str, rows: list[Any], rule: Callable[[object], str]) -> list[str]:
-    """One line for each way in which rows violate the rule, with the first of those rows."""
+    """One message for each way in which rows violate the rule. The message names the first of these rows."""
     broken: dict[str, list[int]] = {}
     for row, value in enumerate(rows):
         if why := rule(value):
@@ -157,7 +158,7 @@ def _prediction_rule(value: object) -> str:
 
 
 def _mixed(rows: list[Any]) -> list[str]:
-    """The problem of a column with both strings and lists."""
+    """A message about a column with both strings and lists."""
     texts = [i for i, value in enumerate(rows) if isinstance(value, str)]
     lists = [i for i, value in enumerate(rows) if is_list(value)]
     if not texts or not lists:

@@ -1,7 +1,7 @@
-"""Which base model an adapter was trained on: recorded when the adapter is saved, verified when it is loaded.
+"""Records the base model of an adapter when the adapter is saved, and verifies it when the adapter is loaded.
 
-The adapter's configuration names the base by its absolute path, or by its repository and commit. `base_model.json`,
-beside it, has the fingerprint of the base's weights and no path, so that it can be published.
+The adapter's configuration names the base by its absolute path, or by its repository and commit. The file
+`base_model.json` beside it has the fingerprint of the base model's weights. It contains no path and can be published.
 """
 
 import json
@@ -46,13 +46,15 @@ def check_base(adapter: str, model: "PreTrainedModel", *, revision: str | None =
         label: The adapter's name in the error message; by default `adapter`.
 
     Raises:
-        ValueError: The base has other weights.
+        ValueError: The base model has other weights.
     """
     name, commit = _loaded_from(model)
     recorded = _recorded(adapter, revision)
     if recorded is None or recorded.get("weights") is None:
         if Path(name).exists() and not Path(name).is_absolute():
-            logger.warning("%s: nothing records the weights of its base %r, so they were not verified.", label, name)
+            logger.warning(
+                "%s: the base model %r was not verified, because its weights are not recorded.", label, name
+            )
         return
     found = files_fingerprint(name, commit)
     if found == recorded["weights"]:
@@ -60,10 +62,10 @@ def check_base(adapter: str, model: "PreTrainedModel", *, revision: str | None =
     trained_on = _shown(recorded["name"], recorded["revision"])
     raise ValueError(
         f"{label or adapter}: the adapter was trained on {trained_on}, whose weights have the fingerprint"
-        f" {recorded['weights']}. The base found is {_shown(name, commit)}, which has other weights (fingerprint"
-        f" {found}). Put the base that it was trained on there, or write its folder or its name on the Hub into"
-        f" base_model_name_or_path of {ADAPTER}. If it is the same model in another form, such as another dtype,"
-        f" delete {BASE_MODEL} beside it."
+        f" {recorded['weights']}. The base model that was found is {_shown(name, commit)}, which has other weights"
+        f" (fingerprint {found}). Replace it by the base model that the adapter was trained on, or write the folder"
+        f" or Hub name of that model into base_model_name_or_path of {ADAPTER}. If both are the same model in"
+        f" different forms, such as different dtypes, delete {BASE_MODEL} beside {ADAPTER}."
     )
 
 

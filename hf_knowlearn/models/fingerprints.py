@@ -1,4 +1,4 @@
-"""Fingerprints of weights, in memory and in the files of a model."""
+"""Fingerprints of the weights of a model, in memory and in files."""
 
 import hashlib
 import json
@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 
 def weights_fingerprint(model: "PreTrainedModel") -> str:
-    """A hash of up to 64 evenly spaced numbers of every weight. It changes with training and not with reloading."""
+    """A hash of up to 64 evenly spaced numbers of every weight. Training changes this hash, but reloading does not."""
     return _fingerprint(model.named_parameters())
 
 
 def files_fingerprint(name: str, revision: str | None = None) -> str | None:
     """The fingerprint of the weights in the files of a model, or None if it has no safetensors.
 
-    It does not depend on the dtype or the quantization that the model is loaded with, nor on the division into files.
+    The fingerprint does not depend on the dtype or the quantization of the loaded model, or on the division into
+    files.
 
     Args:
         name: A folder, or the name on the Hub of a model whose weights are downloaded.
@@ -39,7 +40,7 @@ def commit_of(name: str, revision: str | None = None) -> str | None:
 
 
 def _find(name: str, file: str, revision: str | None) -> str | None:
-    """The path of a file in a folder or in the cache of the Hub; None if it is not there."""
+    """The path of a file in a folder or in the cache of the Hub. None if the file is missing."""
     from transformers.utils import cached_file
 
     path: str | None = cached_file(
@@ -65,7 +66,8 @@ def _weight_files(name: str, revision: str | None) -> list[Path]:
 
 
 def _stored(files: Iterable[Path]) -> "Iterable[tuple[str, torch.Tensor]]":
-    """The weights in safetensors files, sorted by name. Each is mapped into memory, so little of it is read."""
+    """The weights in safetensors files, sorted by name. The files are mapped into memory, so only small parts are
+    read."""
     from contextlib import ExitStack
 
     from safetensors import safe_open

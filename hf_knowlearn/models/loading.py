@@ -1,7 +1,8 @@
 """Loading of models, tokenizers and adapters.
 
-All packages load through this module. An error of transformers, PEFT or the Hub becomes a `ValueError` that names the
-model as the user wrote it.
+All packages load transformers models through this module. The vLLM engine (`generation/vllm_engine.py`) loads its own
+copy of a model. An error of transformers, PEFT or the Hub becomes a `ValueError` with the model name that the user
+gave.
 """
 
 from collections.abc import Iterator
@@ -26,13 +27,13 @@ QUANTIZATION = (
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which model to load, and how. Fields that `trl.ModelConfig` also has mean the same as there.
+    """Which model to load, and how. Fields with names of `trl.ModelConfig` have the same meaning there.
 
     Args:
         name_or_path: A folder, a name on the Hub, or `tiny_base`, the model that this package contains.
         revision: A branch, tag or commit of a model on the Hub.
-        dtype: Of the weights: "float32", "bfloat16", "float16", or "auto" for the dtype they are stored in. With
-            quantised weights, the dtype of the computation.
+        dtype: Dtype of the weights: "float32", "bfloat16", "float16", or "auto" for the stored dtype. If the weights
+            are quantised, the dtype of the computation.
         attn_implementation: The attention kernel; None lets transformers choose.
         load_in_4bit, load_in_8bit: Quantise the weights with bitsandbytes.
         bnb_4bit_quant_type, use_bnb_nested_quant, bnb_4bit_quant_storage: How 4-bit weights are quantised.
@@ -77,8 +78,8 @@ def load_model(settings: ModelSettings) -> "PreTrainedModel":
     A folder with a LoRA adapter loads its base with the adapter attached, as transformers does.
 
     Raises:
-        ValueError: The model can't be loaded, a package that it needs is missing, or bitsandbytes can't compute with
-            its 4-bit weights on this CPU.
+        ValueError: The model cannot be loaded, a required package is missing, or bitsandbytes cannot compute with the
+            model's 4-bit weights on this CPU.
     """
     from accelerate import PartialState
     from transformers import AutoModelForCausalLM
@@ -109,7 +110,7 @@ def load_tokenizer(settings: ModelSettings) -> "PreTrainedTokenizerBase":
     """Load the tokenizer of a model.
 
     Raises:
-        ValueError: It can't be loaded.
+        ValueError: The tokenizer cannot be loaded.
     """
     from transformers import AutoTokenizer
 
@@ -133,8 +134,8 @@ def load_adapter(
         label: The adapter's name in error messages; by default `name`.
 
     Raises:
-        ValueError: The adapter can't be loaded, its weights have other shapes than the model's, or it was trained on
-            another base (see `check_base`).
+        ValueError: The adapter cannot be loaded, its weights do not fit the model, or it was trained on another base
+            model (see `check_base`).
     """
     from peft import PeftModel
 
@@ -143,10 +144,10 @@ def load_adapter(
     try:
         with load_errors(name, label):
             return PeftModel.from_pretrained(model, name, is_trainable=trainable, revision=revision)
-    except RuntimeError as error:  # torch raises it for weights of another shape
+    except RuntimeError as error:  # torch raises this error for weights of another shape
         raise ValueError(
-            f"{label}: the adapter doesn't fit its base {model.config.name_or_path!r}. Use the base that it was"
-            f" trained on. {error}"
+            f"{label}: the adapter does not fit the base model {model.config.name_or_path!r}. Use the base model that"
+            f" the adapter was trained on. {error}"
         ) from error
 
 
@@ -157,7 +158,7 @@ def model_path(name: str, label: str = "") -> str:
         label: The model's name in the error message; by default `name`.
 
     Raises:
-        ValueError: `name` is a path to a folder that doesn't exist.
+        ValueError: `name` is the path of a folder that does not exist.
     """
     if name == "tiny_base":
         return str(TINY_BASE)
@@ -168,7 +169,7 @@ def model_path(name: str, label: str = "") -> str:
 
 @contextmanager
 def load_errors(name: str, label: str) -> Iterator[None]:
-    """Within the block, an error of loading `name` becomes a `ValueError` that starts with `label`."""
+    """Within the block, an error while loading `name` becomes a `ValueError` whose message starts with `label`."""
     from safetensors import SafetensorError
 
     try:
@@ -179,10 +180,10 @@ def load_errors(name: str, label: str) -> Iterator[None]:
 
 
 def check_4bit_widths(model: "PreTrainedModel", label: str) -> None:
-    """Raise ValueError if bitsandbytes can't compute with the model's 4-bit weights on this CPU.
+    """Raise ValueError if bitsandbytes cannot compute with the model's 4-bit weights on this CPU.
 
-    Why: on a CPU with AVX-512, bitsandbytes 0.50 needs widths that are multiples of its block size. It loads other
-    models too, and fails in the first forward pass with an error about shapes.
+    Why: on a CPU with AVX-512, bitsandbytes 0.50 needs widths that are multiples of its block size. It also loads
+    models with other widths, but then fails in the first forward pass with an error about shapes.
     """
     if model.device.type != "cpu" or not getattr(model, "is_loaded_in_4bit", False):
         return
@@ -191,5 +192,5 @@ def check_4bit_widths(model: "PreTrainedModel", label: str) -> None:
     if bad:
         raise ValueError(
             f"{label}: this model has a width of {', '.join(map(str, sorted(bad)))}. In 4 bits on this CPU,"
-            " bitsandbytes computes only with multiples of 64. Leave load_in_4bit out, or use a GPU."
+            " bitsandbytes computes only with multiples of 64. Remove load_in_4bit, or use a GPU."
         )

@@ -9,15 +9,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NUM_TOKENS = 64  # in the rows whose logits are compared
-# The largest difference of rounding: the norm of the difference of the logits, relative to that of the logits.
+NUM_TOKENS = 64  # number of tokens in the rows whose logits are compared
+# The largest difference that rounding can cause: the norm of the difference of the logits, relative to the norm of the
+# logits.
 TOLERANCE = {"bfloat16": 0.15, "float16": 0.05}
 TOLERANCE_FLOAT32 = 1e-3
 TOLERANCE_TF32 = 0.01  # Why: with tf32, a GPU multiplies float32 numbers with 10 bits of precision
 
 
 def merge_adapter(model: Any) -> "PreTrainedModel":
-    """Add an adapter's weights to those of its base, and return the base without the adapter.
+    """Add an adapter's weights to the weights of the base model. Returns the base model without the adapter.
 
     If the adapter changes the input or output embeddings of a model that shares their weights, the merged model has
     separate weights, and its configuration states that (`tie_word_embeddings=False`).
@@ -26,18 +27,18 @@ def merge_adapter(model: Any) -> "PreTrainedModel":
         model: A `PeftModel`, whose active adapter is merged.
 
     Raises:
-        ValueError: The base is quantised, the adapter has no weights to merge, a merged weight is not finite, or the
-            logits of the merged model differ from those of the adapter on its base by more than rounding.
+        ValueError: The base model is quantised, the adapter has no weights to merge, a merged weight is not finite, or
+            merging changes the logits by more than rounding.
     """
     if getattr(model, "is_quantized", False):
         raise ValueError(
-            "An adapter can't be merged into a quantised model: rounding would remove what it learned. Load the base"
-            " without load_in_4bit and load_in_8bit."
+            "An adapter cannot be merged into a quantised model: rounding would remove what the adapter learned. Load"
+            " the base model without load_in_4bit and load_in_8bit."
         )
     if not hasattr(model, "merge_and_unload"):
         raise ValueError(
-            f"An adapter of type {model.active_peft_config.peft_type.value} can't be merged: it does not change the"
-            " weights of its base. Use the adapter without merging it."
+            f"An adapter of type {model.active_peft_config.peft_type.value} cannot be merged, because it does not"
+            " change the weights of the base model. Use the adapter without merging it."
         )
     was_training = model.training
     base = model.eval().get_base_model()
@@ -47,7 +48,7 @@ def merge_adapter(model: Any) -> "PreTrainedModel":
     merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
     _record_untied_embeddings(merged)
     if was_tied and not merged.config.tie_word_embeddings:
-        logger.info("The adapter changed embeddings that the base shares, so the merged model has separate ones.")
+        logger.info("The adapter changed embeddings with shared weights, so the merged model has separate ones.")
     _check_equal(before, _logits(merged), merged)
     return merged.train(was_training)
 
@@ -64,9 +65,10 @@ def _logits(model: "PreTrainedModel") -> "torch.Tensor":
 
 
 def _untie_adapted_embeddings(model: "PreTrainedModel") -> None:
-    """Give the output embeddings their own weights if an adapter changes weights that they share with the input's.
+    """Give the output embeddings their own weights if they share weights with the input embeddings and an adapter
+    changes these.
 
-    Why: PEFT merges the change of one into the shared weights, and so into both.
+    Why: PEFT merges the change of one embedding into the shared weights and thereby changes both embeddings.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from torch import nn
@@ -76,13 +78,13 @@ def _untie_adapted_embeddings(model: "PreTrainedModel") -> None:
     if is_adapted and outputs is not None and outputs.weight is inputs.weight:
         layer = outputs.get_base_layer() if isinstance(outputs, BaseTunerLayer) else outputs
         layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=layer.weight.requires_grad)
-        _record_untied_embeddings(model)  # Why: else PEFT warns that the embeddings are tied
+        _record_untied_embeddings(model)  # Why: otherwise PEFT warns that the embeddings are tied
 
 
 def _record_untied_embeddings(model: "PreTrainedModel") -> None:
-    """State in the configuration that the embeddings do not share weights, if they do not.
+    """If the embeddings do not share weights, state this in the configuration.
 
-    Why: a model that is tied by its configuration is saved and loaded with one of both weights only.
+    Why: if the configuration ties the embeddings, the model is saved and loaded with only one of the two weights.
     """
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     if outputs is None or outputs.weight is inputs.weight:
@@ -108,6 +110,6 @@ def _check_equal(before: "torch.Tensor", after: "torch.Tensor", model: "PreTrain
         )
     largest = float((after - before).abs().max())
     raise ValueError(
-        f"Merging the adapter into its base gives another model: its logits differ by up to {largest:.3g}"
+        f"Merging the adapter into its base model changes the model: its logits differ by up to {largest:.3g}"
         f" ({difference:.1%} of their norm) from those of the adapter, which is more than rounding in {dtype}. {fix}"
     )

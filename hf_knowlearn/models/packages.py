@@ -41,7 +41,7 @@ PACKAGES = {
     "trackio": "trackio",
     "wandb": "wandb",
 }
-# Modules that do the same. One of them is enough.
+# Interchangeable modules. One of each group is enough.
 ALTERNATIVES = {
     "flash_attn": ("kernels", "torch_npu"),
     "tensorboard": ("tensorboardX",),
@@ -62,7 +62,7 @@ TRACKERS = {
     "trackio": ("trackio",),
     "wandb": ("wandb",),
 }
-# The modules that an option needs, if the whole value matches the pattern.
+# Option -> pattern of the whole value -> the modules that such a value needs.
 NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("attn_implementation", r"flash_attention_2", ("flash_attn",)),
     ("attn_implementation", r"flash_attention_[34]|.+/.+", ("kernels",)),
@@ -84,7 +84,7 @@ NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("use_liger_kernel", r"True", ("liger_kernel",)),
     *(("report_to", re.escape(tracker), modules) for tracker, modules in TRACKERS.items()),
 )
-# The modules of tokenizers. The errors of transformers name them without a command.
+# The modules that tokenizers need. The errors of transformers name these modules without the pip command.
 OF_TOKENIZERS = ("sentencepiece", "tiktoken", "google.protobuf")
 
 
@@ -119,7 +119,7 @@ def check_packages(options: Mapping[str, Any]) -> None:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module, or one that does the same, is installed, at least in the version that `PACKAGES` names."""
+    """Whether a module or an interchangeable one is installed, in at least the version that `PACKAGES` names."""
     return _is_found(module) or any(map(_is_found, ALTERNATIVES.get(module, ())))
 
 
@@ -130,7 +130,8 @@ def pip_command(*modules: str) -> str:
 
 
 def install_hint(error: BaseException) -> str:
-    """A sentence with the pip command for the packages that an error of a library names; empty if there is none."""
+    """A sentence with the pip command for the missing packages that an error of a library names. Empty if it names
+    none."""
     message = str(error)
     if "pip install" in message:
         return ""
@@ -142,7 +143,7 @@ def install_hint(error: BaseException) -> str:
 
 
 def _needed(options: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
-    """The options and values that need modules."""
+    """The options and values that need modules, with these modules."""
     for option, pattern, modules in NEEDED:
         given = options.get(option)
         for value in given if isinstance(given, list) else [given]:
@@ -158,7 +159,7 @@ def _is_found(module: str) -> bool:
     try:
         if importlib.util.find_spec(module) is None:
             return False
-    except (ModuleNotFoundError, ValueError):  # of the package above a submodule; of a module without a spec
+    except (ModuleNotFoundError, ValueError):  # errors for a missing parent package, and for a module without a spec
         return False
     package, _, minimum = PACKAGES.get(module, "").partition(">=")
     try:

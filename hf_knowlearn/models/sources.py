@@ -1,4 +1,4 @@
-"""Find the weights, the base model and the report that belong to a model's name.
+"""Finds the weights, the base model and the report that belong to a model's name.
 
 A repository on the Hub is first resolved to one commit. Its card, its report and its weights then come from the same
 commit.
@@ -23,7 +23,7 @@ SMALL_FILES = (
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model's weights, report and base are.
+    """Where the weights, the report and the base model of a model are.
 
     Args:
         name: The name that the user gave.
@@ -50,7 +50,7 @@ class Source:
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether a tokenizer is saved beside the weights. An adapter may use its base's."""
+        """Whether a tokenizer is saved beside the weights. An adapter can use the tokenizer of its base model."""
         return (self.weights_folder / "tokenizer_config.json").is_file()
 
     @property
@@ -67,12 +67,12 @@ def resolve_model(name: str, revision: str | None = None) -> Source:
         revision: A branch, tag or commit of a model on the Hub.
 
     Raises:
-        ValueError: `name` is not a model, or the base of an adapter is unknown.
+        ValueError: `name` is not a model, or the base model of an adapter is unknown.
     """
     weights = model_path(name)
     if Path(weights).is_dir():
         if revision is not None:
-            raise ValueError(f"--revision {revision}: {name} is a folder and has no revisions. Leave it out.")
+            raise ValueError(f"--revision {revision}: {name} is a folder and has no revisions. Remove --revision.")
         report_folder, weights_folder = _folders(name, Path(weights))
         weights = str(weights_folder)
     else:
@@ -86,12 +86,12 @@ def resolve_model(name: str, revision: str | None = None) -> Source:
     if (weights_folder / ADAPTER).is_file():
         base = _base(name, report_folder, weights_folder)
     elif not (weights_folder / "config.json").is_file():
-        raise ValueError(f"{name}: contains neither a model (config.json) nor an adapter ({ADAPTER}).")
+        raise ValueError(f"{name}: this folder contains neither a model (config.json) nor an adapter ({ADAPTER}).")
     return Source(name, weights, revision, report_folder, weights_folder, *base)
 
 
 def _folders(name: str, folder: Path) -> tuple[Path, Path]:
-    """The folder of the report and that of the weights, which is `model/` in a run."""
+    """The folder of the report and the folder of the weights. In a run folder, the weights are in `model/`."""
     if (folder / "model").is_dir():
         return folder, folder / "model"
     if (folder / run_files.RUN).is_file():
@@ -106,9 +106,9 @@ def _read_report(folder: Path) -> dict[str, Any] | None:
 
 
 def _base(name: str, report_folder: Path, weights_folder: Path) -> tuple[str, str | None]:
-    """The base of an adapter, a folder or a Hub name, and its commit on the Hub.
+    """The base model of an adapter (a folder or a Hub name) and its commit on the Hub.
 
-    Why the report is read too: the adapter names its base by a path that may not exist on this machine.
+    Why the report is used too: the adapter names its base model by a path that may not exist on this machine.
     """
     config = json.loads((weights_folder / ADAPTER).read_text(encoding="utf-8"))
     trained_on: Mapping[str, Any] = (_read_report(report_folder) or {}).get("model") or {}
@@ -123,6 +123,7 @@ def _base(name: str, report_folder: Path, weights_folder: Path) -> tuple[str, st
         except ValueError as error:
             problems.append(str(error))
     raise ValueError(
-        f"{name}: this adapter's base {named!r} isn't here. {' '.join(problems)} Put the base there, or write its"
-        f" folder or its name on the Hub into base_model_name_or_path of {weights_folder / ADAPTER}."
+        f"{name}: the base model {named!r} of this adapter is not on this machine. {' '.join(problems)} Copy the base"
+        f" model to this path, or write its folder or Hub name into base_model_name_or_path of"
+        f" {weights_folder / ADAPTER}."
     )

@@ -17,13 +17,13 @@ def apply_tokenizer_options(
 ) -> None:
     """Apply the options of `trl.SFTConfig` that change the tokenizer, in place.
 
-    Why here: SFTTrainer applies them when it is made, and the training rows are built before that.
+    Why here: SFTTrainer applies these options when it is created, but the training rows are built earlier.
 
     Args:
         chat_template_path: a `.jinja` file, or a folder or Hub name whose tokenizer has the chat template. The tokens
             of that tokenizer that are missing here are added, and the embeddings are enlarged.
         eos_token: the end token.
-        uses_adapter: whether an adapter is trained; it does not save enlarged embeddings.
+        uses_adapter: whether an adapter is trained. Adapters do not save enlarged embeddings.
 
     Raises:
         ValueError: the template or the end token cannot be used.
@@ -31,7 +31,7 @@ def apply_tokenizer_options(
     if eos_token is not None:
         if eos_token not in tokenizer.get_vocab():
             raise ValueError(
-                f"--eos_token {eos_token!r}: this tokenizer does not have this token. Name one of its tokens."
+                f"--eos_token {eos_token!r}: the tokenizer does not have this token. Give a token of the tokenizer."
             )
         tokenizer.eos_token = eos_token
         model.config.get_text_config().eos_token_id = tokenizer.eos_token_id
@@ -41,7 +41,7 @@ def apply_tokenizer_options(
     path = Path(chat_template_path)
     if path.suffix in (".jinja", ".j2"):
         if not path.is_file():
-            raise ValueError(f"--chat_template_path {chat_template_path!r}: there is no such file.")
+            raise ValueError(f"--chat_template_path {chat_template_path!r}: this file does not exist.")
         tokenizer.chat_template = path.read_text(encoding="utf-8")
         return
     _clone(model, tokenizer, chat_template_path, uses_adapter)
@@ -61,7 +61,7 @@ def _clone(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", name:
     label = f"--chat_template_path {name}"
     source = load_tokenizer(ModelSettings(name, label=label))
     if not source.chat_template:
-        raise ValueError(f"{label}: its tokenizer has no chat template. Name another model, or a .jinja file.")
+        raise ValueError(f"{label}: its tokenizer has no chat template. Give another model, or a .jinja file.")
     vocabulary = tokenizer.get_vocab()
     added = [token.content for token in source.added_tokens_decoder.values() if token.content not in vocabulary]
     if added and uses_adapter:
@@ -102,6 +102,6 @@ def check_end_token(tokenizer: "PreTrainedTokenizerBase", label: str) -> None:
     """
     if tokenizer.eos_token_id is None:
         raise ValueError(
-            f"{label}: the tokenizer has no end token, so a model cannot learn where an answer ends. Name one of its"
-            " tokens with --eos_token, or set eos_token in tokenizer_config.json."
+            f"{label}: the tokenizer has no end token, so a model cannot learn where an answer ends. Give a token of"
+            " the tokenizer with --eos_token, or set eos_token in tokenizer_config.json."
         )

@@ -1,4 +1,5 @@
-"""Variants of a fine-tuned model: an adapter on its base, the adapter merged into the base, and quantised weights."""
+"""Variants of a fine-tuned model: an adapter on its base model, the adapter merged into the base model, and quantised
+weights."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,11 +27,12 @@ def load_variant(
 
     Args:
         merged: Merge the adapter into its base.
-        bits: 4 or 8 to quantise the weights, with an adapter those of its base; None to leave them as stored.
-        dtype: Of the weights. None means as stored; with an adapter or `bits`, the dtype that training computes in.
+        bits: 4 or 8 to quantise the weights (of an adapter's base model). None: the weights are loaded as stored.
+        dtype: Dtype of the weights. None: the stored dtype; with an adapter or `bits`, the dtype in which training
+            computes.
 
     Raises:
-        ValueError: The model can't be loaded, or can't be merged (see `check_mergeable`).
+        ValueError: The model cannot be loaded, or cannot be merged (see `check_mergeable`).
     """
     if merged:
         check_mergeable(source, bits)
@@ -55,7 +57,7 @@ def load_variant(
 
 
 def check_mergeable(source: Source, bits: int | None = None) -> None:
-    """Raise ValueError if a model can't be merged, or only with a loss.
+    """Raise ValueError if a model cannot be merged, or only with a loss of precision.
 
     Why: `merge_and_unload` merges into 4-bit weights without an error, and rounding then removes most of what the
     adapter learned.
@@ -77,7 +79,7 @@ def check_mergeable(source: Source, bits: int | None = None) -> None:
 
 
 def describe_variant(source: Source, model: Any, merged: bool) -> str:
-    """The variant in words: its parts and its precision, such as "adapter on base, 4 bits"."""
+    """The variant in words, with its parts and its precision, such as "adapter on base, 4 bits"."""
     precision = str(model.dtype).removeprefix("torch.")
     for bits in (4, 8):
         if getattr(model, f"is_loaded_in_{bits}bit", False):
@@ -88,7 +90,7 @@ def describe_variant(source: Source, model: Any, merged: bool) -> str:
 
 
 def compute_dtype() -> str:
-    """The dtype that training with an adapter computes in on this device, unless a recipe sets another."""
+    """The dtype in which training with an adapter computes on this device, unless a recipe sets another dtype."""
     import torch
     from accelerate import PartialState
 

@@ -187,7 +187,7 @@ def test_problems_are_an_error_before_training(new_trainer: Any, world_questions
     with pytest.raises(ValueError, match="shots=40: 24 questions have fewer"):
         RecallCallback(trainer, world_questions, settings=GenerationSettings(shots=40))
     trainer.is_fsdp_enabled = True
-    with pytest.raises(ValueError, match=r"a sharded model .* train with DDP, or evaluate the saved model"):
+    with pytest.raises(ValueError, match=r"a sharded model .*Train with DDP, or evaluate the saved model"):
         RecallCallback(trainer, world_questions)
 
 

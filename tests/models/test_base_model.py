@@ -76,7 +76,7 @@ def test_other_weights_at_the_path_of_the_base_are_an_error_that_names_both(adap
     now = files_fingerprint("base")
     path = tmp_path / "here" / "base"
     message = (
-        f"^{adapter}: the adapter was trained on 'base', whose weights have the fingerprint {was}. The base found is"
+        f"^{adapter}: the adapter was trained on 'base', whose weights have the fingerprint {was}. The base model that"
         f" '{path}', which has other weights .fingerprint {now}."
     )
     assert was != now
@@ -110,7 +110,7 @@ def test_an_adapter_without_a_record_is_loaded_with_a_warning_if_its_base_is_a_r
     (adapter / "base_model.json").unlink()
     with caplog.at_level(logging.WARNING):
         load_adapter(load_model(ModelSettings("base", device="cpu")), str(adapter))
-        assert "the weights of its base 'base', so they were not verified" in caplog.text
+        assert "the base model 'base' was not verified, because its weights are not recorded" in caplog.text
         caplog.clear()
         load_adapter(load_model(ModelSettings(str(tmp_path / "here" / "base"), device="cpu")), str(adapter))
     assert "not verified" not in caplog.text
@@ -151,8 +151,6 @@ def test_a_base_on_the_hub_is_recorded_by_its_commit_and_verified_there(hub: Hub
     assert model.config._commit_hash == commit
     load_adapter(model, str(adapter))
     newest = HfApi().model_info("ada/base").sha
-    message = (
-        f"trained on 'ada/base' at {commit}, .* The base found is 'ada/base' at {newest}, which has other weights"
-    )
+    message = f"trained on 'ada/base' at {commit}, .* The base model that was found is 'ada/base' at {newest}, which has other weights"
     with pytest.raises(ValueError, match=message):
         load_adapter(load_model(ModelSettings("ada/base", device="cpu")), str(adapter))

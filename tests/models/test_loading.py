@@ -60,6 +60,7 @@ def test_a_missing_folder_is_an_error_that_starts_with_the_label(name: str):
 def test_an_adapter_of_another_shape_is_an_error(tmp_path: Path):
     save_adapter(small_model(), tmp_path)
     with pytest.raises(
-        ValueError, match=r"^mine: the adapter doesn't fit its base .*Use the base that it was trained on"
+        ValueError,
+        match=r"^mine: the adapter does not fit the base model .*Use the base model that the adapter was trained on",
     ):
         load_adapter(small_model(width=16), str(tmp_path), label="mine")

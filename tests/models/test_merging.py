@@ -124,14 +124,14 @@ def test_rounding_in_a_small_dtype_is_not_an_error(dtype: torch.dtype):
 
 def test_a_merged_model_with_other_logits_is_an_error_that_names_tied_embeddings(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(merging, "_untie_adapted_embeddings", lambda _: None)
-    with pytest.raises(ValueError, match=r"gives another model: its logits differ by up to \d.*tie_word_embeddings"):
+    with pytest.raises(ValueError, match=r"changes the model: its logits differ by up to \d.*tie_word_embeddings"):
         merge_adapter(new_adapter("llama", True, "lm_head"))
 
 
 def test_a_merged_model_with_other_logits_is_an_error(monkeypatch: pytest.MonkeyPatch):
     adapted = new_adapter("llama", False, "attention")
     monkeypatch.setattr(adapted.base_model, "merge_and_unload", lambda **_: new_model("llama", False))
-    with pytest.raises(ValueError, match=r"gives another model.*more than rounding in float32\. Merge in float32"):
+    with pytest.raises(ValueError, match=r"changes the model.*more than rounding in float32\. Merge in float32"):
         merge_adapter(adapted)
 
 
@@ -149,12 +149,12 @@ def test_another_adapter_of_weights_is_merged():
 
 def test_an_adapter_that_learns_a_prompt_cannot_be_merged():
     config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
-    with pytest.raises(ValueError, match="An adapter of type PROMPT_TUNING can't be merged"):
+    with pytest.raises(ValueError, match="An adapter of type PROMPT_TUNING cannot be merged"):
         merge_adapter(get_peft_model(new_model("llama", False), config))
 
 
 def test_merging_into_a_quantised_model_is_an_error():
-    with pytest.raises(ValueError, match="can't be merged into a quantised model"):
+    with pytest.raises(ValueError, match="cannot be merged into a quantised model"):
         merge_adapter(SimpleNamespace(is_quantized=True))
 
 
