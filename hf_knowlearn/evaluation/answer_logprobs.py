@@ -13,7 +13,7 @@ import torch
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.generation.batching import run_with_prefixes
 from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id
-from hf_knowlearn.generation.decoding import Decoder
+from hf_knowlearn.generation.reference_decoder import new_decoder
 from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall.scoring import normalize
@@ -125,14 +125,14 @@ def compute_answers(
         return []
     check_context(model, ((prompts[row.prompt].question.id, len(row.ids)) for row in rows), "an answer")
     check_causal_lm(model)
-    decoder = Decoder(model, pad_token_id(tokenizer))
+    decoder = new_decoder(model, pad_token_id(tokenizer))
     keys = [prompts[row.prompt].prefix_key for row in rows]
     decoder.find_prefixes([row.ids[: row.start] for row in rows], keys)
 
     def compute_batch(batch: list[int], _: int) -> Sequence[T]:
         here = [rows[i] for i in batch]
         keep = max(len(row.ids) - row.start for row in here) + 1
-        logits = decoder.prefill([row.ids for row in here], [keys[i] for i in batch], keep)[0]
+        logits = decoder.last_logits([row.ids for row in here], [keys[i] for i in batch], keep)
         return compute(logits[:, :-1], here)  # the last logits predict what follows the answer
 
     ids = [row.ids for row in rows]

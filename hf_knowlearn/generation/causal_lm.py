@@ -47,11 +47,20 @@ def pad_token_id(tokenizer: "PreTrainedTokenizerBase") -> int:
 
 @contextmanager
 def eval_mode(model: "PreTrainedModel") -> Iterator[None]:
-    """Put all modules into evaluation mode, and restore the mode of each on exit."""
+    """Put all modules into evaluation mode without router logits, and restore the state of each on exit.
+
+    Why: TRL turns on router logits in the config of a mixture of experts. The loss of the router fails with a cache.
+    """
     modes = [(module, module.training) for module in model.modules()]
+    config = unwrap_adapter(model).config.get_text_config()
+    router_logits = getattr(config, "output_router_logits", None)
     model.eval()
+    if router_logits:
+        config.output_router_logits = False
     try:
         yield
     finally:
         for module, mode in modes:
             module.training = mode
+        if router_logits:
+            config.output_router_logits = router_logits

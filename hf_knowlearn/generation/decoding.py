@@ -128,7 +128,8 @@ class Decoder:
         """
         assert self.stop_tokens is not None
         stop = self.stop_tokens
-        chosen = self._choose(logits, branch, samplers)
+        here = [samplers[response] for response in branch.responses]
+        chosen = self.choose(logits, branch.rows, here, branch.tokens.shape[1])
         # Responses of one row that chose the same token share a row again.
         pairs, rows = np.unique(branch.rows * logits.shape[-1] + chosen, return_inverse=True)
         parents, last = np.divmod(pairs, logits.shape[-1])
@@ -147,7 +148,7 @@ class Decoder:
                 chunk = chunk[np.argsort(assign_rows(parents[chunk]))]
             row_of = np.full(len(pairs), -1)
             row_of[chunk] = np.arange(len(chunk))
-            here = row_of[rows] >= 0
+            going_on = row_of[rows] >= 0
             branches.append(
                 Branch(
                     cache=branch.cache,
@@ -156,24 +157,32 @@ class Decoder:
                     mask=branch.mask[torch.from_numpy(parents[chunk]).to(branch.mask.device)],
                     tokens=tokens[chunk],
                     has_text=has_text[chunk],
-                    responses=branch.responses[here],
-                    rows=row_of[rows[here]],
+                    responses=branch.responses[going_on],
+                    rows=row_of[rows[going_on]],
                     owns_cache=len(going) <= batch_size,
                 )
             )
         return branches
 
-    def _choose(self, logits: torch.Tensor, branch: Branch, samplers: Sequence[SampleRandom | None]) -> np.ndarray:
-        here = [samplers[response] for response in branch.responses]
-        sampled = np.array([sampler is not None for sampler in here], dtype=bool)
-        chosen = np.zeros(len(here), dtype=np.int64)
+    def choose(
+        self, logits: torch.Tensor, rows: np.ndarray, samplers: Sequence[SampleRandom | None], step: int
+    ) -> np.ndarray:
+        """The next token of each response.
+
+        Args:
+            logits: (rows, vocabulary).
+            rows: (responses,): the row of each response.
+            samplers: one for each response.
+            step: number of tokens that each response has already.
+        """
+        sampled = np.array([sampler is not None for sampler in samplers], dtype=bool)
+        chosen = np.zeros(len(samplers), dtype=np.int64)
         if not sampled.all():
-            chosen[~sampled] = logits.float().argmax(-1).cpu().numpy()[branch.rows[~sampled]]
+            chosen[~sampled] = logits.float().argmax(-1).cpu().numpy()[rows[~sampled]]
         if sampled.any():
-            step = branch.tokens.shape[1]
-            uniform = np.array([sampler[step] for sampler in here if sampler is not None])
+            uniform = np.array([sampler[step] for sampler in samplers if sampler is not None])
             ids, ends = cumulative(logits, self.settings.temperature, self.settings.top_k)
-            chosen[sampled] = choose(ids, ends, branch.rows[sampled], uniform)
+            chosen[sampled] = choose(ids, ends, rows[sampled], uniform)
         return chosen
 
     def _step(self, branch: Branch) -> torch.Tensor:
@@ -181,10 +190,14 @@ class Decoder:
         number = len(branch.parents)
         if not branch.owns_cache or not np.array_equal(branch.parents, np.arange(branch.cache_rows)):
             rows = torch.from_numpy(branch.parents)
-            branch.cache = _cache_rows(branch.cache, rows, self.model.device, in_place=branch.owns_cache)
+            branch.cache = cache_rows(branch.cache, rows, self.model.device, in_place=branch.owns_cache)
         branch.mask = torch.cat([branch.mask, branch.mask.new_ones(number, 1)], dim=1)
         last = torch.from_numpy(branch.tokens[:, -1:]).to(self.model.device)
         return self.forward(last, branch.mask, branch.cache)[:, -1]
+
+    def last_logits(self, rows: Sequence[Ids], keys: Sequence[PrefixKey] = (), keep: int = 1) -> torch.Tensor:
+        """Logits (rows, `keep`, vocabulary) after the last `keep` tokens of each row."""
+        return self.prefill(rows, keys, keep)[0]
 
     def prefill(
         self, rows: Sequence[Ids], keys: Sequence[PrefixKey] = (), keep: int = 1
@@ -273,7 +286,7 @@ def _common_prefix(rows: Sequence[Ids]) -> int:
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
-def _cache_rows(cache: Cache, rows: torch.Tensor, device: torch.device, in_place: bool) -> Cache:
+def cache_rows(cache: Cache, rows: torch.Tensor, device: torch.device, in_place: bool) -> Cache:
     """A cache of these rows of `cache`, which is used up if `in_place`."""
     preallocated = all(type(layer) is PreallocatedLayer for layer in cache.layers)
     if preallocated and in_place:

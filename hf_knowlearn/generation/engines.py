@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hf_knowlearn.generation.batching import run_batches, run_with_prefixes
 from hf_knowlearn.generation.causal_lm import pad_token_id
-from hf_knowlearn.generation.decoding import Decoder
 from hf_knowlearn.generation.jobs import GeneratedTokens, GenerationJob, StopTokens
+from hf_knowlearn.generation.reference_decoder import new_decoder
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.generation.vllm_engine import VLLM
 
@@ -42,7 +42,7 @@ def generate(
 
         order = sorted(range(len(jobs)), key=lambda i: (jobs[i].prefix_key, i))
         return run_batches(order, settings.batch_size, serve, progress=progress)
-    decoder = Decoder(model, pad_token_id(tokenizer), stop_tokens, settings)
+    decoder = new_decoder(model, pad_token_id(tokenizer), stop_tokens, settings)
     rows, keys = [job.ids for job in jobs], [job.prefix_key for job in jobs]
     decoder.find_prefixes(rows, keys)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.generation.batching import longest_first, run_batches
 from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id, stop_tokens
-from hf_knowlearn.generation.decoding import Decoder
 from hf_knowlearn.generation.jobs import GenerationJob
+from hf_knowlearn.generation.reference_decoder import new_decoder
 from hf_knowlearn.generation.sampling import SampleRandom
 from hf_knowlearn.generation.settings import GenerationSettings
 
@@ -76,7 +76,7 @@ def generate_texts(
     starts = [_prompt_tokens(tokenizer, prompt) for prompt in prompts]
     stop = stop_tokens(model, tokenizer)
     stop.line_break[:] = False  # a text has several lines
-    decoder = Decoder(model, pad_token_id(tokenizer), stop, settings)
+    decoder = new_decoder(model, pad_token_id(tokenizer), stop, settings)
     of_text = [i % len(prompts) for i in range(number)]
     rows = [starts[i] for i in of_text]
     texts: list[GeneratedText] = []

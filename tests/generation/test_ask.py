@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from hf_knowlearn.documents import Question
+from hf_knowlearn.generation.cache_check import supports_decoder
 from hf_knowlearn.generation.jobs import StopTokens
 from hf_knowlearn.generation.responses import ask
 from hf_knowlearn.knowledge_recall import exact_match, first_line
@@ -162,6 +163,7 @@ def test_the_key_value_cache_is_used_after_training_disabled_it(
 ):
     talker.config.use_cache = False
     talker.generation_config.use_cache = False
+    supports_decoder(talker, 0)  # its own passes are not counted
     lengths = []
     talker.model.embed_tokens.register_forward_hook(lambda module, inputs, output: lengths.append(inputs[0].shape[1]))
     ask(talker, tokenizer, questions[:2], 2, MOST)

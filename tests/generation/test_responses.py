@@ -15,6 +15,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.batching import run_batches
+from hf_knowlearn.generation.cache_check import supports_decoder
 from hf_knowlearn.generation.decoding import Decoder
 from hf_knowlearn.generation.jobs import GenerationJob, StopTokens
 from hf_knowlearn.generation.kv_cache import PreallocatedLayer, assign_rows
@@ -176,6 +177,7 @@ def test_shared_prefixes_and_equal_samples_are_computed_once(build: Callable[[st
         Question(f"e{i}", f"Where was {i} born, in which town, please?", ("Ormel",), relation="place")
         for i in range(4)
     ]
+    supports_decoder(model, 0)  # its own passes are not counted
     read: list[int] = []
     model.model.embed_tokens.register_forward_hook(lambda module, inputs, out: read.append(inputs[0].numel()))
     settings = GenerationSettings(shots=4, samples=6, temperature=0.01, max_new_tokens=3, batch_size=64)
@@ -432,7 +434,7 @@ def test_a_question_with_several_long_prompts_is_listed_once(
     long = Question("far too long", "Tell me, please: " * 120, ("x",), relation="school")
     with pytest.raises(
         ValueError,
-        match=r"prompts of 1 questions with 10 new tokens exceed .*: 'far too long' \(\d+ tokens\).*fewer shots",
+        match=r"prompts of 1 question with 10 new tokens exceed .*: 'far too long' \(\d+ tokens\).*fewer shots",
     ):
         generate_responses(model, tokenizer, [*world_questions, long], FEW, pool=world_questions)
 
