@@ -6,7 +6,7 @@ scores, and drift from the base model on text that the base model generated.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn import atomic_files
 from hf_knowlearn.config.settings import RunSettings, StageSettings
 from hf_knowlearn.documents.contamination import find_contamination
+from hf_knowlearn.evaluation.answer_lengths import check_answers_fit
 from hf_knowlearn.evaluation.drift import Drift, drift
 from hf_knowlearn.evaluation.editing import KINDS
 from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
@@ -79,8 +80,12 @@ class Measurements:
         settings, data = self.settings.evaluation, self.data
         found: dict[str, None] = dict.fromkeys(self._unknown_kinds())
         prompts = partial(build_prompts, model, tokenizer)
-        attempts = [
+        attempts: list[Callable[[], object]] = [
             partial(prompts, questions, settings.generation, None, None) for questions in data.questions.values()
+        ]
+        attempts += [
+            partial(check_answers_fit, tokenizer, questions, settings.generation.max_new_tokens)
+            for questions in data.questions.values()
         ]
         if settings.open_book:
             open_book = replace(settings.generation, open_book=True)

@@ -369,6 +369,10 @@ def test_a_finished_run_is_not_repeated(
         ({"model": "{documents}"}, "/documents: it can't be loaded: "),
         ({"max_length": 6}, "Document 'ferry.txt' has no views of at most 6 tokens. Increase max_length."),
         ({"questions": "{questions}", "evaluation.max_new_tokens": 600}, "600"),
+        (
+            {"questions": "{questions}", "evaluation.max_new_tokens": 1},
+            "longer than max_new_tokens=1, so no response is",
+        ),
         ({"replay_documents": "{documents}", "replay_share": 0.01}, "of a step of 4 rows is 0 rows"),
         # Errors of TRL and PEFT when the trainer is made.
         ({"eval_strategy": "steps"}, "eval_strategy"),

@@ -1,0 +1,38 @@
+"""Whether responses can be long enough to be correct."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hf_knowlearn.counts import number_of
+from hf_knowlearn.documents import Question
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def check_answers_fit(
+    tokenizer: "PreTrainedTokenizerBase", questions: Sequence[Question], max_new_tokens: int
+) -> None:
+    """Check that a response can be an accepted answer of each question.
+
+    Raises:
+        ValueError: all accepted answers of a question are longer than `max_new_tokens`. The message names them.
+
+    Example:
+        >>> check_answers_fit(tokenizer, [Question("q1", "Where does the ferry go?", ("Ormel",))], max_new_tokens=32)
+    """
+    answers = [answer for question in questions for answer in question.answers]
+    if not answers:
+        return
+    # Why both: in the plain template a response begins with a space, in a chat template it does not.
+    encoded = (tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+               for texts in (answers, [f" {answer}" for answer in answers]))  # fmt: skip
+    lengths = iter([min(map(len, forms)) for forms in zip(*encoded, strict=True)])
+    shortest = {question.id: min(next(lengths) for _ in question.answers) for question in questions}
+    if long := {id: length for id, length in shortest.items() if length > max_new_tokens}:
+        listed = ", ".join(f"{id!r} ({number_of(length, 'token')})" for id, length in list(long.items())[:5])
+        raise ValueError(
+            f"The accepted answers of {number_of(len(long), 'question')} are longer than"
+            f" max_new_tokens={max_new_tokens}, so no response is correct: {listed}."
+            f" Set max_new_tokens to at least {max(long.values())}, or add shorter answers."
+        )
