@@ -1,7 +1,7 @@
-"""From plain values to a checked run: all options of TRL, transformers and hf_knowlearn, under their own names.
+"""Parses and checks the options of a run: all options of TRL, transformers and hf_knowlearn, under their own names.
 
-Why: values are parsed as if they were typed on a command line, wherever they come from. TRL's parser takes the values
-of a YAML file unchecked.
+All values are parsed like words of a command line, including those of a recipe. Why: TRL's parser does not check the
+values of a YAML file.
 """
 
 import difflib
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from hf_knowlearn.training import SAMConfig
 
 EVALUATION = "evaluation"
-# Options that say where a run is stored or published. A run with other values is the same run. The token is never
-# stored.
+# Options that state where a run is stored or published. They do not identify a run. The token is never stored.
 NOT_THE_RUN = (
     "output_dir", "overwrite", "hub_token", "push_to_hub", "hub_model_id", "hub_private_repo", "hub_license"
 )  # fmt: skip
-# What a word must be, by the function that reads it.
+# Function that parses a word -> description of a valid word.
 NOUNS = {int: "a whole number", float: "a number", read_bool: "true or false"}
-# Names that other programs use for an option.
+# Name of an option in other programs -> its name here.
 SYNONYMS = {
     "lr": "learning_rate",
     "epochs": "num_train_epochs",
@@ -60,9 +59,9 @@ class Recipe:
     Args:
         options: the options as plain values; `stages` holds those of each stage.
         evaluation: the options under `evaluation`.
-        output_dir: the run folder, or the folder of the stage below it.
+        output_dir: the run folder, or the folder of the stage inside the run folder.
         name: name of the stage; empty for the run itself.
-        stages: the recipe of each stage, made of the run's options and its own; empty without stages.
+        stages: the recipe of each stage, with the options of the run and of the stage. Empty without stages.
         pushes: whether the finished run is published (`push_to_hub`).
     """
 
@@ -78,12 +77,13 @@ class Recipe:
 
 
 def check_options(options: Mapping[str, Any], has_stages: bool = False) -> dict[str, Any]:
-    """The options of a run or a stage with their parsed values, so that 2e-4 is one number wherever it was written.
+    """The options of a run or a stage with parsed values. Equal values such as 2e-4 and 0.0002 become equal numbers.
 
-    It checks all that can be checked before torch is loaded.
+    All checks that do not need torch are made here.
 
     Args:
-        has_stages: the options are defaults of stages, which may name sets that these do not.
+        has_stages: whether the options are defaults for stages. Missing data sets are then accepted, because a stage
+            can name them.
 
     Raises:
         ValueError: lists unknown options with the nearest known ones, invalid values, or missing options.
@@ -99,10 +99,10 @@ def check_options(options: Mapping[str, Any], has_stages: bool = False) -> dict[
 
 
 def build_recipe(options: Mapping[str, Any], name: str = "") -> Recipe:
-    """The run, or the stage `name`, with options that `check_options` returned.
+    """Build the recipe of a run, or of the stage `name`, from options that `check_options` returned.
 
     Raises:
-        ValueError: an option cannot be used on this machine, or contradicts another one.
+        ValueError: an option cannot be used on this machine, or contradicts another option.
     """
     parser = _library_parser()
     flat = {option: value for option, value in options.items() if option != EVALUATION}
@@ -115,14 +115,14 @@ def build_recipe(options: Mapping[str, Any], name: str = "") -> Recipe:
     except ImportError as error:  # of a package that an option needs, such as deepspeed
         raise ValueError(f"A package that these options need is missing: {error}") from None
     evaluation = EvaluationArguments(**options.get(EVALUATION, {}))
-    # Why: Trainer's own would push every checkpoint to a public repository, with a card without scores.
+    # Why: Trainer's own push_to_hub would push every checkpoint to a public repository, with a card without scores.
     pushes, training.push_to_hub = training.push_to_hub, False
     recorded = {option: value for option, value in options.items() if option not in NOT_THE_RUN}
     return Recipe(recorded, teach, evaluation, training, model, output_dir, name, pushes=pushes)
 
 
 def parsed_values(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with their parsed values.
+    """Parse the values of options.
 
     Raises:
         ValueError: lists unknown options, or values that an option cannot have.
@@ -152,10 +152,10 @@ def evaluation_options() -> Mapping[str, Option]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint with the known name nearest to an unknown one; empty if none is near.
+    """A hint with the known name that is most similar to an unknown one. Empty if no name is similar.
 
     Args:
-        known: the known names; a mapping gives the form in which each is shown.
+        known: the known names. A mapping gives the form in which each name is shown.
     """
     shown = known if isinstance(known, Mapping) else {each: each for each in known}
     likely = [SYNONYMS.get(name, ""), *difflib.get_close_matches(name, shown, n=1, cutoff=0.5)]
@@ -168,8 +168,8 @@ def _evaluation_options(given: Any) -> dict[str, Any]:
         return {}
     if not isinstance(given, Mapping):
         raise ValueError(
-            f"{EVALUATION}={given!r}: it contains options. In a recipe, write `{EVALUATION}: {{shots: 4}}`; on the"
-            f" command line, --{EVALUATION}.shots 4."
+            f"{EVALUATION}={given!r} is not possible: `{EVALUATION}` is a group of options. In a recipe, write"
+            f" `{EVALUATION}: {{shots: 4}}`; on the command line, --{EVALUATION}.shots 4."
         )
     return {str(name): value for name, value in given.items()}
 
@@ -181,7 +181,7 @@ def _library_parser() -> "HfArgumentParser":
     from hf_knowlearn.training import SAMConfig
 
     parser = HfArgumentParser((TeachArguments, SAMConfig, ModelConfig), prog="knowlearn teach", allow_abbrev=False)
-    parser.error = _raise  # Why: its own prints the usage of about 300 options first
+    parser.error = _raise  # Why: argparse's own method prints the usage of about 300 options first
     return parser
 
 
@@ -211,7 +211,7 @@ def _check_required(options: Mapping[str, Any], has_stages: bool) -> None:
 
 
 def _problems_of(arguments: type, values: Mapping[str, Any]) -> list[str]:
-    """The lines of the error that one of our classes raises for these values; none if it raises none."""
+    """The lines of the error that a dataclass of this package raises for these values. Empty without an error."""
     try:
         arguments(**{field.name: values[field.name] for field in fields(arguments) if field.name in values})
     except ValueError as error:
@@ -228,7 +228,7 @@ def _number_problems(values: Mapping[str, Any]) -> list[str]:
 
 
 def _read(given: Mapping[str, Any], known: Mapping[str, Option], prefix: str = "") -> tuple[dict[str, Any], list[str]]:
-    """The values of the known options, and one line for each value that an option cannot have."""
+    """The values of the known options, and one message for each invalid value."""
     values: dict[str, Any] = {}
     problems = []
     for name, value in given.items():
@@ -244,12 +244,14 @@ def _read(given: Mapping[str, Any], known: Mapping[str, Option], prefix: str = "
 
 def _value(option: Option, value: Any) -> Any:
     if value is None:
-        # Why: transformers cannot read its null; the word `none` turns it off.
+        # Why: transformers cannot parse null for this option; the word `none` disables it.
         if option.nullable and option.name != "report_to":
             return None
         raise ValueError("null is not a value of this option; remove it to use the default.")
     if isinstance(value, bool) and option.type is not read_bool:
-        raise ValueError("a value is missing. (In a recipe, put yes, no, on and off in quotes to write words.)")
+        raise ValueError(
+            "a value is missing. (YAML reads yes, no, on and off as booleans: quote them if you mean the words.)"
+        )
     if isinstance(value, list) and option.nargs != "+":
         raise ValueError(f"give one value instead of {len(value)}: {' '.join(map(str, value))}.")
     read = [_read_word(option, word) for word in (value if isinstance(value, list) else [_word(value)])]

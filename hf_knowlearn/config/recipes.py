@@ -1,7 +1,7 @@
-"""Recipes: a YAML file holds the options of a run under the names of TRL and transformers; the command line overrides
-it.
+"""Recipes: YAML files with the options of a run, under the names of TRL and transformers. The command line overrides a
+recipe.
 
-A stage of a run is a recipe of its own: the run's options, overridden by the stage's.
+Each stage of a run becomes a recipe: the options of the run, overridden by the options of the stage.
 """
 
 import re
@@ -18,10 +18,10 @@ from hf_knowlearn.config.teach_arguments import TRAINING_SETS
 from hf_knowlearn.paths import CURRICULA, RECIPES
 from hf_knowlearn.training import SAMOptions
 
-# Short names that the command line and recipes also accept.
+# Short names for options, which the command line and recipes also accept.
 SHORT_NAMES = {"model": "model_name_or_path"}
 STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# Our own options that a stage can set. The others apply to the whole run.
+# Options of this package that a stage can set. The others apply to the whole run.
 OF_A_STAGE = {
     *TRAINING_SETS, "train_on", "question_order", "views", "num_views", "format_groups", "hold_out",
     "document_template", "replay_documents", "replay_questions", "replay_self", "replay_kl", "replay_share",
@@ -34,18 +34,19 @@ OF_THE_RUN = {
     "hub_revision", "hub_always_push", "project", "report_to", "disable_tqdm", "output_dir",
     "per_device_eval_batch_size", "chat_template_path", "eos_token",
 }  # fmt: skip
-# Model options that shape an adapter; a stage that starts a new adapter can set them.
+# Model options that determine the shape of an adapter. A stage that starts a new adapter can set them.
 OF_AN_ADAPTER = {
     "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_parameters", "use_rslora", "use_dora"
 }  # fmt: skip
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The options of a recipe file. `extends: OTHER.yaml` adds those of a file beside it that it does not set itself.
+    """The options of a recipe file. `extends: OTHER.yaml` names a file in the same folder whose options are the
+    defaults of this file.
 
     Raises:
-        ValueError: the file is missing, not YAML or no mapping; recipes extend one another in a circle; or the file
-            sets `trust_remote_code`, which only the command line may set.
+        ValueError: the file is missing, is not YAML or is not a mapping; recipes extend each other in a circle; or the
+            file sets `trust_remote_code`, which only the command line may set.
     """
     return _read(path, ())
 
@@ -56,7 +57,9 @@ def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         raise ValueError(f"Recipe {str(path)!r} extends itself: {chain}. Remove one `extends`.")
     if not path.is_file():
         extended = f", which {str(children[-1])!r} extends" if children else ""
-        raise ValueError(f"There is no recipe {str(path)!r}{extended}. The recipes of the package are in {RECIPES}.")
+        raise ValueError(
+            f"There is no recipe {str(path)!r}{extended}. The recipes of the package are in {RECIPES}."
+        )
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -78,7 +81,8 @@ def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def merged_options(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of all layers; a later layer overrides an earlier one, `evaluation` option by option."""
+    """The merged options of all layers. A later layer overrides an earlier one. In the group `evaluation`, single
+    options are overridden."""
     merged: dict[str, Any] = {}
     for layer in layers:
         outer, inner = merged.get(EVALUATION), layer.get(EVALUATION)
@@ -89,17 +93,16 @@ def merged_options(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_recipe(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> Recipe:
-    """The run of a command line: `--config RECIPE`, `--curriculum NAME`, and options that override both.
+    """Parse the command line of a run: `--config RECIPE`, `--curriculum NAME`, and options that override both.
 
-    Without `--config`, `recipes/teach.yaml` contains the defaults. `--evaluation.OPTION` is an option of the
-    evaluation, `--stages.NAME.OPTION` one of a stage.
+    Without `--config`, `recipes/teach.yaml` contains the defaults. `--evaluation.OPTION` sets an option of the
+    evaluation, `--stages.NAME.OPTION` an option of a stage.
 
     Args:
         given: options that override the command line.
 
     Raises:
-        ValueError: lists every problem of the run and its stages: unknown options with the nearest known ones, invalid
-            values, missing options.
+        ValueError: options are unknown, invalid or missing. The message lists all problems of the run and its stages.
 
     Example:
         >>> parse_recipe(["--model", "tiny_base", "--documents", "world:new", "--output_dir", "out"]).teach.num_views
@@ -109,10 +112,10 @@ def parse_recipe(arguments: Sequence[str], given: Mapping[str, Any] | None = Non
 
 
 def read_options(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The checked options of a command line, as `parse_recipe` takes it. This function does not load torch.
+    """The checked options of a command line, for the arguments of `parse_recipe`. This function does not load torch.
 
     Raises:
-        ValueError: as `parse_recipe`; only problems of a stage's adapter and of this machine are found later.
+        ValueError: see `parse_recipe`. Problems with the adapter of a stage or with this machine are not found here.
     """
     typed = _typed(arguments)
     config = read_recipe(_path(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
@@ -122,13 +125,13 @@ def read_options(arguments: Sequence[str], given: Mapping[str, Any] | None = Non
 
 
 def recipe_of(options: Mapping[str, Any]) -> Recipe:
-    """The run with options that `read_options` returned."""
+    """Build the recipe of a run from options that `read_options` returned."""
     flat = {name: value for name, value in options.items() if name != "stages"}
     return staged_recipe(flat, options["stages"]) if "stages" in options else single_recipe(flat)
 
 
 def _nested(options: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` overridden by those of the command line, whose dotted names are put where they belong."""
+    """`options`, overridden by the options of the command line. Dotted names become nested options."""
     dotted = {name: value for name, value in typed.items() if "." in name}
     plain = {name: value for name, value in typed.items() if name not in dotted}
     prefix = f"{EVALUATION}."
@@ -139,7 +142,7 @@ def _nested(options: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, A
 
 
 def _into_stages(options: dict[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with each `stages.NAME.OPTION` in the stage of that name."""
+    """The options, with each `stages.NAME.OPTION` moved into the stage of this name."""
     given = options.get("stages", ())
     is_list = isinstance(given, list | tuple) and all(isinstance(stage, dict) for stage in given)
     if not typed or not is_list:
@@ -170,14 +173,15 @@ def _curriculum_path(name: Any) -> Path:
     path, shipped = _path(name, "curriculum"), {file.stem: file for file in sorted(CURRICULA.glob("*.yaml"))}
     if name not in shipped and not path.is_file():
         raise ValueError(
-            f"--curriculum {name}: there is no such curriculum or file{did_you_mean(name, shipped)}. The curricula are"
-            f" {', '.join(shipped)}."
+            f"--curriculum {name}: this is neither a curriculum nor a file{did_you_mean(name, shipped)}. Give a file,"
+            f" or one of {', '.join(shipped)}."
         )
     return shipped.get(name, path)
 
 
 def _typed(arguments: Sequence[str]) -> dict[str, Any]:
-    """The options of a command line: a word, a list of words, or True for an option without a value; null is None."""
+    """The options of a command line. A value is a word, a list of words, or True if the value is omitted. The word
+    null becomes None."""
     found: dict[str, Any] = {}
     words = list(arguments)
     while words:
@@ -211,10 +215,10 @@ def _full_names(options: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _check_stages(options: Mapping[str, Any], stages: Any) -> dict[str, Any]:
-    """The parsed options of the run and, under `stages`, of each stage: its name and its own options.
+    """The parsed options of the run. Under `stages`, they include the name and the options of each stage.
 
     Args:
-        stages: as read from YAML: a list of mappings, each with a `name`.
+        stages: a list of mappings from YAML, each with a `name`.
 
     Raises:
         ValueError: lists every problem of the run and of each stage.
@@ -232,7 +236,7 @@ def _check_stages(options: Mapping[str, Any], stages: Any) -> dict[str, Any]:
         try:
             checked.append(_check_stage(options, _full_names(stage)))
         except ValueError as error:
-            if str(error) not in problems:  # problems of the run are problems of every stage, too
+            if str(error) not in problems:  # problems of the run are also problems of every stage
                 problems.append(f"stage {stage['name']!r}: {error}")
     if problems:
         raise ValueError("\n".join(problems))
@@ -244,10 +248,15 @@ def _check_stage(options: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[s
     allowed = OF_A_STAGE | (library_options("SFTConfig").keys() - OF_THE_RUN) | OF_AN_ADAPTER
     allowed |= options_of(SAMOptions).keys()
     if foreign := [name for name in own if name not in allowed]:
-        raise ValueError(f"{', '.join(foreign)}: an option of the whole run. Set it beside `stages`, not in a stage.")
+        raise ValueError(
+            f"{', '.join(foreign)}: only the whole run can set these options. Move them from the stage to the top"
+            " level of the recipe."
+        )
     merged = {**options, **own, "output_dir": options.get("output_dir") or "."}
     if not any(merged.get(name) for name in TRAINING_SETS):
-        raise ValueError(f"it has nothing to train on. Give {', '.join(TRAINING_SETS[:-1])} or {TRAINING_SETS[-1]}.")
+        raise ValueError(
+            f"this stage has nothing to train on. Give {', '.join(TRAINING_SETS[:-1])} or {TRAINING_SETS[-1]}."
+        )
     check_options(merged)
     return {"name": stage["name"], **own}
 
@@ -268,7 +277,7 @@ def _name_problems(names: Sequence[Any]) -> Iterator[str]:
 
 
 def single_recipe(options: Mapping[str, Any]) -> Recipe:
-    """The run without stages, with options that `check_options` returned."""
+    """Build the recipe of a run without stages, from options that `check_options` returned."""
     recipe = build_recipe(options)
     _check_first_adapter(recipe.teach.adapter)
     if problems := list(_sequence_problems([recipe])):
@@ -277,7 +286,8 @@ def single_recipe(options: Mapping[str, Any]) -> Recipe:
 
 
 def staged_recipe(options: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> Recipe:
-    """The run whose stages have `options`, overridden by their own; both as `read_options` returns them.
+    """Build the recipe of a run with stages. Each stage has `options`, overridden by the options of the stage. Both
+    come from `read_options`.
 
     Raises:
         ValueError: lists every problem of the run and of each stage.
@@ -328,12 +338,12 @@ def _check_adapter(recipe: Recipe, own: Mapping[str, Any]) -> None:
 
 
 def _sequence_problems(stages: Sequence[Recipe]) -> Iterator[str]:
-    """What a stage needs that no earlier stage provides."""
+    """Messages about requirements of a stage that no earlier stage meets."""
     for before, stage in zip([None, *stages], stages, strict=False):
         teach, label = stage.teach, f"stage {stage.name!r}: " if stage.name else ""
         if teach.train_improved and not before:
-            yield f"{label}train_improved=true in the first stage, before which nothing can improve: remove it."
+            yield f"{label}train_improved=true in the first stage: nothing can improve before this stage. Remove it."
         classified = bool(before.teach.classify) if before else any(each.teach.classify for each in stages)
         if (teach.train_categories or teach.train_improved or teach.replay_categories) and not classified:
             where = f" in stage {before.name!r}, which comes before" if before else ""
-            yield f"{label}it selects questions by their class, which needs classify: full (or quick){where}."
+            yield f"{label}the stage selects questions by their class, so set classify: full (or quick){where}."

@@ -1,7 +1,7 @@
-"""The options of a run that neither TRL nor transformers has, each with its help and its checks.
+"""The options of a run that this package adds to those of TRL and transformers, with their help texts and checks.
 
-Why flat dataclasses: TRL's parser, the command line and the stages of a recipe all know an option by its bare name.
-Options of the evaluation are nested under `evaluation`, on the command line as `--evaluation.NAME`.
+Why flat dataclasses: TRL's parser, the command line and the stages of a recipe use the plain name of an option.
+Options of the evaluation are nested under `evaluation`; on the command line they are `--evaluation.NAME`.
 """
 
 import json
@@ -16,9 +16,9 @@ from hf_knowlearn.views import FAMILIES, GROUPS
 from hf_knowlearn.views.mixed import checked_weights
 from hf_knowlearn.views.sampling import select_groups
 
-# Sets of documents, questions and conversations that a run can be trained on.
+# Sets of documents, questions and conversations that a run can train on.
 TRAINING_SETS = ("documents", "train_documents", "train_questions", "train_conversations")
-# Sets that are trained on, replay included.
+# Sets to train on, including the replayed ones.
 TRAINED_ON = (*TRAINING_SETS, "replay_documents", "replay_questions")
 MIXED = "mixed"
 
@@ -29,7 +29,7 @@ def _option(help: str, default: Any = None, **metadata: Any) -> Any:
 
 @dataclass
 class TeachArguments:
-    """What a run trains on, in which views, and what it replays."""
+    """Options for the training data, the views, and replay."""
 
     documents: str | None = _option(
         "Documents to learn: a file (.txt .md .jsonl .json .csv .tsv .parquet; .pdf .docx .pptx .html .epub with the"
@@ -45,6 +45,12 @@ class TeachArguments:
         'A .jsonl of conversations to train on, {"messages": [{"role": ..., "content": ...}, ...]} as in TRL, with'
         " loss on the assistant's turns only."
     )
+    text_column: str | None = _option("Column with the text of a document, in tables. Default: text.")
+    empty: str = _option(
+        "What to do with empty documents: raise an error, or drop them.", default="raise", choices=["raise", "drop"]
+    )
+    question_column: str | None = _option("Column with the question, in tables. Default: question or text.")
+    answer_column: str | None = _option("Column with the answers, in tables. Default: answers or answer.")
     views: str = _option(
         f"Views of each document: {RAW} (unchanged), {', '.join(FAMILIES)}; or the weight of each family in a mixture,"
         ' such as {"formats": 1, "order": 3}.',
@@ -125,7 +131,7 @@ class TeachArguments:
 
     @property
     def weights(self) -> dict[str, float] | None:
-        """The weights of the families in a mixture, if they are given."""
+        """The weights of the families in a mixture. None if no weights are given."""
         return _weights(self.views)
 
     def _problems(self) -> Iterator[str]:
@@ -152,7 +158,7 @@ class TeachArguments:
 
 @dataclass
 class EvaluationArguments:
-    """How the model is evaluated before and after; nested under `evaluation` in a recipe."""
+    """Options of the evaluation before and after training. In a recipe, they are nested under `evaluation`."""
 
     template: str = _option(
         'Template of the questions: plain ("Question: ... Answer:"), the chat template of the tokenizer, or auto (chat'
@@ -197,7 +203,7 @@ def _unknown_names(option: str, names: Sequence[str] | None, known: Sequence[str
 
 
 def _weights(views: str) -> dict[str, float] | None:
-    """The weights of a mixture, given as JSON; None for a single family."""
+    """The weights of a mixture, parsed from JSON. None for a single family."""
     example = '{"formats": 1, "order": 3}'
     families = (RAW, *FAMILIES)
     if views in families:

@@ -215,7 +215,7 @@ def test_evaluation_options_nest_in_a_recipe_and_have_dotted_names_on_the_comman
         (["--evaluation.shotz", "1"], "  evaluation.shotz (did you mean evaluation.shots?)"),
         (["--evaluation.shots", "many"], "  evaluation.shots: 'many' is not a whole number."),
         (["--evaluation.shots", "-1", "--evaluation.every", "0"], "evaluation.shots=-1: give a number of at least 0."),
-        (["--evaluation", "4"], "evaluation='4': it contains options."),
+        (["--evaluation", "4"], "evaluation='4' is not possible: `evaluation` is a group of options."),
         (["--shots", "4"], "  shots (did you mean evaluation.shots?)"),
     ],
 )
@@ -291,8 +291,9 @@ def test_a_value_that_needs_an_eval_set_is_an_error(line: str, message: str):
         check_options(yaml.safe_load(line))
 
 
-def test_there_are_at_most_40_options_of_our_own():
-    assert sum(len(fields(options)) for options in (TeachArguments, EvaluationArguments, SAMOptions)) <= 40
+def test_there_are_at_most_44_options_of_our_own():
+    # 40, and the four that name how tables are read, because messages of the readers name them.
+    assert sum(len(fields(options)) for options in (TeachArguments, EvaluationArguments, SAMOptions)) <= 44
 
 
 def test_all_missing_options_are_listed():

@@ -174,7 +174,7 @@ def test_the_chat_template_requires_a_title(tokenizer):
 def test_all_documents_with_a_problem_are_listed():
     short = Document("short", "Word.")
     settings = ViewSettings("masked", 2)
-    with pytest.raises(ValueError, match=r"'short' has only 1 distinct(.|\n)*'long' has no views of at most 12 tokens"):
+    with pytest.raises(ValueError, match=r"'short' has only 1 distinct(.|\n)*'long' has no views of at most 12"):
         rows.document_rows([short, LONG], settings, count_words, 12)
     with pytest.raises(TooFewViewsError) as error:
         rows.make_views(short, settings)

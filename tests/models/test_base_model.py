@@ -77,7 +77,7 @@ def test_other_weights_at_the_path_of_the_base_are_an_error_that_names_both(adap
     path = tmp_path / "here" / "base"
     message = (
         f"^{adapter}: the adapter was trained on 'base', whose weights have the fingerprint {was}. The base model that"
-        f" '{path}', which has other weights .fingerprint {now}."
+        f" was found is '{path}', which has other weights .fingerprint {now}."
     )
     assert was != now
     with pytest.raises(ValueError, match=message):
@@ -151,6 +151,9 @@ def test_a_base_on_the_hub_is_recorded_by_its_commit_and_verified_there(hub: Hub
     assert model.config._commit_hash == commit
     load_adapter(model, str(adapter))
     newest = HfApi().model_info("ada/base").sha
-    message = f"trained on 'ada/base' at {commit}, .* The base model that was found is 'ada/base' at {newest}, which has other weights"
+    message = (
+        f"trained on 'ada/base' at {commit}, .* The base model that was found is 'ada/base' at {newest},"
+        " which has other weights"
+    )
     with pytest.raises(ValueError, match=message):
         load_adapter(load_model(ModelSettings("ada/base", device="cpu")), str(adapter))

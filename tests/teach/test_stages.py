@@ -130,8 +130,8 @@ def test_the_problems_of_all_stages_are_reported_together_with_their_names(stage
     message = str(raised.value)
     assert "stage 'a': Unknown options:\n  num_viewz (did you mean num_views?)" in message
     assert "stage 'b': These options have invalid values:\n  max_steps: 'many' is not a whole number." in message
-    assert "stage 'c': questions, seed, model_name_or_path: an option of the whole run." in message
-    assert "stage 'd': it has nothing to train on." in message
+    assert "stage 'c': questions, seed, model_name_or_path: only the whole run can set these options." in message
+    assert "stage 'd': this stage has nothing to train on." in message
     assert "stage 'e': train_on=['train_questions'], but the run has no train_questions: pass --train_q" in message
     assert "stage 'f': num_views=0: give a number of at least 1.\n" in message
     assert "train_on=['all']: give one or more of documents, train_documents, train_questions" in message
@@ -140,7 +140,7 @@ def test_the_problems_of_all_stages_are_reported_together_with_their_names(stage
 
 def test_a_stage_cannot_set_the_folder_or_the_model_and_its_options_are_words(staged: Callable[..., Any]):
     with pytest.raises(
-        ValueError, match=r"stage 'a': model_name_or_path, output_dir: an option of the whole run"
+        ValueError, match=r"stage 'a': model_name_or_path, output_dir: only the whole run can set these options"
     ) as raised:
         staged([{"name": "a", "model": "other", "output_dir": "x"}, {"name": "b", 3: 4, "nam": 5}])
     assert "stage 'b': Unknown options:\n  3\n  nam" in str(raised.value)
@@ -164,7 +164,7 @@ def test_a_problem_of_the_run_is_reported_once(staged: Callable[..., Any]):
         (
             {"train_questions": "q"},
             {"train_categories": ["MaybeKnown"], "classify": "full"},
-            r"stage 'b': it selects questions by their class, which needs classify: full \(or quick\) in stage 'a'",
+            r"stage 'b': the stage selects questions by their class, so set classify: full \(or quick\) in stage 'a'",
         ),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_curriculum_overrides_a_recipe_and_the_command_line_overrides_both(nam
 
 @pytest.mark.parametrize("name", ["pitt", "", "no/such.yaml"])
 def test_an_unknown_curriculum_is_an_error_that_lists_the_curricula(name: str):
-    message = rf"--curriculum {name}: there is no such .*The curricula are cpt, .*, pit, pit_plus_plus\."
+    message = rf"--curriculum {name}: this is neither a curriculum .*Give a file, or one of cpt, .*, pit, pit_plus_plus\."
     with pytest.raises(ValueError, match=message):
         parse_recipe(["--curriculum", name], NEEDED)
 

@@ -143,7 +143,7 @@ def test_ascent_rows_of_a_packed_micro_batch_are_an_error(new_trainer):
 def test_inputs_with_another_number_of_rows_are_an_error(new_trainer):
     trainer = new_trainer(sam_rho=0.1, sam_ascent_batches=1)
     inputs = {"input_ids": torch.zeros(4, 3), "pixel_values": torch.zeros(7, 3), "name": "x"}
-    with pytest.raises(ValueError, match="the 4 rows of a micro-batch cannot be split, because pixel_values does"):
+    with pytest.raises(ValueError, match="the 4 rows of a micro-batch cannot be split, because pixel_values has"):
         trainer.first_rows(inputs, 1)
 
 
