@@ -1,7 +1,7 @@
 """The answer cache: a JSONL file of responses that grows during generation. An interrupted run continues from it.
 
-The first line of the file holds everything that the responses depend on. Each process appends to a file of its own
-(`answers.jsonl.part0`), and the whole file is written at the end.
+The first line of the file has everything that the responses depend on. Each process appends to its own part file
+(`answers.jsonl.part0`). The whole file is written at the end.
 """
 
 import json
@@ -31,11 +31,11 @@ class AnswerCache:
 
     Args:
         path: a JSONL file. All processes must see its folder.
-        header: what the responses depend on, in values that JSON has.
+        header: everything that the responses depend on, as JSON values.
         rank: number of this process.
 
     Raises:
-        ValueError: a file at `path` has another header, or is no answer cache.
+        ValueError: a file at `path` has another header, or is not an answer cache.
 
     Example:
         >>> cache = AnswerCache(Path("answers.jsonl"), {"seed": 0})
@@ -54,7 +54,7 @@ class AnswerCache:
         self._has_whole_lines = False  # whether `_part` begins with the header and ends with a line break
 
     def parts(self) -> list[Path]:
-        """The parts beside the file, of any number of processes."""
+        """The part files beside the file, from any number of processes."""
         return sorted(self.path.parent.glob(f"{self.path.name}.part*"))
 
     def append(self, responses: Mapping[CacheKey, PromptResponses]) -> None:
@@ -67,7 +67,8 @@ class AnswerCache:
             file.write(_lines(_row(*item) for item in responses.items()))
 
     def finish(self, responses: Mapping[CacheKey, PromptResponses]) -> None:
-        """Write the whole file and delete its parts. One process calls this after all have finished."""
+        """Write the whole file and delete the part files. One process calls this method after all processes have
+        finished."""
         atomic_files.write_text(self.path, _lines([self.header, *(_row(*item) for item in responses.items())]))
         for part in self.parts():
             part.unlink()
@@ -83,7 +84,7 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _whole_lines(file: Path) -> bytes:
-    """The content of a file without a last line that a crash cut."""
+    """The content of a file. If a crash truncated the last line, this line is left out."""
     content = file.read_bytes()
     return content[: content.rfind(b"\n") + 1]
 
@@ -99,12 +100,12 @@ def _read(file: Path, header: Mapping[str, Any]) -> dict[CacheKey, PromptRespons
             (row["id"], row["prompt"]): PromptResponses([row["greedy"], *row["sampled"]], row["ended"]) for row in rows
         }
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{str(file)!r} is no answer cache ({error!r}): choose another file.") from None
+        raise ValueError(f"{str(file)!r} is not an answer cache ({error!r}): choose another file.") from None
     if stored != header:
         names = sorted(name for name in {*stored, *header} if stored.get(name) != header.get(name))
         differences = "\n".join(f"  {name}: {stored.get(name)!r} there, {header.get(name)!r} now" for name in names)
         raise ValueError(
-            f"{str(file)!r} holds answers of another model, other prompts or other settings:\n{differences}\n"
+            f"{str(file)!r} contains answers of another model, or for other prompts or settings:\n{differences}\n"
             "Choose another file, or delete that one."
         )
     return responses

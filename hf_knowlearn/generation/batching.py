@@ -1,7 +1,7 @@
 """Batches over rows and processes.
 
-`run_batches` is the only place that gives each process its share of the rows, halves the batch when memory runs out,
-shows a progress bar, and gathers the results of all processes.
+Only `run_batches` distributes rows over processes, halves the batch size when memory runs out, shows a progress bar,
+and gathers the results of all processes.
 """
 
 import logging
@@ -42,16 +42,17 @@ def run_batches(
 ) -> list[T]:
     """Compute a result for every row, in batches, and return the results by row number.
 
-    Each process computes every n-th batch of `order`, n being the number of processes, and returns all results.
-    Nothing computes gradients. When memory runs out, the batch size is halved for the rest of the rows.
+    With n processes, each process computes every n-th batch of `order`. All processes return all results. No gradients
+    are computed. When memory runs out, the batch size is halved for the rest of the rows.
 
     Args:
         order: all row numbers, in the order in which they are computed.
         batch_size: rows in a batch.
-        compute: takes the row numbers of a batch and the number of rows that fit at once, and returns their results.
-        model: is in evaluation mode during the computation.
+        compute: a function of the row numbers of a batch and the number of rows that fit into memory at once. It
+            returns the results of the batch.
+        model: the model, which is put into evaluation mode during the computation.
         groups: the group of each row. A batch has rows of one group only.
-        progress: label of the progress bar; None shows no bar.
+        progress: label of the progress bar. None: no bar.
 
     Raises:
         MemoryError: a batch of one row does not fit.
@@ -77,18 +78,18 @@ def run_batches(
 
 
 def _next_batch(rows: list[int], groups: Sequence[Hashable] | None) -> list[int]:
-    """The first of the rows, as far as they are of one group."""
+    """The rows at the start of `rows` that belong to one group."""
     return rows if groups is None else list(takewhile(lambda row: groups[row] == groups[rows[0]], rows))
 
 
 def _compute_into(found: dict[int, T], compute: Compute[T], batch: list[int], batch_size: int) -> str | None:
-    """Add the results of a batch to `found`, or return the message of an error that says memory ran out."""
+    """Add the results of a batch to `found`. If memory runs out, return the error message."""
     try:
         found.update(zip(batch, compute(batch, batch_size), strict=True))
     except (RuntimeError, MemoryError) as error:
         if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
             raise
-        # Why: only the message leaves this function. The exception holds the tensors of every frame it passed.
+        # Why only the message is returned: the exception keeps the tensors of every frame on its traceback in memory.
         return str(error)
     return None
 
@@ -112,7 +113,7 @@ def run_with_prefixes(
     compute: Compute[T],
     progress: str | None,
 ) -> list[T]:
-    """`run_batches` in an order in which rows with a shared prefix, then rows of similar length, share a batch.
+    """Call `run_batches` in an order that groups rows with a shared prefix, and then rows of similar length.
 
     Call `decoder.find_prefixes` before. The prefixes of a batch are in the decoder's cache when it is computed.
 
@@ -130,19 +131,19 @@ def run_with_prefixes(
         decoder.prefill_prefixes({keys[row]: rows[row] for row in batch}, rows_at_once)
         return compute(batch, rows_at_once)
 
-    # Why: the longest rows come first. If memory runs out, it does so at once.
+    # Why: the longest rows come first, so that a lack of memory shows at the start.
     order = sorted(range(len(rows)), key=rank, reverse=True)
     groups = [key in shared for key in keys]
     return run_batches(order, batch_size, compute_batch, model=decoder.model, groups=groups, progress=progress)
 
 
 def longest_first(rows: Sequence[Sequence[int]]) -> list[int]:
-    """Row numbers, by length of the row."""
+    """Row numbers, from the longest row to the shortest."""
     return sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row))
 
 
 def row_logits(model: "PreTrainedModel", rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
-    """The logits (rows, longest, vocabulary) after each token. After the end of a row they mean nothing."""
+    """The logits (rows, longest, vocabulary) after each token. Logits after the end of a row have no meaning."""
     ids = [torch.tensor(row, device=model.device) for row in rows]
     padded = pad_sequence(ids, batch_first=True, padding_value=pad)
     mask = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)

@@ -21,7 +21,7 @@ class GenerationJob:
     Args:
         ids: the tokens of the prompt.
         prefix_key: prompts with the same key begin with the same tokens.
-        samplers: one for each response: None for the greedy one, a `SampleRandom` for a sampled one.
+        samplers: one sampler per response: None for a greedy response, a `SampleRandom` for a sampled response.
     """
 
     ids: Sequence[int]
@@ -33,7 +33,7 @@ class GeneratedTokens(NamedTuple):
     """A response as tokens.
 
     Args:
-        tokens: without the token that ended the text.
+        tokens: the tokens of the response, without the token that ended it.
         stop_token: the token that ended the response. None if `max_new_tokens` ended it.
     """
 
@@ -69,12 +69,13 @@ class StopTokens:
         self.has_text[[i for i, word in enumerate(words) if not word.strip()]] = False
 
     def ends(self, tokens: Sequence[int]) -> bool:
-        """Whether the last of the tokens of a response ends it."""
+        """Whether the last token of a response ends the response."""
         last = tokens[-1]
         return bool(self.end_of_text[last] or (self.line_break[last] and self.has_text[list(tokens)].any()))
 
     def reason(self, stop_token: int | None) -> str:
-        """Why a response ended: "line", "turn", "text", or "cut" by `max_new_tokens`."""
+        """What ended a response: "line" (a line break), "turn" (the token that ends an assistant turn), "text" (an
+        end-of-text token), or "cut" (the limit `max_new_tokens`)."""
         if stop_token is None:
             return "cut"
         if stop_token == self.turn_end:

@@ -8,7 +8,8 @@ GROWTH = 32  # tokens by which a layer grows at a time
 
 
 class PreallocatedLayer(DynamicLayer):
-    """A cache layer with unused space at its end. A new token is written into it; `DynamicLayer` copies everything."""
+    """A cache layer with unused space at its end. New tokens are written into this space, whereas `DynamicLayer`
+    copies the whole layer."""
 
     def __init__(self, **_: object) -> None:
         super().__init__()
@@ -18,7 +19,7 @@ class PreallocatedLayer(DynamicLayer):
         """Use these tensors, both (rows, heads, tokens, head size).
 
         Args:
-            used: number of tokens that are written already.
+            used: number of tokens that are already written.
             rows: number of rows in use; all of them if None.
         """
         if not self.is_initialized:
@@ -53,7 +54,7 @@ class PreallocatedLayer(DynamicLayer):
     def rearrange_rows(self, parents: torch.Tensor) -> None:
         """Replace row i by the old row `parents[i]`, in place. A row that is its own parent is not touched.
 
-        No row that is written may be the parent of another row; `assign_rows` arranges that.
+        A row that is overwritten must not be the parent of another row. `assign_rows` ensures this.
         """
         assert self.storage is not None
         number, used = len(parents), self.keys.shape[-2]
@@ -77,7 +78,7 @@ def enlarged(old: torch.Tensor, tokens: int = GROWTH, rows: int = 0) -> torch.Te
 
 
 def assign_rows(parents: np.ndarray) -> np.ndarray:
-    """A row number for each child such that most children take the row of their parent. `parents` must ascend."""
+    """A row number for each child. Most children get the row of their parent. `parents` must be in ascending order."""
     number = len(parents)
     stays = (parents < number) & (np.diff(parents, prepend=-1) > 0)
     rows = np.empty(number, dtype=np.int64)

@@ -1,8 +1,8 @@
 """Responses of a model to questions, closed book or open book, greedy and sampled.
 
 Knowledge is measured by generated responses, not by a loss: a model can memorise a text and still fail to answer
-questions about it (arXiv 2309.14316). `generate` of transformers is not used, because few-shot prompts share most of
-their tokens and samples agree on most of theirs; `decoding` computes both once.
+questions about it (arXiv 2309.14316). `decoding` is used in place of transformers' `generate`. Few-shot prompts share
+most of their tokens, samples also agree in most tokens, and `decoding` computes shared tokens only once.
 """
 
 import dataclasses
@@ -45,8 +45,8 @@ class Responses:
     Args:
         greedy: the greedy response to each prompt.
         sampled: the sampled responses to each prompt.
-        ended: why the greedy response to each prompt ended: "line" (a line break), "turn" (the token that ends an
-            assistant turn), "text" (an end-of-text token), or "cut" (`max_new_tokens`).
+        ended: what ended the greedy response to each prompt: "line" (a line break), "turn" (the token that ends an
+            assistant turn), "text" (an end-of-text token), or "cut" (the limit `max_new_tokens`).
     """
 
     question_id: str
@@ -65,7 +65,7 @@ def ask(
 ) -> list[str]:
     """The model's greedy response to each question, closed book, in the plain template, without examples.
 
-    `generate_responses` has all other ways. Each process generates its share and returns all responses.
+    For other settings, use `generate_responses`. Each process generates its share and returns all responses.
 
     Args:
         batch_size: number of questions that each process computes at once.
@@ -99,22 +99,22 @@ def generate_responses(
 
     Each process generates its share and returns all responses. A sampled response is a function of the weights, the
     prompt and (seed, question id, prompt number, sample number). Batch size, order and number of processes affect the
-    last bits of the logits only. They change a response if a random number lies within about 1e-6 of a border between
-    two tokens (fp32; about 1e-2 in bf16).
+    last bits of the logits only. They change a response only if a random number lies within about 1e-6 (fp32; about
+    1e-2 in bf16) of a border between two tokens.
 
     Args:
         model: a causal language model of transformers, also inside a PEFT adapter or in 4-bit; or a `VLLM`. Both use
             the same prompts and the same stop tokens. At one dtype their greedy responses agree up to the last bits of
             the logits. Their samples differ.
-        pool: questions that few-shot examples are chosen from; `questions` if None.
-        documents: of the questions, for `settings.open_book`. Parts of one document are joined.
-        answer_cache: a JSONL file in a folder that all processes see. Responses are stored beside it as they come, and
-            an interrupted call continues from there.
+        pool: questions that few-shot examples are chosen from. None: `questions`.
+        documents: the documents of the questions, for `settings.open_book`. Parts of one document are joined.
+        answer_cache: a JSONL file in a folder that all processes can access. Responses are stored beside this file
+            while they are generated, and an interrupted call continues from them.
         progress: label of the progress bar; None shows no bar.
 
     Raises:
-        ValueError: something is wrong with the questions or the cache. Questions are listed by id. The
-            error occurs before anything is generated.
+        ValueError: the questions or the cache are invalid. The message lists the ids of the questions. The error
+            occurs before anything is generated.
         MemoryError: a batch of one row does not fit.
 
     Example:
@@ -155,8 +155,8 @@ def build_prompts(
     """The prompts of the questions, `settings.prompts` of each.
 
     Raises:
-        ValueError: two questions have one id, an example or a document is missing, a text contains control tokens, or
-            a prompt is too long.
+        ValueError: two questions have the same id, an example or a document is missing, a text contains control
+            tokens, or a prompt is too long.
     """
     counts = Counter(question.id for question in questions)
     if repeated := [id for id, count in counts.items() if count > 1]:
@@ -190,7 +190,7 @@ def _respond(
     prompts: Sequence[Prompt],
     save: Save | None = None,
 ) -> list[PromptResponses]:
-    """The responses to each prompt. `save` takes those of each batch as they come, with the numbers of the prompts."""
+    """The responses to each prompt. After each batch, `save` gets the responses and the numbers of the prompts."""
     if not prompts:
         return []
     check_causal_lm(model)
@@ -212,7 +212,7 @@ def _respond(
 def _respond_with_cache(
     respond: Callable[[Sequence[Prompt], Save], list[PromptResponses]], prompts: Sequence[Prompt], cache: AnswerCache
 ) -> list[PromptResponses]:
-    """Responses from the cache. `respond` generates those that it lacks."""
+    """Responses from the cache. `respond` generates the responses that the cache lacks."""
     state = PartialState()
     found = dict(cache.stored)
     keys: list[CacheKey] = [(prompt.question.id, prompt.number) for prompt in prompts]
@@ -222,7 +222,7 @@ def _respond_with_cache(
     def save(batch: Sequence[int], responses: Sequence[PromptResponses]) -> None:
         cache.append({missing_keys[i]: one for i, one in zip(batch, responses, strict=True)})
 
-    state.wait_for_everyone()  # every process has read the cache before one writes to it
+    state.wait_for_everyone()  # every process reads the cache before one process writes to it
     found.update(zip(missing_keys, respond(missing, save), strict=True))
     if state.is_main_process:
         cache.finish({key: found[key] for key in keys})
@@ -256,7 +256,7 @@ def _cache_header(
 
 
 def _decode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]) -> list[str]:
-    """The texts of the rows without thoughts. Samples repeat one another, so each different row is decoded once."""
+    """The texts of the rows without thoughts. Why each distinct row is decoded only once: many samples are equal."""
     different = list(dict.fromkeys(map(tuple, rows)))
     texts = tokenizer.batch_decode([list(tokens) for tokens in different], skip_special_tokens=True)
     by_tokens = dict(zip(different, map(without_thoughts, texts), strict=True))

@@ -1,7 +1,7 @@
 """Sampling that depends on (seed, question id, prompt number, sample number, step) only.
 
 A hash gives one uniform number for each token, and the inverse of the cumulative distribution turns it into a token.
-Batch size, order, number of processes and resuming change no sample.
+Batch size, order, number of processes and interruptions do not change the samples.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-STEPS = 8  # numbers in a digest of 64 bytes
+STEPS = 8  # number of random numbers in a digest of 64 bytes
 
 
 @dataclass
@@ -36,15 +36,15 @@ def cumulative(logits: torch.Tensor, temperature: float, top_k: int) -> tuple[np
 
     Args:
         logits: (rows, vocabulary).
-        top_k: number of tokens that are possible: the most probable ones. 0 allows all.
+        top_k: only this number of the most probable tokens is possible. 0: all tokens are possible.
 
     Returns:
         Token ids in ascending order, and cumulative probabilities. Both are (rows, top_k).
     """
     scaled = logits.float() / temperature
     if 0 < top_k < scaled.shape[-1]:
-        # Why: tokens are sorted by id, not by probability. The last bits of a logit depend on the batch. They would
-        # swap two tokens of almost equal probability, but in the order of ids they move a border by their own size.
+        # Why tokens are sorted by id, not by probability: the last bits of a logit depend on the batch. In the order
+        # of probability, they could swap two tokens. In the order of ids, they only move a border slightly.
         ids = scaled.topk(top_k).indices.sort().values
         scaled = scaled.gather(-1, ids)
     else:
@@ -54,6 +54,7 @@ def cumulative(logits: torch.Tensor, temperature: float, top_k: int) -> tuple[np
 
 
 def choose(ids: np.ndarray, ends: np.ndarray, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """The token for each of the numbers in `uniform`, from the distribution in its row of `ids` and `ends`."""
+    """The sampled token for each number in `uniform`. Each number has a row, whose distribution is in `ids` and
+    `ends`."""
     places = (ends[rows] <= uniform[:, None]).sum(-1)
     return ids[rows, np.minimum(places, ids.shape[1] - 1)]

@@ -11,20 +11,20 @@ MINIMUMS = {"shots": 0, "prompts": 1, "samples": 0, "top_k": 0, "max_new_tokens"
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """Everything that a response depends on, except the model. `batch_size` changes the speed only.
+    """All settings that a response depends on. `batch_size` only changes the speed.
 
     Args:
         shots: number of few-shot examples before a question. They are questions of the same relation.
         prompts: number of prompts for each question. Each has its own few-shot examples.
         samples: number of sampled responses to each prompt. A greedy response is always generated as well.
-        temperature, top_k: of the sampled responses. top_k=0 samples from all tokens. SliCK (arXiv 2405.05904) uses
-            0.5 and 40.
+        temperature, top_k: parameters of the sampled responses. With top_k=0, all tokens are possible. SliCK (arXiv
+            2405.05904) uses temperature 0.5 and top_k 40.
         template: "plain" ("Question: … Answer:"), "chat" (the tokenizer's chat template), or "auto" (the chat template
             if the tokenizer has one, else plain).
         instruction: text at the start of every prompt, such as "Answer in a few words."
         max_new_tokens: limit for the tokens of a response.
         batch_size: number of rows that each process computes at once.
-        seed: of the choice of few-shot examples and of the samples.
+        seed: seed for the choice of few-shot examples and for the samples.
         open_book: put the document of each question into its prompt.
 
     Raises:

@@ -1,4 +1,4 @@
-"""vLLM in place of a transformers model: serves saved weights to many requests at once (arXiv 2309.06180).
+"""A vLLM engine in place of a transformers model. It computes many requests at once (arXiv 2309.06180).
 
 Each response is a request of its own, and vLLM's prefix cache computes shared prefixes once. Samples come from vLLM's
 random number generator, seeded by (seed, question id, prompt number, sample number). Greedy responses equal those of
@@ -22,15 +22,15 @@ from hf_knowlearn.generation.settings import GenerationSettings
 class VLLM:
     """A saved model in a vLLM engine. It takes the place of a transformers model.
 
-    The engine holds its memory for as long as the object exists. Load it once and use it for several calls.
+    The engine occupies memory for as long as the object exists. Create the object once and use it for several calls.
 
     Args:
         name: folder of a model, or its name on the Hub. Merge an adapter into its base first (`knowlearn merge`).
-        settings: of `vllm.LLM`, such as tensor_parallel_size, gpu_memory_utilization or max_model_len. `dtype` is the
-            dtype of the saved weights if it is not given.
+        settings: arguments of `vllm.LLM`, such as tensor_parallel_size, gpu_memory_utilization or max_model_len. The
+            default of `dtype` is the dtype of the saved weights.
 
     Raises:
-        ValueError: vLLM is not installed or can't load the model, the model is quantised, or there are several
+        ValueError: vLLM is not installed or cannot load the model, the model is quantised, or there are several
             processes.
 
     Example:
@@ -56,7 +56,7 @@ class VLLM:
             ) from error
         from transformers import AutoConfig, GenerationConfig
 
-        if current_platform.is_cpu():  # a prompt that is prefilled in pieces needs to rewind a generator
+        if current_platform.is_cpu():  # Why: a prompt that is prefilled in pieces would need to rewind a generator
             settings = {"enable_chunked_prefill": False, **settings}
         try:
             self.config = AutoConfig.from_pretrained(self.name)
@@ -85,7 +85,7 @@ class VLLM:
         requests = [_Request(job.ids, sampler) for job in jobs for sampler in job.samplers]
         going = requests
         while going:
-            # Why: vLLM stops at a line break before any text. Such a response continues in a further request.
+            # Why: vLLM stops even at a line break before any text. Such a response is continued in another request.
             params = [self._params(request, stop, settings) for request in going]
             prompts = [{"prompt_token_ids": [*request.prompt, *request.tokens]} for request in going]
             outputs = self.engine.generate(prompts, params, use_tqdm=False)

@@ -1,8 +1,9 @@
-"""Conversations as training rows: one row for each assistant turn. Its prompt is everything before the turn.
+"""The prompts and completions of conversations: one pair for each assistant turn. The prompt is everything before the
+turn. `format_aug/rows.py` builds training rows from these pairs.
 
 The loss covers that turn only, so conversations can share a batch with documents and questions. Most templates render
-a turn the same in the middle of a conversation and at its end. Some do not: Qwen3's template shows the reasoning of
-the last turn only. Here every turn is rendered as the last one, in the tokens that the model will generate.
+a turn in the same way in the middle and at the end of a conversation. Some do not: Qwen3's template shows only the
+reasoning of the last turn. Here every turn is rendered as the last turn, with the tokens that the model generates.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from hf_knowlearn.documents.splitting import TokenLengths
 
-SHOWN = 20  # problems in a message
+SHOWN = 20  # number of problems that a message lists
 
 
 def conversation_turns(
@@ -35,8 +36,8 @@ def conversation_turns(
     A completion ends as the template ends a turn. A prompt lacks the beginning token if the tokenizer adds it.
 
     Args:
-        lengths: counts the tokens of texts as training rows.
-        limit: number of tokens that a prompt and its completion may have; None for no limit.
+        lengths: a function that counts the tokens of texts as training rows.
+        limit: maximum number of tokens of a prompt and its completion together. None: no limit.
 
     Raises:
         ValueError: the tokenizer has no chat template, or some conversations contain control tokens, can't be
@@ -69,7 +70,7 @@ def conversation_turns(
 def _texts(conversation: Conversation) -> Iterator[tuple[str, str]]:
     yield conversation.id, str(conversation.tools)
     for turn in conversation.messages:
-        # Why: a template moves the thoughts of an assistant to where they belong.
+        # Why: a template can move the thoughts of an assistant to another place.
         yield conversation.id, without_thoughts(str(turn)) if turn["role"] == "assistant" else str(turn)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PLAIN, CHAT, AUTO = "plain", "chat", "auto"
 TEMPLATES = (PLAIN, CHAT, AUTO)
-QUESTION, ANSWER = "A question.", "An answer."  # a conversation that shows what a template puts around an answer
+QUESTION, ANSWER = "A question.", "An answer."  # an example that shows which text a template puts around an answer
 
 # Why: some templates, as Llama 3.2's, print the date. A fixed date keeps a prompt the same every day.
 FIXED_DATE = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
@@ -59,13 +59,13 @@ def turn_end_token(tokenizer: "PreTrainedTokenizerBase", template: str) -> int |
 
 
 def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
-    """The special token that the chat template puts after an assistant turn. None if it puts none there."""
+    """The special token that the chat template puts after an assistant turn. None if there is no such token."""
     after = tokenizer(text_around_answer(tokenizer)[1].lstrip(), add_special_tokens=False)["input_ids"]
     return after[0] if after and after[0] in tokenizer.added_tokens_decoder else None
 
 
 def text_around_answer(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
-    """What the chat template puts between a prompt and its answer, such as a space, and after the answer.
+    """The texts that the chat template puts before an answer (such as a space) and after the answer.
 
     Raises:
         ValueError: the template opens a thought before an answer, or omits or changes the answer, or see `last_turn`.
@@ -95,7 +95,7 @@ def _around_answer(tokenizer: "PreTrainedTokenizerBase", *_cache_key: str | None
 
 
 def question_prompt(tokenizer: "PreTrainedTokenizerBase", template: str, question: str) -> str:
-    """The prompt of a question, as in `prompt_and_completion`."""
+    """The prompt of a question, equal to that of `prompt_and_completion`."""
     if resolve_template(tokenizer, template) == PLAIN:
         return plain_prompt(question)
     return without_bos(tokenizer, render_turns(tokenizer, [("user", question)]))
@@ -106,7 +106,7 @@ def prompt_and_completion(
 ) -> tuple[str, str]:
     """A question and its answer as `prompt` and `completion` of a training row, in the tokens of an evaluation.
 
-    In the chat template both joined are the rendered conversation, see `last_turn`.
+    In the chat template, prompt and completion together are the rendered conversation (see `last_turn`).
 
     Raises:
         ValueError: the chat template does not fit, see `resolve_template` and `last_turn`, or it changes the answer.
@@ -138,13 +138,13 @@ def last_turn(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[str, str]:
-    """The last message, which is the assistant's, as `prompt` and `completion`.
+    """The `prompt` and `completion` of the last message, which must be from the assistant.
 
-    Both joined are the rendered conversation, without white space at its end, and without the beginning token if the
-    tokenizer adds it.
+    Together they are the rendered conversation, without white space at its end, and without the beginning token if the
+    tokenizer adds this token.
 
     Raises:
-        ValueError: the template renders another header for the turn than for a turn to be generated.
+        ValueError: the header that the template renders for the turn differs from the generation prompt.
     """
     prompt = render_chat(tokenizer, messages[:-1], tools)
     whole = render_chat(tokenizer, messages, tools, generation_prompt=False)
@@ -181,7 +181,8 @@ def render_chat(
     tools: Sequence[Mapping[str, Any]] = (),
     generation_prompt: bool = True,
 ) -> str:
-    """The messages in the chat template, with the header of the assistant's turn if `generation_prompt`."""
+    """The messages, rendered by the chat template. With `generation_prompt`, the header of an assistant turn
+    follows."""
     given = [dict(tool) for tool in tools] or None
     text: str = tokenizer.apply_chat_template(
         [dict(message) for message in messages],

@@ -16,5 +16,5 @@ def without_thoughts(text: str) -> str:
 
 
 def has_open_thought(text: str) -> bool:
-    """Whether a thought begins in the text and does not end there."""
+    """Whether the text contains the start of a thought without its end."""
     return "<think>" in without_thoughts(text)

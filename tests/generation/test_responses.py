@@ -397,7 +397,7 @@ def test_a_cache_of_other_settings_or_weights_is_an_error_and_is_not_changed(
     with pytest.raises(ValueError, match=r"  weights: '\w+' there, '\w+' now\nChoose another file, or delete"):
         generate_responses(model, tokenizer, world_questions[:8], FEW, answer_cache=file)
     (tmp_path / "notes.jsonl").write_text('{"a": 1}\n{"b": 2}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"notes.jsonl' is no answer cache .*: choose another file"):
+    with pytest.raises(ValueError, match=r"notes.jsonl' is not an answer cache .*: choose another file"):
         generate_responses(model, tokenizer, world_questions[:8], FEW, answer_cache=tmp_path / "notes.jsonl")
     assert file.read_bytes() == there
     assert len(list(tmp_path.iterdir())) == 2

@@ -296,7 +296,7 @@ def test_an_interrupted_run_continues_to_the_same_responses(
     header = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
     assert (header["engine"], header["dtype"]) == ("vllm", "float32")
     model = LlamaForCausalLM.from_pretrained(served.name)
-    with pytest.raises(ValueError, match="holds answers of another model"):
+    with pytest.raises(ValueError, match="contains answers of another model"):
         generate_responses(model, tokenizer, world_questions, FEW, answer_cache=file)
 
 
