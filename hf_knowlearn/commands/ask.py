@@ -1,4 +1,4 @@
-"""`knowlearn ask`: questions to a model, closed book, with greedy and sampled answers."""
+"""`knowlearn ask`: asks a model questions, closed book, and prints its greedy and sampled answers."""
 
 import argparse
 import sys
@@ -30,7 +30,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def add_generation_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of generation. One that isn't given is None: `GenerationSettings` has the defaults."""
+    """Declare the options of generation. An option that is not given is None, and `GenerationSettings` has the
+    default."""
     add = parser.add_argument
     add("--template", choices=("plain", "chat", "auto"), help='"Question: ... Answer:" (plain), or the chat template')
     add("--instruction", help="text before every question")
@@ -57,7 +58,7 @@ def add_revision(parser: argparse.ArgumentParser) -> None:
 
 
 def generation_settings(arguments: argparse.Namespace) -> "GenerationSettings":
-    """The settings that the options give."""
+    """The generation settings for the given options."""
     from hf_knowlearn.generation.settings import GenerationSettings
 
     return GenerationSettings(**{name: getattr(arguments, name) for name in given(arguments, GENERATION)})
@@ -69,7 +70,7 @@ def given(arguments: argparse.Namespace, names: Sequence[str]) -> list[str]:
 
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
-    """Print the answers: below each question, or alone if there is only one question."""
+    """Print the answers below each question. If there is only one question, print only its answers."""
     from hf_knowlearn.models.sources import resolve_model
 
     settings = generation_settings(arguments)
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     from hf_knowlearn.models.variants import load_variant
 
     model, tokenizer = load_variant(source, bits=4 if arguments.load_in_4bit else None, dtype=arguments.dtype)
-    # Why: a `Question` needs an accepted answer, also where the responses are not scored.
+    # Why: a `Question` needs an accepted answer, even if the responses are not scored.
     questions = [Question(str(number), text, answers=("unknown",)) for number, text in enumerate(texts, 1)]
     for question, responses in zip(questions, generate_responses(model, tokenizer, questions, settings), strict=True):
         lines = _lines(responses)

@@ -1,4 +1,4 @@
-"""`knowlearn lab`: the runs of a study, compared at equal steps, gradient evaluations and time."""
+"""`knowlearn lab`: runs a study, and compares its runs at equal steps, gradient evaluations and time."""
 
 import argparse
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`knowlearn merge`: an adapter and its unquantised base become one model that loads without PEFT."""
+"""`knowlearn merge`: merges an adapter into its unquantised base model. The result loads without PEFT."""
 
 import argparse
 from collections.abc import Callable
@@ -50,7 +50,8 @@ def _dtype(model: "PreTrainedModel") -> str:
 
 
 def card(source: "Source", model: "PreTrainedModel") -> str:
-    """A model card that names the adapter and the base. It has no figures: those of the adapter were measured on it.
+    """A model card that names the adapter and the base model. It has no figures, because the known figures were
+    measured with the unmerged adapter.
 
     A folder is named without its path, which may be private.
     """

@@ -1,4 +1,4 @@
-"""`knowlearn publish`: a fine-tuned model, views, questions or the metric, uploaded to the Hub with a card."""
+"""`knowlearn publish`: uploads a fine-tuned model, views, questions or the metric to the Hub, with a card."""
 
 import argparse
 from collections.abc import Callable

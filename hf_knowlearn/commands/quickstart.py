@@ -1,4 +1,4 @@
-"""`knowlearn quickstart`: three ways of training compared on a tiny model and 300 made-up people."""
+"""`knowlearn quickstart`: compares three ways of training on a tiny model and 300 made-up people."""
 
 import argparse
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def positive(word: str) -> int:
-    """A whole number from 1 up, for argparse."""
+    """Parse a whole number of at least 1, for argparse."""
     if not word.isdecimal() or not int(word):
         raise argparse.ArgumentTypeError(f"{word!r}: give a whole number, 1 or more")
     return int(word)

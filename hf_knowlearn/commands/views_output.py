@@ -26,7 +26,7 @@ Piece = tuple[str, str]  # (key of STYLES, text)
 
 
 def escaped(text: str) -> str:
-    """`text` with control characters as Python escapes, because a terminal would obey them."""
+    """`text` with control characters as Python escapes, because a terminal would execute them."""
     return CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
@@ -44,7 +44,8 @@ def render_view(view: View, tokens: int) -> str:
 
 
 def text_pieces(view: View) -> Iterator[Piece]:
-    """The text of a view in pieces: words, layout, and white space of the layout that is otherwise invisible."""
+    """The text of a view as pieces of three kinds: words, layout, and white space of the layout, which would be
+    invisible."""
     position = 0
     for start, _, length in [*view.spans, (len(view.text), 0, 0)]:
         for i, text in enumerate(WIDE_SPACE.split(view.text[position:start])):
@@ -57,7 +58,7 @@ def _styled(pieces: Iterable[Piece]) -> str:
     """The pieces with terminal colours if standard output has colours."""
     segments = []
     for kind, text in pieces:
-        for line in re.split("(\n)", escaped(text)):  # Why: pagers end a style at the end of its line.
+        for line in re.split("(\n)", escaped(text)):  # Why: pagers end a style at the end of each line.
             segments.append(Segment(line, None if line == "\n" else Style.parse(STYLES[kind])))
     return _rendered(Segments(segments))
 

@@ -1,6 +1,6 @@
 """Documents, questions and conversations: data classes, readers for files and the Hub, and splitting into parts.
 
-Nothing is repaired or skipped without a message. Reading either succeeds or raises one error with all problems.
+Readers never repair or skip a row without a message. They either succeed or raise one error with all problems.
 """
 
 from hf_knowlearn.documents.conversation import Conversation

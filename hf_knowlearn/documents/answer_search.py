@@ -44,7 +44,8 @@ def find_whole_words(text: str, answer: str, find: Find | None = None) -> list[C
     The spellings are `answer` unchanged, in lower case, capitalized, and in upper case.
 
     Args:
-        find: finds a spelling in `text`, instead of `find_text`. `View.find` searches the document's words only.
+        find: a function that finds a spelling, instead of `find_text`. `View.find`, for example, searches only the
+            document's words.
     """
     return occurrences(text, answer, find)[0]
 

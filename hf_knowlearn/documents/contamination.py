@@ -1,4 +1,4 @@
-"""Contamination check: training rows that contain an evaluation question, or ask it in other words.
+"""Contamination check: finds training rows that contain an evaluation question, verbatim or as a paraphrase.
 
 The overlap of a question and a passage is the share of the question's distinct words that occur in the passage (in
 scripts without spaces, of its distinct characters). Only passages that share one of a question's rarest words are
@@ -57,8 +57,8 @@ def find_contamination(
     Args:
         rows: strings, or mappings with `prompt` and `completion`, or with `text`.
         questions: the evaluation questions.
-        threshold: least overlap of a paraphrase, in (0, 1]. Below 1, questions about other facts match too, since the
-            subject's name is often half of a question.
+        threshold: smallest overlap of a paraphrase, in (0, 1]. Below 1, questions about other facts can match too,
+            because the subject's name is often half of a question.
 
     Returns:
         At most one match per row and question, in the order of the rows.

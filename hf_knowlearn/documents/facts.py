@@ -70,7 +70,7 @@ _QUOTED = re.compile(
         for start, end in zip(_QUOTES[::2], _QUOTES[1::2], strict=True)
     )
 )
-# The next word is capitalized because of these: a colon, a table cell, an opening quotation mark.
+# After these, a word is capitalized without being a name: a colon, a table cell, an opening quotation mark.
 _CLAUSE_START = re.compile('[:|"\u201c\u201e\xab\u2039]')
 
 
@@ -110,7 +110,8 @@ def fact_spans(document: Document, questions: Iterable[Question] = ()) -> tuple[
 
 
 def identifying_spans(document: Document, questions: Iterable[Question] = ()) -> tuple[CharSpan, ...]:
-    """The characters that distinguish a document from others: the facts by rule, and the answers about it."""
+    """The spans that distinguish a document from other documents: the facts by rule, and the answers to its
+    questions."""
     return _merged([*_rule_spans(document), *fact_spans(document, questions)])
 
 
@@ -148,7 +149,7 @@ def _cased_runs(text: str, start: int, end: int) -> Iterator[CharSpan]:
 
 
 def _names(document: Document, words: list[CharSpan]) -> Iterator[CharSpan]:
-    """Runs of capitalized words, without first words whose capital only marks the beginning of a sentence."""
+    """Runs of capitalized words. Words that are capitalized only because they begin a sentence are left out."""
     text, language = document.text, document.language.split("-")[0]
     first_words = _first_words(document, words)
     spelled = [text[start:end] for start, end in words]
@@ -207,7 +208,7 @@ def _first_words(document: Document, words: list[CharSpan]) -> set[CharSpan]:
 
 
 def _merged(spans: Iterable[CharSpan]) -> tuple[CharSpan, ...]:
-    """The spans in order, with overlapping ones joined."""
+    """The spans in ascending order. Overlapping spans are joined."""
     merged: list[CharSpan] = []
     for start, end in sorted(spans):
         if merged and start < merged[-1][1]:

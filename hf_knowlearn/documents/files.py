@@ -1,4 +1,4 @@
-"""Resolution of paths: the files that a path names, or the dataset on the Hub.
+"""Resolves a path to files, or to a dataset on the Hub.
 
 A path that exists locally always names files. Only a name that does not exist locally is looked up on the Hub.
 """
@@ -72,7 +72,7 @@ def _walk(folder: PathLike, problems: ErrorReport) -> list[Path]:
         problems.add(error.filename, f"cannot be opened ({error.strerror}); check its permissions")
 
     found: list[Path] = []
-    visited = set(map(str, Path(os.path.realpath(folder)).parents))  # Why: a link to one of them would be a cycle.
+    visited = set(map(str, Path(os.path.realpath(folder)).parents))  # Why: a link to one would be a cycle.
     for parent, folders, names in os.walk(folder, onerror=report, followlinks=True):
         real = os.path.realpath(parent)
         is_new = real not in visited

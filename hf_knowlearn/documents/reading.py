@@ -35,8 +35,8 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
     | `.csv .tsv` | a row below the header; an empty field is null | column `title` |
     | `.parquet`, a dataset on the Hub | a row | column `title` |
 
-    `markitdown` converts to Markdown (`pip install "hf_knowlearn[documents]"`). The suffix of a file selects the
-    converter. Plugins are not loaded, and nothing is downloaded.
+    `markitdown` converts to Markdown (in a checkout, install it with `pip install ".[documents]"`). The suffix of a
+    file selects the converter. Plugins are not loaded, and nothing is downloaded.
 
     The id of a file is its path below the folder. The id of a row is the first column of `id`, `document_id` and
     `wiki_id` that is not null, else `<file>:<line>` (`.jsonl`, `.csv`, `.tsv`), `<file>:<row>`, or `<split>:<row>` on
@@ -96,7 +96,7 @@ def iter_documents(
     text). A `.json` file is loaded as a whole, of a `.parquet` file one page of each column.
 
     Raises:
-        ValueError: as `read_documents`.
+        ValueError: see `read_documents`.
 
     Example:
         >>> from pathlib import Path
@@ -175,7 +175,8 @@ def read_questions(
     `read_documents`), `document_id` or `wiki_id`, `relation`, `fact_id`, `options` and `kind`.
 
     White space around answers is removed. Answers that are blank, only an article ("The"), or longer than a line are
-    dropped with a warning, because no response is correct for them. It is an error if a question has no other answer.
+    dropped with a warning, because no response is correct for them. If no other answer is left, the question is an
+    error.
 
     Args:
         path: as in `read_documents`.

@@ -1,7 +1,7 @@
 """Sentences of a text with their positions, segmented by sentencex (244 languages).
 
-Views change the layout between sentences, never inside one. Sentences are always cut from the text itself, because the
-segments of sentencex 1.0 lack a blank line about every 10,000 characters.
+Views change the layout between sentences, never inside a sentence. Sentences are slices of the text itself. Why not
+the segments of sentencex 1.0: they lack a blank line about every 10,000 characters.
 """
 
 import re
@@ -22,7 +22,7 @@ _WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
 _LINE_BREAK = re.compile(r"(?<![ \r\n])[ \r\n]*\n[ \r\n]*")
 # Characters per call of sentencex. Why: within a paragraph it can take quadratic time (Chinese, backticks).
 _WINDOW = 5000
-# Titles before a name that sentencex does not know. It takes their full stop for the end of a sentence.
+# Titles before a name that sentencex does not know. It treats their full stop as the end of a sentence.
 TITLES = frozenset(
     "Smt Shri Sri Sjt Kum Pt Ust Hon Rev Fr Br Sr Bro Capt Lt Col Gen Maj Sgt Cpl Cmdr Adm Gov Sen Rep".split()
 )
@@ -131,12 +131,12 @@ def _is_within_name(text: str, end: int, start: int) -> bool:
 
 
 def _joins(character: str) -> bool:
-    """Whether it modifies the character before it: an accent, a joiner, or a variation selector (from U+0300 on)."""
+    """Whether a character modifies the character before it. True for accents, joiners and variation selectors."""
     return character >= "\u0300" and (character == "\u200d" or unicodedata.category(character)[0] == "M")
 
 
 def _lines(text: str, start: int, end: int, between: int) -> Iterator[tuple[int, int, int, bool]]:
-    """A sentence, split at the line breaks that a space could replace."""
+    """The lines of a sentence, which is split at line breaks that a space could replace."""
     if text.find("\n", start, end) >= 0:
         for match in _LINE_BREAK.finditer(text, start, end):
             before, after = text[match.start() - 1], text[match.end()]
@@ -151,12 +151,12 @@ def _lines(text: str, start: int, end: int, between: int) -> Iterator[tuple[int,
 
 
 def _is_spaced(before: str, after: str) -> bool:
-    """Whether a space can replace a line break between the two."""
+    """Whether a space can replace a line break between the characters `before` and `after`."""
     return not (_is_wide(before) or _is_wide(after) or (before.isdigit() and after.isdigit()))
 
 
 def _is_wide(character: str) -> bool:
-    """Whether it is of a script without spaces between words (from U+2E80 on)."""
+    """Whether a character belongs to a script without spaces between words (from U+2E80 on)."""
     return character >= "\u2e80"
 
 

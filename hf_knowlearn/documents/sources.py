@@ -90,7 +90,7 @@ def find_sources(
     split: str | None = None,
     revision: str | None = None,
 ) -> list[Source]:
-    """The sources that `path` names. What cannot be found or loaded is added to `problems`.
+    """The sources that `path` names. Problems with missing or unreadable sources are added to `problems`.
 
     Args:
         path: see `read_documents`.

@@ -1,4 +1,4 @@
-"""Charts of a report by matplotlib: scores by run, and loss and exact match over steps.
+"""Charts of a report, drawn by matplotlib: scores by run, and loss and exact match over steps.
 
 The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind readers can distinguish;
 hatches and line styles distinguish them in grey.

@@ -1,4 +1,4 @@
-"""Figures with their unit. The unit decides how a figure is written, in sentences, tables and tiles."""
+"""Figures with their unit. The unit determines the format of a figure in sentences, tables and tiles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Figure:
     """A finite number with its unit.
 
     Args:
-        n: number of questions or documents that it is a mean over; None if it is not a mean.
-        error: its standard error; None if it is not known.
+        n: number of questions or documents over which the figure is a mean. None if it is not a mean.
+        error: standard error of the figure. None if it is not known.
 
     Example:
         >>> Figure(0.5, Unit.SHARE).text.replace("\\u00a0", " "), Figure(0.012, Unit.PROBABILITY, error=0.003).text
@@ -54,7 +54,7 @@ class Figure:
 
     @property
     def short(self) -> str:
-        """A share or a probability without its error."""
+        """The text of a share or a probability without the error."""
         return f"{100 * self.value:.1f}\u00a0%" if self.unit is Unit.SHARE else f"{self.value:.3f}"
 
     @property

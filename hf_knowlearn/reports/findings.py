@@ -102,7 +102,7 @@ def _learned_by_tokens(before: Figure | None, after: Figure) -> str:
 
 
 def forgotten(report: Mapping[str, Any]) -> str:
-    """What the best run forgot, in words."""
+    """The finding about what the best run forgot."""
     counts = report["counts"]
     before = share_of(report["before"], "retention")
     after = share_of(report["runs"][best_run(report)], "retention", counts["retention_questions"])

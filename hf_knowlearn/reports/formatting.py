@@ -31,7 +31,7 @@ def number(figures: Mapping[str, Any], name: str, form: str = ",.0f") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the largest unit that gives at least two of it: `119 s`, `2.0 min`, `2.0 h`."""
+    """A duration in the largest unit in which its value is at least 2: `119 s`, `2.0 min`, `2.0 h`."""
     if seconds >= 2 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 2 * 60 else f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs no other file.
+"""A report as one self-contained HTML file.
 
 The page has no script, and its content security policy forbids scripts. The template escapes every value.
 """

@@ -59,6 +59,6 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """The text on one line with Markdown's special characters escaped, so that it is shown as it is."""
+    """The text on one line, with Markdown's special characters escaped so that they are shown literally."""
     one_line = re.sub(r"[^\S\u00a0]+", " ", text).strip(" ")
     return re.sub(r"[\\|`*<&]|\](?=[(\[])", r"\\\g<0>", one_line)

@@ -52,7 +52,8 @@ REPLAYED = ("replay_documents", "replay_questions", "replay_categories")
 def run_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The figures of a run from the metric's scores by role.
 
-    All scores of the role `questions` are taken; of the other roles, exact match and its standard error.
+    For the role `questions`, all scores are included. For other roles, only the main scores and their standard errors
+    are included.
     """
     figures = dict(scores.get("questions", {}))
     figures.pop("n", None)  # `counts` has it
@@ -94,7 +95,7 @@ def made_with() -> dict[str, Any]:
 
 
 def merge(reports: Sequence[Report]) -> Report:
-    """One report of the runs of all reports. What belongs to no run is taken from the first report."""
+    """One report with the runs of all reports. Values that do not belong to a run are taken from the first report."""
     by_run = [key for key in ("runs", "recipes", "seeds") if any(key in report for report in reports)]
     merged = {key: {name: of for report in reports for name, of in report.get(key, {}).items()} for key in by_run}
     stages = [stage for report in reports for stage in report.get("stages", ())]

@@ -123,7 +123,7 @@ def _spent(cost: Report) -> list[str]:
 
 
 def difference_rows(report: Report) -> Rows:
-    """For a study over seeds: what each run has over the first one, as the mean of paired differences."""
+    """For a study over several seeds: the mean of the paired differences between each run and the first run."""
     if not report.get("differences"):
         return []
     form, titles = "{mean:+.3f} [{low:+.3f}, {high:+.3f}]", column_titles(report)
@@ -135,7 +135,7 @@ def difference_rows(report: Report) -> Rows:
 
 
 def _filled(rows: Iterable[list[str]]) -> Rows:
-    """The rows and columns that hold more than their own name."""
+    """The rows and columns that have values besides their title."""
     header, *body = rows
     body = [row for row in body if any(row[1:])]
     places = [i for i in range(len(header)) if i == 0 or any(row[i] for row in body)]
@@ -143,7 +143,7 @@ def _filled(rows: Iterable[list[str]]) -> Rows:
 
 
 def _details_table(report: Report) -> Table:
-    """The measures of the answers, with the meaning of those that it shows."""
+    """The table of measures of the answers, with the meaning of each measure that it shows."""
     rows = _filled(_details(report))
     titles = {row[0] for row in rows[1:]}
     notes = [note for title, note in DETAILS.values() if title in titles and note]
