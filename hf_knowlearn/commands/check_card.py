@@ -26,6 +26,7 @@ from hf_knowlearn.reports.tables import columns
 from hf_knowlearn.teach.provenance import fingerprint
 from hf_knowlearn.teach.sources import load_questions
 
+QUESTION_COLUMNS = ("question_column", "answer_column")  # options of reading
 EQUAL, WITHIN, DIFFERS = "equal", "within 2 standard errors", "differs"
 
 
@@ -84,7 +85,8 @@ def check(source: Source, files: Mapping[str, str]) -> CheckedCard:
     """Evaluate a model again as its report says, and compare each figure of its card.
 
     Args:
-        files: Files of questions by role, in place of those that the report names. Their content must be the same.
+        files: Files of questions by role, in place of those that the report names, and the names of their columns.
+            Their content must be the same.
 
     Raises:
         ValueError: There is no report, the card has no figures, or the questions are missing or changed.
@@ -142,11 +144,12 @@ def _questions(
     """The questions of the report by role. All that are missing or changed are reported together."""
     found: dict[str, list[Question]] = {}
     problems: list[str] = []
+    named = {name: value for name, value in {**recipe, **files}.items() if name in QUESTION_COLUMNS}
     for role in [role for role in RESULTS if role in report["data"]]:
         sha256 = report["data"][role]["sha256"]
         file = question_source({**recipe, **files}, role)
         try:
-            found[role] = _read(source, file, role)
+            found[role] = _read(source, file, role, named)
             if fingerprint(found[role]) != sha256:
                 problems.append(f"{role}: {file} has changed. SHA-256 of the report: {sha256}.")
         except ValueError as error:
@@ -160,10 +163,10 @@ def _questions(
     return found
 
 
-def _read(source: Source, file: str, role: str) -> list[Question]:
+def _read(source: Source, file: str, role: str, columns: Mapping[str, Any]) -> list[Question]:
     """The questions of a file, or of the role's split of a dataset on the Hub; only those that were evaluated."""
     on_hub = not Path(file).exists() and file.count("/") == 1
-    questions = read_questions(file, split=RESULTS[role][0]) if on_hub else load_questions(file)
+    questions = read_questions(file, split=RESULTS[role][0]) if on_hub else load_questions(file, **columns)
     answers = source.report_folder / "answers.after.jsonl"
     if not answers.is_file():
         return questions

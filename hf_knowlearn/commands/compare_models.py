@@ -56,18 +56,20 @@ def compare(
     settings: GenerationSettings,
     variants: Variants,
     language: str,
+    columns: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Evaluate every variant of every model on the same questions.
 
     Args:
         files: The file of questions by role.
         language: How answers are normalised.
+        columns: `question_column` and `answer_column`, if the user named them.
 
     Returns:
         The content of `recall.json`: settings, data, versions and rows. A row has the figures of a report's run, and
         under `difference` their paired differences to the first row.
     """
-    questions = {role: load_questions(file) for role, file in files.items()}
+    questions = {role: load_questions(file, **(columns or {})) for role, file in files.items()}
     rows: list[dict[str, Any]] = []
     first: EvaluationResult | None = None
     for source in sources:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hf_knowlearn import atomic_files
+from hf_knowlearn.commands.reading_options import add_question_options, question_options
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.knowledge_recall import scoring
 from hf_knowlearn.knowledge_recall.scoring import exact_match, f1, first_line, normalize
@@ -76,6 +77,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("--questions", required=True, metavar="FILE", help="a file or folder of questions, or world:SPLIT")
+    add_question_options(parser)
     add("--output_dir", type=Path, default=Path("lm_eval_tasks"), help="a new folder (%(default)s)")
     add("--name", default="knowlearn", help="name of the group of tasks (%(default)s)")
     add("--shots", type=int, help="answered questions of the same relation in each prompt (0)")
@@ -87,8 +89,10 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Write the tasks."""
     from hf_knowlearn.teach.sources import load_questions
 
-    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "questions")}
-    export(load_questions(arguments.questions), options.pop("output_dir"), **options)
+    columns = question_options(arguments)
+    others = {"command", "questions", *columns}
+    options = {name: value for name, value in vars(arguments).items() if name not in others}
+    export(load_questions(arguments.questions, **columns), options.pop("output_dir"), **options)
     return 0
 
 

@@ -15,6 +15,7 @@ from hf_knowlearn.commands.ask import (
     generation_settings,
     given,
 )
+from hf_knowlearn.commands.reading_options import add_question_options, question_options
 from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
 
 RECALL = "recall.json"
@@ -35,6 +36,7 @@ def add_parser(subparsers: Any) -> None:
     add("--questions", metavar="FILE", help="questions about the training documents: a file, or world:SPLIT")
     add("--replayed_questions", metavar="FILE", help="questions about the replayed documents")
     add("--retention_questions", metavar="FILE", help="questions about what appears nowhere in the run")
+    add_question_options(parser)
     add("--card", action="store_true", help="check the card with the given files instead of those that it names")
     add("--merged", action="store_true", help="one more row for each adapter: merged into its unquantised base")
     add("--output_dir", metavar="DIR", type=Path, help=f"write {RECALL} there")
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     if _checks_card(arguments):
         from hf_knowlearn.commands.check_card import check
 
-        checks = [check(source, files) for source in sources]
+        checks = [check(source, {**files, **question_options(arguments)}) for source in sources]
         found, texts = [checked.as_dict() for checked in checks], [checked.text() for checked in checks]
         holds = all(checked.holds for checked in checks)
     else:
@@ -68,7 +70,7 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
 
         variants = Variants(arguments.dtype, arguments.merged, arguments.load_in_4bit)
         language, settings = arguments.answer_language or "en", generation_settings(arguments)
-        found = compare(sources, files, settings, variants, language)
+        found = compare(sources, files, settings, variants, language, question_options(arguments))
         texts = [table(found["rows"])]
     for text in texts:
         show(text)

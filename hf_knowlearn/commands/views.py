@@ -7,11 +7,18 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from hf_knowlearn import atomic_files
+from hf_knowlearn.commands.reading_options import (
+    add_document_options,
+    add_question_options,
+    document_options,
+    question_options,
+)
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.splitting import TokenLengths
@@ -31,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("views", help=text, description=f"{text.capitalize()}. {more}")
     add = parser.add_argument
     add("documents", metavar="PATH", help="a file or folder of documents, or world:SPLIT")
+    add_document_options(parser)
     families, groups = ", ".join(FAMILIES), ", ".join(GROUPS)
     add("--views", nargs="+", choices=tuple(FAMILIES), default=["formats"], metavar="FAMILY", help=families)
     add("--num_views", type=int, default=6, help="views of each document (%(default)s)")
@@ -42,6 +50,7 @@ def add_parser(subparsers: Any) -> None:
     add("--document", metavar="ID", help="show this document (the first), or count only this one")
     add("--stats", action="store_true", help="count views, tokens and layout of each family")
     add("--questions", metavar="FILE", help="as --stats, and list the questions that no view answers")
+    add_question_options(parser)
     add("--export", metavar="DIR", help="as --stats, and write the views as a dataset: Parquet files and a card")
 
 
@@ -88,7 +97,7 @@ def _read_inputs(arguments: argparse.Namespace) -> _Inputs:
             problems.append(str(error))
 
     documents = attempt(_read_documents, arguments)
-    questions = attempt(load_questions, arguments.questions)
+    questions = attempt(partial(load_questions, **question_options(arguments)), arguments.questions)
     lengths = attempt(token_lengths, arguments.tokenizer)
     if problems:
         raise ValueError("\n".join(problems))
@@ -124,7 +133,7 @@ def _option_problems(arguments: argparse.Namespace) -> Iterator[str]:
 def _read_documents(arguments: argparse.Namespace) -> list[Document]:
     from hf_knowlearn.teach.sources import load_documents
 
-    documents, wanted = load_documents(arguments.documents), arguments.document
+    documents, wanted = load_documents(arguments.documents, **document_options(arguments)), arguments.document
     if wanted is None:
         return documents
     if found := [document for document in documents if document.id == wanted]:

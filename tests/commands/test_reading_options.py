@@ -1,0 +1,51 @@
+"""The options that decide how documents and questions are read, in every command that reads them."""
+
+from pathlib import Path
+
+import pytest
+
+from hf_knowlearn.config.recipes import parse_recipe
+from hf_knowlearn.config.settings import resolve
+from hf_knowlearn.teach.data import load_data
+
+from .conftest import Command
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """A table of documents with an empty one, and a table of questions, both with unusual column names."""
+    (tmp_path / "documents.csv").write_text("id,body\nferry,The ferry leaves at six.\nblank,\n", encoding="utf-8")
+    (tmp_path / "questions.csv").write_text("q,a\nWhen does the ferry leave?,six\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_teach_reads_named_columns_and_drops_empty_documents(tables: Path):
+    words = ["--model", "tiny_base", "--output_dir", "out", "--use_cpu", "true"]
+    words += ["--documents", f"{tables}/documents.csv", "--questions", f"{tables}/questions.csv"]
+    words += ["--text_column", "body", "--empty", "drop", "--question_column", "q", "--answer_column", "a"]
+    data = load_data(resolve(parse_recipe(words)))
+    assert [document.text for document in data.documents] == ["The ferry leaves at six."]
+    assert [(question.text, question.answers) for question in data.questions["questions"]] == [
+        ("When does the ferry leave?", ("six",))
+    ]
+
+
+def test_views_reads_named_columns_and_drops_empty_documents(tables: Path, command: Command):
+    path = tables / "documents.csv"
+    code, _, error = command("views", path, "--text_column", "body")
+    assert (code, "set empty to" in error) == (2, True)
+    code, shown, _ = command("views", path, "--text_column", "body", "--empty", "drop", "--num_views", 1)
+    assert (code, "ferry leaves" in shown) == (0, True)
+
+
+def test_recall_reads_named_columns(tables: Path, command: Command):
+    columns = ("--question_column", "q", "--answer_column", "a")
+    code, shown, _ = command("recall", "tiny_base", "--questions", tables / "questions.csv", *columns)
+    assert code == 0
+    assert "tiny_base" in shown
+
+
+def test_export_lm_eval_reads_named_columns(tables: Path, command: Command):
+    columns = ("--question_column", "q", "--answer_column", "a")
+    words = ("--questions", tables / "questions.csv", "--output_dir", tables / "tasks", *columns)
+    assert command("export-lm-eval", *words)[0] == 0
