@@ -20,6 +20,7 @@ from hf_knowlearn.knowledge_recall.scoring import normalize
 from hf_knowlearn.prompts.limits import check_context
 from hf_knowlearn.prompts.questions import Prompt
 from hf_knowlearn.prompts.templates import CHAT, resolve_template, text_around_answer
+from hf_knowlearn.prompts.tokens import encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -146,7 +147,7 @@ def _rows(
     pairs = [(number, text) for number, own in enumerate(answers) for text in dict.fromkeys(own) if text.strip()]
     before = text_around_answer(tokenizer)[0] if chat else " "
     texts = [f"{prompts[number].text}{before}{text}" for number, text in pairs]
-    tokens = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"] if texts else []
+    tokens = encode(tokenizer, texts, add_special_tokens=not chat)
     return [
         AnswerRow(number, text, tuple(ids), _first_difference(ids, prompts[number].ids))
         for (number, text), ids in zip(pairs, tokens, strict=True)

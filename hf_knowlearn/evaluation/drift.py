@@ -18,6 +18,7 @@ from hf_knowlearn.documents import Document, split_document
 from hf_knowlearn.generation.batching import longest_first, row_logits, run_batches
 from hf_knowlearn.generation.causal_lm import check_causal_lm, eval_mode, pad_token_id
 from hf_knowlearn.prompts.limits import context_length, smallest_limit, token_lengths
+from hf_knowlearn.prompts.tokens import encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -92,7 +93,7 @@ def drift(
         for i, text in enumerate(texts)
         for part in split_document(Document(str(i), text), lambda own: lengths([own])[0], limit or sys.maxsize)
     ]
-    rows = [tuple(ids) for ids in tokenizer([part.text for part in parts], verbose=False)["input_ids"]]
+    rows = [tuple(ids) for ids in encode(tokenizer, [part.text for part in parts])]
     if all(len(ids) < 2 for ids in rows):
         raise ValueError(
             f"None of the {len(texts)} texts has two tokens, so there is nothing to predict. Pass longer texts."

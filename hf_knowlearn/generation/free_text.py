@@ -13,6 +13,7 @@ from hf_knowlearn.generation.jobs import GenerationJob
 from hf_knowlearn.generation.reference_decoder import new_decoder
 from hf_knowlearn.generation.sampling import SampleRandom
 from hf_knowlearn.generation.settings import GenerationSettings
+from hf_knowlearn.prompts.tokens import encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -114,7 +115,7 @@ def sample_texts(
 
 def _prompt_tokens(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
     if prompt:
-        return list(tokenizer(prompt)["input_ids"])
+        return encode(tokenizer, [prompt])[0]
     start = next((id for id in (tokenizer.bos_token_id, tokenizer.eos_token_id) if id is not None), None)
     if start is None:
         raise ValueError(

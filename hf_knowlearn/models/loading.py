@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn.models.base_model import check_base
 from hf_knowlearn.models.fingerprints import commit_of
 from hf_knowlearn.models.packages import check_packages, install_hint
+from hf_knowlearn.models.tokenizers import remove_added_end_token
 from hf_knowlearn.paths import TINY_BASE
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def load_tokenizer(settings: ModelSettings) -> "PreTrainedTokenizerBase":
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             name, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
+    remove_added_end_token(tokenizer)
     return tokenizer
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents.splitting import TokenLengths
+from hf_knowlearn.prompts.tokens import added_at_end
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
 def token_lengths(tokenizer: "PreTrainedTokenizerBase") -> TokenLengths:
     """A function that counts the tokens of texts as training rows, with the end token that TRL adds."""
-    return lambda texts: [len(ids) + 1 for ids in tokenizer(texts, verbose=False)["input_ids"]]
+    more = 1 - added_at_end(tokenizer)
+    return lambda texts: [len(ids) + more for ids in tokenizer(texts, verbose=False)["input_ids"]]
 
 
 def context_length(model: "PreTrainedModel") -> int | None:

@@ -17,6 +17,7 @@ from hf_knowlearn.prompts.templates import (
     render_turns,
     resolve_template,
 )
+from hf_knowlearn.prompts.tokens import encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -84,7 +85,7 @@ def question_prompts(
         book = books[str(question.document_id)] if books else ""
         texts.append(_text(tokenizer, template, question, shown, [text for text in (instruction, book) if text]))
     # Why: a chat template has the special tokens already.
-    rows = tokenizer(texts, add_special_tokens=template == PLAIN, verbose=False)["input_ids"] if texts else []
+    rows = encode(tokenizer, texts, add_special_tokens=template == PLAIN)
     return [
         Prompt(q, number, text, tuple(ids), (str(q.document_id) if books else "", *(example.id for example in shown)))
         for (q, number, shown), text, ids in zip(chosen, texts, rows, strict=True)

@@ -17,7 +17,7 @@ from hf_knowlearn import atomic_files
 from hf_knowlearn.config.settings import RunSettings, StageSettings
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.free_text import GeneratedText, generate_texts
-from hf_knowlearn.prompts.limits import smallest_limit
+from hf_knowlearn.prompts.limits import smallest_limit, token_lengths
 from hf_knowlearn.prompts.templates import question_prompt
 from hf_knowlearn.run_files import SELF_GENERATED
 from hf_knowlearn.teach.data import RunData
@@ -98,7 +98,7 @@ def _max_new_tokens(settings: RunSettings, trainer: "SAMSFTTrainer", prompts: Se
     if limit is None:
         return LONGEST_TEXT
     longest = max(prompts, key=len)
-    left = limit - len(trainer.processing_class(longest)["input_ids"]) - 1  # the end token
+    left = limit - token_lengths(trainer.processing_class)([longest])[0]
     if left < 1:
         raise ValueError(
             f"replay_self_prompts: {longest[:80]!r} leaves no tokens for a text, since a row has at most {limit}"
