@@ -1,4 +1,4 @@
-"""The check of a model card: the model is evaluated again as its report says, and each figure is compared.
+"""Checks a model card: evaluates the model again with the settings in its report, and compares each figure.
 
 The report names the questions and their SHA-256, the settings of the evaluation, the base model and the versions. On
 the same versions, machine and device a figure holds only if it is equal, as rounded on the card. Elsewhere the last
@@ -32,7 +32,7 @@ EQUAL, WITHIN, DIFFERS = "equal", "within 2 standard errors", "differs"
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the card beside the same figure measured now.
+    """A figure of the card, together with the same figure measured now.
 
     Args:
         name: Its name in the report, such as "exact_match" or "retention".
@@ -50,7 +50,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class CheckedCard:
-    """All figures of a model's card, checked.
+    """The checked figures of a model's card.
 
     Args:
         model: The model's name.
@@ -82,7 +82,7 @@ class CheckedCard:
 
 
 def check(source: Source, files: Mapping[str, str]) -> CheckedCard:
-    """Evaluate a model again as its report says, and compare each figure of its card.
+    """Evaluate a model again with the settings in its report, and compare each figure of its card.
 
     Args:
         files: Files of questions by role, in place of those that the report names, and the names of their columns.
@@ -113,7 +113,7 @@ def check(source: Source, files: Mapping[str, str]) -> CheckedCard:
 
 
 def _settings(recipe: Mapping[str, Any], seed: int) -> tuple[GenerationSettings, str]:
-    """How the run generated answers, and the language of the answers."""
+    """The generation settings of the run, and the language of the answers."""
     options = EvaluationArguments(**recipe.get("evaluation") or {})
     settings = GenerationSettings(
         shots=options.shots,
@@ -127,7 +127,8 @@ def _settings(recipe: Mapping[str, Any], seed: int) -> tuple[GenerationSettings,
 
 
 def _claims(card: Path, figures: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Each figure of the card's metadata with its standard error; those of the report if there is no card."""
+    """Each figure in the card's metadata with its standard error. Without a card, the figures are those of the
+    report."""
     names = {(split, measure): name for split, of in RESULTS.values() for measure, name in of.items()}
     if not card.is_file():
         return {name: (figures.get(name), figures.get(f"{name}_se")) for name in names.values()}

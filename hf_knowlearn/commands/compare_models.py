@@ -1,4 +1,4 @@
-"""Several models, and several variants of each, compared on the same questions.
+"""Compares several models, and several variants of each model, on the same questions.
 
 An adapter on its base, merged into it, and on its base in 4 bits are three rows: the table shows what merging and
 quantisation lose.
@@ -32,7 +32,7 @@ class Variants:
     """Which variants of each model to compare.
 
     Args:
-        dtype: Of the weights; None leaves the choice to `load_variant`.
+        dtype: Dtype of the weights. None: `load_variant` chooses it.
         merged: Whether to add a row for the merged adapter.
         in_4bit: Whether to add a row for 4-bit weights.
     """
@@ -62,7 +62,7 @@ def compare(
 
     Args:
         files: The file of questions by role.
-        language: How answers are normalised.
+        language: Language whose rules normalise answers.
         columns: `question_column` and `answer_column`, if the user named them.
 
     Returns:
@@ -92,7 +92,7 @@ def compare(
 
 
 def difference(first: EvaluationResult, other: EvaluationResult) -> dict[str, float]:
-    """`other` minus `first` in each figure, with the standard error of that paired difference."""
+    """`other` minus `first` for each figure, with the standard error of the paired difference."""
     found: dict[str, float] = {}
     for role, questions in first.questions.items():
         for measure, name in RESULTS[role][1].items():

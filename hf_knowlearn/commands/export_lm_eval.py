@@ -1,6 +1,6 @@
 """`knowlearn export-lm-eval`: questions as tasks of EleutherAI's lm-evaluation-harness, which computes equal scores.
 
-The tasks contain complete prompts with their few-shot examples, so the harness formats nothing.
+The tasks contain complete prompts with few-shot examples, so the harness does not format prompts.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def read_rows(file: str, **_: object) -> dict[str, "datasets.Dataset"]:
 
 
 def score_answer(doc: Mapping[str, Any], results: list[str]) -> dict[str, float]:
-    """The scores of one response: those of its first line."""
+    """The scores of one response, computed from its first line."""
     answer = first_line(results[0])
     return {"exact_match": float(exact_match(answer, doc["answers"])), "f1": f1(answer, doc["answers"])}
 
@@ -107,15 +107,15 @@ def export(
     """Write a group of tasks with their rows and the code that they call. The folder can be moved.
 
     The task `NAME_generate` has all questions; its exact match and F1 equal those of `knowlearn recall`. The task
-    `NAME_choice` has the questions with options; its `acc` is how often an accepted option has the highest
-    probability, as in `answer_logprobs`.
+    `NAME_choice` has the multiple-choice questions. Its `acc` is the share of questions for which an accepted choice
+    has the highest probability, as in `answer_logprobs`.
 
     Args:
-        name: Of the group.
+        name: Name of the group.
         shots, seed, max_new_tokens: As in `GenerationSettings`. The examples come from `questions`.
 
     Raises:
-        ValueError: The folder, the name, the settings or the options of the questions are invalid.
+        ValueError: The folder, the name, the settings or the choices of the questions are invalid.
     """
     from hf_knowlearn.generation.settings import GenerationSettings
     from hf_knowlearn.models.loading import ModelSettings, load_tokenizer
@@ -167,7 +167,7 @@ def _options(question: "Question") -> list[str]:
 
 
 def _accepted(question: "Question") -> list[int]:
-    """The indices of the options that scoring accepts as answers."""
+    """The indices of the choices that are accepted as answers."""
     answers = {normalize(answer) for answer in question.answers}
     return [place for place, option in enumerate(_options(question)) if normalize(option) in answers]
 

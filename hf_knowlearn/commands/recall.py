@@ -1,4 +1,4 @@
-"""`knowlearn recall`: models compared on the same questions, or the figures of a model card measured again."""
+"""`knowlearn recall`: compares models on the same questions, or measures the figures of a model card again."""
 
 import argparse
 import json

@@ -233,7 +233,7 @@ class RunSettings:
         return any(stage.adapter == "merge" for stage in self.stages[1:])
 
     def changes_base(self, number: int) -> bool:
-        """Whether in stage `number` the model without its adapter differs from the base model."""
+        """Whether the model of stage `number`, without its adapter, differs from the base model."""
         return not self.uses_adapter or any(stage.adapter == "merge" for stage in self.stages[1 : number + 1])
 
     def with_context(self, context: int | None) -> "RunSettings":

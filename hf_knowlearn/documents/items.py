@@ -25,9 +25,9 @@ def read_items(
     """Yield the valid items of all sources, each with its source and row number.
 
     Args:
-        make_for: returns the function that makes the items of a source.
-        problems: receives the problems. Reading continues after a problem, so that all are found.
-        dropped: receives the empty documents. With None they are problems.
+        make_for: a function of a source. It returns the function that makes the items of this source.
+        problems: collects the problems. Reading continues after a problem, so that all problems are found.
+        dropped: collects the empty documents. None: empty documents are problems.
     """
     places: dict[str, str] = {}  # id -> where it was used first
     for source in bar_of(sources, any(source.is_converted for source in sources)):

@@ -86,7 +86,7 @@ class QuestionColumns:
         found = list(_layouts(given))
         if len(found) > 1:
             columns = ", or ".join(f"{question!r} and {answer!r}" for question, answer in found)
-            raise ValueError(f"the question and the answer may be in {columns}; {NAME_THEM}")
+            raise ValueError(f"the columns of question and answer are ambiguous: {columns}; {NAME_THEM}")
         if not found:
             require(given, "question", "text", fix=f"rename the column of the question, or {NAME_THEM}")
             require(given, "answers", "answer", fix=f"a question needs an answer; rename the column, or {NAME_THEM}")
@@ -97,7 +97,7 @@ class QuestionColumns:
 
 
 def _layouts(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The pairs of a question and an answer column that the row has."""
+    """The pairs of a question column and an answer column in the row."""
     for questions, answers in LAYOUTS:
         question, answer = first_value(given, *questions)[0], first_value(given, *answers)[0]
         is_part_of_alpaca = question == "input" and "instruction" in given
@@ -110,7 +110,7 @@ def _only(given: Mapping[str, Any], names: tuple[str, ...], what: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ValueError(f"the {what} may be in the columns {show(found)}; {NAME_THEM}")
+        raise ValueError(f"the {what} could be in several columns: {show(found)}; {NAME_THEM}")
     raise ValueError(f"no column of the {what}, only {show(list(given))}; {NAME_THEM}")
 
 
@@ -152,7 +152,9 @@ def _stripped(name: str, value: Any) -> Any:
         value = value.text
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{name} is {value}, which is no answer; write it as text, or remove the question")
+            raise ValueError(
+                f"{name} is {value}, which is not an answer; write the answer as text, or remove the question"
+            )
         value = str(int(value)) if value.is_integer() else repr(value)  # Why: pandas stores 1831 as 1831.0.
     elif isinstance(value, int):
         value = str(value)

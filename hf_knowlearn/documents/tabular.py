@@ -98,7 +98,7 @@ def csv_rows(file: Path, delimiter: str = ",") -> Rows:
 
 
 def tsv_rows(file: Path) -> Rows:
-    """The rows of a `.tsv` file, as `csv_rows`."""
+    """The rows of a `.tsv` file. For the arguments and errors, see `csv_rows`."""
     return csv_rows(file, delimiter="\t")
 
 

@@ -1,8 +1,7 @@
 """Drift: KL(base || model) in nats per token, on text that has nothing to do with the training documents.
 
-Drift measures how much worse the fine-tuned model predicts texts than the base model does. The base model can generate
-these texts at temperature 1. The sum over such a text then estimates the divergence between the distributions of the
-two models over whole texts.
+Drift compares the predictions of the two models on these texts. The base model can generate the texts at temperature
+1. The sum over such a text then estimates the divergence between the distributions of the two models over whole texts.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What generation needs from a causal language model: checks, stop tokens, padding, evaluation mode."""
+"""Helps generation with a causal language model: checks, stop tokens, padding, and evaluation mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,14 +34,15 @@ def unwrap_adapter(model: "PreTrainedModel") -> "PreTrainedModel":
 def stop_tokens(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", turn_end: int | None = None
 ) -> StopTokens:
-    """The tokens that end a response of this model, those of its generation config included."""
+    """The tokens that end a response of this model, including those in its generation config."""
     named = getattr(getattr(unwrap_adapter(model), "generation_config", None), "eos_token_id", None)
     ids = [] if named is None else [int(id) for id in np.atleast_1d(named)]
     return StopTokens(tokenizer, model.config.get_text_config().vocab_size, ids, turn_end)
 
 
 def pad_token_id(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """The padding token, else the end token, else 0. Padding is masked, so its value has no effect."""
+    """The padding token. Without a padding token, the end token; without both, 0. Padding is masked, so its value has
+    no effect."""
     return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
 
 

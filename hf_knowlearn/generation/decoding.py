@@ -1,4 +1,4 @@
-"""Decoding of many responses to many prompts. Whatever two of them share is computed once.
+"""Decodes many responses to many prompts. Tokens that prompts or responses share are computed only once.
 
 Prompts with the same prefix key share the keys and values of their common prefix. Responses to one prompt share a row
 for as long as their tokens agree, so 16 samples of a confident model cost little more than one. Rows are padded on the
@@ -53,7 +53,7 @@ class Decoder:
     Args:
         model: a causal language model, or an adapter of one.
         pad: the token on the left of short rows. It is masked, so any token will do.
-        stop_tokens: needed by `decode` only.
+        stop_tokens: the tokens that end a response. Only `decode` needs them.
         settings: `max_new_tokens`, and `temperature` and `top_k` of sampled responses.
     """
 

@@ -1,6 +1,6 @@
 """Free text: texts that a model generates by itself, sampled from all tokens at temperature 1.
 
-Such texts serve self-generated replay, and drift is measured on them. Nobody needs the model's training data for that.
+They are used for self-generated replay and to measure drift. Neither use needs the training data of the base model.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from hf_knowlearn.prompts.tokens import encode
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ROUNDS = 10  # rounds of sampling before a model counts as one that generates nothing
+ROUNDS = 10  # rounds of sampling after which a model counts as unable to generate text
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class GeneratedText:
 
     Args:
         prompt: may be empty.
-        ended: whether the model ended the text. False if `max_new_tokens` cut it; then its end must not be learned.
+        ended: whether the model ended the text. False if `max_new_tokens` truncated the text; its end must then not be
+            learned.
     """
 
     prompt: str

@@ -21,7 +21,7 @@ EXAMPLES = 5  # the most examples of a kind that a card shows
 
 @cache
 def card_environment() -> Environment:
-    """The templates with the filters of cards."""
+    """The Jinja environment of the card templates, with their filters."""
     templates = environment(MODEL_CARDS)
     templates.filters |= {"code": code, "cell": cell, "in_line": in_line, "literal": literal}
     return templates

@@ -51,7 +51,7 @@ def check_control_tokens(
 
 
 def check_questions(tokenizer: "PreTrainedTokenizerBase", questions: Iterable[Question]) -> None:
-    """`check_control_tokens` of the questions, their answers and their options."""
+    """Call `check_control_tokens` on the texts, the answers and the choices of questions."""
     texts = ((q.id, "\n".join((q.text, *q.answers, *q.options))) for q in questions)
     check_control_tokens(tokenizer, texts, "questions")
 

@@ -1,8 +1,8 @@
 """Few-shot examples for the questions of a relation.
 
 Examples are chosen for a relation and a prompt number, not for a question, after the prompts of SliCK (arXiv
-2405.05904). So the prompts of a relation begin with the same tokens, which are computed once. An example that would
-give away the answer to a question is replaced in that question's prompt only.
+2405.05904). The prompts of a relation therefore begin with the same tokens, which are computed only once. An example
+that contains the answer to a question is replaced in the prompts of this question only.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ class FewShotExamples:
     Args:
         pool: questions to choose from.
         shots: number of examples in a prompt.
-        seed: of the order in which the pool is used.
+        seed: seed of the order in which the pool is used.
     """
 
     def __init__(self, pool: Iterable[Question], shots: int, seed: int) -> None:

@@ -18,7 +18,7 @@ def token_lengths(tokenizer: "PreTrainedTokenizerBase") -> TokenLengths:
 
 
 def context_length(model: "PreTrainedModel") -> int | None:
-    """The number of tokens in the model's context. None if its config does not have it."""
+    """The number of tokens in the model's context. None if the model's config does not state the number."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 

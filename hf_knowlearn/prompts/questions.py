@@ -28,9 +28,9 @@ class Prompt:
     """One prompt of one question.
 
     Args:
-        number: of the prompt, among those of its question.
+        number: number of the prompt among the prompts of its question.
         ids: the tokens of `text`.
-        prefix_key: prompts with the same key begin alike, with the same document and the same examples.
+        prefix_key: prompts with the same key begin with the same text (the document and the examples).
     """
 
     question: Question
@@ -57,8 +57,8 @@ def question_prompts(
         template: "plain", "chat" or "auto", see `GenerationSettings`.
         shots: number of few-shot examples, which are questions of the same relation with their answers.
         prompts: number of prompts for a question. They differ by their examples.
-        pool: questions that examples are chosen from; `questions` if None.
-        documents: for open book. Each prompt begins with the document of its question.
+        pool: questions that examples are chosen from. None: `questions`.
+        documents: the documents, for open book. Each prompt begins with the document of its question.
 
     Raises:
         ValueError: the relation, the examples or the document of a question are missing, or a text contains control

@@ -36,10 +36,11 @@ def first_answer(question: Question) -> str:
 
 
 def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:
-    """`template`, with "auto" replaced by "chat" if the tokenizer has a chat template, else by "plain".
+    """Replace the template "auto" by "chat" if the tokenizer has a chat template, otherwise by "plain".
 
     Raises:
-        ValueError: the template is "chat", and the tokenizer has no chat template, or see `text_around_answer`.
+        ValueError: the template is "chat" and the tokenizer has no chat template; or the chat template does not fit
+            (see `text_around_answer`).
     """
     if template == AUTO:
         template = CHAT if tokenizer.chat_template else PLAIN

@@ -8,7 +8,8 @@ NOT_EVALUATED = "not evaluated"
 
 
 def known(value: object) -> TypeGuard[float]:
-    """Whether the value is a finite number. A diverged run has a loss of nan; a single document has no error."""
+    """Whether the value is a finite number. False for the nan loss of a diverged run, and for the standard error of a
+    single document."""
     return isinstance(value, int | float) and isfinite(value)
 
 

@@ -52,8 +52,8 @@ REPLAYED = ("replay_documents", "replay_questions", "replay_categories")
 def run_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The figures of a run from the metric's scores by role.
 
-    For the role `questions`, all scores are included. For other roles, only the main scores and their standard errors
-    are included.
+    For the role `questions`, all scores are included. For other roles, only exact match and its standard error are
+    included.
     """
     figures = dict(scores.get("questions", {}))
     figures.pop("n", None)  # `counts` has it

@@ -211,7 +211,8 @@ def _mastery_moves(report: Report) -> Iterator[list[str]]:
 
 
 def moves(flow: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, float, float, float, float]]:
-    """For each class that held questions before: how many, and how many are in a better, the same or a worse class.
+    """For each class with questions before training: their number, and how many of them are in a better, the same or a
+    worse class after training.
 
     Args:
         flow: class before -> class after -> number of questions; both ordered from the best class to the worst.

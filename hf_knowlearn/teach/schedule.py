@@ -66,7 +66,9 @@ def _all_selectable(stage: StageSettings, data: RunData) -> RunData:
     if not stage.selection:
         return data
     if not data.train_questions:
-        raise ValueError("it selects questions by their class, but has none: give it train_questions.")
+        raise ValueError(
+            "the stage selects questions by their class, but it has no questions. Give it train_questions."
+        )
     replayed = data.train_questions if stage.selection.replay_categories else []
     return replace(data, replay_questions=[*data.replay_questions, *replayed])
 
@@ -147,7 +149,7 @@ def _log_schedule(stage: StageSettings, data: RunData, counts: tuple[int, int, i
 def training_units(
     parts: Sequence[Sequence[Row]], questions: Sequence[Row], turns: Sequence[Row], question_order: str
 ) -> list[TrainingUnit]:
-    """What is shuffled as a whole.
+    """The training units, each of which is shuffled as a whole.
 
     Args:
         parts: the views of each part of a document.
@@ -155,7 +157,7 @@ def training_units(
             questions about it before it is one.
 
     Raises:
-        ValueError: with `before`, questions are about no document that is trained on.
+        ValueError: with `before`, the documents of some questions are not trained on.
     """
     single = [[[turn]] for turn in turns]
     if question_order == "shuffled":
@@ -202,7 +204,7 @@ def make_schedule(
 
 
 def _epochs(units: Sequence[TrainingUnit], seed: int) -> Iterator[Row]:
-    """Every unit once in each epoch, in a new order and the next view; without end."""
+    """An endless sequence of units. Each epoch contains every unit once, in a new order and with the next views."""
     for epoch, order in enumerate(_orders(len(units), seed)):
         for i in order:
             for views in units[i]:
@@ -210,7 +212,7 @@ def _epochs(units: Sequence[TrainingUnit], seed: int) -> Iterator[Row]:
 
 
 def _replay(sources: Sequence[Sequence[Row]], seed: int) -> Iterator[Row]:
-    """A row of each source in turn, each source in its own orders; without end."""
+    """An endless sequence of rows, one from each source in turn. Each source has its own shuffled orders."""
 
     def shuffled(rows: Sequence[Row], seed: int) -> Iterator[Row]:
         return (rows[i] for order in _orders(len(rows), seed) for i in order)
@@ -220,7 +222,7 @@ def _replay(sources: Sequence[Sequence[Row]], seed: int) -> Iterator[Row]:
 
 
 def _orders(count: int, seed: int) -> Iterator[list[int]]:
-    """Orders of `count` items, a new one each time, without end; none of no items."""
+    """An endless sequence of random orders of `count` items. Empty if there are no items."""
     epoch = 0
     while count:
         yield random.Random(f"{seed}/{epoch}").sample(range(count), count)

@@ -60,12 +60,12 @@ def test_questions_are_read_with_every_column_name(tmp_path: Path, write_rows: W
         ),
         ({"question": "Who?", "answer": True}, 'answer is true; write the answer as text, such as "yes" or "true".'),
         ({"question": "Who?", "answers": ["x", None]}, "answers[1] must be a string or a number, got NoneType None."),
-        ({"question": "Who?", "answer": float("nan")}, "answer is nan, which is no answer; write it as text"),
+        ({"question": "Who?", "answer": float("nan")}, "answer is nan, which is not an answer; write the answer as text"),
         ({"question": "Who?", "answer": "one\ntwo"}, "the answer 'one\\ntwo' has several lines, but only the first"),
         ({"question": "Who?", "answers": ["one\u2028two", "The"]}, "has several lines"),
         (
             {"question": "Who?", "answer": "x", "prompt": "p", "completion": "y"},
-            "the question and the answer may be in 'question' and 'answer', or 'prompt' and 'completion'; name the"
+            "the columns of question and answer are ambiguous: 'question' and 'answer', or 'prompt' and 'completion'; name the"
             " right ones with question_column and answer_column.",
         ),
         (
@@ -205,7 +205,7 @@ def test_the_columns_can_be_named(tmp_path: Path, write: Write, read_error: Read
         read_questions, path, question_column="Fragen"
     )
     two = write(tmp_path / "two.csv", "q,answer,output\nWho?,Ada,Bob\n")
-    assert "the answer may be in the columns ['answer', 'output']; name the right ones with" in read_error(
+    assert "the answer could be in several columns: ['answer', 'output']; name the right ones with" in read_error(
         read_questions, two, question_column="q"
     )
     none = write(tmp_path / "none.csv", "q,a\nWho?,Ada\n")
