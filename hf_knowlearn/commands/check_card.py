@@ -1,8 +1,8 @@
 """Checks a model card: evaluates the model again with the settings in its report, and compares each figure.
 
-The report names the questions and their SHA-256, the settings of the evaluation, the base model and the versions. On
-the same versions, machine and device a figure holds only if it is equal, as rounded on the card. Elsewhere the last
-bits of the logits differ, so a figure also holds within 2 standard errors.
+The report names the questions and their SHA-256, the settings of the evaluation, the base model and the versions. With
+the same versions, machine and device, a figure must be equal to the rounded figure on the card. Otherwise the last
+bits of the logits can differ, and a difference of up to 2 standard errors is accepted.
 """
 
 import json

@@ -141,7 +141,8 @@ def _has_case(letter: str) -> bool:
 
 
 def _cased_runs(text: str, start: int, end: int) -> Iterator[CharSpan]:
-    """The runs of letters with case in a word. Chinese has no space between Latin letters and its own."""
+    """The runs of letters with case in a word. Why: Chinese text has no space between Latin letters and Chinese
+    characters."""
     for cased, group in groupby(range(start, end), key=lambda i: _has_case(text[i])):
         if cased:
             run = list(group)

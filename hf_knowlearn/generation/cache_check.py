@@ -1,7 +1,7 @@
-"""A check of the decoder: with a cache and padding, a model predicts what it predicts without them.
+"""Checks that a model makes the same predictions with the cache and padding of the decoder as without them.
 
-It fails for models that store their state elsewhere, such as Mamba, and for those that ignore the mask of padding,
-such as RWKV.
+The check fails for models that do not store their state in the cache, such as Mamba, and for models that ignore the
+mask of padding, such as RWKV.
 """
 
 import logging

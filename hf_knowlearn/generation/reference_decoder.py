@@ -94,10 +94,10 @@ class ReferenceDecoder(Decoder):
 
 
 class _Responses:
-    """The responses of one call of `generate`, whose tokens it chooses.
+    """Chooses the tokens of the responses in one call of `generate`.
 
     Args:
-        samplers: one for each row; None chooses the most probable token.
+        samplers: one sampler per row. None: the most probable token is chosen.
     """
 
     def __init__(self, decoder: Decoder, samplers: Sequence[SampleRandom | None], stop_tokens: StopTokens) -> None:

@@ -1,4 +1,4 @@
-"""Whether a response is correct: the main score. It compares texts as a careful reader does.
+"""The main score: whether a response is correct. Texts are compared as a careful reader would compare them.
 
 SQuAD's rule deletes all punctuation, so "35" matches "3.5" and "C" matches "C++". It compares code points, so "Müller"
 does not match itself in decomposed Unicode. `correct` compares the symbols that distinguish answers, treats all

@@ -67,7 +67,7 @@ class ModelSettings:
 
     @property
     def quantization(self) -> "BitsAndBytesConfig | None":
-        """The quantization that transformers applies while it loads; None for unquantised weights."""
+        """The quantization that transformers applies while it loads; None if the weights are not quantised."""
         from trl import ModelConfig, get_quantization_config
 
         return get_quantization_config(ModelConfig(**{name: getattr(self, name) for name in QUANTIZATION}))

@@ -1,10 +1,10 @@
 """The schedule of a stage: which rows each optimizer step trains on, fixed before training starts.
 
-Documents and questions share a batch: the prompt of a document is empty, so the loss is on all of its tokens, and
-that of a question is on the answer (arXiv 2402.12847, section 3). Every step has the same number of replayed rows. A
-row never leaves its step, so a resumed run needs no state of the order.
+A batch can contain documents and questions. The loss of a document covers all of its tokens, because its prompt is
+empty. The loss of a question covers only the answer (arXiv 2402.12847, section 3). Every step has the same number of
+replayed rows. The step of each row is fixed, so a resumed run needs no saved state of the order.
 
-A training unit is what is shuffled as a whole: a document, a question, a conversation turn, or a document with the
+A training unit is shuffled as a whole. It is a document, a question, a conversation turn, or a document with its
 questions before it.
 """
 
@@ -153,8 +153,8 @@ def training_units(
 
     Args:
         parts: the views of each part of a document.
-        question_order: `shuffled`: every part and every question is a unit. `before`: every document with the
-            questions about it before it is one.
+        question_order: `shuffled`: every part and every question is a unit. `before`: a document and its questions
+            form one unit, in which the questions come first.
 
     Raises:
         ValueError: with `before`, the documents of some questions are not trained on.

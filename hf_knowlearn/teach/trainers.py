@@ -126,7 +126,7 @@ def train(trainer: "SAMSFTTrainer", run_id: str) -> None:
 
 
 def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:
-    """Save the model or adapter with its tokenizer in safetensors, as a whole or not at all.
+    """Save the model or adapter with its tokenizer, in safetensors. The folder appears completely or not at all.
 
     Args:
         merged: merge the adapter into the model, and save the whole model.

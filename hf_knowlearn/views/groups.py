@@ -42,7 +42,7 @@ class Mark:
 
     @cached_property
     def full_name(self) -> str:
-        """`group.name`."""
+        """The name with the group, as `group.name`."""
         return f"{self.group}.{self.name}"
 
 
