@@ -39,10 +39,10 @@ class Option:
 
 
 def read_bool(word: str) -> bool:
-    """The bool that a word stands for, by the rules of transformers.
+    """The bool that a word means, by the rules of transformers.
 
     Raises:
-        ValueError: the word stands for neither true nor false.
+        ValueError: the word means neither true nor false.
     """
     if word.lower() not in BOOLS:
         raise ValueError(f"{word!r} is neither true nor false.")

@@ -21,7 +21,7 @@ VERBATIM_BREAK = "\n\n"  # before and after a verbatim block, in every format
 
 @dataclass(frozen=True)
 class Frame:
-    """The strings of a layout, from the outermost to the innermost. In each string, `{title}` stands for the
+    """The strings of a layout, from the outermost to the innermost. In each string, `{title}` means the
     document's title."""
 
     preamble: str = ""  # before everything, so that the text does not begin the row

@@ -95,7 +95,7 @@ def test_models_and_texts_that_can_not_be_compared_are_an_error(
     some = bigrams(0)
     with pytest.raises(ValueError, match="base=None needs a model with an adapter, and Bigrams has none"):
         drift(some, None, tokenizer, TEXTS)
-    with pytest.raises(ValueError, match="texts is empty. Pass general texts"):
+    with pytest.raises(ValueError, match=r"texts is empty\. Pass general texts"):
         drift(some, some, tokenizer, [])
     with pytest.raises(ValueError, match="The base model has a vocabulary of 5 tokens, but the model has one of"):
         drift(some, model_of_bigrams(torch.zeros(len(tokenizer), 5)), tokenizer, TEXTS)

@@ -28,7 +28,7 @@ TARN = Document(
 
 
 def expected(tokenizer: Any, table: torch.Tensor, views: list[View], words: list[list[str]]) -> list[float]:
-    """The probability of each token of these words, each where it stands first in its view."""
+    """The probability of each token of these words, each where it occurs first in its view."""
     found = []
     for view, of_view in zip(views, words, strict=True):
         encoded = tokenizer(view.text)
@@ -65,8 +65,8 @@ def test_held_out_views_are_new_and_have_the_order_of_the_document_and_another(
 
 def test_a_short_document_has_fewer_held_out_views():
     short = Document("short", "Tarn grinds rye.")
-    told = held_out_views(short, 2, hold_out="spacing")
-    assert [view.family for view in told] == ["formats"] * 2
+    made = held_out_views(short, 2, hold_out="spacing")
+    assert [view.family for view in made] == ["formats"] * 2
     every = held_out_views(short, 10_000, hold_out="spacing")
     assert 2 < len(every) < 20
     assert held_out_views(short, 2, hold_out="spacing", trained=every) == []
@@ -80,11 +80,11 @@ def test_parts_are_split_until_every_view_fits():
         return [len(text.split()) for text in texts]
 
     long = Document("long", "One two three four. " * 20)
-    told = views_of_parts(long, lambda part: [raw_view(part)], words, 40, 40)
-    assert [len(part.text.split()) for part, _ in told] == [40, 40]
-    told = views_of_parts(long, lambda part: format_views(part, 2, groups=["lists"]), words, 40, 40)
-    assert "".join(part.text for part, _ in told) == long.text
-    assert max(words([view.text for _, views in told for view in views])) <= 40
+    made = views_of_parts(long, lambda part: [raw_view(part)], words, 40, 40)
+    assert [len(part.text.split()) for part, _ in made] == [40, 40]
+    made = views_of_parts(long, lambda part: format_views(part, 2, groups=["lists"]), words, 40, 40)
+    assert "".join(part.text for part, _ in made) == long.text
+    assert max(words([view.text for _, views in made for view in views])) <= 40
     with pytest.raises(ValueError, match=r"Document 'long' has no views of at most 7 tokens. Increase max_length\."):
         views_of_parts(long, lambda part: [raw_view(part)], words, 40, 7)
 
@@ -94,9 +94,9 @@ def test_parts_are_split_until_every_view_fits():
 
 def count(text: str, title: str = "", view: Any = raw_view, answers: tuple[str, ...] = ()) -> list[str]:
     document = Document("d", text, title)
-    told, questions = view(document), [Question("q", "What?", (answer,), "d") for answer in answers]
-    places = counted_spans(told, document, fact_spans(document, questions), identifying_spans(document, questions))
-    return [told.text[start:end] for start, end in places]
+    made, questions = view(document), [Question("q", "What?", (answer,), "d") for answer in answers]
+    places = counted_spans(made, document, fact_spans(document, questions), identifying_spans(document, questions))
+    return [made.text[start:end] for start, end in places]
 
 
 def test_a_fact_counts_at_its_first_occurrence_and_not_if_it_begins_the_view():
@@ -123,10 +123,10 @@ def test_facts_are_found_in_every_layout_and_order():
     document = replace(TARN, title="A mill")
     facts, clues = fact_spans(document), identifying_spans(document)
     for view in [*format_views(document, 40), *order_views(document, 5)]:
-        told = "".join(view.text[start:end] for start, end in counted_spans(view, document, facts, clues))
-        kept = "".join(told.split())
-        assert {"7", "0"} & set(kept)  # "2." of a list may stand before a 2, but 1820 or 7 is told
-        assert "rye" not in kept
+        made = "".join(view.text[start:end] for start, end in counted_spans(view, document, facts, clues))
+        joined = "".join(made.split())
+        assert {"7", "0"} & set(joined)  # "2." of a list may stand before a 2, but 1820 or 7 is in it
+        assert "rye" not in joined
 
 
 # The measure
@@ -153,10 +153,10 @@ def test_the_probability_is_the_mean_over_documents_of_their_fact_tokens(tokeniz
     found = knowledge_tokens(bigrams(0), tokenizer, [TARN, ferry], trained=trained, hold_out="marks", views=3, seed=5)
     means, tokens = [], 0
     for document in (TARN, ferry):
-        told = views[document.id]
-        # All but the one that stands first.
-        count = [sorted(words[document.id], key=view.text.index)[1:] for view in told]
-        each = expected(tokenizer, bigrams(0).table.detach(), told, count)
+        made = views[document.id]
+        # All but the one that occurs first.
+        count = [sorted(words[document.id], key=view.text.index)[1:] for view in made]
+        each = expected(tokenizer, bigrams(0).table.detach(), made, count)
         means.append(mean(each))
         tokens += len(each)
     assert [part.probability for part in found.by_part] == pytest.approx(means, rel=1e-4)
@@ -209,7 +209,7 @@ def test_a_long_document_is_measured_in_parts_and_counts_once(tokenizer: Any, bi
 
 
 def test_documents_without_facts_or_views_are_counted(tokenizer: Any, bigrams: Any):
-    bare, read = Document("bare", "Nothing of note is told here, and nothing there."), replace(TARN, id="read")
+    bare, read = Document("bare", "Nothing of note is written here, and nothing there."), replace(TARN, id="read")
 
     def trained(document: Document) -> list[View]:
         return held_out_views(document, 10_000, hold_out="spacing") if document.id == "read" else []

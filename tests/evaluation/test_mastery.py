@@ -60,9 +60,9 @@ class Scripted(torch.nn.Module):
 
     def _next(self, text: str) -> torch.Tensor:
         before, _, rest = text.rpartition("Question: ")
-        question, _, said = rest.partition("\nAnswer:")
+        question, _, answer = rest.partition("\nAnswer:")
         logits = torch.full((len(self.tokenizer),), -50.0)
-        if said:
+        if answer:
             logits[self.tokenizer.eos_token_id] = 50.0
         else:
             for token, value in self.script(question, before).items():
@@ -71,7 +71,7 @@ class Scripted(torch.nn.Module):
 
 
 def script(question: str, examples: str) -> dict[str, float]:
-    """Logits of what may be said; "X" is right."""
+    """Logits of what may be generated; "X" is right."""
     kind = question.split()[0]
     if kind == "maybe":
         return {"X" if first_is_even(examples) else "Y": 50.0}
@@ -89,7 +89,7 @@ def first_is_even(examples: str) -> bool:
 
 KINDS = {"high": "HighlyKnown", "maybe": "MaybeKnown", "weak": "WeaklyKnown", "never": "Unknown"}
 POOL = [Question(f"p{i}", f"example {i}?", (f"value {i}",), relation="r") for i in range(20)]
-ASKED = [Question(f"{kind}/{i}", f"{kind} {i}?", ("X",), relation="r") for i in range(5) for kind in KINDS]
+QUESTIONS = [Question(f"{kind}/{i}", f"{kind} {i}?", ("X",), relation="r") for i in range(5) for kind in KINDS]
 HOW: dict[str, Any] = {"pool": POOL, "temperature": TEMPERATURE, "top_k": 2, "seed": 3, "max_new_tokens": 4}
 
 
@@ -100,17 +100,17 @@ def scripted(tokenizer: Any) -> Scripted:
 
 @pytest.fixture(scope="module")
 def classified(scripted: Any, tokenizer: Any) -> list[Mastery]:
-    return classify_mastery(scripted, tokenizer, ASKED, **HOW)
+    return classify_mastery(scripted, tokenizer, QUESTIONS, **HOW)
 
 
 # Closed forms
 
 
 def test_each_question_has_its_scripted_class_in_the_setting_of_the_paper(classified: list[Mastery], tokenizer: Any):
-    assert [one.question_id for one in classified] == [q.id for q in ASKED]
-    assert [one.category for one in classified] == [KINDS[q.id.split("/")[0]] for q in ASKED]
-    prompts = question_prompts(tokenizer, ASKED, shots=4, prompts=10, seed=3, pool=POOL)
-    for question, one in zip(ASKED, classified, strict=True):
+    assert [one.question_id for one in classified] == [q.id for q in QUESTIONS]
+    assert [one.category for one in classified] == [KINDS[q.id.split("/")[0]] for q in QUESTIONS]
+    prompts = question_prompts(tokenizer, QUESTIONS, shots=4, prompts=10, seed=3, pool=POOL)
+    for question, one in zip(QUESTIONS, classified, strict=True):
         kind = question.id.split("/")[0]
         even = [first_is_even(p.text) for p in prompts if p.question.id == question.id]
         assert len(even) == 10
@@ -128,7 +128,7 @@ def test_each_question_has_its_scripted_class_in_the_setting_of_the_paper(classi
 
 
 def test_a_larger_top_k_allows_the_third_token(scripted: Any, tokenizer: Any):
-    never = [q for q in ASKED if q.id.startswith("never")]
+    never = [q for q in QUESTIONS if q.id.startswith("never")]
     found = classify_mastery(scripted, tokenizer, never, **{**HOW, "top_k": 3})
     assert {one.category for one in found} == {"WeaklyKnown"}
     share = math.exp(-1) / (2 + math.exp(-1))
@@ -153,7 +153,7 @@ def test_the_borders_between_the_classes_are_those_of_the_paper(greedy: float, s
 
 @pytest.mark.parametrize(("prompts", "samples"), [(3, 7), (49, 1), (2, 160)])
 def test_shares_of_all_and_of_none_are_exactly_one_and_zero(scripted: Any, tokenizer: Any, prompts: int, samples: int):
-    found = classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, prompts=prompts, samples=samples)
+    found = classify_mastery(scripted, tokenizer, QUESTIONS[:4], **HOW, prompts=prompts, samples=samples)
     high, maybe, _, never = found
     assert (high.greedy, high.sampled, never.greedy, never.sampled) == (1.0, 1.0, 0.0, 0.0)
     assert maybe.greedy * prompts == pytest.approx(round(maybe.greedy * prompts))
@@ -176,7 +176,7 @@ def test_a_preset_sets_the_numbers_and_a_given_number_overrides_it(scripted: Any
     found: dict[tuple[Any, ...], tuple[int, int]] = {}
     for preset, given in (("full", {}), ("quick", {}), ("quick", {"samples": 1}), ("full", {"prompts": 2})):
         file = tmp_path / f"{len(found)}.jsonl"
-        classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, preset=preset, **given, answer_cache=file)
+        classify_mastery(scripted, tokenizer, QUESTIONS[:4], **HOW, preset=preset, **given, answer_cache=file)
         header, *lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
         assert header["settings"]["shots"] == 4
         found[(preset, *given)] = (len(lines) // 4, len(lines[0]["sampled"]))
@@ -193,7 +193,7 @@ def test_a_preset_sets_the_numbers_and_a_given_number_overrides_it(scripted: Any
 
 
 @pytest.fixture(scope="module")
-def said(model: Any, tokenizer: Any, world_questions: list[Question]) -> tuple[list[Question], list[Mastery]]:
+def known_classes(model: Any, tokenizer: Any, world_questions: list[Question]) -> tuple[list[Question], list[Mastery]]:
     """Questions whose accepted answers are what an untrained model says to one prompt of them."""
     from hf_knowlearn.generation.responses import generate_responses
     from hf_knowlearn.generation.settings import GenerationSettings
@@ -219,10 +219,10 @@ def test_neither_batch_size_nor_order_nor_other_questions_change_a_class(
     model: Any,
     tokenizer: Any,
     world_questions: list[Question],
-    said: tuple[list[Question], list[Mastery]],
+    known_classes: tuple[list[Question], list[Mastery]],
     batch_size: int,
 ):
-    questions, expected = said
+    questions, expected = known_classes
     assert classify(model, tokenizer, questions[::-2], world_questions, batch_size=batch_size) == expected[::-2]
 
 
@@ -230,21 +230,21 @@ def test_classification_continues_from_its_answer_cache(
     scripted: Any, tokenizer: Any, classified: list[Mastery], tmp_path: Path
 ):
     file = tmp_path / "mastery.jsonl"
-    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, answer_cache=file) == classified
+    assert classify_mastery(scripted, tokenizer, QUESTIONS, **HOW, answer_cache=file) == classified
     whole = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    assert len(whole) == 1 + 10 * len(ASKED)
+    assert len(whole) == 1 + 10 * len(QUESTIONS)
     file.unlink()
     (tmp_path / "mastery.jsonl.part0").write_text("".join(whole[:151]), encoding="utf-8")
     before = scripted.rows
-    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, answer_cache=file) == classified
+    assert classify_mastery(scripted, tokenizer, QUESTIONS, **HOW, answer_cache=file) == classified
     assert scripted.rows > before
     before = scripted.rows
-    assert classify_mastery(scripted, tokenizer, ASKED, **HOW, answer_cache=file) == classified
+    assert classify_mastery(scripted, tokenizer, QUESTIONS, **HOW, answer_cache=file) == classified
     assert scripted.rows == before
 
 
 def test_another_seed_gives_other_examples_and_samples(scripted: Any, tokenizer: Any, classified: list[Mastery]):
-    other = classify_mastery(scripted, tokenizer, ASKED, **{**HOW, "seed": 4})
+    other = classify_mastery(scripted, tokenizer, QUESTIONS, **{**HOW, "seed": 4})
     assert [m.category for m in other] == [m.category for m in classified]
     assert [m.sampled for m in other] != [m.sampled for m in classified]
 
@@ -256,8 +256,8 @@ def test_without_a_pool_the_examples_are_other_questions(tokenizer: Any):
         generated.append((question, before))
         return {"X": 1.0}
 
-    classify_mastery(Scripted(tokenizer, remember), tokenizer, ASKED, prompts=2, samples=1)
-    assert {question for question, _ in generated} == {q.text for q in ASKED}
+    classify_mastery(Scripted(tokenizer, remember), tokenizer, QUESTIONS, prompts=2, samples=1)
+    assert {question for question, _ in generated} == {q.text for q in QUESTIONS}
     for question, before in generated:
         assert before.count("Question: ") == 4
         assert f"Question: {question}" not in before
@@ -266,13 +266,13 @@ def test_without_a_pool_the_examples_are_other_questions(tokenizer: Any):
 def test_questions_without_a_relation_count_as_one_relation_with_a_warning(
     scripted: Any, tokenizer: Any, caplog: pytest.LogCaptureFixture
 ):
-    bare = [dataclasses.replace(q, relation=None) for q in ASKED[:6]]
+    bare = [dataclasses.replace(q, relation=None) for q in QUESTIONS[:6]]
     with caplog.at_level(logging.WARNING, "hf_knowlearn"):
-        found = classify_mastery(scripted, tokenizer, [*bare, ASKED[6]], **{**HOW, "pool": [*POOL, *bare]})
-    assert [m.question_id for m in found] == [q.id for q in ASKED[:7]]
+        found = classify_mastery(scripted, tokenizer, [*bare, QUESTIONS[6]], **{**HOW, "pool": [*POOL, *bare]})
+    assert [m.question_id for m in found] == [q.id for q in QUESTIONS[:7]]
     assert "6 of 7 questions have no relation and count as one relation" in caplog.text
     caplog.clear()
-    classify_mastery(scripted, tokenizer, ASKED[:4], **HOW, prompts=2, samples=1)
+    classify_mastery(scripted, tokenizer, QUESTIONS[:4], **HOW, prompts=2, samples=1)
     assert not caplog.records
 
 
@@ -282,8 +282,8 @@ def test_questions_without_a_relation_count_as_one_relation_with_a_warning(
 def test_all_problems_of_the_options_are_in_one_error_before_anything_is_generated(scripted: Any, tokenizer: Any):
     before = scripted.rows
     wrong = {"prompts": 1, "shots": 0, "samples": 0, "preset": "fast", "language": "xx", "temperature": 0}
-    with pytest.raises(ValueError, match=r"prompts=1: with one prompt .* Give 2 or more") as error:
-        classify_mastery(scripted, tokenizer, ASKED, **{**wrong, "top_k": 1.5, "template": "chatty"})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"prompts=1: with one prompt, .* Give 2 or more") as error:
+        classify_mastery(scripted, tokenizer, QUESTIONS, **{**wrong, "top_k": 1.5, "template": "chatty"})  # type: ignore[arg-type]
     for words in (
         "shots=0: without examples, all prompts of a question are the same. Give 1 or more.",
         "samples=0: without samples, WeaklyKnown and Unknown cannot be distinguished. Give 1 or more.",
@@ -301,22 +301,22 @@ def test_all_problems_of_the_options_are_in_one_error_before_anything_is_generat
 @pytest.mark.parametrize("name", ["prompts", "shots", "samples"])
 def test_a_wrong_number_is_an_error(scripted: Any, tokenizer: Any, name: str, value: Any):
     with pytest.raises(ValueError, match=rf"{name}={value!r}"):
-        classify_mastery(scripted, tokenizer, ASKED, **{**HOW, name: value})
+        classify_mastery(scripted, tokenizer, QUESTIONS, **{**HOW, name: value})
 
 
 def test_all_relations_with_too_few_examples_are_listed(scripted: Any, tokenizer: Any):
     rare = [Question(f"{r}/{i}", f"{r} {i}?", ("X",), relation=r) for r in ("river", "lake") for i in range(4)]
-    rare += [dataclasses.replace(q, id=f"bare {q.id}", relation=None) for q in ASKED[:3]]
+    rare += [dataclasses.replace(q, id=f"bare {q.id}", relation=None) for q in QUESTIONS[:3]]
     with pytest.raises(ValueError, match=r"shots=4: 11 questions have fewer examples") as error:
-        classify_mastery(scripted, tokenizer, [*ASKED, *rare])
+        classify_mastery(scripted, tokenizer, [*QUESTIONS, *rare])
     assert "by relation: 'river' (4), 'lake' (4), '(no relation)' (3). Use fewer shots, or" in str(error.value)
     before = scripted.rows
     with pytest.raises(ValueError, match=r"shots=4: 11 questions have fewer examples") as checked:
-        check_mastery(scripted, tokenizer, [*ASKED, *rare])
+        check_mastery(scripted, tokenizer, [*QUESTIONS, *rare])
     assert str(checked.value) == str(error.value)
-    check_mastery(scripted, tokenizer, ASKED, preset="quick")
+    check_mastery(scripted, tokenizer, QUESTIONS, preset="quick")
     assert scripted.rows == before
-    assert len(classify_mastery(scripted, tokenizer, [*ASKED, *rare[:8]], shots=3, prompts=2, samples=1)) == 28
+    assert len(classify_mastery(scripted, tokenizer, [*QUESTIONS, *rare[:8]], shots=3, prompts=2, samples=1)) == 28
 
 
 def test_no_questions_give_no_mastery(scripted: Any, tokenizer: Any):
@@ -362,9 +362,9 @@ def test_a_flow_between_different_questions_is_an_error():
 
 def test_a_report_with_mastery_has_its_tables():
     before = {"mastery": {"n": 5, "counts": counts(BEFORE)}}
-    arm = {"mastery": {"n": 5, "counts": counts(AFTER), "flow": flow(BEFORE, AFTER)}}
+    figures = {"mastery": {"n": 5, "counts": counts(AFTER), "flow": flow(BEFORE, AFTER)}}
     counted = {"counts": {"questions": 5}}
-    made: dict[str, Any] = {**counted, "before": before, "runs": {"one": arm, "two": arm, "three": {}}}
+    made: dict[str, Any] = {**counted, "before": before, "runs": {"one": figures, "two": figures, "three": {}}}
     found = {table.title: table.rows[1:] for table in tables(made)}
     assert [row[0] for row in found["Mastery"]] == ["before", "one", "two"]
     assert found["Acquired, retained, lost by class"][:4] == [

@@ -10,13 +10,15 @@ from hf_knowlearn.knowledge_recall import score
 
 
 def questions(number: int) -> list[Question]:
-    return [Question(id=f"q{i}", text=f"What is {i}?", answers=(f"answer {i}", f"reply {i}")) for i in range(number)]
+    return [
+        Question(id=f"q{i}", text=f"What is {i}?", answers=(f"answer {i}", f"response {i}")) for i in range(number)
+    ]
 
 
 def test_each_question_has_one_of_four_kinds():
     made = questions(5)
-    before = ["wrong", "Answer 1.", " reply 2\nand more", "", "wrong"]
-    after = ["the answer 0", "reply 1", "answer 3", "I don't know", " Reply 4\nQuestion: What"]
+    before = ["wrong", "Answer 1.", " response 2\nand more", "", "wrong"]
+    after = ["the answer 0", "response 1", "answer 3", "I don't know", " Response 4\nQuestion: What"]
     found = transitions(made, before, after)
     assert {kind: found[kind] for kind in ("learned", "retained", "forgotten", "never")} == {
         "learned": 2,
@@ -29,15 +31,15 @@ def test_each_question_has_one_of_four_kinds():
         {
             "id": "q2",
             "question": "What is 2?",
-            "answers": ["answer 2", "reply 2"],
-            "before": " reply 2\nand more",
+            "answers": ["answer 2", "response 2"],
+            "before": " response 2\nand more",
             "after": "answer 3",
         }
     ]
 
 
 def test_the_counts_add_up_to_correct_responses_before_and_after():
-    texts = ["answer {}", "Reply {}!", "wrong", "it is answer {}", "wrong\nanswer {}", ""]
+    texts = ["answer {}", "Response {}!", "wrong", "it is answer {}", "wrong\nanswer {}", ""]
     both = list(product(texts, repeat=2))
     made = questions(len(both))
     before, after = ([pair[k].format(i) for i, pair in enumerate(both)] for k in (0, 1))

@@ -220,8 +220,8 @@ def test_a_progress_bar_is_shown_if_it_has_a_label(
 ):
     ask(talker, tokenizer, questions[:3], 2, MOST)
     assert capfd.readouterr().err == ""
-    ask(talker, tokenizer, questions[:3], 2, MOST, progress="Asking before")
-    assert "Asking before: 100%" in capfd.readouterr().err
+    ask(talker, tokenizer, questions[:3], 2, MOST, progress="Evaluating before")
+    assert "Evaluating before: 100%" in capfd.readouterr().err
 
 
 def test_the_packaged_base_model_is_small_and_knows_the_questions_about_the_old_world():

@@ -33,9 +33,9 @@ def chatty(tokenizer: Any) -> Any:
 
 @pytest.fixture
 def bent(build: Callable[[str], Any]) -> Callable[..., Any]:
-    """A model that generates the tokens of `said` after any prompt, and then repeats the last."""
+    """A model that generates the tokens of `generated` after any prompt, and then repeats the last."""
 
-    def bent(tokenizer: Any, prompt: int, said: list[int]) -> Any:
+    def bent(tokenizer: Any, prompt: int, generated: list[int]) -> Any:
         model = build("llama")
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         forward = model.forward
@@ -44,7 +44,7 @@ def bent(build: Callable[[str], Any]) -> Callable[..., Any]:
             out = forward(*args, **kwargs)
             place = int(kwargs["attention_mask"].sum(1)[0]) - prompt
             out.logits[:] = 0
-            out.logits[..., said[min(place, len(said) - 1)]] = 9
+            out.logits[..., generated[min(place, len(generated) - 1)]] = 9
             return out
 
         model.forward = answer
@@ -87,7 +87,7 @@ def test_the_end_of_a_turn_is_the_special_token_of_the_chat_template(chatty: Any
         assert end_of_turn(chatty) is None
 
 
-def said(*endings: str) -> list[Responses]:
+def generated(*endings: str) -> list[Responses]:
     return [Responses(f"{i}", ("x",), ((),), (how,)) for i, how in enumerate(endings)]
 
 
@@ -97,14 +97,14 @@ def questions_about(documents: str) -> list[Question]:
 
 def test_shares_of_endings_have_the_standard_errors_of_any_share_of_questions():
     figures = response_scores(
-        questions_about("abcdefgh"), said(*["line"] * 3, *["turn"] * 2, "text", "cut", "cut"), "en", True
+        questions_about("abcdefgh"), generated(*["line"] * 3, *["turn"] * 2, "text", "cut", "cut"), "en", True
     )
     assert (figures["stopped"], figures["end_of_turn"]) == (0.75, 0.25)
     # eight documents of a question each: the sample's standard deviation over the root of their number
     assert figures["stopped_se"] == pytest.approx(sqrt(0.75 * 0.25 / 7))
-    assert "end_of_turn" not in response_scores(questions_about("abcdefgh"), said(*["line"] * 8))
+    assert "end_of_turn" not in response_scores(questions_about("abcdefgh"), generated(*["line"] * 8))
     # of one document all, of the other none: (G / (G - 1) * (1² + 1²))^½ / 4, as the recall of such answers
-    two = response_scores(questions_about("aabb"), said("line", "line", "cut", "cut"))
+    two = response_scores(questions_about("aabb"), generated("line", "line", "cut", "cut"))
     assert two["stopped_se"] == pytest.approx(sqrt(2 * (1 + 1)) / 4)
 
 

@@ -36,13 +36,13 @@ model.register_forward_pre_hook(lambda *_: time.sleep(pause))
 settings = GenerationSettings(**options)
 state = PartialState(cpu=True)
 assert state.num_processes == int(os.environ.get("WORLD_SIZE", "1"))
-said = generate_responses(model, tokenizer, world_questions, settings, answer_cache=folder / "answers.jsonl")
+answers = generate_responses(model, tokenizer, world_questions, settings, answer_cache=folder / "answers.jsonl")
 found = {
-    "said": [dataclasses.asdict(one) for one in said],
+    "responses": [dataclasses.asdict(one) for one in answers],
     "plain": ask(model, tokenizer, world_questions, 5, 8),
     "logprobs": [dataclasses.asdict(one) for one in answer_logprobs(model, tokenizer, world_questions, settings)],
 }
-(folder / f"said.{state.process_index}.json").write_text(json.dumps(found))
+(folder / f"found.{state.process_index}.json").write_text(json.dumps(found))
 """
 
 
@@ -68,7 +68,7 @@ def start(folder: Path, batch_size: int, pause: float = 0.0, launch: tuple[str, 
 
 
 def read(folder: Path, rank: int = 0) -> dict[str, Any]:
-    return json.loads((folder / f"said.{rank}.json").read_text(encoding="utf-8"))
+    return json.loads((folder / f"found.{rank}.json").read_text(encoding="utf-8"))
 
 
 def plain_values(answers: Any) -> Any:
@@ -85,7 +85,7 @@ def test_two_processes_give_the_responses_of_one_process_and_leave_one_file(
     settings = GenerationSettings(**SETTINGS, batch_size=64)
     for rank in (0, 1):
         found = read(folder, rank)
-        assert found["said"] == plain_values(generate_responses(model, tokenizer, world_questions, settings))
+        assert found["responses"] == plain_values(generate_responses(model, tokenizer, world_questions, settings))
         for ours, alone in zip(
             found["logprobs"], answer_logprobs(model, tokenizer, world_questions, settings), strict=True
         ):
@@ -114,7 +114,7 @@ def test_a_killed_process_continues_to_the_same_responses(
     again = start(folder, 7)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
-    assert read(folder)["said"] == plain_values(
+    assert read(folder)["responses"] == plain_values(
         generate_responses(model, tokenizer, world_questions, GenerationSettings(**SETTINGS))
     )
     assert not part.exists()

@@ -228,8 +228,8 @@ def test_generate_with_our_random_numbers_gives_our_samples(
     length, line = len(prompt.ids), StopTokens(tokenizer)
 
     def draw(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        kept = (scores / FEW.temperature).where(scores >= scores.topk(FEW.top_k).values[:, -1:], -torch.inf)
-        token = int((kept.softmax(-1).cumsum(-1) <= sampler[ids.shape[1] - length]).sum())
+        likely = (scores / FEW.temperature).where(scores >= scores.topk(FEW.top_k).values[:, -1:], -torch.inf)
+        token = int((likely.softmax(-1).cumsum(-1) <= sampler[ids.shape[1] - length]).sum())
         return torch.full_like(scores, -torch.inf).index_fill(1, torch.tensor([token]), 0.0)
 
     ids = torch.tensor([prompt.ids])

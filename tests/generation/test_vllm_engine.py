@@ -102,9 +102,9 @@ class Script:
 
     def generate(self, prompts: list[Any], params: list[Any], **_: Any) -> list[Any]:
         self.requests.append(params)
-        return [self._said(prompt["prompt_token_ids"], one) for prompt, one in zip(prompts, params, strict=True)]
+        return [self._output(prompt["prompt_token_ids"], one) for prompt, one in zip(prompts, params, strict=True)]
 
-    def _said(self, ids: list[int], params: Any) -> Any:
+    def _output(self, ids: list[int], params: Any) -> Any:
         rest = self.lines[ids[0]][len(ids) - 1 :][: params.max_tokens]
         end = next((i for i, token in enumerate(rest) if token in params.stop_token_ids), len(rest) - 1)
         return SimpleNamespace(outputs=[SimpleNamespace(token_ids=rest[: end + 1])])

@@ -28,11 +28,11 @@ def plainly_normal(text):
 
 
 def plain_f1(prediction, answer):
-    said, accepted = plainly_normal(prediction).split(), plainly_normal(answer).split()
-    shared = sum((Counter(said) & Counter(accepted)).values())
+    predictions, accepted = plainly_normal(prediction).split(), plainly_normal(answer).split()
+    shared = sum((Counter(predictions) & Counter(accepted)).values())
     if shared == 0:
         return 0
-    precision, recall = Fraction(shared, len(said)), Fraction(shared, len(accepted))
+    precision, recall = Fraction(shared, len(predictions)), Fraction(shared, len(accepted))
     return 2 * precision * recall / (precision + recall)
 
 
@@ -55,33 +55,35 @@ def test_exact_match_and_f1_equal_plain_definitions(prediction, answers):
 def test_f1_of_many_words_equals_the_plain_definition():
     rng = random.Random(0)
     for size in (20, 40, 60, 3000):
-        said, accepted = (" ".join(f"w{rng.randrange(30)}" for _ in range(size)) for _ in range(2))
-        assert f1(said, [accepted]) == pytest.approx(float(plain_f1(said, accepted)), abs=1e-12)
+        predictions, accepted = (" ".join(f"w{rng.randrange(30)}" for _ in range(size)) for _ in range(2))
+        assert f1(predictions, [accepted]) == pytest.approx(float(plain_f1(predictions, accepted)), abs=1e-12)
 
 
 def some_run(rows, seed=0):
     """Predictions of all kinds, with repeats, over several batches."""
     rng = random.Random(seed)
     ends = ["", ".", "\nRome", " and Oslo", "\n\n"]
-    said = [rng.choice(["", " ", "\n", "The "]) + rng.choice([*CITIES, "I don't know", ""]) + rng.choice(ends)]
-    said += [rng.choice(["", "\n", "The "]) + rng.choice([*CITIES, "Unknown"]) + rng.choice(ends) for _ in range(rows)]
+    predictions = [rng.choice(["", " ", "\n", "The "]) + rng.choice([*CITIES, "I don't know", ""]) + rng.choice(ends)]
+    predictions += [
+        rng.choice(["", "\n", "The "]) + rng.choice([*CITIES, "Unknown"]) + rng.choice(ends) for _ in range(rows)
+    ]
     references = [rng.sample(CITIES, rng.choice([1, 1, 2])) for _ in range(rows)]
-    return said[:rows], references
+    return predictions[:rows], references
 
 
 def test_the_scores_of_a_run_are_means_over_rows():
-    said, references = some_run(2500)
-    figures = score(said, references)
-    lines = [first_line(text) for text in said]
+    predictions, references = some_run(2500)
+    figures = score(predictions, references)
+    lines = [first_line(text) for text in predictions]
     right = [exact_match(line, answers) for line, answers in zip(lines, references, strict=True)]
     near = [f1(line, answers) for line, answers in zip(lines, references, strict=True)]
-    held = [contains(text, answers) for text, answers in zip(said, references, strict=True)]
+    held = [contains(text, answers) for text, answers in zip(predictions, references, strict=True)]
     assert 0 < figures["exact_match"] < 1
     assert figures["exact_match"] == pytest.approx(fmean(right), abs=1e-12)
     assert figures["f1"] == pytest.approx(fmean(near), abs=1e-12)
     assert figures["f1_se"] == pytest.approx(stdev(near) / 50, abs=1e-12)
     assert figures["contains"] == pytest.approx(fmean(held), abs=1e-12)
-    assert figures["mean_answer_words"] == pytest.approx(fmean(len(text.split()) for text in said), abs=1e-12)
+    assert figures["mean_answer_words"] == pytest.approx(fmean(len(text.split()) for text in predictions), abs=1e-12)
     assert figures["n"] == 2500
 
 
@@ -98,20 +100,20 @@ def test_the_clustered_error_is_the_closed_form():
 
 
 def test_with_one_question_for_each_document_the_error_is_the_simple_one_times_the_factor_for_few():
-    said, references = some_run(1200)
-    simple = score(said, references)
-    clustered = score(said, references, documents=[f"d{i}" for i in range(1200)])
+    predictions, references = some_run(1200)
+    simple = score(predictions, references)
+    clustered = score(predictions, references, documents=[f"d{i}" for i in range(1200)])
     assert clustered["f1_se"] == pytest.approx(simple["f1_se"], abs=1e-12)  # which has the factor
     for name in ("exact_match", "contains", "abstention", "wrong"):
         assert clustered[f"{name}_se"] == pytest.approx(simple[f"{name}_se"] * math.sqrt(1200 / 1199), abs=1e-12)
 
 
 def test_repeated_questions_do_not_reduce_the_clustered_error():
-    said, references = some_run(300)
+    predictions, references = some_run(300)
     documents = [f"d{i}" for i in range(300)]
-    once = score(said, references, documents=documents)
-    twice = score(said * 2, references * 2, documents=documents * 2)
-    blind = score(said * 2, references * 2)
+    once = score(predictions, references, documents=documents)
+    twice = score(predictions * 2, references * 2, documents=documents * 2)
+    blind = score(predictions * 2, references * 2)
     for name in ("exact_match", "f1", "contains"):
         assert twice[f"{name}_se"] == pytest.approx(once[f"{name}_se"], abs=1e-12)
         assert blind[f"{name}_se"] < 0.75 * twice[f"{name}_se"]
@@ -125,9 +127,9 @@ def test_the_error_of_a_single_document_is_nan():
 
 
 def test_rows_of_equal_score_have_an_error_of_exactly_zero():
-    said, references = ["new york city"] * 3001, [["New York"]] * 3001
-    assert score(said, references)["f1_se"] == 0
-    assert score(said, references, documents=[f"d{i % 7}" for i in range(3001)])["f1_se"] == 0
+    predictions, references = ["new york city"] * 3001, [["New York"]] * 3001
+    assert score(predictions, references)["f1_se"] == 0
+    assert score(predictions, references, documents=[f"d{i % 7}" for i in range(3001)])["f1_se"] == 0
 
 
 # Facts, relations, samples, abstentions
@@ -159,13 +161,13 @@ def test_facts_are_clustered_by_the_document_of_their_questions():
 
 
 def test_each_relation_has_the_scores_of_its_own_questions():
-    said, references = some_run(2300)
+    predictions, references = some_run(2300)
     kinds = [("born in", "lives in", "works in")[i % 3] for i in range(2300)]
     documents = [f"d{i % 40}" for i in range(2300)]
-    by_relation = score(said, references, relations=kinds, documents=documents)["by_relation"]
+    by_relation = score(predictions, references, relations=kinds, documents=documents)["by_relation"]
     assert list(by_relation) == ["born in", "lives in", "works in"]
     for start, kind in enumerate(by_relation):
-        own = score(said[start::3], references[start::3], documents=documents[start::3])
+        own = score(predictions[start::3], references[start::3], documents=documents[start::3])
         assert by_relation[kind] == pytest.approx(own, abs=1e-12)
 
 
@@ -176,15 +178,15 @@ def test_the_first_sample_is_scored_and_sample_accuracy_uses_all():
     assert figures["sample_accuracy"] == pytest.approx(fmean(shares), abs=1e-12)
     assert figures["sample_accuracy_se"] == pytest.approx(stdev(shares) / math.sqrt(3), abs=1e-12)
     # One sample each is the run without samples.
-    said, references = some_run(1500)
-    single = score([[text] for text in said], references)
+    predictions, references = some_run(1500)
+    single = score([[text] for text in predictions], references)
     assert single.pop("sample_accuracy") == pytest.approx(single["exact_match"], abs=1e-12)
     del single["sample_accuracy_se"]
-    assert single == pytest.approx(score(said, references), abs=1e-12)
+    assert single == pytest.approx(score(predictions, references), abs=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("predictions", "kind"),
     [
         ("Lyon", "exact_match"),
         ("Oslo", "wrong"),
@@ -197,8 +199,8 @@ def test_the_first_sample_is_scored_and_sample_accuracy_uses_all():
         ("I would not know", "wrong"),
     ],
 )
-def test_a_prediction_matches_or_abstains_or_is_wrong(said, kind):
-    figures = score([said], [["Lyon"]])
+def test_a_prediction_matches_or_abstains_or_is_wrong(predictions, kind):
+    figures = score([predictions], [["Lyon"]])
     assert {name: figures[name] for name in ("exact_match", "abstention", "wrong")} == {
         "exact_match": 0,
         "abstention": 0,
@@ -213,10 +215,10 @@ def test_an_accepted_answer_that_is_also_an_abstention_matches():
 
 
 def test_abstentions_can_be_set_and_an_empty_prediction_is_always_one():
-    said = ["pass!", "I don't know", ""]
-    figures = score(said, [["Lyon"]] * 3, abstentions=["Pass"])
+    predictions = ["pass!", "I don't know", ""]
+    figures = score(predictions, [["Lyon"]] * 3, abstentions=["Pass"])
     assert (figures["abstention"], figures["wrong"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
-    assert score(said, [["Lyon"]] * 3, abstentions=[])["abstention"] == pytest.approx(1 / 3)
+    assert score(predictions, [["Lyon"]] * 3, abstentions=[])["abstention"] == pytest.approx(1 / 3)
     assert score(["weiß nicht"], [["Lyon"]], language="de", abstentions=["Weiß nicht"])["abstention"] == 1
     assert score(["I don't know"], [["Lyon"]], language="de")["abstention"] == 0  # the default is English
 
@@ -251,7 +253,7 @@ def test_a_prediction_that_lists_every_value_has_the_best_contains_only(between)
 
 
 def test_the_order_of_rows_changes_no_score():
-    said, references = some_run(2100)
+    predictions, references = some_run(2100)
     columns = {
         "fact_ids": [f"f{i % 700}" for i in range(2100)],
         "relations": [f"r{i % 4}" for i in range(2100)],
@@ -260,8 +262,8 @@ def test_the_order_of_rows_changes_no_score():
     order = list(range(2100))
     random.Random(2).shuffle(order)
     shuffled = {name: [column[i] for i in order] for name, column in columns.items()}
-    before = score(said, references, **columns)
-    after = score([said[i] for i in order], [references[i] for i in order], **shuffled)
+    before = score(predictions, references, **columns)
+    after = score([predictions[i] for i in order], [references[i] for i in order], **shuffled)
     for relation, figures in before.pop("by_relation").items():
         assert after["by_relation"][relation] == pytest.approx(figures, abs=1e-12)
     del after["by_relation"]
@@ -276,11 +278,11 @@ def test_every_kind_of_list_is_accepted(kind):
 
 
 def test_documents_facts_and_relations_do_not_change_the_other_scores():
-    said, references = some_run(1100)
+    predictions, references = some_run(1100)
     ids = [f"x{i % 9}" for i in range(1100)]
-    plain = score(said, references)
+    plain = score(predictions, references)
     for name in ("fact_ids", "relations", "documents"):
-        figures = score(said, references, **{name: ids})
+        figures = score(predictions, references, **{name: ids})
         same = [key for key in plain if name != "documents" or not key.endswith("_se")]
         assert {key: figures[key] for key in same} == {key: plain[key] for key in same}
 
@@ -311,7 +313,7 @@ def test_a_wrong_optional_input_is_an_error_with_its_name(more, words):
 
 
 def test_a_wrong_row_in_a_later_batch_is_an_error_with_its_number():
-    said = ["Lyon"] * 5000
-    said[4321] = None
+    predictions = ["Lyon"] * 5000
+    predictions[4321] = None
     with pytest.raises(ValueError, match=r"predictions\[4321\] is None"):
-        score(said, [["Lyon"]] * 5000)
+        score(predictions, [["Lyon"]] * 5000)

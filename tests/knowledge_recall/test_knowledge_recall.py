@@ -45,16 +45,16 @@ IDS = {"fact_ids": list("ffgg"), "relations": list("rsrs"), "documents": list("d
 SAMPLES = [[text, "Oslo"] for text in PREDICTIONS]
 
 
-@pytest.mark.parametrize("said", [PREDICTIONS, SAMPLES], ids=["strings", "samples"])
+@pytest.mark.parametrize("predictions", [PREDICTIONS, SAMPLES], ids=["strings", "samples"])
 @pytest.mark.parametrize("in_memory", [False, True], ids=["file", "memory"])
-def test_facts_relations_documents_and_samples_work_for_given_and_for_added_rows(tmp_path, said, in_memory):
+def test_facts_relations_documents_and_samples_work_for_given_and_for_added_rows(tmp_path, predictions, in_memory):
     metric = KnowledgeRecall(cache_dir=str(tmp_path), keep_in_memory=in_memory)
-    expected = score(said, REFERENCES, **IDS)
-    assert metric.compute(predictions=said, references=REFERENCES, **IDS) == expected
-    metric.add(prediction=said[0], reference=REFERENCES[0])
-    metric.add_batch(predictions=said[1:3], references=REFERENCES[1:3])
-    assert metric.compute(predictions=said[3:], references=REFERENCES[3:], **IDS) == expected
-    metric.add_batch(predictions=said, references=REFERENCES)
+    expected = score(predictions, REFERENCES, **IDS)
+    assert metric.compute(predictions=predictions, references=REFERENCES, **IDS) == expected
+    metric.add(prediction=predictions[0], reference=REFERENCES[0])
+    metric.add_batch(predictions=predictions[1:3], references=REFERENCES[1:3])
+    assert metric.compute(predictions=predictions[3:], references=REFERENCES[3:], **IDS) == expected
+    metric.add_batch(predictions=predictions, references=REFERENCES)
     assert metric.compute(**IDS) == expected
 
 
@@ -151,12 +151,12 @@ LOAD = """
 import doctest, json, os, sys
 import evaluate
 sys.modules["hf_knowlearn"] = None  # importing it fails: who loads the Space need not have the package
-room, blocks, inputs = json.loads(sys.argv[1])
+path, blocks, inputs = json.loads(sys.argv[1])
 by_name = evaluate.load("hf_knowlearn/knowledge_recall").compute(**inputs)
 example = doctest.DocTestParser().get_doctest(blocks, {}, "README.md", None, 0)
 outcome = doctest.DocTestRunner().run(example)
 os.chdir(os.environ["HF_HOME"])
-by_path = evaluate.load(room).compute(**inputs)
+by_path = evaluate.load(path).compute(**inputs)
 print(json.dumps([by_name, by_path, outcome.attempted, outcome.failed]))
 """
 
@@ -209,8 +209,8 @@ def test_the_card_is_that_of_a_metric_space_with_an_existing_page():
 def test_the_card_lists_exactly_the_returned_scores():
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     always, with_more = card.split("| with | key |")
-    told = re.findall(r"^\| `(\w+)` \|", always, re.MULTILINE)
-    assert told == list(score(PREDICTIONS, REFERENCES))
+    documented = re.findall(r"^\| `(\w+)` \|", always, re.MULTILINE)
+    assert documented == list(score(PREDICTIONS, REFERENCES))
     rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| [^|]+ \|$", with_more, re.MULTILINE)
-    told = re.findall(r"`(\w+)`", " ".join(rows))
-    assert set(told) == set(score(SAMPLES, REFERENCES, **IDS)) - set(score(PREDICTIONS, REFERENCES))
+    documented = re.findall(r"`(\w+)`", " ".join(rows))
+    assert set(documented) == set(score(SAMPLES, REFERENCES, **IDS)) - set(score(PREDICTIONS, REFERENCES))

@@ -237,17 +237,17 @@ def test_scoring_does_not_change_its_input():
 
 def test_importing_the_package_loads_the_standard_library_only():
     program = (
-        "import sys; import hf_knowlearn; before = set(sys.modules); import hf_knowlearn.knowledge_recall as room; "
-        "assert room.score(['Lyon'], [['Lyon']])['n'] == 1; "
+        "import sys; import hf_knowlearn; before = set(sys.modules); import hf_knowlearn.knowledge_recall as package; "
+        "assert package.score(['Lyon'], [['Lyon']])['n'] == 1; "
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
-        "print(sorted(new - set(sys.stdlib_module_names) - {'hf_knowlearn'}), 'KnowledgeRecall' in dir(room))"
+        "print(sorted(new - set(sys.stdlib_module_names) - {'hf_knowlearn'}), 'KnowledgeRecall' in dir(package))"
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True)
     assert run.stdout.split("\n")[0] == "[] True"
 
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error():
-    import hf_knowlearn.knowledge_recall as room
+    import hf_knowlearn.knowledge_recall as package
 
     with pytest.raises(AttributeError, match="has no attribute 'KnowledgeRecal'"):
-        room.KnowledgeRecal  # noqa: B018
+        package.KnowledgeRecal  # noqa: B018

@@ -22,8 +22,8 @@ def read(name):
 def questions():
     """Question id -> accepted answers."""
     articles = read("dev_24_titles.json")["data"]
-    asked = [q for article in articles for paragraph in article["paragraphs"] for q in paragraph["qas"]]
-    return {q["id"]: [answer["text"] for answer in q["answers"]] for q in asked}
+    all_questions = [q for article in articles for paragraph in article["paragraphs"] for q in paragraph["qas"]]
+    return {q["id"]: [answer["text"] for answer in q["answers"]] for q in all_questions}
 
 
 @pytest.fixture(params=SYSTEMS)
@@ -51,8 +51,10 @@ def test_the_metric_scores_whole_predictions_as_the_official_script_does(questio
     from hf_knowlearn.knowledge_recall import KnowledgeRecall
 
     predictions, official = system
-    said, references = [predictions.get(name, "") for name in questions], list(questions.values())
-    figures = KnowledgeRecall(cache_dir=str(tmp_path)).compute(predictions=said, references=references, whole=True)
+    predictions_in_order, references = [predictions.get(name, "") for name in questions], list(questions.values())
+    figures = KnowledgeRecall(cache_dir=str(tmp_path)).compute(
+        predictions=predictions_in_order, references=references, whole=True
+    )
     assert 100 * figures["exact_match"] == pytest.approx(official["exact_match"], abs=1e-6)
     assert 100 * figures["f1"] == pytest.approx(official["f1"], abs=1e-6)
 

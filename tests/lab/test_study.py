@@ -20,7 +20,7 @@ def write(folder: Path, **study: Any) -> Path:
 
 
 def error_of(path: Path) -> str:
-    with pytest.raises(ValueError, match="[Ss]tudy ") as found:
+    with pytest.raises(ValueError, match=r"[Ss]tudy ") as found:
         read_study(path)
     return str(found.value)
 

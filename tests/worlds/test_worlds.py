@@ -271,9 +271,9 @@ def test_no_quickstart_recipe_trains_on_its_retention_people():
     ],
 )
 def test_a_split_equals_the_training_data_of_the_packaged_base_model(name, documents, questions, digest):
-    found, asked = SPLITS[name].documents(), SPLITS[name].questions()
-    rows = [(d.id, d.text, d.title, "") for d in found] + [(q.id, q.text, "", q.answers) for q in asked]
-    assert (len(found), len(asked)) == (documents, questions)
+    found, questions_of_split = SPLITS[name].documents(), SPLITS[name].questions()
+    rows = [(d.id, d.text, d.title, "") for d in found] + [(q.id, q.text, "", q.answers) for q in questions_of_split]
+    assert (len(found), len(questions_of_split)) == (documents, questions)
     assert hashlib.sha256("".join(f"{row}\n" for row in rows).encode()).hexdigest().startswith(digest)
 
 
@@ -293,8 +293,8 @@ def test_a_single_biography_has_number_0_and_several_have_the_numbers_from_1(tmp
 @pytest.fixture(scope="module")
 def training_texts():
     """Texts like those of the base model: four biographies of each old person, and the questions about `studied`."""
-    asked = [f"Question: {q.text}\nAnswer: {q.answers[0]}" for q in SPLITS["studied"].questions()]
-    return [document.text for document in Split(WORLD, 0, 500, biographies=4).documents()] + asked
+    questions_of_split = [f"Question: {q.text}\nAnswer: {q.answers[0]}" for q in SPLITS["studied"].questions()]
+    return [document.text for document in Split(WORLD, 0, 500, biographies=4).documents()] + questions_of_split
 
 
 @pytest.fixture(scope="module")
