@@ -60,13 +60,16 @@ def test_questions_are_read_with_every_column_name(tmp_path: Path, write_rows: W
         ),
         ({"question": "Who?", "answer": True}, 'answer is true; write the answer as text, such as "yes" or "true".'),
         ({"question": "Who?", "answers": ["x", None]}, "answers[1] must be a string or a number, got NoneType None."),
-        ({"question": "Who?", "answer": float("nan")}, "answer is nan, which is not an answer; write the answer as text"),
+        (
+            {"question": "Who?", "answer": float("nan")},
+            "answer is nan, which is not an answer; write the answer as text",
+        ),
         ({"question": "Who?", "answer": "one\ntwo"}, "the answer 'one\\ntwo' has several lines, but only the first"),
         ({"question": "Who?", "answers": ["one\u2028two", "The"]}, "has several lines"),
         (
             {"question": "Who?", "answer": "x", "prompt": "p", "completion": "y"},
-            "the columns of question and answer are ambiguous: 'question' and 'answer', or 'prompt' and 'completion'; name the"
-            " right ones with question_column and answer_column.",
+            "the columns of question and answer are ambiguous: 'question' and 'answer', or 'prompt' and 'completion'; name"
+            " the right ones with question_column and answer_column.",
         ),
         (
             {"question": "Who?", "answers": ["x"], "answer": "y"},
