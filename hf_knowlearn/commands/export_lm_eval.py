@@ -70,7 +70,7 @@ def score_answer(doc: Mapping[str, Any], results: list[str]) -> dict[str, float]
 
 
 def add_parser(subparsers: Any) -> None:
-    """Declare the command's options. One that isn't given is left out: `export` has the defaults."""
+    """Declare the command's options. Options that are not given are left out, and `export` has their defaults."""
     text = "write questions as tasks of EleutherAI's lm-evaluation-harness"
     parser = subparsers.add_parser(
         "export-lm-eval", help=text, description=f"{text.capitalize()}.", argument_default=argparse.SUPPRESS

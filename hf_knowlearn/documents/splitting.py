@@ -18,8 +18,9 @@ _WORD = re.compile(r"\S+\s*")
 def split_document(document: Document, length: Callable[[str], int], limit: int) -> list[Document]:
     """Split a document into parts of at most `limit`, greedily from the beginning.
 
-    A part ends at the end of a sentence if one fits, else at white space, else anywhere. White space belongs to the
-    part before it. `length` is called a few times per part, on texts of about the size of a part.
+    A part ends at the end of a sentence if a whole sentence fits, otherwise at white space. If there is no white
+    space, it can end anywhere. White space belongs to the part before it. `length` is called a few times per part, on
+    texts of about the size of a part.
 
     Args:
         document: the document. If it fits, it is returned unchanged.

@@ -69,7 +69,7 @@ class Decoder:
         base = unwrap_adapter(model)
         self.config = base.config
         self.accepts = inspect.signature(base.forward).parameters
-        # Why: a sliding window and a state space model do not store the whole prefix, so it can't be shared.
+        # Why: a sliding window and a state space model do not store the whole prefix, so the prefix cannot be shared.
         layers = DynamicCache(config=self.config).layers
         self.stores_everything = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
         self.prefix_lengths: dict[PrefixKey, int] = {}

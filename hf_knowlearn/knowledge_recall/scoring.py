@@ -248,4 +248,4 @@ def answers_problems(prediction: object, answers: object) -> list[str]:
 def raise_problems(problems: list[str]) -> None:
     """Raise one ValueError with all problems, if there are any."""
     if problems:
-        raise ValueError("These predictions can't be scored:\n- " + "\n- ".join(problems))
+        raise ValueError("These predictions cannot be scored:\n- " + "\n- ".join(problems))

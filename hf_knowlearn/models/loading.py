@@ -96,7 +96,7 @@ def load_model(settings: ModelSettings) -> "PreTrainedModel":
             quantization_config=quantization,
             trust_remote_code=settings.trust_remote_code,
         )
-    if not getattr(model, "is_quantized", False):  # bitsandbytes places quantised weights itself; they can't be moved
+    if not getattr(model, "is_quantized", False):  # bitsandbytes places quantised weights; they cannot be moved
         model.to(PartialState().device if settings.device is None else settings.device)
     check_4bit_widths(model, settings.shown_name)
     is_whole = model.config.name_or_path == name

@@ -81,7 +81,8 @@ def _clone(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", name:
 def remove_added_end_token(tokenizer: "PreTrainedTokenizerBase") -> None:
     """Change a tokenizer that adds an end token to every text so that it adds none.
 
-    Why: a model cannot continue a prompt behind its end, and TRL adds the end token of a training row itself.
+    Why: a model does not continue a prompt that ends with an end token, and TRL itself adds the end token of a
+    training row.
     """
     plain, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     end = [tokenizer.eos_token_id]

@@ -82,7 +82,7 @@ class View:
 
 
 def _gaps_before_successors(spans: tuple[Span, ...]) -> dict[int, str]:
-    """The spans that directly follow the span before them in the document, each with the gap in between: a space or
+    """The spans that are adjacent in the document to their predecessor, each with the gap between the two: a space or
     nothing."""
     in_document = sorted(range(len(spans)), key=lambda i: spans[i][1])
     return {

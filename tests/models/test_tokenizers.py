@@ -64,7 +64,7 @@ def test_an_end_token_is_added_to_those_that_end_a_response(base: Path):
     ("options", "message"),
     [
         ({"eos_token": "<nothing>"}, "--eos_token '<nothing>': the tokenizer does not have this token"),
-        ({"chat_template_path": "no.jinja"}, "--chat_template_path 'no.jinja': there is no such file"),
+        ({"chat_template_path": "no.jinja"}, "--chat_template_path 'no.jinja': this file does not exist"),
         ({"chat_template_path": "./nowhere"}, "--chat_template_path ./nowhere: there is no such folder"),
     ],
 )
