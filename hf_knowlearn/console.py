@@ -42,6 +42,7 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
         resumes: Whether a repeated command continues an interrupted run.
     """
     outcome = Outcome()
+    _set_progress_bars()
     handler = logging.StreamHandler(sys.stdout)
     logger = logging.getLogger("hf_knowlearn")
     level = logger.level
@@ -67,6 +68,16 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
         logger.setLevel(level)
         if handles_sigterm:
             signal.signal(signal.SIGTERM, before)
+
+
+def _set_progress_bars() -> None:
+    """Show the progress bars of all libraries on the main process only, and only those that take over a second.
+
+    tqdm reads these variables when it is imported.
+    """
+    os.environ.setdefault("TQDM_DELAY", "1")
+    if not _is_main_process():
+        os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def _exit(*_: Any) -> None:

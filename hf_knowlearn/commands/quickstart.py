@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
 
         model_path(arguments.model, f"--model {arguments.model}")
     from hf_knowlearn.lab.quickstart import QUICKSTART, run_recipes, run_seeds
-    from hf_knowlearn.reports.markdown import summary
+    from hf_knowlearn.reports.markdown import next_step, summary
+    from hf_knowlearn.reports.schema import best_run
 
     options = {
         "overwrite": arguments.overwrite,
@@ -45,4 +46,6 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     else:
         report = run_seeds(QUICKSTART, arguments.output_dir, options, arguments.seeds)
     show(summary(report, arguments.output_dir))
+    if arguments.seeds is None:
+        show(next_step(report, arguments.output_dir / best_run(report)))
     return 0

@@ -1,6 +1,7 @@
 """A report as text: columns for a terminal, and a page of Markdown."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 
 from hf_knowlearn.reports.charts import has_scores
 from hf_knowlearn.reports.findings import examples, findings, legend
-from hf_knowlearn.reports.schema import Report
+from hf_knowlearn.reports.schema import Report, best_run
 from hf_knowlearn.reports.tables import columns, difference_rows, headline_rows, tables
 
 
@@ -18,6 +19,18 @@ def summary(report: Report, folder: Path) -> str:
     files = ", ".join(str(folder / name) for name in names)
     legend_text = "\n".join(legend(report))
     return f"\n{to_text(report)}\n\n{legend_text}\n\nWritten to {files}"
+
+
+def next_step(report: Report, folder: Path) -> str:
+    """The command that asks the model of the run in `folder` a question, as the evaluation does.
+
+    The question is an example of the evaluation, if there is one.
+    """
+    recipe = report["recipes"][best_run(report)]
+    template = (recipe.get("evaluation") or {}).get("template", "plain")
+    questions = [row["question"] for _, rows in examples(report) for row in rows] or ["Who ...?"]
+    words = ["knowlearn", "ask", str(folder), questions[0]]
+    return f"Next: {shlex.join(words + ([] if template == 'plain' else ['--template', template]))}"
 
 
 def to_text(report: Report) -> str:
@@ -49,7 +62,7 @@ def _examples(report: Report) -> list[str]:
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table, of a header and rows, and an empty line. Cells are escaped."""
+    """The lines of a Markdown table with a header and rows, followed by an empty line. Cells are escaped."""
     header, *body = rows
     return [_line(header), _line(["---"] * len(header)), *map(_line, body), ""]
 

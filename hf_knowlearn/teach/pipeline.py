@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     with command_console() as outcome:
         from hf_knowlearn.config.help import help_text
-        from hf_knowlearn.reports.markdown import summary
+        from hf_knowlearn.reports.markdown import next_step, summary
 
         if {"-h", "--help"} & set(words):
             outcome.show(help_text(everything="all" in words))
@@ -168,7 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from hf_knowlearn.training.finite import NonFiniteError
 
         try:
-            outcome.show(summary(teach(recipe), recipe.output_dir))
+            report = teach(recipe)
+            outcome.show(summary(report, recipe.output_dir))
+            outcome.show(next_step(report, recipe.output_dir))
         except NonFiniteError as error:
             outcome.fail(str(error), 1)
     return outcome.code

@@ -16,6 +16,7 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 from hf_knowlearn.config.settings import RunSettings, StageSettings, raw_settings
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
 from hf_knowlearn.format_aug.rows import Row, conversation_rows, document_rows, generated_row, question_rows
 from hf_knowlearn.prompts.control_tokens import check_questions
@@ -135,14 +136,16 @@ def replayed_rows(
 
 def _log_schedule(stage: StageSettings, data: RunData, counts: tuple[int, int, int, int], replayed: int) -> None:
     documents, parts, questions, turns = counts
-    what = [f"{documents} documents in {parts} parts"] if parts else []
-    what += [f"{questions} questions"] if questions else []
-    what += [f"{len(data.train_conversations)} conversations with {turns} turns"] if turns else []
+    conversations = number_of(len(data.train_conversations), "conversation")
+    what = [f"{number_of(documents, 'document')} in {number_of(parts, 'part')}"] if parts else []
+    what += [number_of(questions, "question")] if questions else []
+    what += [f"{conversations} with {number_of(turns, 'turn')}"] if turns else []
     batch, steps = stage.rows_per_step, stage.max_steps
     logger.info(
-        "%s%s, each trained on %.1f times; %d steps of %d rows, %d of them replayed.",
+        "%s%s, each trained on %.1f times; %s of %s, %d of them replayed.",
         f"{stage.name}: " if stage.name else "", " and ".join(what),
-        steps * (batch - replayed) / (parts + questions + turns), steps, batch, replayed,
+        steps * (batch - replayed) / (parts + questions + turns),
+        number_of(steps, "step"), number_of(batch, "row"), replayed,
     )  # fmt: skip
 
 

@@ -319,3 +319,22 @@ def test_ctrl_c_prints_one_line_and_returns_130(capsys: pytest.CaptureFixture[st
         raise KeyboardInterrupt
     assert outcome.code == 130
     assert "stopped. Repeat the command to continue from the last checkpoint" in capsys.readouterr().err
+
+
+BARS = """
+import sys, time
+from hf_knowlearn.console import command_console
+with command_console():
+    from datasets import Dataset
+    Dataset.from_list([{"a": 1}] * 3).map(lambda row: (time.sleep(float(sys.argv[1])), row)[1], desc="Reading")
+"""
+
+
+@pytest.mark.parametrize(("rank", "seconds", "is_shown"), [(0, 0.0, False), (0, 0.6, True), (1, 0.6, False)])
+def test_bars_of_libraries_are_shown_once_and_only_if_they_take_long(rank: int, seconds: float, is_shown: bool):
+    environment = {**os.environ, "RANK": str(rank)}
+    for name in ("TQDM_DELAY", "TQDM_DISABLE"):
+        environment.pop(name, None)
+    command = [sys.executable, "-c", BARS, str(seconds)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ("Reading" in done.stderr) == is_shown

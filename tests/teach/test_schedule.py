@@ -335,7 +335,7 @@ def test_a_run_without_replay_states_that_the_model_may_forget(
     with caplog.at_level("INFO", "hf_knowlearn"):
         scheduled(words, replay_self=0, replay_share=0.25)
     assert "Nothing is replayed, so the model may forget what it knew" in caplog.text
-    assert re.search(r"1 steps of \d+ rows, 0 of them replayed", caplog.text)
+    assert re.search(r"1 step of \d+ rows, 0 of them replayed", caplog.text)
 
 
 def test_the_problems_of_a_schedule_follow_problems_found_elsewhere(base: Path, documents: Path, tmp_path: Path):
