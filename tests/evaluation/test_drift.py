@@ -93,7 +93,7 @@ def test_models_and_texts_that_can_not_be_compared_are_an_error(
     tokenizer: Any, model: Any, bigrams: Any, model_of_bigrams: Any
 ):
     some = bigrams(0)
-    with pytest.raises(ValueError, match="base=None needs a model with an adapter, and Bigrams has none"):
+    with pytest.raises(ValueError, match="base=None needs a model with an adapter, but Bigrams has none"):
         drift(some, None, tokenizer, TEXTS)
     with pytest.raises(ValueError, match=r"texts is empty\. Pass general texts"):
         drift(some, some, tokenizer, [])

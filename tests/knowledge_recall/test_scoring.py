@@ -188,13 +188,13 @@ INVALID = {
 
 @pytest.mark.parametrize(("predictions", "references", "words"), INVALID.values(), ids=INVALID)
 def test_an_error_has_the_input_the_rule_and_the_fix(predictions, references, words):
-    with pytest.raises(ValueError, match="These predictions can't be scored") as error:
+    with pytest.raises(ValueError, match="These predictions cannot be scored") as error:
         score(predictions, references)
     assert [part for part in words if part not in str(error.value)] == []
 
 
 def test_one_error_lists_all_problems_and_no_valid_row():
-    with pytest.raises(ValueError, match="can't be scored") as error:
+    with pytest.raises(ValueError, match="cannot be scored") as error:
         score(["Lyon", None, 3, "Oslo"], [["Lyon"], [], ["a"], "Oslo", ["Rome"]])
     message = str(error.value)
     assert "4 predictions, but 5 references" in message
@@ -203,7 +203,7 @@ def test_one_error_lists_all_problems_and_no_valid_row():
 
 
 def test_an_error_is_short_if_every_row_is_wrong():
-    with pytest.raises(ValueError, match="can't be scored") as error:
+    with pytest.raises(ValueError, match="cannot be scored") as error:
         score([None] * 10_000, [["x" * 10_000, 1]] * 10_000)
     message = str(error.value)
     assert "predictions[4] is None and 9995 more up to row 9999" in message
