@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.models.added_end_token import remove_added_end_token
 from hf_knowlearn.models.base_model import check_base
 from hf_knowlearn.models.fingerprints import commit_of
 from hf_knowlearn.models.packages import check_packages, install_hint
-from hf_knowlearn.models.tokenizers import remove_added_end_token
 from hf_knowlearn.paths import TINY_BASE
 
 if TYPE_CHECKING:
