@@ -1,7 +1,8 @@
-"""Log-probabilities of accepted answers after their questions, and their ranks among the options of a question.
+"""Log-probabilities of accepted answers after their questions, and the rank of the best one among the choices of a
+multiple-choice question.
 
-Exact match is 0 for an answer that greedy decoding misses by a little and for one that it misses by far. The
-log-probability tells the two apart.
+Exact match is 0 for every wrong answer, however close the model is to the right one. The log-probability of the right
+answer shows how close the model is.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,11 +35,12 @@ class AnswerLogprob:
 
     Args:
         prompt: number of the prompt.
-        answer: the one of `Question.answers`.
+        answer: the accepted answer, one of `Question.answers`.
         total: sum of the log-probabilities of its tokens.
         tokens: number of its tokens. total / tokens is the mean.
         first: log-probability of its first token.
-        rank: rank of the best accepted option among the options, by `total`, from 1. None without options.
+        rank: rank of the best accepted answer among the choices (`Question.options`), by `total`, from 1. None without
+            choices.
     """
 
     question_id: str
@@ -56,8 +58,8 @@ class AnswerRow:
 
     Args:
         prompt: number of the prompt in the list of all prompts.
-        ids: the tokens of both.
-        start: place of the answer's first token in `ids`.
+        ids: the tokens of prompt and answer.
+        start: index of the answer's first token in `ids`.
     """
 
     prompt: int
@@ -82,8 +84,9 @@ def answer_logprobs(
     process computes its share and returns all results.
 
     Raises:
-        ValueError: the prompts can't be built, see `build_prompts`; the options of a question have no accepted answer;
-            or a prompt and an answer exceed the model's context. Questions are listed by id.
+        ValueError: the prompts cannot be built (see `build_prompts`); the choices of a multiple-choice question have
+            no accepted answer; or a prompt and an answer exceed the model's context. The message lists the ids of the
+            questions.
         MemoryError: a batch of one row does not fit.
 
     Example:
@@ -109,14 +112,14 @@ def compute_answers(
     compute: Callable[[torch.Tensor, Sequence[AnswerRow]], Sequence[T]],
     progress: str | None,
 ) -> list[tuple[AnswerRow, T]]:
-    """Each prompt with each of its answers, and a result for it. Blank answers are left out.
+    """Each prompt with each of its answers, and a result for each of these pairs. Blank answers are left out.
 
     Each process computes its share and returns all results.
 
     Args:
-        answers: those of each prompt.
-        compute: takes logits (rows, tokens of the longest answer, vocabulary) and their rows, and returns a result for
-            each. The logits predict the tokens of the answers, which are aligned on the right.
+        answers: the answers to each prompt.
+        compute: a function of logits (rows, tokens of the longest answer, vocabulary) and their rows. It returns one
+            result per row. The logits predict the tokens of the answers, which are aligned on the right.
 
     Raises:
         ValueError: a prompt and an answer exceed the model's context.
@@ -134,7 +137,7 @@ def compute_answers(
         here = [rows[i] for i in batch]
         keep = max(len(row.ids) - row.start for row in here) + 1
         logits = decoder.last_logits([row.ids for row in here], [keys[i] for i in batch], keep)
-        return compute(logits[:, :-1], here)  # the last logits predict what follows the answer
+        return compute(logits[:, :-1], here)  # the last logits predict the token after the answer
 
     ids = [row.ids for row in rows]
     found = run_with_prefixes(decoder, ids, keys, settings.batch_size, compute_batch, progress)
@@ -155,13 +158,14 @@ def _rows(
 
 
 def _first_difference(ids: Sequence[int], prompt: Sequence[int]) -> int:
-    """Where the tokens of prompt and answer leave those of the prompt. Why: a tokenizer may merge the two."""
+    """The index of the first token that differs from the tokens of the prompt alone. Why: a tokenizer may merge the
+    end of the prompt with the start of the answer."""
     pairs = zip(ids, prompt, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(prompt)))
 
 
 def _logprobs(logits: torch.Tensor, rows: Sequence[AnswerRow]) -> list[tuple[float, float]]:
-    """The log-probability of each row's answer, and of its first token."""
+    """The log-probability of each row's answer, and of the first token of this answer."""
     logprobs = logits.float().log_softmax(-1)
     counts = [len(row.ids) - row.start for row in rows]
     padded = [[0] * (logits.shape[1] - n) + list(row.ids[row.start :]) for n, row in zip(counts, rows, strict=True)]

@@ -1,8 +1,9 @@
 """Editing scores by the definitions of KnowEdit (arXiv 2401.01286).
 
-Reliability: is the fact learned? Generalisation: also in other wordings? Portability: with its consequences? Locality:
-does the rest stay the same? KnowEdit scores teacher-forced answers: the share of tokens that the model predicts, each
-after the true ones before it. A wrong first token is forgiven at the second one, so each score is also computed from
+Reliability: does the model know the fact? Generalisation: does it also answer other wordings of the question?
+Portability: does it know the consequences of the fact? Locality: do the answers to unrelated questions stay the
+same? KnowEdit scores teacher-forced answers: the share of tokens that the model predicts correctly after the true
+tokens before them. A wrong first token then has no effect on the second one, so each score is also computed from
 generated responses.
 """
 
@@ -12,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
 from hf_knowlearn.documents.answer_search import WORD
 from hf_knowlearn.evaluation.model_responses import ModelResponses, agreement
@@ -20,13 +22,13 @@ from hf_knowlearn.knowledge_recall import correct
 from hf_knowlearn.knowledge_recall.scoring import first_line, normalizer
 
 REPHRASED = "rephrased"
-# KnowEdit's Subject_Aliasing, reasoning and Logical_Generalization.
+# In KnowEdit: Subject_Aliasing, reasoning and Logical_Generalization.
 PORTABILITY = ("alias", "one-hop", "reversed")
 KINDS = (None, REPHRASED, *PORTABILITY)
-WEIGHTS = {2: 2 / 3, 3: 4 / 3}  # of the entropies of pairs and of triples
+WEIGHTS = {2: 2 / 3, 3: 4 / 3}  # weights of the entropies of pairs and of triples
 _WORD_OR_SIGN = re.compile(rf"{WORD.pattern}|[^\w\s]")
 
-Score = tuple[str, float, float]  # the document, the teacher-forced score, the generated score
+Score = tuple[str, float, float]  # the document, the teacher-forced score and the generated score
 
 
 def editing_scores(
@@ -37,16 +39,17 @@ def editing_scores(
     *,
     language: str = "en",
 ) -> dict[str, Any]:
-    """How well a model learned facts, and how much of the rest of its knowledge changed.
+    """Scores for how well a model learned facts, and how much its other knowledge changed.
 
     Scores are means over questions (KnowEdit: over edits, and over the questions of each). Portability is the mean
-    over its kinds. Standard errors are clustered by document. A question without one is a cluster of its own.
+    over its kinds. Standard errors are clustered by document. A question without a document is a cluster of its own.
 
     Args:
-        questions: about the training documents. Among those of `kind` None, the first with a `fact_id` asks for the
-            fact (reliability). The others reword it (generalisation), as those of kind "rephrased" do. "alias",
-            "one-hop" and "reversed" ask for what follows from the fact (portability).
-        locality_questions: unrelated to the training documents, of any kind.
+        questions: questions about the training documents. Among the questions of `kind` None with the same `fact_id`,
+            the first one asks for the fact (reliability). The others are other wordings (generalisation), like the
+            questions of kind "rephrased". "alias", "one-hop" and "reversed" ask for what follows from the fact
+            (portability).
+        locality_questions: questions of any kind that are unrelated to the training documents.
         before, after: the responses before and after training. `before` needs those to `locality_questions` only.
         language: see `knowledge_recall.scoring.normalize`.
 
@@ -97,7 +100,8 @@ def editing_scores(
 
 
 def fluency(text: str) -> float:
-    """How little a text repeats itself: (2/3 H(2) + 4/3 H(3)) / 2, in bits. A repeated word alone gives 0.
+    """A measure of how little a text repeats itself: (2/3 H(2) + 4/3 H(3)) / 2, in bits. A text of one repeated word
+    has 0.
 
     H(n) = -sum of f(k) log2 f(k) over the different n-grams k of the text, with f(k) the share of k among its n-grams.
     H(n) = 0 for a text of fewer than n words. It is ROME's generation entropy (arXiv 2202.05262) with the weights of
@@ -119,7 +123,7 @@ def _cluster(question: Question) -> str:
 
 
 def _kinds(questions: Sequence[Question]) -> list[str | None]:
-    """The kind of each question. A wording of a fact after the first is a rephrasing."""
+    """The kind of each question. Every wording of a fact after the first counts as a rephrasing."""
     first: dict[str, str] = {}
     for question in questions:
         if question.kind is None and question.fact_id is not None:
@@ -131,7 +135,8 @@ def _kinds(questions: Sequence[Question]) -> list[str | None]:
 
 
 def _means(groups: Sequence[Sequence[Score]]) -> dict[str, Any]:
-    """The mean of the means of the groups, teacher-forced and generated, with standard errors."""
+    """The mean over groups of the mean of each group, for teacher-forced and generated scores, with standard
+    errors."""
     documents = [document for group in groups for document, *_ in group]
     means: dict[str, Any] = {}
     for column, name in enumerate(("teacher_forced", "generated"), start=1):
@@ -159,11 +164,13 @@ def _check(
         )
     for name, found, needed in (("before", before, locality), ("after", after, everything)):
         if lost := [q.id for q in needed if q.id not in found.generated or q.id not in found.teacher_forced]:
-            problems.append(f"`{name}` lacks responses to {len(lost)} questions, such as {lost[0]!r}: add all.")
+            problems.append(
+                f"`{name}` lacks responses to {number_of(len(lost), 'question')}, such as {lost[0]!r}. Add them."
+            )
     old, new = before.teacher_forced, after.teacher_forced
     if not problems and (other := [q.id for q in locality if old[q.id].expected != new[q.id].expected]):
         problems.append(
-            f"The answers to {len(other)} locality questions, such as {other[0]!r}, have other tokens before than"
+            f"The answers to {len(other)} locality questions, such as {other[0]!r}, have different tokens before and"
             " after: use the same tokenizer and the same accepted answers both times."
         )
     if problems:

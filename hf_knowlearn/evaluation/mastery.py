@@ -1,12 +1,13 @@
-"""Mastery: how well each question is known, in the four classes of SliCK (Gekhman et al., arXiv 2405.05904, §3).
+"""Mastery: how well a model knows the answer to each question, in the four classes of SliCK (arXiv 2405.05904, §3).
 
-A question gets several few-shot prompts of its relation, with a greedy response and sampled responses to each. P(T=0)
-and P(T>0) are the shares of correct greedy and of correct sampled responses.
+Each question has several few-shot prompts with examples of the same relation. The model generates a greedy response
+and sampled responses to each prompt. P(T=0) and P(T>0) are the shares of correct greedy and of correct sampled
+responses.
 
 - HighlyKnown: P(T=0) = 1
 - MaybeKnown: 0 < P(T=0) < 1
 - WeaklyKnown: P(T=0) = 0 and P(T>0) > 0
-- Unknown: both are 0
+- Unknown: P(T=0) = 0 and P(T>0) = 0
 """
 
 import logging
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall import correct
@@ -31,27 +33,28 @@ logger = logging.getLogger(__name__)
 Category = Literal["HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
-# Prompts for a question and samples for a prompt. "full" is the paper's. docs/mastery.md compares the two.
+# Numbers of prompts per question and of samples per prompt. "full" has the numbers of the paper. docs/mastery.md
+# compares the two.
 PRESETS = {"full": {"prompts": 10, "samples": 16}, "quick": {"prompts": 5, "samples": 4}}
 SHOTS = 4
 NO_RELATION = "(no relation)"
 
-# The minimum of each number, and its reason.
+# The minimum of each number, and the reason for this minimum.
 MINIMUMS = {
-    "prompts": (2, "with one prompt no question can be MaybeKnown"),
-    "shots": (1, "without examples all prompts of a question are the same"),
-    "samples": (1, "without samples WeaklyKnown and Unknown can't be distinguished"),
+    "prompts": (2, "with one prompt, no question can be MaybeKnown"),
+    "shots": (1, "without examples, all prompts of a question are the same"),
+    "samples": (1, "without samples, WeaklyKnown and Unknown cannot be distinguished"),
 }
 
 
 @dataclass(frozen=True)
 class Mastery:
-    """How well one question is known.
+    """How well a model knows the answer to one question.
 
     Args:
         greedy: P(T=0), the share of prompts with a correct greedy response, in [0, 1].
         sampled: P(T>0), the share of correct samples over all prompts, in [0, 1].
-        category: the class that follows from the two.
+        category: the class that follows from `greedy` and `sampled`.
 
     Example:
         >>> Mastery("q1", greedy=0.4, sampled=0.3, category="MaybeKnown")
@@ -86,13 +89,13 @@ def classify_mastery(
 ) -> list[Mastery]:
     """How well the model knows the answer to each question, in the order of `questions`.
 
-    A response is correct if its first line is. Examples have the relation of the question and never its
-    fact or its document. Questions without a relation count as one relation. The result depends on the weights and the
+    A response is correct if its first line is. Examples have the same relation as the question, but never the same
+    fact or document. Questions without a relation count as one relation. The result depends on the weights and the
     seed, not on batch size, order or number of processes (see `generate_responses`).
 
     Args:
-        preset: "full" (10 prompts, 16 samples, as in the paper) or "quick" (5 and 4).
-        pool: questions that examples are chosen from; `questions` if None.
+        preset: "full" (10 prompts and 16 samples, as in the paper) or "quick" (5 prompts and 4 samples).
+        pool: questions that examples are chosen from. None: `questions`.
         language: see `knowledge_recall.scoring.normalize`.
         answer_cache, progress: see `generate_responses`.
         settings: fields of `GenerationSettings`. `prompts` (at least 2) and `samples` (at least 1) override the
@@ -152,12 +155,12 @@ def counts(masteries: Iterable[Mastery]) -> dict[str, int]:
 
 
 def flow(before: Iterable[Mastery], after: Iterable[Mastery]) -> dict[str, dict[str, int]]:
-    """The number of questions that went from each class to each class: `flow[class before][class after]`.
+    """The number of questions for each pair of classes before and after: `flow[class before][class after]`.
 
     Questions are matched by id. The order does not matter.
 
     Raises:
-        ValueError: the two sides have different questions, or a question twice.
+        ValueError: `before` and `after` have different questions, or one of them has a question twice.
     """
     sides = {"before": list(before), "after": list(after)}
     old, new = ({one.question_id: one.category for one in side} for side in sides.values())
@@ -168,7 +171,9 @@ def flow(before: Iterable[Mastery], after: Iterable[Mastery]) -> dict[str, dict[
     ]
     for name, ids in (("before", sorted({*old} - {*new})), ("after", sorted({*new} - {*old}))):
         if ids:
-            problems.append(f"{len(ids)} questions occur only {name}, such as {ids[0]!r}.")
+            problems.append(
+                f"{number_of(len(ids), 'question occurs', 'questions occur')} only {name}, such as {ids[0]!r}."
+            )
     if problems:
         raise ValueError("\n".join([*problems, "Give each question once before and once after."]))
     moved = Counter((old[id], new[id]) for id in old)
@@ -204,7 +209,7 @@ def _with_relation(questions: Iterable[Question]) -> list[Question]:
 
 def _mastery(question: Question, responses: "Responses", language: str) -> Mastery:
     samples = [text for own in responses.sampled for text in own]
-    # Samples repeat one another often, so each different response is compared once.
+    # Why: many samples are equal, so each distinct response is compared only once.
     texts = {*responses.greedy, *samples}
     is_correct = {text: correct(first_line(text), question.answers, language) for text in texts}
     greedy = sum(is_correct[text] for text in responses.greedy) / len(responses.greedy)

@@ -1,4 +1,4 @@
-"""Progress of a run with stages: where it is, and how long its training will still take."""
+"""Progress of a run with stages: the current stage, and an estimate of the remaining training time."""
 
 import logging
 import time
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.reports.formatting import duration
 
 if TYPE_CHECKING:
@@ -16,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 class Progress(TrainerCallback):
-    """Logs where a run is. As a callback of the trainers of its stages, it measures how long their steps take.
+    """Logs the current stage of a run. As a callback of the trainers, it also measures the duration of the steps.
 
     Args:
         names: names of the stages.
-        steps: optimizer steps of each stage; the largest possible number where it is not known yet.
+        steps: optimizer steps of each stage. If the number is not known yet, the largest possible number.
     """
 
     def __init__(self, names: Sequence[str], steps: Sequence[int]) -> None:
@@ -29,20 +30,22 @@ class Progress(TrainerCallback):
         self._start, self._first_step = 0.0, 0
 
     def starts(self, number: int) -> None:
-        """Stage `number` (from 0) starts."""
-        logger.info("\n%s, %d steps%s.", self._stage(number), self.steps[number], self._time_left(number))
+        """Record that stage `number` (from 0) starts."""
+        steps = number_of(self.steps[number], "step")
+        logger.info("\n%s, %s%s.", self._stage(number), steps, self._time_left(number))
 
     def ends(self, number: int) -> None:
-        """Stage `number` is trained."""
+        """Record that stage `number` is trained."""
         logger.info("%s is trained%s.", self._stage(number), self._time_left(number + 1))
 
     def already_finished(self, number: int, steps: int, seconds: float) -> None:
-        """An earlier process has finished stage `number`; its time counts for the estimate."""
+        """Record that an earlier process finished stage `number`. The duration of the stage counts for the
+        estimate."""
         self._measured_steps, self._measured_seconds = self._measured_steps + steps, self._measured_seconds + seconds
         logger.info("\n%s is finished.", self._stage(number))
 
     def on_train_begin(self, args: Any, state: "TrainerState", control: Any, **_: Any) -> None:
-        self._start, self._first_step = time.monotonic(), state.global_step  # not 0 if the training is resumed
+        self._start, self._first_step = time.monotonic(), state.global_step  # not 0 if training was resumed
 
     def on_train_end(self, args: Any, state: "TrainerState", control: Any, **_: Any) -> None:
         self._measured_steps += state.global_step - self._first_step
@@ -52,7 +55,7 @@ class Progress(TrainerCallback):
         return f"Stage {number + 1} of {len(self.names)}: {self.names[number]}"
 
     def _time_left(self, number: int) -> str:
-        """The time that the stages from `number` on will take, if it can be estimated."""
+        """The estimated time of the stages from `number` on, in words. Empty if it cannot be estimated."""
         steps = sum(self.steps[number:])
         if not steps or not self._measured_steps:
             return ""

@@ -18,7 +18,7 @@ from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall import score
 from hf_knowlearn.training import SAMConfig, SAMSFTTrainer
 
-ASKING = GenerationSettings(shots=2, samples=2, max_new_tokens=6, batch_size=16)
+SETTINGS = GenerationSettings(shots=2, samples=2, max_new_tokens=6, batch_size=16)
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
 def figures(trainer: Trainer, start: str) -> list[tuple[int, dict[str, float]]]:
     found = []
     for log in trainer.state.log_history:
-        if kept := {name: value for name, value in log.items() if name.startswith(start)}:
-            found.append((log["step"], kept))
+        if matching := {name: value for name, value in log.items() if name.startswith(start)}:
+            found.append((log["step"], matching))
     return found
 
 
@@ -69,7 +69,7 @@ def test_the_callback_changes_no_bit_of_the_training(new_trainer: Any, world_que
     plain = new_trainer()
     plain.train()
     evaluating = new_trainer()
-    callback = RecallCallback(evaluating, world_questions, every=2, settings=ASKING)
+    callback = RecallCallback(evaluating, world_questions, every=2, settings=SETTINGS)
     evaluating.add_callback(callback)
     evaluating.train()
     assert all(map(torch.equal, weights(plain), weights(evaluating)))
@@ -85,10 +85,10 @@ def test_the_last_scores_are_those_of_the_trained_model(
     new_trainer: Any, tokenizer: Any, world_questions: list[Question]
 ):
     trainer = new_trainer()
-    callback = RecallCallback(trainer, world_questions, settings=ASKING, name="new")
+    callback = RecallCallback(trainer, world_questions, settings=SETTINGS, name="new")
     trainer.add_callback(callback)
     trainer.train()
-    responses = generate_responses(trainer.model, tokenizer, world_questions, ASKING)
+    responses = generate_responses(trainer.model, tokenizer, world_questions, SETTINGS)
     assert callback.responses == responses
     scores = score([answers.greedy[0] for answers in responses], [list(q.answers) for q in world_questions])
     ((step, logged),) = figures(trainer, "new/")
@@ -100,7 +100,7 @@ def test_the_last_scores_are_those_of_the_trained_model(
 
 def test_an_evaluation_at_the_last_step_is_not_repeated_at_the_end(new_trainer: Any, world_questions: list[Question]):
     trainer = new_trainer()
-    trainer.add_callback(RecallCallback(trainer, world_questions, every=5, settings=ASKING))
+    trainer.add_callback(RecallCallback(trainer, world_questions, every=5, settings=SETTINGS))
     trainer.train()
     assert [step for step, _ in figures(trainer, "recall/")] == [5]
 
@@ -115,7 +115,7 @@ def test_random_states_gradients_and_modes_are_unchanged(
     gradients = [weight.grad.clone() for weight in model.parameters()]
     modes = [module.training for module in model.modules()]
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
-    generate_responses(model, tokenizer, world_questions, ASKING)
+    generate_responses(model, tokenizer, world_questions, SETTINGS)
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == states  # noqa: NPY002
     assert [module.training for module in model.modules()] == modes
     assert all(map(torch.equal, gradients, [weight.grad for weight in model.parameters()]))
@@ -124,8 +124,8 @@ def test_random_states_gradients_and_modes_are_unchanged(
 
 def test_dropout_is_off_during_generation(new_trainer: Any, tokenizer: Any, world_questions: list[Question]):
     model = new_trainer().model
-    expected = generate_responses(model.eval(), tokenizer, world_questions, ASKING)
-    assert generate_responses(model.train(), tokenizer, world_questions, ASKING) == expected
+    expected = generate_responses(model.eval(), tokenizer, world_questions, SETTINGS)
+    assert generate_responses(model.train(), tokenizer, world_questions, SETTINGS) == expected
 
 
 def test_an_error_restores_the_modes(new_trainer: Any, tokenizer: Any, world_questions: list[Question]):
@@ -136,7 +136,7 @@ def test_an_error_restores_the_modes(new_trainer: Any, tokenizer: Any, world_que
 
     model.lm_head.register_forward_pre_hook(fail)
     with pytest.raises(RuntimeError, match="no"):
-        generate_responses(model, tokenizer, world_questions, ASKING)
+        generate_responses(model, tokenizer, world_questions, SETTINGS)
     assert all(module.training for module in model.modules())
 
 
@@ -162,15 +162,17 @@ def test_the_metrics_that_the_sam_trainer_collects_are_unchanged(
         texts = Dataset.from_list([{"text": f"{q.text} {q.answers[0]}"} for q in world_questions])
         trainer = SAMSFTTrainer(build("llama"), args, train_dataset=texts, processing_class=tokenizer)
         if every:
-            trainer.add_callback(RecallCallback(trainer, world_questions, every=every, settings=ASKING))
+            trainer.add_callback(RecallCallback(trainer, world_questions, every=every, settings=SETTINGS))
         trainer.train()
         return trainer
 
     plain, evaluating = train(None), train(3)
     assert all(map(torch.equal, weights(plain), weights(evaluating)))
-    kept = ("loss", "entropy", "num_tokens", "mean_token_accuracy", "grad_norm")
+    matching = ("loss", "entropy", "num_tokens", "mean_token_accuracy", "grad_norm")
     (one,), (other,) = ([log for log in t.state.log_history if "loss" in log] for t in (plain, evaluating))
-    assert {name: one[name] for name in kept if name in one} == {name: other[name] for name in kept if name in other}
+    assert {name: one[name] for name in matching if name in one} == {
+        name: other[name] for name in matching if name in other
+    }
     assert "mean_token_accuracy" in one
 
 
