@@ -11,6 +11,7 @@ import torch
 
 from hf_knowlearn.documents import Question
 from hf_knowlearn.evaluation.evaluate import evaluate, response_scores
+from hf_knowlearn.generation.cache_check import supports_decoder
 from hf_knowlearn.generation.responses import Responses, generate_responses
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.prompts.questions import question_prompts
@@ -38,6 +39,7 @@ def bent(build: Callable[[str], Any]) -> Callable[..., Any]:
     def bent(tokenizer: Any, prompt: int, generated: list[int]) -> Any:
         model = build("llama")
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        supports_decoder(model, 0)  # its prompts are shorter
         forward = model.forward
 
         def answer(*args: Any, **kwargs: Any) -> Any:
