@@ -390,7 +390,7 @@ def test_a_cache_of_other_settings_or_weights_is_an_error_and_is_not_changed(
     model, file = build("llama"), tmp_path / "answers.jsonl"
     generate_responses(model, tokenizer, world_questions[:8], FEW, answer_cache=file)
     there = file.read_bytes()
-    with pytest.raises(ValueError, match=r"or other settings:\n  settings: .*'samples': 5.*'samples': 4"):
+    with pytest.raises(ValueError, match=r"other prompts or settings:\n  settings: .*'samples': 5.*'samples': 4"):
         generate_responses(model, tokenizer, world_questions[:8], replace(FEW, samples=4), answer_cache=file)
     with torch.no_grad():
         model.model.layers[0].mlp.up_proj.weight[0, 0] += 0.1
@@ -434,7 +434,7 @@ def test_a_question_with_several_long_prompts_is_listed_once(
     long = Question("far too long", "Tell me, please: " * 120, ("x",), relation="school")
     with pytest.raises(
         ValueError,
-        match=r"prompts of 1 question with 10 new tokens exceed .*: 'far too long' \(\d+ tokens\).*fewer shots",
+        match=r"prompts of 1 question with 10 new tokens exceed .*: 'far too long' \([\d,]+ tokens\).*fewer shots",
     ):
         generate_responses(model, tokenizer, [*world_questions, long], FEW, pool=world_questions)
 
