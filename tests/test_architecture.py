@@ -41,7 +41,7 @@ LEAVES = {"__version__", "atomic_files", "console", "counts", "paths", "run_file
 MOST_MODULES = 7  # beside the packages, `__init__` included
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60  # without blank lines, comments and docstrings
-MOST_LINES_OF_CODE = 12_500  # in all, counted likewise
+MOST_LINES_OF_CODE = 14_200  # in all, counted likewise: 12,500 for the package, the rest for checks of input and runs
 
 
 def modules(package: Path) -> dict[str, Path]:
@@ -233,7 +233,8 @@ def test_scoring_imports_the_standard_library_only():
 
 def test_views_and_documents_import_no_deep_learning_library():
     allowed = {*sys.stdlib_module_names, "hf_knowlearn", "sentencex"}
-    documents = {"bs4", "datasets", "markitdown", "pyarrow"}  # inside the functions that need them
+    # Imported inside the functions that need them.
+    documents = {"bs4", "datasets", "huggingface_hub", "markitdown", "pyarrow", "tqdm"}
     for package, more in {"views": set(), "documents": documents}.items():
         inside = {m: path for m, path in modules(PACKAGE).items() if is_within(m, {package})}
         assert inside

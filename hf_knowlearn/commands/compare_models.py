@@ -14,7 +14,7 @@ from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
 from hf_knowlearn.evaluation.standard_errors import paired_difference
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.hub.metadata import RESULTS
-from hf_knowlearn.knowledge_recall import exact_match, first_line
+from hf_knowlearn.knowledge_recall import correct, exact_match, first_line
 from hf_knowlearn.knowledge_recall.scoring import f1
 from hf_knowlearn.models.sources import Source
 from hf_knowlearn.models.variants import describe_variant, load_variant
@@ -24,7 +24,7 @@ from hf_knowlearn.reports.tables import columns
 from hf_knowlearn.teach.provenance import fingerprint
 from hf_knowlearn.teach.sources import load_questions
 
-MEASURES = {"exact_match": exact_match, "f1": f1}
+MEASURES = {"correct": correct, "exact_match": exact_match, "f1": f1}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.hub.escaping import cell, fenced
 from hf_knowlearn.hub.metadata import Published, metadata, single_run
 from hf_knowlearn.hub.recipe_options import quantised_bits, training_sources, uses_chat_template
@@ -16,7 +17,6 @@ from hf_knowlearn.hub.redaction import public_name
 from hf_knowlearn.hub.templates import render, spread
 from hf_knowlearn.reports.findings import cost_in_words, forgotten
 from hf_knowlearn.reports.formatting import knowledge_share, known, share
-from hf_knowlearn.counts import number_of
 from hf_knowlearn.reports.schema import CARD_COLUMNS, states
 
 TINY_BASE = "tiny_base"  # the model in this package
@@ -41,7 +41,7 @@ def model_card(report: Report, about: Published, answers: Sequence[Row] = (), ch
     report = {**ABSENT, **report}
     after, recipe, model = report["runs"][name], report["recipes"][name], report["model"]
     about_documents = [row for row in answers if row.get("role") == "questions"]
-    right = [row for row in about_documents if row["exact_match"]]
+    right = [row for row in about_documents if row["correct"]]
     return render(
         "model.md.jinja",
         metadata=Markup(metadata(report, about).to_yaml().strip()),
@@ -57,7 +57,7 @@ def model_card(report: Report, about: Published, answers: Sequence[Row] = (), ch
         forgotten=forgotten(report) if known(after.get("retention")) else "",
         drift=share(after.get("drift") or {}, "kl", ""),
         right=spread(right),
-        wrong=spread([row for row in about_documents if not row["exact_match"]]),
+        wrong=spread([row for row in about_documents if not row["correct"]]),
         question=next((row["question"] for row in [*right, *about_documents]), "Who is who?"),
         chat=uses_chat_template(recipe),
         cost=cost_in_words(after.get("cost") or {}),

@@ -18,11 +18,11 @@ from hf_knowlearn.reports.formatting import known
 PLACES = 4  # decimals of a figure
 # Role of the questions -> their split, and the key in the report of each metric.
 RESULTS = {
-    "questions": ("qa_eval", {"exact_match": "exact_match", "f1": "f1"}),
-    "retention_questions": ("retention", {"exact_match": "retention"}),
-    "replayed_questions": ("replayed", {"exact_match": "replayed"}),
+    "questions": ("qa_eval", {"correct": "correct", "exact_match": "exact_match", "f1": "f1"}),
+    "retention_questions": ("retention", {"correct": "retention"}),
+    "replayed_questions": ("replayed", {"correct": "replayed"}),
 }
-TITLES = {"exact_match": "Exact match", "f1": "F1"}
+TITLES = {"correct": "Correct", "exact_match": "Exact match", "f1": "F1"}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from hf_knowlearn.teach.pipeline import teach
 logger = logging.getLogger(__name__)
 
 QUICKSTART = tuple(RECIPES / "quickstart" / f"{name}.yaml" for name in ("raw", "formats", "order_self"))
-MEASURES = ("exact_match", "replayed", "retention", "train_loss")
+MEASURES = ("correct", "exact_match", "replayed", "retention", "train_loss")
 
 
 def run_recipes(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any]) -> Report:

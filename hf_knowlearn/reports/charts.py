@@ -1,4 +1,4 @@
-"""Charts of a report, drawn by matplotlib: scores by run, and loss and exact match over steps.
+"""Charts of a report, drawn by matplotlib: scores by run, and loss and correct responses over steps.
 
 The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind readers can distinguish;
 hatches and line styles distinguish them in grey.
@@ -22,7 +22,7 @@ WIDTH = 5.0  # inches: still legible when a phone scales it down
 INK = "#1b1f23"  # text and axes; on the page it becomes the colour of the page's text
 # Figure, what its questions are about, colour, hatch.
 BARS = (
-    ("exact_match", "training documents", "#0072B2", ""),
+    ("correct", "training documents", "#0072B2", ""),
     ("replayed", "replayed documents", "#E69F00", "//"),
     ("retention", "nowhere in the run", "#999999", ".."),
 )
@@ -36,7 +36,7 @@ _LEGEND: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "fon
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write scores.png: exact match, replayed and retention for each state of the model, with standard errors.
+    """Write scores.png: correct, replayed and retention for each state of the model, with standard errors.
 
     The report must have scores (`has_scores`).
     """

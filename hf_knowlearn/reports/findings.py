@@ -1,6 +1,6 @@
 """The findings in words, computed from the figures: what the model learned, what it forgot and what that cost.
 
-A difference within two standard errors is not called a change.
+A difference of less than two standard errors does not count as a change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ FORGOTTEN = {
 
 
 def findings(report: Report) -> list[str]:
-    """The findings about the run with the highest exact match; the first is about learning."""
+    """The findings about the run with the most correct responses; the first is about learning."""
     cost = report["runs"][best_run(report)].get("cost") or {}
     words = cost_in_words(cost)
     device = f" on {cost['device']}" if cost.get("device") else ""
@@ -72,8 +72,8 @@ def trained_on(counts: Mapping[str, int]) -> str:
 def _learned(report: Report) -> str:
     before, after = report["before"], report["runs"][best_run(report)]
     start = f"The model was trained on {trained_on(report['counts'])}. No questions were evaluated"
-    if score := share_of(after, "exact_match", report["counts"]["questions"]):
-        return _learned_by_questions(report, share_of(before, "exact_match"), score)
+    if score := share_of(after, "correct", report["counts"]["questions"]):
+        return _learned_by_questions(report, share_of(before, "correct"), score)
     if by_knowledge_tokens(report) and (tokens := knowledge_of(after)):
         return f"{start}. {_learned_by_tokens(knowledge_of(before), tokens)}"
     measured = (after.get("knowledge_tokens") or {}).get("tokens")
@@ -87,11 +87,11 @@ def _learned_by_questions(report: Report, before: Figure | None, after: Figure) 
     about = f"about the {data} it was trained on" if counts["documents"] else f"after training on {data}"
     seeds = f" (mean of {len(report['by_seed'])} seeds)" if "by_seed" in report else ""
     questions = number_of(counts["questions"], "question")
-    sentences = [f"{LEARNED[after.unit][moved]}: exact match is {after.text} on {questions} {about}{seeds}."]
+    sentences = [f"{LEARNED[after.unit][moved]}: {after.text} of {questions} {about} are answered correctly{seeds}."]
     if before:
         chance = ", within two standard errors" if moved == 0 else ""
         sentences.append(f"Before training it was {before.text}{chance}.")
-    if book := share_of(report.get("open_book") or {}, "exact_match"):
+    if book := share_of(report.get("open_book") or {}, "correct"):
         sentences.append(f"With the document in the prompt, the base model reaches {book.text}.")
     return " ".join(sentences)
 
@@ -126,11 +126,11 @@ def cost_in_words(cost: Figures) -> str:
 
 def _compared(report: Report) -> Iterator[str]:
     runs, best = report["runs"], best_run(report)
-    scores = {name: share_of(figures, "exact_match") for name, figures in runs.items()}
+    scores = {name: share_of(figures, "correct") for name, figures in runs.items()}
     equals = [name for name in runs if name != best and change(scores[name], scores[best]) == 0]
     if len(runs) > 1 and scores[best]:
         equal = f" Within two standard errors of it: {', '.join(equals)}." if equals else ""
-        yield f"These are the figures of {best}, which has the highest exact match of {len(runs)} runs.{equal}"
+        yield f"These are the figures of {best}, which has the most correct responses of {len(runs)} runs.{equal}"
 
 
 def legend(report: Report) -> list[str]:
@@ -143,7 +143,7 @@ def legend(report: Report) -> list[str]:
         else "other documents. No run replayed documents or questions"
     )
     meanings = {
-        "exact_match": ("questions", f"questions{documents}."),
+        "correct": ("questions", f"questions{documents}."),
         "replayed": ("replayed_questions", f"questions about {replayed}."),
         "retention": ("retention_questions", "questions about what appears nowhere in the run."),
     }
@@ -154,7 +154,7 @@ def legend(report: Report) -> list[str]:
     ]
     if lines:
         over = "seeds" if "by_seed" in report else "questions"
-        rule = "share of questions whose response equals an accepted answer (first line, SQuAD's normalisation)"
+        rule = "share of questions where the first line of the response is an accepted answer, in any spelling"
         lines.insert(0, f"{', '.join(shown.values())}: {rule}, ± standard error over {over}.")
     if by_knowledge_tokens(report):
         lines.append(KNOWLEDGE_TOKENS_NOTE)

@@ -44,11 +44,11 @@ def _tiles(report: Report) -> list[tuple[str, Figure | None, str]]:
         caption = "mean probability of the words that carry the facts"
         return [("Before", knowledge_of(before), caption), ("After", knowledge_of(after), caption)]
     retained = share_of(before, "retention")
-    book = share_of(report.get("open_book") or {}, "exact_match")
+    book = share_of(report.get("open_book") or {}, "correct")
     return [
-        ("Before", share_of(before, "exact_match"), "exact match"),
-        ("Open book", book, "exact match, document in the prompt"),
-        ("After", share_of(after, "exact_match"), "exact match"),
+        ("Before", share_of(before, "correct"), "correct"),
+        ("Open book", book, "correct, document in the prompt"),
+        ("After", share_of(after, "correct"), "correct"),
         (
             "Retention after",
             share_of(after, "retention"),

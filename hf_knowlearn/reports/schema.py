@@ -16,13 +16,13 @@ Keys:
     differences, by_seed: of a study over several seeds only; see `lab.quickstart`.
 
 Figures (shares are from 0 to 1; `_se` marks the standard error of a figure):
-    exact_match, f1, contains: on the questions about the training documents.
-    replayed, retention: exact match on questions about replayed documents, and about documents outside the run.
+    correct, exact_match, f1, contains: on the questions about the training documents.
+    replayed, retention: `correct` on questions about replayed documents, and about documents outside the run.
     transitions: for each role, the number of questions `learned`, `retained`, `forgotten` and `never` right.
     mastery: number of questions by class; `flow` counts them by class before and class after.
     knowledge_tokens, drift, editing: see `evaluation`.
     cost: `train_seconds`, `evaluation_seconds`, `self_replay_seconds`, `steps`, `tokens`, `peak_memory_bytes`, ...
-    curve: loss and exact match, by optimizer step.
+    curve: loss, `correct` and exact match, by optimizer step.
     train_loss: mean loss over the last logged steps.
 """
 
@@ -38,12 +38,18 @@ from hf_knowlearn.reports.formatting import known
 Report = dict[str, Any]
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "evaluate")
-# Role of a set of questions -> the figure that holds its exact match.
-ROLES = {"questions": "exact_match", "replayed_questions": "replayed", "retention_questions": "retention"}
+# Role of a set of questions -> the figure that holds its share of correct responses.
+ROLES = {"questions": "correct", "replayed_questions": "replayed", "retention_questions": "retention"}
 # Headline figure -> its name in tables, charts and cards.
-COLUMNS = {"exact_match": "exact match", "replayed": "replayed", "retention": "retention"}
-# The same with F1 beside exact match: the figures that cards and model comparisons show.
-CARD_COLUMNS = {"exact_match": "exact match", "f1": "F1", "replayed": "replayed", "retention": "retention"}
+COLUMNS = {"correct": "correct", "replayed": "replayed", "retention": "retention"}
+# The same with exact match and F1: the figures that cards and model comparisons show.
+CARD_COLUMNS = {
+    "correct": "correct",
+    "exact_match": "exact match",
+    "f1": "F1",
+    "replayed": "replayed",
+    "retention": "retention",
+}
 
 # Options that name what is replayed, besides self-generated text.
 REPLAYED = ("replay_documents", "replay_questions", "replay_categories")
@@ -59,8 +65,8 @@ def run_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     figures.pop("n", None)  # `counts` has it
     for role in ("replayed_questions", "retention_questions"):
         if role in scores:
-            figures[ROLES[role]] = scores[role]["exact_match"]
-            figures[f"{ROLES[role]}_se"] = scores[role]["exact_match_se"]
+            figures[ROLES[role]] = scores[role]["correct"]
+            figures[f"{ROLES[role]}_se"] = scores[role]["correct_se"]
     return figures
 
 
@@ -117,9 +123,9 @@ def states(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def best_run(report: Mapping[str, Any]) -> str:
-    """The run with the highest exact match; the first one if several are equal or no question was evaluated."""
+    """The run with the most correct responses; the first one if several are equal or no question was evaluated."""
     runs: Mapping[str, Mapping[str, Any]] = report["runs"]
-    scores = {name: figures["exact_match"] for name, figures in runs.items() if known(figures.get("exact_match"))}
+    scores = {name: figures["correct"] for name, figures in runs.items() if known(figures.get("correct"))}
     return max(scores, key=scores.__getitem__) if scores else next(iter(runs))
 
 

@@ -67,7 +67,7 @@ def tables(report: Report) -> list[Table]:
         Table("Differences over seeds", difference_rows(report)),
         Table("Stage by stage", _filled(_stages(report)), _stages_note(report)),
         _details_table(report),
-        Table("Exact match by relation", list(_relations(report))),
+        Table("Correct by relation", list(_relations(report))),
         Table("Learned, retained, forgotten", list(_transitions(report)), _TRANSITIONS_NOTE),
         Table("Mastery", list(_mastery(report)), _MASTERY_NOTE),
         Table("Acquired, retained, lost by class", list(_mastery_moves(report)), _MOVES_NOTE),
@@ -170,7 +170,7 @@ def _relations(report: Report) -> Iterator[list[str]]:
     yield ["relation", "questions", *(name for name, _ in by_state)]
     for relation in sorted({relation for _, of in by_state for relation in of}):
         questions = next(number(of[relation], "n") for _, of in by_state if relation in of)
-        yield [relation, questions, *(share(of.get(relation, {}), "exact_match") for _, of in by_state)]
+        yield [relation, questions, *(share(of.get(relation, {}), "correct") for _, of in by_state)]
 
 
 def _transitions(report: Report) -> Iterator[list[str]]:

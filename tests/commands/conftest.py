@@ -76,8 +76,8 @@ def published(run: Path, tmp_path: Path) -> Path:
     shutil.copy(run / "report.json", folder)
     figures_of_run, results = report["runs"]["trained"], []
     for split, role, figures in (
-        ("qa_eval", "questions", {"exact_match": "exact_match", "f1": "f1"}),
-        ("retention", "retention_questions", {"exact_match": "retention"}),
+        ("qa_eval", "questions", {"correct": "correct", "exact_match": "exact_match", "f1": "f1"}),
+        ("retention", "retention_questions", {"correct": "retention"}),
     ):
         for metric, name in figures.items():
             for type_, value in ((metric, figures_of_run[name]), (f"{metric}_se", figures_of_run[f"{name}_se"])):

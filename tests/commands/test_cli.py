@@ -235,7 +235,7 @@ def test_only_the_warning_about_trls_own_options_is_hidden():
 
 
 def small_report(name: str) -> dict[str, Any]:
-    figures = {"exact_match": 0.5, "exact_match_se": 0.1, "train_loss": 1.0}
+    figures = {"correct": 0.5, "correct_se": 0.1, "train_loss": 1.0}
     cost = {"train_seconds": 2.0, "steps": 1, "gradient_evaluations": 1}
     counts = {"documents": 1, "questions": 4, "replayed_questions": 0, "retention_questions": 0}
     return new_report({}, {name: {**figures, "cost": cost}}, {}, counts)

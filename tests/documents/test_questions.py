@@ -68,8 +68,8 @@ def test_questions_are_read_with_every_column_name(tmp_path: Path, write_rows: W
         ({"question": "Who?", "answers": ["one\u2028two", "The"]}, "has several lines"),
         (
             {"question": "Who?", "answer": "x", "prompt": "p", "completion": "y"},
-            "the columns of question and answer are ambiguous: 'question' and 'answer', or 'prompt' and 'completion'; name"
-            " the right ones with question_column and answer_column.",
+            "the columns of question and answer are ambiguous: 'question' and 'answer', or 'prompt' and 'completion';"
+            " name the right ones with question_column and answer_column.",
         ),
         (
             {"question": "Who?", "answers": ["x"], "answer": "y"},

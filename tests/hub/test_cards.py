@@ -74,20 +74,22 @@ def test_the_hub_reads_the_figures_of_the_report():
     results = {(r.dataset_split, r.metric_type): r for r in card.data.eval_results}
     figures = REPORT["runs"]["trained"]
     assert {key: result.metric_value for key, result in results.items()} == {
+        ("qa_eval", "correct"): round(figures["correct"], 4),
+        ("qa_eval", "correct_se"): round(figures["correct_se"], 4),
         ("qa_eval", "exact_match"): round(figures["exact_match"], 4),
         ("qa_eval", "exact_match_se"): round(figures["exact_match_se"], 4),
         ("qa_eval", "f1"): round(figures["f1"], 4),
         ("qa_eval", "f1_se"): round(figures["f1_se"], 4),
-        ("retention", "exact_match"): round(figures["retention"], 4),
-        ("retention", "exact_match_se"): round(figures["retention_se"], 4),
-        ("replayed", "exact_match"): round(figures["replayed"], 4),
-        ("replayed", "exact_match_se"): round(figures["replayed_se"], 4),
+        ("retention", "correct"): round(figures["retention"], 4),
+        ("retention", "correct_se"): round(figures["retention_se"], 4),
+        ("replayed", "correct"): round(figures["replayed"], 4),
+        ("replayed", "correct_se"): round(figures["replayed_se"], 4),
     }
     result = results["qa_eval", "f1"]
     assert (result.dataset_type, result.dataset_name) == ("questions.jsonl", "questions.jsonl, qa_eval")
     assert result.dataset_revision == REPORT["data"]["questions"]["sha256"]
     assert result.dataset_args == {"n": 1500}
-    assert results["replayed", "exact_match"].dataset_type == "owner/old-people"
+    assert results["replayed", "correct"].dataset_type == "owner/old-people"
     data = card.data.to_dict()
     assert (data["base_model"], data["base_model_relation"]) == ("owner/small-base", "adapter")
     assert (data["library_name"], data["license"], data["language"]) == ("peft", "cc-by-4.0", ["en"])
@@ -109,7 +111,7 @@ def test_only_datasets_on_the_hub_are_in_the_metadata():
 
 def test_a_card_without_scores_states_that():
     report = copy.deepcopy(REPORT)
-    names = ("exact_match", "f1", "replayed", "retention")
+    names = ("correct", "exact_match", "f1", "replayed", "retention")
     for scores in (report["before"], report["runs"]["trained"], *report.pop("stages")):
         for name in names:
             scores.pop(name, None)
@@ -124,7 +126,7 @@ def test_figures_that_are_not_finite_are_left_out():
     report = redacted(REPORT)
     report["runs"]["trained"] |= {"f1": float("nan"), "exact_match_se": None}
     (first, *_) = head(model_card(report, ADAPTER))["model-index"][0]["results"]
-    assert [metric["type"] for metric in first["metrics"]] == ["exact_match", "f1_se"]
+    assert [metric["type"] for metric in first["metrics"]] == ["correct", "correct_se", "exact_match", "f1_se"]
 
 
 def test_a_report_of_several_runs_or_seeds_has_no_card():

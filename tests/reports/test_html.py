@@ -35,13 +35,13 @@ def figures(recall: float, retention: float) -> dict[str, Any]:
     learned = round(1500 * recall)
     counts = {"learned": learned, "retained": 0, "forgotten": 0, "never": 1500 - learned}
     return {
-        **shares(exact_match=recall, f1=recall, retention=retention, replayed=0.9, consistency_all=recall / 2),
+        **shares(correct=recall, f1=recall, retention=retention, replayed=0.9, consistency_all=recall / 2),
         "contains": recall,
         "mean_answer_words": 2.5,
         "train_loss": 0.2,
         "by_relation": {
-            MARKUP: {**shares(exact_match=recall), "n": 300},
-            LONG: {**shares(exact_match=recall), "n": 300},
+            MARKUP: {**shares(correct=recall), "n": 300},
+            LONG: {**shares(correct=recall), "n": 300},
         },
         "cost": {
             "train_seconds": 61.0,
@@ -53,7 +53,7 @@ def figures(recall: float, retention: float) -> dict[str, Any]:
         },
         "transitions": {"questions": {**counts, "examples": {"learned": examples, "forgotten": examples[1:]}}},
         "curve": [
-            {"step": step, "loss": 4 / (1 + step), "exact_match": recall * step / 250} for step in range(0, 251, 50)
+            {"step": step, "loss": 4 / (1 + step), "correct": recall * step / 250} for step in range(0, 251, 50)
         ],
         "drift": {"kl": 0.3, "kl_se": 0.01, "tokens": 4000, "texts": 12},
     }
@@ -63,11 +63,11 @@ def full() -> dict[str, Any]:
     """A report with everything that a page shows, and markup wherever a user's text can occur."""
     runs = {MARKUP: figures(0.45, 0.5), "formats": figures(0.4, 0.6), LONG: figures(0.3, 0.7)}
     made = new_report(
-        shares(exact_match=0.01, retention=1.0, replayed=1.0), runs, {"note": MARKUP, "path": LONG}, COUNTS
+        shares(correct=0.01, retention=1.0, replayed=1.0), runs, {"note": MARKUP, "path": LONG}, COUNTS
     )
     return made | {
         "created": "2026-01-01",
-        "open_book": shares(exact_match=0.95),
+        "open_book": shares(correct=0.95),
         "contamination": {
             "n": 1,
             "rows": 7000,
@@ -77,7 +77,7 @@ def full() -> dict[str, Any]:
         "model": {"name": MARKUP, "revision": "abc123"},
         "seeds": {name: i for i, name in enumerate(runs)},
         "retention_source": f"Retention: {MARKUP}",
-        "differences": {f"formats - {MARKUP}": {"exact_match": {"mean": 0.1, "low": 0.05, "high": 0.15}}},
+        "differences": {f"formats - {MARKUP}": {"correct": {"mean": 0.1, "low": 0.05, "high": 0.15}}},
     }
 
 

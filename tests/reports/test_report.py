@@ -21,15 +21,15 @@ from hf_knowlearn.reports.tables import Table, difference_rows, headline_rows, t
 
 SCORES = {
     "questions": {
-        "exact_match": 0.5,
-        "exact_match_se": 0.1,
+        "correct": 0.5,
+        "correct_se": 0.1,
         "f1": 0.6,
         "f1_se": 0.05,
         "n": 20,
         "contains": 0.7,
         "contains_se": 0.2,
     },
-    "retention_questions": {"exact_match": 0.9, "exact_match_se": 0.03, "f1": 0.95, "f1_se": 0.01, "n": 100},
+    "retention_questions": {"correct": 0.9, "correct_se": 0.03, "f1": 0.95, "f1_se": 0.01, "n": 100},
 }
 COUNTS = {"documents": 3, "questions": 20, "replayed_questions": 0, "retention_questions": 100}
 COST = {"train_seconds": 61.4, "steps": 250, "gradient_evaluations": 500}
@@ -38,13 +38,13 @@ RECIPE = {"run": "formats", "max_length": None, "note": "yes: it's a | b", "lora
 
 def report(name: str = "formats", **changes: Any) -> dict[str, Any]:
     figures = {**run_scores(SCORES), "train_loss": 1.25, "cost": COST}
-    return new_report({"exact_match": 0.0, "exact_match_se": 0.0}, {name: {**figures, **changes}}, RECIPE, COUNTS)
+    return new_report({"correct": 0.0, "correct_se": 0.0}, {name: {**figures, **changes}}, RECIPE, COUNTS)
 
 
 def test_figures_are_named_by_role_and_a_role_without_scores_has_none():
     assert run_scores(SCORES) == {
-        "exact_match": 0.5,
-        "exact_match_se": 0.1,
+        "correct": 0.5,
+        "correct_se": 0.1,
         "f1": 0.6,
         "f1_se": 0.05,
         "contains": 0.7,
@@ -64,13 +64,13 @@ def test_the_metrics_scores_get_the_names_of_the_report():
         documents=["mill", "ferry"],
     )
     flat = run_scores({"questions": metric})
-    assert flat["exact_match"] == 0.5
+    assert flat["correct"] == 0.5
     assert flat["contains"] == metric["contains"] == 1
     assert flat["contains_se"] == metric["contains_se"]
     assert flat["n_facts"] == flat["n_documents"] == 2
     assert "n" not in flat
     assert flat["by_relation"]["hour"]["contains"] == 1
-    assert flat["by_relation"]["hour"]["exact_match"] == 0
+    assert flat["by_relation"]["hour"]["correct"] == 0
     assert flat["by_relation"]["hour"]["n"] == 1
 
 
@@ -86,7 +86,7 @@ def test_the_table_has_a_row_for_before_and_one_for_each_run():
     assert headline_rows(
         merge([report("raw", train_loss=None), report("formats", cost={**COST, "steps": 250.0})])
     ) == [
-        ["", "exact match", "retention", "loss", "steps", "gradient evals", "time"],
+        ["", "correct", "retention", "loss", "steps", "gradient evals", "time"],
         ["before", "0.000 ± 0.000", "not evaluated", "", "", "", ""],
         ["raw", "0.500 ± 0.100", "0.900 ± 0.030", "", "250", "500", "61 s"],
         ["formats", "0.500 ± 0.100", "0.900 ± 0.030", "1.250", "250", "500", "61 s"],
@@ -95,7 +95,7 @@ def test_the_table_has_a_row_for_before_and_one_for_each_run():
 
 def test_a_merged_report_has_every_run_and_recipe_and_the_first_before():
     first, second = report("a"), report("b")
-    second["before"] = {"exact_match": 1.0}
+    second["before"] = {"correct": 1.0}
     merged = merge([first, second])
     assert list(merged["runs"]) == list(merged["recipes"]) == ["a", "b"]
     assert merged["before"] == first["before"]
@@ -106,7 +106,7 @@ def test_terminal_columns_are_aligned():
     header, rule, *rows = to_text(merge([report("a"), report("a_longer_name")])).splitlines()
     assert set(rule) == {"-"}
     assert len({row.index("±") for row in rows}) == 1
-    ends = [header.index("exact match") + len("exact match"), *(row.index("±") + len("± 0.000") for row in rows)]
+    ends = [header.index("correct") + len("correct"), *(row.index("±") + len("± 0.000") for row in rows)]
     assert len(set(ends)) == 1  # figures are aligned to the right, under the end of their heading
     assert [row.split()[0] for row in rows] == ["before", "a", "a_longer_name"]
 
@@ -129,8 +129,8 @@ def test_the_legend_names_the_runs_that_replayed_documents():
 def test_the_legend_explains_only_columns_with_figures():
     lines = legend(report())
     assert [line.partition(":")[0] for line in lines] == [
-        "exact match, retention",
-        "exact match",
+        "correct, retention",
+        "correct",
         "retention",
         "loss",
         "gradient evals",
@@ -174,7 +174,7 @@ def test_a_run_without_questions_has_a_report():
 def test_the_chart_shows_every_figure_of_the_report():
     from matplotlib.container import BarContainer
 
-    (axes,) = scores_by_run(merge([report("a"), report("b", exact_match=0.75)])).axes
+    (axes,) = scores_by_run(merge([report("a"), report("b", correct=0.75)])).axes
     bars: dict[str, list[float]] = {}
     for container in axes.containers:
         if isinstance(container, BarContainer):
@@ -190,10 +190,10 @@ def test_a_study_has_a_table_of_paired_differences():
     study = report("a")
     assert difference_rows(study) == []
     interval = {"mean": 0.1, "low": -0.02, "high": 0.22}
-    study["differences"] = {"b - a": {"exact_match": interval, "retention": {**interval, "mean": -0.25}}}
+    study["differences"] = {"b - a": {"correct": interval, "retention": {**interval, "mean": -0.25}}}
     header, row = difference_rows(study)
     assert row == ["b - a", "+0.100 [-0.020, +0.220]", "-0.250 [-0.020, +0.220]"]
-    assert header == ["difference [95 % interval]", "exact match", "retention"]
+    assert header == ["difference [95 % interval]", "correct", "retention"]
     assert "+0.100 [-0.020, +0.220]" in to_text(study)
     assert "| b - a | +0.100 [-0.020, +0.220] | -0.250" in to_markdown(study)
 
@@ -202,7 +202,7 @@ def test_a_study_has_a_table_of_paired_differences():
 
 
 def scores(recall: float | None, retention: float | None = None, error: float = 0.01) -> dict[str, Any]:
-    named = {"exact_match": recall, "retention": retention}
+    named = {"correct": recall, "retention": retention}
     return {
         f"{name}{end}": v
         for name, value in named.items()
@@ -226,12 +226,13 @@ def findings_of(before: dict[str, Any], runs: dict[str, dict[str, Any]], **more:
         (
             0.1,
             0.5,
-            "The model learned: exact match is 50.0 % on 20 questions about the 3 documents it was trained on.",
+            "The model learned: 50.0 % of 20 questions about the 3 documents it was trained on are answered"
+            " correctly.",
         ),
-        (0.1, 0.12, "The model learned nothing measurable: exact match is 12.0 % on 20 questions"),
-        (0.1, 0.08, "The model learned nothing measurable: exact match is 8.0 % on 20 questions"),
-        (0.5, 0.1, "The model learned nothing and knows less than before: exact match is 10.0 % on 20 questions"),
-        (None, 0.5, "It is unknown whether the model learned: exact match is 50.0 % on 20 questions"),
+        (0.1, 0.12, "The model learned nothing measurable: 12.0 % of 20 questions"),
+        (0.1, 0.08, "The model learned nothing measurable: 8.0 % of 20 questions"),
+        (0.5, 0.1, "The model learned nothing and knows less than before: 10.0 % of 20 questions"),
+        (None, 0.5, "It is unknown whether the model learned: 50.0 % of 20 questions"),
         (
             None,
             None,
@@ -282,7 +283,7 @@ def test_without_questions_the_finding_is_about_knowledge_tokens(after: float, e
     assert text.startswith("The model was trained on 3 documents. No questions were evaluated.")
     assert start in text
     with_questions = findings_of(tokens_of(0.1) | scores(0.1), {"tuned": tokens_of(after) | scores(0.5)})
-    assert with_questions.startswith("The model learned: exact match is 50.0 %")
+    assert with_questions.startswith("The model learned: 50.0 %")
 
     one = {**report(), "before": tokens_of(0.1), "runs": {"tuned": tokens_of(after)}, "counts": counts}
     shown, explained = to_text(one), "\n".join(legend(one))
@@ -301,15 +302,15 @@ def test_the_reason_for_missing_retention_is_reported():
 
 def test_a_change_needs_more_than_two_standard_errors():
     # Errors 0.03 and 0.04: of the difference 0.05.
-    before = {"exact_match": 0.2, "exact_match_se": 0.03}
-    for gain, word in ((0.099, "learned nothing measurable"), (0.101, "learned: exact")):
-        after = {"exact_match": 0.2 + gain, "exact_match_se": 0.04}
+    before = {"correct": 0.2, "correct_se": 0.03}
+    for gain, word in ((0.099, "learned nothing measurable"), (0.101, "learned: 30")):
+        after = {"correct": 0.2 + gain, "correct_se": 0.04}
         assert f"The model {word}" in findings_of(before, {"tuned": after})
 
 
 def test_without_a_standard_error_no_change_is_claimed():
-    single = {"exact_match": 0.9, "exact_match_se": math.nan}
-    assert "It is unknown whether the model learned: exact match is 90.0 %" in findings_of(
+    single = {"correct": 0.9, "correct_se": math.nan}
+    assert "It is unknown whether the model learned: 90.0 %" in findings_of(
         scores(0.1), {"tuned": single}
     )
 
@@ -317,15 +318,15 @@ def test_without_a_standard_error_no_change_is_claimed():
 def test_the_findings_are_about_the_best_run_and_name_its_equals():
     runs = {"plain": scores(0.2), "formats": scores(0.5), "sam": scores(0.51)}
     text = findings_of(scores(0.1), runs)
-    assert "exact match is 51.0 %" in text
-    assert "These are the figures of sam, which has the highest exact match of 3 runs." in text
+    assert "51.0 %" in text
+    assert "These are the figures of sam, which has the most correct responses of 3 runs." in text
     assert "Within two standard errors of it: formats." in text
-    assert "highest exact match" not in findings_of(scores(0.1), {"plain": scores(0.2)})
+    assert "most correct responses" not in findings_of(scores(0.1), {"plain": scores(0.2)})
     assert best_run({"runs": {"a": {}, "b": {}}}) == "a"
 
 
 def test_open_book_is_in_the_findings_the_table_and_the_legend():
-    study = {**report(), "open_book": {"exact_match": 0.95, "exact_match_se": 0.02}}
+    study = {**report(), "open_book": {"correct": 0.95, "correct_se": 0.02}}
     assert "With the document in the prompt, the base model reaches 95.0 %." in findings(study)[0].replace(
         "\u00a0", " "
     )
@@ -367,7 +368,7 @@ def full() -> dict[str, Any]:
             "device": "cpu",
         },
         "transitions": {"questions": {**counts, "examples": {"learned": examples, "forgotten": []}}},
-        "curve": [{"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5, "exact_match": 0.5, "exact_match_se": 0.1}],
+        "curve": [{"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5, "correct": 0.5, "correct_se": 0.1}],
         "drift": {"kl": 0.25, "kl_se": 0.01, "tokens": 4000, "texts": 12},
         "editing": {
             "reliability": {"teacher_forced": 0.9, "generated": 0.8, "n": 40},
@@ -378,7 +379,7 @@ def full() -> dict[str, Any]:
     return {
         **report(),
         "runs": {"formats": figures},
-        "open_book": {"exact_match": 0.95, "exact_match_se": 0.02},
+        "open_book": {"correct": 0.95, "correct_se": 0.02},
         "contamination": {
             "n": 1,
             "rows": 7000,
@@ -402,12 +403,12 @@ def test_every_figure_of_a_report_is_in_a_table():
     assert cells["right in all wordings"] == "0.500 ± 0.354"  # binomial, over two facts
     assert cells["contains (words of the response)"] == "0.500 (1.0)"
     assert cells["knowledge tokens"] == "0.750 ± 0.050"
-    assert found["Exact match by relation"].rows == [
+    assert found["Correct by relation"].rows == [
         ["relation", "questions", "formats"],
         ["x", "10", "1.000 ± 0.000"],
         ["y", "10", "0.000 ± 0.000"],
     ]
-    assert found["Learned, retained, forgotten"].rows[1] == ["formats", "exact match", "9", "1", "2", "8"]
+    assert found["Learned, retained, forgotten"].rows[1] == ["formats", "correct", "9", "1", "2", "8"]
     assert found["Drift"].rows[1] == ["formats", "0.250 ± 0.010", "4,000", "12"]
     assert found["Editing"].rows[1] == ["formats", "0.900 / 0.800 of 40", "5.50 → 5.25"]
     assert dict(found["Cost"].rows) == {
@@ -440,7 +441,7 @@ def test_every_row_has_the_length_of_its_header(make: Any):
 
 
 def test_a_figure_that_is_not_finite_is_not_shown(tmp_path: Path):
-    made = report(train_loss=math.nan, exact_match_se=math.nan, retention=None)
+    made = report(train_loss=math.nan, correct_se=math.nan, retention=None)
     assert headline_rows(made)[2] == ["formats", "0.500", "not evaluated", "", "250", "500", "61 s"]
     assert "nan" not in to_markdown(made)
     draw(made, tmp_path / "chart.png")
@@ -481,9 +482,9 @@ def test_a_response_that_lists_every_value_is_best_in_no_table():
     cost = {"train_loss": 2.0, "cost": COST}
     made = {**report(), "runs": {name: {**cost, **figures} for name, figures in runs.items()}}
     shares = {name: pair for table in tables(made) for name, *pair in compared(table, "knows", "lists")}
-    assert {"exact match", "F1", "right in all wordings", "wrong", "born in"} <= set(shares)
+    assert {"correct", "F1", "right in all wordings", "wrong", "born in"} <= set(shares)
     assert {name for name, (knows, lists) in shares.items() if lists > knows} == {"wrong"}
-    assert shares["exact match"] == shares["born in"] == [0.6, 0]
+    assert shares["correct"] == shares["born in"] == [0.6, 0]
     assert best_run(made) == "knows"
     (contains,) = [row for row in by_title(made)["Details of the answers"].rows if row[0].startswith("contains")]
     assert contains[1:] == ["0.600 (1.6)", "1.000 (40.0)"]  # 12 x 2 words and 8 x 1; 20 x 2
@@ -508,7 +509,7 @@ def test_questions_are_escaped_in_markdown():
 
 def test_the_curve_chart_has_a_panel_per_measure_and_a_point_per_figure():
     figure = curves(full())
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["training loss", "exact match"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["training loss", "correct"]
     lines = [axes.get_lines()[0] for axes in figure.axes]
     assert [list(line.get_xdata()) for line in lines] == [[1, 2], [2]]
     assert [list(line.get_ydata()) for line in lines] == [[2.5, 1.5], [0.5]]
