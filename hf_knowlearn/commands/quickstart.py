@@ -28,9 +28,11 @@ def positive(word: str) -> int:
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Train the runs, and print the summary of their common report."""
     if arguments.model is not None:
+        from hf_knowlearn.models.hub_access import check_hub
         from hf_knowlearn.models.loading import model_path
 
-        model_path(arguments.model, f"--model {arguments.model}")
+        label = f"--model {arguments.model}"
+        check_hub(model_path(arguments.model, label), label)
     from hf_knowlearn.lab.quickstart import QUICKSTART, run_recipes, run_seeds
     from hf_knowlearn.reports.markdown import next_step, summary
     from hf_knowlearn.reports.schema import best_run

@@ -12,6 +12,7 @@ from typing import Any
 
 from hf_knowlearn import run_files
 from hf_knowlearn.models.base_model import ADAPTER, BASE_MODEL
+from hf_knowlearn.models.hub_access import check_hub
 from hf_knowlearn.models.loading import load_errors, model_path
 
 CARD = "README.md"
@@ -78,6 +79,7 @@ def resolve_model(name: str, revision: str | None = None) -> Source:
     else:
         from huggingface_hub import snapshot_download
 
+        check_hub(weights, name)
         with load_errors(weights, name):
             snapshot = snapshot_download(weights, revision=revision, allow_patterns=list(SMALL_FILES))
         report_folder = weights_folder = Path(snapshot)

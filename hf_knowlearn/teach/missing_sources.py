@@ -8,6 +8,7 @@ from hf_knowlearn.config.parsing import EVALUATION
 from hf_knowlearn.config.teach_arguments import TRAINED_ON
 from hf_knowlearn.documents.files import hub_name
 from hf_knowlearn.documents.sources import DOCUMENT_FORMATS
+from hf_knowlearn.models.hub_access import check_hub
 from hf_knowlearn.models.loading import model_path
 from hf_knowlearn.teach.sources import WORLD
 
@@ -25,7 +26,8 @@ def check_sources(options: Mapping[str, Any]) -> None:
     """
     problems = _missing(_sources(options))
     try:
-        model_path(options["model_name_or_path"], f"--model {options['model_name_or_path']}")
+        label = f"--model {options['model_name_or_path']}"
+        check_hub(model_path(options["model_name_or_path"], label), label)
     except ValueError as error:
         problems.append(str(error))
     if problems:

@@ -40,7 +40,7 @@ def test_a_published_adapter_answers_and_its_card_holds(
     hub.add_repo("ada/questions", question_files(run, tmp_path), type="dataset")
     words = ("--card", "--questions", "ada/questions", "--retention_questions", "ada/questions")
     code, shown, _ = command("recall", "ada/people", *words)
-    assert (code, shown.count("  equal\n")) == (0, 3)
+    assert (code, shown.count("  equal\n")) == (0, 4)  # correct, exact match, F1 and retention
     assert f"ada/people at {HfApi().model_info('ada/people').sha}: adapter on base" in shown
     assert f"ada/base at {commit}" in shown
 
