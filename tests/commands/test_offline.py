@@ -1,12 +1,15 @@
 """Without a network, a name on the Hub is reported at once, and a model in the cache is loaded at once."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from hf_knowlearn.paths import TINY_BASE
 
 # A port of this machine on which nothing listens.
 NO_HUB = "http://127.0.0.1:9"
@@ -47,3 +50,15 @@ def test_a_dataset_on_the_hub_is_an_error_at_once_without_a_network(tmp_path: Pa
     code, shown, seconds = run_offline(tmp_path, "views", "org/name")
     assert (code, f"the Hub ({NO_HUB}) cannot be reached" in shown, "Retrying" in shown) == (2, True, False)
     assert seconds < 10
+
+
+def test_a_model_in_the_cache_is_loaded_without_a_network(tmp_path: Path):
+    repo = tmp_path / "cache" / "hub" / "models--org--tiny"
+    commit = "a" * 40
+    shutil.copytree(TINY_BASE, repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    code, shown, _ = run_offline(tmp_path, "ask", "org/tiny", "Who?")
+    assert code == 0
+    assert f"The Hub ({NO_HUB}) cannot be reached" in shown
+    assert "Retrying" not in shown
