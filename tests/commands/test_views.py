@@ -531,7 +531,10 @@ def test_documents_with_too_few_views_are_not_exported_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--document", "mil.md"), "--document 'mil.md': there are 2 documents, but none with this id. Some ids: 'mill.md'."),
+        (
+            ("--document", "mil.md"),
+            "--document 'mil.md': there are 2 documents, but none with this id. Some ids: 'mill.md'.",
+        ),
         (("--document", "zzz"), "Some ids: 'ferry.txt', 'mill.md'."),
         (("--format_groups", "lists", "--hold_out", "lists"), "--format_groups and --hold_out leave no format"),
         (("--num_views", "0"), "num_views=0: give 1 or more."),
