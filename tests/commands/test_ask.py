@@ -81,7 +81,7 @@ def test_the_report_names_a_base_that_has_moved(run: Path, command: Command, tmp
     (copy / "report.json").unlink()
     code, _, error = command("ask", copy, "a?")
     assert code == 2
-    assert "this adapter's base '/no/such/base' isn't here" in error
+    assert "the base model '/no/such/base' of this adapter is not on this machine" in error
 
 
 def test_the_base_has_the_commit_of_the_run(run: Path, tmp_path: Path):

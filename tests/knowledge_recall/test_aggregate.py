@@ -307,7 +307,7 @@ def test_documents_facts_and_relations_do_not_change_the_other_scores():
     ],
 )
 def test_a_wrong_optional_input_is_an_error_with_its_name(more, words):
-    with pytest.raises(ValueError, match="can't be scored") as error:
+    with pytest.raises(ValueError, match="cannot be scored") as error:
         score(["Lyon", "Oslo"], [["Lyon"], ["Oslo"]], **more)
     assert words in str(error.value)
 

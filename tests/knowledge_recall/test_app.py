@@ -26,8 +26,8 @@ def test_the_page_shows_the_scores_or_the_error(app: dict[str, Any]):
         "correct": 1.0, "exact_match": 1.0, "f1": 1.0, "contains": 1.0, "abstention": 0.0, "wrong": 0.0
     }  # fmt: skip
     assert app["score"]("I don't know", "Lyon", "en")["abstention"] == 1.0
-    assert "can't be scored" in app["score"]("Lyon", "The", "en")
-    assert "can't be scored" in app["score"]("Lyon", " \n", "en")
+    assert "cannot be scored" in app["score"]("Lyon", "The", "en")
+    assert "cannot be scored" in app["score"]("Lyon", " \n", "en")
 
 
 def test_the_page_offers_every_language_and_its_examples_can_be_scored(app: dict[str, Any]):

@@ -427,6 +427,9 @@ def test_remote_code_runs_only_if_it_is_trusted(
         loaded = SimpleNamespace(to=lambda device: None, device=torch.device("cpu"))
         stub = SimpleNamespace(from_pretrained=lambda name, loaded=loaded, **named: calls.append(named) or loaded)
         monkeypatch.setattr(f"transformers.{name}", stub)
+    monkeypatch.setattr("hf_knowlearn.models.loading.remove_added_end_token", lambda tokenizer: None)
+    for check in ("check_embeddings", "check_end_token"):
+        monkeypatch.setattr(stage_models, check, lambda *_: None)
     words = ["--trust_remote_code", str(trusted), "--model_revision", "abc"]
     changes = {"model_name_or_path": options.pop("model"), **options}
     stage_models.load_base(resolve(parse_recipe(words, changes)))

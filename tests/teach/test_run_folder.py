@@ -228,8 +228,15 @@ def test_a_run_that_was_killed_before_it_recorded_its_data_accepts_any_data(run:
 
 
 def report() -> dict[str, Any]:
-    figures = {"train_loss": 1.0, "steps": 1, "gradient_evaluations": 1, "seconds": 1.0}
-    counts = dict.fromkeys(("documents", "questions", "replayed_questions", "retention_questions"), 0)
+    figures = {
+        "correct": 0.5,
+        "correct_se": 0.1,
+        "train_loss": 1.0,
+        "steps": 1,
+        "gradient_evaluations": 1,
+        "seconds": 1.0,
+    }
+    counts = dict.fromkeys(("documents", "questions", "replayed_questions", "retention_questions"), 2)
     return new_report({}, {"trained": figures}, RECIPE, counts)
 
 

@@ -587,7 +587,7 @@ def test_a_report_has_the_scores_after_every_stage(
     assert report["counts"]["train_questions"] == 2
     assert report["contamination"]["rows"] == 5 * 4
     shown = capsys.readouterr().out
-    table = shown[shown.index("exact match  ") :].splitlines()
+    table = shown[shown.index("correct  ") :].splitlines()
     assert [line.split("  ")[0] for line in table[2:5]] == ["before", "after answer", "two"]
     for page in ("report.md", "report.html"):
         assert "Stage by stage" in (folder / page).read_text(encoding="utf-8")
@@ -614,10 +614,7 @@ def test_a_deleted_model_of_a_finished_stage_is_an_error(
         knowlearn("teach", **options)
     shutil.rmtree(options["output_dir"] / "stages" / "1-answer" / "model")
     assert knowlearn("teach", **options) == 2
-    assert (
-        "1-answer/model' is missing. The stage after 'answer' starts with this model."
-        in capsys.readouterr().err
-    )
+    assert "1-answer/model' is missing. The stage after 'answer' starts with this model." in capsys.readouterr().err
 
 
 def test_changed_data_of_an_unfinished_run_are_an_error_that_lists_their_options(
@@ -791,7 +788,7 @@ def test_problems_of_questions_and_schedules_are_reported_together_before_anythi
     options |= {"train_questions": tmp_path / "four.jsonl", "questions": tmp_path / "odd.jsonl"}
     assert knowlearn("teach", **options) == 2
     error = capsys.readouterr().err
-    assert "--classify: shots=4: 4 questions have fewer examples of their relation" in error
+    assert "--classify: shots=4: 4 questions have fewer examples of the same relation" in error
     assert "--questions: unknown kinds: 'odd'" in error
     assert "stage 'answer': question_order='before': 4 questions are about no document" in error
     assert not options["output_dir"].exists()

@@ -459,7 +459,7 @@ def test_the_adapter_of_a_quantised_model_is_cast_to_fp32_with_one_warning(new_t
     assert len(trained) == 8
     assert {weight.dtype for weight in trained} == {torch.float32}
     (warning,) = [record for record in caplog.records if record.name == "hf_knowlearn.training"]
-    assert "8 tensors of the adapter are cast from bfloat16" in warning.getMessage()
+    assert "8 tensors of the adapter are cast to float32" in warning.getMessage()
     trainer.train()
     assert {state["exp_avg"].dtype for state in trainer.optimizer.state.values()} == {torch.float32}
 
