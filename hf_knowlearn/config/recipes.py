@@ -57,9 +57,7 @@ def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         raise ValueError(f"Recipe {str(path)!r} extends itself: {chain}. Remove one `extends`.")
     if not path.is_file():
         extended = f", which {str(children[-1])!r} extends" if children else ""
-        raise ValueError(
-            f"There is no recipe {str(path)!r}{extended}. The recipes of the package are in {RECIPES}."
-        )
+        raise ValueError(f"There is no recipe {str(path)!r}{extended}. The recipes of the package are in {RECIPES}.")
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -49,7 +49,7 @@ def test_a_failed_run_stops_no_other_and_a_finished_run_is_not_repeated(
     (lost,) = (line for line in shown.out.splitlines() if "lost, seed 0: exit code 2: " in line)
     assert "gone.questions.jsonl" in lost  # the last line of the log
     assert "gone.questions.jsonl" in shown.err
-    assert "Repeat the command to run them again" in shown.err
+    assert "repeat the command to run them again" in shown.err
     assert "gone.documents.jsonl" in (tmp_path / "out" / "lost" / "seed_0.log").read_text(encoding="utf-8")
     found = json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))
     (copy,) = (tmp_path / "record").glob("lab-small-*.json")
@@ -68,7 +68,7 @@ def test_a_failed_run_stops_no_other_and_a_finished_run_is_not_repeated(
 
     first = (tmp_path / "out" / "plain" / "seed_0" / "report.json").stat().st_mtime_ns
     assert main([*words, "--arms", "plain"]) == 0
-    assert "Study small: 1 runs, 1 of them done" in capsys.readouterr().out
+    assert "Study small: 1 run, 1 of them done" in capsys.readouterr().out
     assert (tmp_path / "out" / "plain" / "seed_0" / "report.json").stat().st_mtime_ns == first
     assert main([*words, "--arms", "lost"]) == 2  # it fails again; the other stays in the tables
     found = json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))

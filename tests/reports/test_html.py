@@ -62,9 +62,7 @@ def figures(recall: float, retention: float) -> dict[str, Any]:
 def full() -> dict[str, Any]:
     """A report with everything that a page shows, and markup wherever a user's text can occur."""
     runs = {MARKUP: figures(0.45, 0.5), "formats": figures(0.4, 0.6), LONG: figures(0.3, 0.7)}
-    made = new_report(
-        shares(correct=0.01, retention=1.0, replayed=1.0), runs, {"note": MARKUP, "path": LONG}, COUNTS
-    )
+    made = new_report(shares(correct=0.01, retention=1.0, replayed=1.0), runs, {"note": MARKUP, "path": LONG}, COUNTS)
     return made | {
         "created": "2026-01-01",
         "open_book": shares(correct=0.95),

@@ -310,9 +310,7 @@ def test_a_change_needs_more_than_two_standard_errors():
 
 def test_without_a_standard_error_no_change_is_claimed():
     single = {"correct": 0.9, "correct_se": math.nan}
-    assert "It is unknown whether the model learned: 90.0 %" in findings_of(
-        scores(0.1), {"tuned": single}
-    )
+    assert "It is unknown whether the model learned: 90.0 %" in findings_of(scores(0.1), {"tuned": single})
 
 
 def test_the_findings_are_about_the_best_run_and_name_its_equals():

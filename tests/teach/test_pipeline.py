@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -424,7 +425,10 @@ def test_remote_code_runs_only_if_it_is_trusted(
 ):
     calls: list[dict[str, Any]] = []
     for name in ("AutoTokenizer", "AutoModelForCausalLM"):
-        loaded = SimpleNamespace(to=lambda device: None, device=torch.device("cpu"))
+        loaded = MagicMock(
+            device=torch.device("cpu"), is_quantized=False, is_loaded_in_4bit=False, _hf_peft_config_loaded=False
+        )
+        loaded.config.name_or_path = str(options["model"])
         stub = SimpleNamespace(from_pretrained=lambda name, loaded=loaded, **named: calls.append(named) or loaded)
         monkeypatch.setattr(f"transformers.{name}", stub)
     monkeypatch.setattr("hf_knowlearn.models.loading.remove_added_end_token", lambda tokenizer: None)
