@@ -52,7 +52,7 @@ class EvaluationResult:
         return self._judged(role, correct)
 
     def exact_matches(self, role: str) -> list[bool]:
-        """Whether the first line of each greedy response of a role is an exact match."""
+        """Whether the first line of the greedy response is an exact match, for each question of a role."""
         return self._judged(role, exact_match)
 
     def _judged(self, role: str, judge: Callable[[str, Collection[str], str], bool]) -> list[bool]:

@@ -108,9 +108,10 @@ def knowledge_tokens(
     """The mean probability of the tokens that carry the documents' facts, in formats and orders that training did not
     use.
 
-    A token's probability is conditional on all tokens before it in the view. A token counts if one of its characters
-    belongs to a fact (`facts.fact_spans`) at its first occurrence in the view, apart from case, and if the title, or
-    another name, number or answer, occurs before it. Each process computes its share and returns the whole result.
+    A token's probability is conditional on all tokens before it in the view. A token counts if it belongs to
+    the first occurrence of a fact in the view (`facts.fact_spans`; case is ignored), and if the title, or another name,
+    number or answer, occurs earlier in the view. With several processes, each computes a part of the views, and all of
+    them return the combined result.
 
     Args:
         questions: their answers are the facts of a document (by `document_id`). If a document has no questions, its

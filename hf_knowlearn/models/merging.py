@@ -20,8 +20,8 @@ TOLERANCE_TF32 = 0.01  # Why: with tf32, a GPU multiplies float32 numbers with 1
 def merge_adapter(model: Any) -> "PreTrainedModel":
     """Add an adapter's weights to the weights of the base model. Returns the base model without the adapter.
 
-    If the adapter changes the input or output embeddings of a model that shares their weights, the merged model has
-    separate weights, and its configuration states that (`tie_word_embeddings=False`).
+    If the base model uses one matrix for input and output embeddings, and the adapter changes it, the merged model has
+    two matrices. Its configuration states this (`tie_word_embeddings=False`).
 
     Args:
         model: A `PeftModel`, whose active adapter is merged.
