@@ -109,9 +109,9 @@ def knowledge_tokens(
     use.
 
     A token's probability is conditional on all tokens before it in the view. A token counts if it belongs to
-    the first occurrence of a fact in the view (`facts.fact_spans`; case is ignored), and if the title, or another name,
-    number or answer, occurs earlier in the view. With several processes, each computes a part of the views, and all of
-    them return the combined result.
+    the first occurrence of a fact in the view (`facts.fact_spans`; case is ignored), and if the title, or another
+    name, number or answer, occurs earlier in the view. With several processes, each computes a part of the views, and
+    all of them return the combined result.
 
     Args:
         questions: their answers are the facts of a document (by `document_id`). If a document has no questions, its
