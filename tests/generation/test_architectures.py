@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import SMALL
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from hf_knowlearn.documents import Question
@@ -24,18 +25,8 @@ from hf_knowlearn.generation.settings import GenerationSettings
 
 MOST = 8
 SETTINGS = GenerationSettings(max_new_tokens=MOST, batch_size=16, temperature=1.0, top_k=0)
-DENSE = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 512,
-    "initializer_range": 0.3,
-}
 EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
-MIXTURE = {**DENSE, **EXPERTS, "output_router_logits": True}  # as TRL leaves the config of a mixture of experts
+MIXTURE = {**SMALL, **EXPERTS, "output_router_logits": True}  # as TRL leaves the config of a mixture of experts
 STATE = {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "initializer_range": 0.3}
 HYBRID = {
     "mamba_n_heads": 8,
@@ -50,13 +41,13 @@ FAST: dict[str, dict[str, Any]] = {
     "mixtral": MIXTURE,
     "mamba": STATE,
     "rwkv": {"hidden_size": 32, "num_hidden_layers": 2, "attention_hidden_size": 32, "context_length": 256},
-    "recurrent_gemma": {**DENSE, "num_hidden_layers": 3, "lru_width": 32, "attention_window_size": 24},
-    "lfm2": {**DENSE, "layer_types": ["conv", "full_attention"]},
+    "recurrent_gemma": {**SMALL, "num_hidden_layers": 3, "lru_width": 32, "attention_window_size": 24},
+    "lfm2": {**SMALL, "layer_types": ["conv", "full_attention"]},
 }
 SLOW: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"), DENSE),
-    **dict.fromkeys(("olmo2", "olmo3", "starcoder2", "stablelm", "granite", "cohere2", "smollm3", "glm4"), DENSE),
-    **dict.fromkeys(("gpt_neox", "persimmon", "opt", "exaone4", "ministral", "seed_oss"), DENSE),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"), SMALL),
+    **dict.fromkeys(("olmo2", "olmo3", "starcoder2", "stablelm", "granite", "cohere2", "smollm3", "glm4"), SMALL),
+    **dict.fromkeys(("gpt_neox", "persimmon", "opt", "exaone4", "ministral", "seed_oss"), SMALL),
     **dict.fromkeys(("gpt2", "gpt_bigcode"), GPT),
     **{name: {**GPT, "rotary_dim": 4} for name in ("gptj", "codegen")},
     **dict.fromkeys(("qwen2_moe", "olmoe", "phimoe", "granitemoe"), MIXTURE),
@@ -75,8 +66,8 @@ SLOW: dict[str, dict[str, Any]] = {
         "mamba_d_state": 8,
         "use_mamba_kernels": False,
     },
-    "bamba": {**DENSE, **HYBRID, "attn_layer_indices": [1]},
-    "falcon_h1": {**DENSE, **HYBRID, "mamba_d_ssm": 64},
+    "bamba": {**SMALL, **HYBRID, "attn_layer_indices": [1]},
+    "falcon_h1": {**SMALL, **HYBRID, "mamba_d_ssm": 64},
     "granitemoehybrid": {**MIXTURE, **HYBRID, "layer_types": ["mamba", "attention"], "shared_intermediate_size": 16},
     "qwen3_next": {
         **MIXTURE,
@@ -88,7 +79,7 @@ SLOW: dict[str, dict[str, Any]] = {
         "shared_expert_intermediate_size": 16,
     },
     "zamba2": {
-        **DENSE,
+        **SMALL,
         "layers_block_type": ["mamba", "hybrid"],
         "mamba_d_state": 8,
         "n_mamba_heads": 8,
