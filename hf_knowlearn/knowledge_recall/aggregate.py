@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from .correctness import answer_key
-from .scoring import BY_CHARACTER, LANGUAGES, first_line, normalizer, occurs, overlap
+from .correctness import answer_key, is_correct
+from .scoring import BY_CHARACTER, LANGUAGES, first_line, matches, normalizer, occurs, overlap
 from .validation import has_samples, option_problems, validated_columns
 
 # First lines which state that the model does not know the answer. They are compared after normalisation.
@@ -131,24 +131,20 @@ class _Scorer:
 
     def row(self, prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
         """The scores of one row, with the names in `OF_A_ROW`."""
-        accepted = list(map(self._normal, answers))
+        accepted = {*map(self._normal, answers)}
         everything = self._normal(prediction)
         one_line = self._whole or len(prediction.splitlines()) < 2
         scored = prediction if one_line else first_line(prediction)
         line = everything if one_line else self._normal(scored)
         words = len((everything if self._by_character else prediction).split())
-        is_correct, abstains = self._is_correct(scored, answers), line in self._abstentions
-        scores = is_correct, line in accepted, overlap(line, accepted), occurs(everything, accepted)
-        return *scores, words, abstains and not is_correct, not abstains and not is_correct
+        right, abstains = is_correct(scored, answers, self._key), line in self._abstentions
+        scores = right, matches(line, accepted), overlap(line, accepted), occurs(everything, accepted)
+        return *scores, words, abstains and not right, not abstains and not right
 
     def share(self, samples: Sequence[str], answers: Sequence[str]) -> float:
         """The share of correct samples."""
         lines = samples if self._whole else map(first_line, samples)
-        return sum(self._is_correct(line, answers) for line in lines) / len(samples)
-
-    def _is_correct(self, line: str, answers: Sequence[str]) -> bool:
-        value = self._key(line)
-        return value is not None and value in map(self._key, answers)
+        return sum(is_correct(line, answers, self._key) for line in lines) / len(samples)
 
 
 def _scores_of_rows(

@@ -7,18 +7,26 @@ Unicode forms of a character as equal, and compares numbers and dates by value.
 # ruff: noqa: RUF001
 
 import re
-import sys
 import unicodedata
 from collections.abc import Callable, Collection, Hashable
 from functools import cache
 
 from .quantities import groups_of_thousands, quantity
-from .scoring import answers_problems, articles_of, language_problems, letters_of, raise_problems
+from .scoring import (
+    Translation,
+    answers_problems,
+    articles_of,
+    is_punctuation,
+    language_problems,
+    letters_of,
+    raise_problems,
+)
 
 # Characters that NFKC would change to a different meaning, or does not unify.
 _QUOTES = {**dict.fromkeys("‘’‚‛′ʼ`´ʹ＇", "'"), **dict.fromkeys("“”„‟«»″〝〞＂", '"'), "‹": "'", "›": "'"}
 _SIGNS = {"−": "-", "⁃": "-", "⁄": "/", "∕": "/", "º": "°", "˚": "°", "٫": ".", "٬": ",", "٪": "%"}
-_DROPPED = "\u034f\u0640\ufe0e\ufe0f™®℠"  # invisible marks, the Arabic elongation mark, trademarks
+_DELETED = "\u034f\u0640\ufe0e\ufe0f™®℠"  # invisible marks, the Arabic elongation mark, trademarks
+_REPLACED = {**_QUOTES, **_SIGNS, **dict.fromkeys(_DELETED)}
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
 _RAISED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
 _LOWERED_RUN = re.compile(r"(?<=\d)[₀-₉]+")
@@ -33,7 +41,7 @@ _JOINING_DASH = re.compile(r"(?<=[^\W\d])-(?=\w)|(?<=\w)-(?=[^\W\d])|(?<=\s)-(?=
 _RANGE = re.compile(r"(?<=\d) - (?=\d)")
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=[^\W\d])")
 # Marks inside numbers, times and lengths: 1.10.0, 12:30, 6'2".
-_IN_NUMBER = re.compile(r"(?<=\d)[.,:](?=\d)|(?<!\w)\.(?=\d)|(?<=\d)['\"](?![^\W\d])")
+_IN_NUMBER = re.compile(r"((?<=\d)[.,:](?=\d)|(?<!\w)\.(?=\d)|(?<=\d)['\"](?![^\W\d]))")
 
 
 def correct(prediction: str, answers: Collection[str], language: str = "en") -> bool:
@@ -52,7 +60,11 @@ def correct(prediction: str, answers: Collection[str], language: str = "en") -> 
         (True, False, False)
     """
     raise_problems(answers_problems(prediction, answers) + language_problems(language))
-    key = answer_key(language)
+    return is_correct(prediction, answers, answer_key(language))
+
+
+def is_correct(prediction: str, answers: Collection[str], key: Callable[[str], Hashable]) -> bool:
+    """`correct`, given the `answer_key` of the language."""
     value = key(prediction)
     return value is not None and value in map(key, answers)
 
@@ -71,9 +83,13 @@ def answer_key(language: str) -> Callable[[str], Hashable]:
         plain = unicode_normal(text)
         if spaced_letter:
             plain = spaced_letter.sub(r"\1", plain)
-        core = _without_edges(_EMPHASIS.sub(r"\2", _EMPHASIS.sub(r"\2", plain)))
+        # Why: most answers are words. They have no marks, and the rules for marks take most of the time.
+        only_letters = plain.replace(" ", "").isalpha()
+        core = plain if only_letters else _without_edges(_EMPHASIS.sub(r"\2", _EMPHASIS.sub(r"\2", plain)))
         if article_first and (found := article_first.match(core)):
             core = _without_edges(core[found.end() :]) or core
+        if only_letters:
+            return core
         core = _APOSTROPHE.sub("", _RANGE.sub("-", core))
         return quantity(core, language) or _words(core, language) or plain or None
 
@@ -86,26 +102,29 @@ def unicode_normal(text: str) -> str:
         # Why first: NFKC makes "103" of "10³", "102" of "10₂", and "31/2" of "3½".
         text = _RAISED_RUN.sub(lambda run: "^" + run[0].translate(_RAISED), text)
         text = _LOWERED_RUN.sub(lambda run: "_" + run[0].translate(_RAISED), text)
-        text = _FRACTION.sub(" ", text).translate(_table())
-        text = unicodedata.normalize("NFKC", text).translate(_table())
+        text = _FRACTION.sub(" ", text).translate(_PLAIN)
+        text = unicodedata.normalize("NFKC", text).translate(_PLAIN)
         text = unicodedata.normalize("NFKC", text.casefold())
     return " ".join(text.casefold().replace("`", "'").split())
 
 
-@cache
-def _table() -> dict[int, str | None]:
-    """The translation table that replaces quotes, dashes and digits by ASCII, and deletes invisible characters."""
-    table: dict[int, str | None] = {}
-    for code in range(128, sys.maxunicode + 1):
-        sign = chr(code)
-        match unicodedata.category(sign):
-            case "Cf":
-                table[code] = None
-            case "Pd":
-                table[code] = "-"
-            case "Nd":
-                table[code] = str(unicodedata.decimal(sign))
-    return table | str.maketrans({**_QUOTES, **_SIGNS}) | dict.fromkeys(map(ord, _DROPPED))
+def _plain(sign: str) -> str | None:
+    """The character with an ASCII quote, dash or digit in its place; None if the character is invisible."""
+    if sign.isascii():
+        return sign
+    if sign in _REPLACED:
+        return _REPLACED[sign]
+    match unicodedata.category(sign):
+        case "Cf":
+            return None
+        case "Pd":
+            return "-"
+        case "Nd":
+            return str(unicodedata.decimal(sign))
+    return sign
+
+
+_PLAIN = Translation(_plain)
 
 
 def _without_edges(text: str) -> str:
@@ -117,10 +136,10 @@ def _words(text: str, language: str) -> str:
     if groups := groups_of_thousands(language):
         text = groups.sub(lambda number: re.sub(r"\D", "", number[0]), text)
     text = _JOINING_DASH.sub("", text)
-    inside = {found.start() for found in _IN_NUMBER.finditer(text)}
-    marks = [i in inside or _is_compared(sign) for i, sign in enumerate(text)]
-    return " ".join("".join(sign for sign, compared in zip(text, marks, strict=True) if compared).split())
+    # Why: the parts at odd places are marks inside numbers.
+    parts = _IN_NUMBER.split(text)
+    parts[::2] = [part.translate(_COMPARED) for part in parts[::2]]
+    return " ".join("".join(parts).split())
 
 
-def _is_compared(sign: str) -> bool:
-    return sign in DISTINGUISHING or unicodedata.category(sign)[0] != "P"
+_COMPARED = Translation(lambda sign: None if is_punctuation(sign) and sign not in DISTINGUISHING else sign)

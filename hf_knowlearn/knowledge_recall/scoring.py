@@ -7,7 +7,6 @@ follow MLQA's script (Lewis et al. 2020, https://arxiv.org/abs/1910.07475).
 import re
 import reprlib
 import string
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -111,12 +110,12 @@ def _english(text: str) -> str:
 
 @cache
 def _other(language: str) -> Callable[[str], str]:
-    rules, punctuation = _OTHERS[language], _unicode_punctuation()
+    rules = _OTHERS[language]
     articles = re.compile(rules.articles) if rules.articles else None
     letters = re.compile(rules.letters) if rules.letters else None
 
     def normalized(text: str) -> str:
-        text = text.lower().translate(punctuation)
+        text = text.lower().translate(_WITHOUT_PUNCTUATION)
         if articles:
             text = articles.sub(" ", text)
         if letters:
@@ -126,11 +125,25 @@ def _other(language: str) -> Callable[[str], str]:
     return normalized
 
 
-@cache
-def _unicode_punctuation() -> dict[int, None]:
-    """Why: cached, because it takes a tenth of a second."""
-    signs = (code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code))[0] == "P")
-    return dict.fromkeys([*signs, *map(ord, string.punctuation)])
+class Translation(dict[int, str | None]):
+    """A table for `str.translate`, from a function of one character. None deletes the character."""
+
+    def __init__(self, function: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, code: int) -> str | None:
+        # Why at the first use: a table of all Unicode characters would take a fifth of a second.
+        self[code] = translated = self._function(chr(code))
+        return translated
+
+
+def is_punctuation(sign: str) -> bool:
+    """Whether Unicode classifies the character as punctuation."""
+    return unicodedata.category(sign)[0] == "P"
+
+
+_WITHOUT_PUNCTUATION = Translation(lambda sign: None if sign in string.punctuation or is_punctuation(sign) else sign)
 
 
 def first_line(text: str) -> str:
@@ -152,8 +165,7 @@ def exact_match(prediction: str, answers: Collection[str], language: str = "en")
         >>> exact_match("the Lyon", ["Lyon", "Lugdunum"])
         True
     """
-    text, accepted = _normalized(prediction, answers, language)
-    return text in accepted
+    return matches(*_normalized(prediction, answers, language))
 
 
 def f1(prediction: str, answers: Collection[str], language: str = "en") -> float:
@@ -171,6 +183,11 @@ def contains(prediction: str, answers: Collection[str], language: str = "en") ->
     An answer that normalises to an empty string never occurs. For the errors, see `exact_match`.
     """
     return occurs(*_normalized(prediction, answers, language))
+
+
+def matches(text: str, accepted: Collection[str]) -> bool:
+    """`exact_match` for texts that are already normalised."""
+    return text in accepted
 
 
 def overlap(text: str, accepted: Collection[str]) -> float:

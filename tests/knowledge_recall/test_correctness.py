@@ -5,6 +5,7 @@ import ast
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_knowlearn.knowledge_recall import correct, exact_match, f1, score
-from hf_knowlearn.knowledge_recall.correctness import unicode_normal
+from hf_knowlearn.knowledge_recall.correctness import answer_key, unicode_normal
 from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
 
 FOLDER = Path(__file__).parents[2] / "hf_knowlearn" / "knowledge_recall"
@@ -234,6 +235,40 @@ def test_long_texts_take_no_quadratic_time():
         "9" * 100_000,
     ):
         assert correct(text, [text])
+
+
+THOUSAND_ROWS = """
+import time
+from hf_knowlearn.knowledge_recall import score
+texts = [f"{word} {number}" for word in ("Lyon", "Saint-Denis", "June 2,", "$", "Müller’s") for number in range(100)]
+predictions = [*texts, *(f"The {text}." for text in reversed(texts))]
+references = [[text, f"a {text}", text.replace(" ", "")] for text in [*texts, *texts]]
+start = time.process_time()
+score(predictions, references)
+print(time.process_time() - start)
+"""
+
+
+def test_the_first_thousand_rows_are_scored_in_80_milliseconds():
+    command = [sys.executable, "-c", THOUSAND_ROWS]
+    seconds = [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(3)]
+    assert min(seconds) < 0.08
+
+
+WORDS = st.lists(st.text(st.characters(categories=["L"]), min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+@given(WORDS.map(" ".join) | st.sampled_from(["the", "the Lyon", "a the", "ال", "ال قمر", "der Main"]))
+def test_words_without_marks_have_the_key_that_the_rules_for_marks_give_them(text):
+    for language in LANGUAGES:
+        assert answer_key(language)(text) == answer_key(language)(f"{text}!")
+
+
+def test_all_digits_dashes_and_invisible_characters_have_one_form():
+    forms = {"Nd": lambda sign: str(unicodedata.decimal(sign)), "Pd": lambda _: "-", "Cf": lambda _: ""}
+    for sign in map(chr, range(128, sys.maxunicode + 1)):
+        if form := forms.get(unicodedata.category(sign)):
+            assert unicode_normal(f"a{sign}b") == f"a{form(sign)}b", hex(ord(sign))
 
 
 def test_the_scores_of_a_run_have_correct_beside_exact_match():
