@@ -1,6 +1,7 @@
-"""Correlations with exact match over several studies: `python benchmarks/correlations.py RESULT... [--chart FILE]`.
+"""Correlations with the main score over several studies: `python benchmarks/correlations.py RESULT... [--chart FILE]`.
 
-RESULT is a file that `knowlearn lab --record` wrote. Each study has such a table; this script combines several.
+RESULT is a file that `knowlearn lab --record` wrote. The results of each study contain such a table. This script
+computes one table for all of them.
 """
 
 import argparse
@@ -22,19 +23,19 @@ def runs_of(result: Path) -> list[Run]:
     return [Run(run["arm"], run["seed"], run, {}) for phase in phases for run in phase["runs"]]
 
 
-def draw(studies: dict[str, list[Run]], path: Path) -> None:
-    """Draw exact match against each of two figures, with a mark for each run."""
+def draw(studies: dict[str, list[Run]], score: str, path: Path) -> None:
+    """Draw the score against each of two figures, with a mark for each run."""
     from matplotlib.figure import Figure
 
     with style():
         figure = Figure(figsize=(8.4, 3.8), layout="constrained")
         for axes, name in zip(figure.subplots(1, 2, sharey=True), PANELS, strict=True):
             for number, (study, runs) in enumerate(studies.items()):
-                points = pairs([run.figures for run in runs], PREDICTORS[name], "exact_match")
+                points = pairs([run.figures for run in runs], PREDICTORS[name], score)
                 across, up = zip(*points, strict=True)
                 axes.plot(across, up, MARKERS[number], color=LINES[number], label=study, markersize=5)
             axes.set(xlabel=name)
-        figure.axes[0].set(ylabel="exact match")
+        figure.axes[0].set(ylabel=score.replace("_", " "))
         figure.axes[0].legend(frameon=False)
         figure.savefig(path, dpi=150, format="png")
 
@@ -44,12 +45,23 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", nargs="+", type=Path)
     parser.add_argument("--chart", type=Path)
+    parser.add_argument(
+        "--score",
+        choices=("correct", "exact_match"),
+        default="correct",
+        help="results that were recorded before 29 November 2026 have exact_match only",
+    )
     options = parser.parse_args(words)
     studies = {result.stem.split("-")[1]: runs_of(result) for result in options.results}
-    found = correlations([run for runs in studies.values() for run in runs])
+    every = [run for runs in studies.values() for run in runs]
+    if not any(options.score in run.figures for run in every):
+        parser.error(
+            f"--score {options.score}: no run of these results has it. Use --score exact_match, or run again."
+        )
+    found = correlations(every, options.score)
     print("\n".join(markdown_table(list(correlation_rows(found)))))
     if options.chart:
-        draw(studies, options.chart)
+        draw(studies, options.score, options.chart)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Figure:
     """A figure of the card, together with the same figure measured now.
 
     Args:
-        name: Its name in the report, such as "exact_match" or "retention".
+        name: Its name in the report, such as "correct" or "retention".
         card, card_error: The card's value, and its standard error if it is known.
         now: The value measured now.
         verdict: "equal", "within 2 standard errors" or "differs".

@@ -1,4 +1,4 @@
-"""The chart of a study: retention against exact match, and exact match against its cost."""
+"""The chart of a study: retention against correctness, and correctness against its cost."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PANELS = (
-    ("exact_match", "exact match", "retention", "retention"),
-    ("gradient_evaluations", "gradient evaluations", "exact_match", "exact match"),
-    ("knowledge_tokens", "probability of knowledge tokens in new views", "exact_match", "exact match"),
+    ("correct", "correct", "retention", "retention"),
+    ("gradient_evaluations", "gradient evaluations", "correct", "correct"),
+    ("knowledge_tokens", "probability of knowledge tokens in new views", "correct", "correct"),
 )
 
 

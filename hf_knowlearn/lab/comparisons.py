@@ -16,7 +16,7 @@ from scipy.stats import t as student_t
 from hf_knowlearn.reports.formatting import known
 
 # The figures that are compared.
-MEASURES = ("exact_match", "consistency_all", "replayed", "retention")
+MEASURES = ("correct", "consistency_all", "replayed", "retention")
 # The costs at which two methods are compared, and their titles.
 COSTS = {"steps": "steps", "gradient_evaluations": "gradient evaluations", "train_seconds": "time"}
 # Options that do not change the method.

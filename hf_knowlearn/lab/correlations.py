@@ -1,4 +1,4 @@
-"""Correlations between exact match and other figures, over all runs of a study.
+"""Correlations between correctness and other figures, over all runs of a study.
 
 arXiv 2503.03705 reports that models which predict knowledge tokens in new contexts also answer questions about them.
 The table compares this predictor with the training loss and retention. It includes runs with other documents and other
@@ -16,13 +16,17 @@ FEWEST_RUNS = 4  # Fisher's interval needs 4
 PREDICTORS = {"knowledge tokens": "knowledge_tokens", "training loss": "train_loss", "retention": "retention"}
 
 
-def correlations(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The correlation with exact match of each predictor that varies over at least 4 runs."""
+def correlations(runs: Sequence[Run], score: str = "correct") -> list[dict[str, Any]]:
+    """Compute the correlation of each predictor with the score. A predictor needs different values in 4 runs.
+
+    Args:
+        score: `correct`, or `exact_match` for runs that were recorded before `correct` existed.
+    """
     found = []
     for title, name in PREDICTORS.items():
-        both = pairs([run.figures for run in runs], name, "exact_match")
+        both = pairs([run.figures for run in runs], name, score)
         if len(both) >= FEWEST_RUNS and all(len({*side}) > 1 for side in zip(*both, strict=True)):
-            found.append({"figure": title, "runs": len(both), **correlation(both)})
+            found.append({"figure": title, "score": score, "runs": len(both), **correlation(both)})
     return found
 
 
@@ -45,7 +49,7 @@ def correlation(values: Sequence[tuple[float, float]]) -> dict[str, float]:
 def correlation_rows(found: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
     """The rows of a table: a header, and a row for each predictor."""
     if found:
-        yield ["predictor of exact match", "runs", "Pearson's r", "Spearman's"]
+        yield [f"predictor of {found[0]['score'].replace('_', ' ')}", "runs", "Pearson's r", "Spearman's"]
     for one in found:
         interval = f"{one['pearson']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
         yield [one["figure"], str(one["runs"]), interval, f"{one['spearman']:+.3f}"]

@@ -23,10 +23,11 @@ from hf_knowlearn.teach.provenance import commit
 
 # Figures of a report that are too large for a record.
 NOT_RECORDED = ("by_relation", "cost", "curve", "transitions")
-MEASURE_TITLES = {"exact_match": "exact match", "consistency_all": "all wordings"}
 # The shares and losses in the table, with their titles. These columns have standard errors.
 SCORES = {
-    **MEASURE_TITLES,
+    "correct": "correct",
+    "exact_match": "exact match",
+    "consistency_all": "all wordings",
     "replayed": "replayed",
     "retention": "retention",
     "knowledge_tokens": "knowledge tokens",
@@ -134,7 +135,7 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> Iterator[list[str]]:
     """A header, and a row of mean differences for each comparison, with their 95 % intervals over seeds."""
     measures = list(dict.fromkeys(measure for one in comparisons for measure in one.differences))
     if comparisons:
-        yield ["arm", "minus", "at equal", *(MEASURE_TITLES.get(measure, measure) for measure in measures)]
+        yield ["arm", "minus", "at equal", *(SCORES.get(measure, measure) for measure in measures)]
     for one in comparisons:
         differences = (_difference(one.differences.get(measure)) for measure in measures)
         yield [one.arm, one.against, COSTS[one.cost], *differences]

@@ -25,7 +25,7 @@ def test_equal_differences_have_an_interval_without_width():
 
 def run(arm: str, seed: int, recall: float, steps: int, passes: int = 1, seconds: float = 1.0, **options: Any) -> Run:
     figures = {
-        "exact_match": recall,
+        "correct": recall,
         "steps": steps,
         "gradient_evaluations": steps * passes,
         "train_seconds": steps * seconds,
@@ -39,8 +39,7 @@ def all_against(runs: list[Run], against: str) -> dict[str, str]:
 
 def differences(runs: list[Run], against: str) -> dict[tuple[str, str], float]:
     return {
-        (one.arm, one.cost): one.differences["exact_match"]["mean"]
-        for one in compare(runs, all_against(runs, against))
+        (one.arm, one.cost): one.differences["correct"]["mean"] for one in compare(runs, all_against(runs, against))
     }
 
 
@@ -69,7 +68,7 @@ def test_seeds_are_paired_and_a_seed_of_one_arm_only_is_left_out():
     plain = [run("plain", seed, recall, 100) for seed, recall in ((0, 0.1), (1, 0.3), (2, 0.9))]
     more = [run("more", seed, recall, 100, views="order") for seed, recall in ((0, 0.2), (1, 0.5))]
     (found,) = [one for one in compare([*plain, *more], all_against([*plain, *more], "plain")) if one.cost == "steps"]
-    assert found.differences["exact_match"] == {**paired([0.1, 0.2]), "seeds": 2}
+    assert found.differences["correct"] == {**paired([0.1, 0.2]), "seeds": 2}
 
 
 def test_arms_that_differ_only_in_steps_are_one_method_and_are_not_compared():
@@ -85,14 +84,14 @@ def test_an_arm_can_have_its_own_baseline():
     runs = [*plain, *slow, sam]
     of_each = {**all_against(runs, "plain"), "slow_sam": "slow"}
     found = {(one.arm, one.against, one.cost): one for one in compare(runs, of_each)}
-    of_sam = {key[1:]: one.differences["exact_match"]["mean"] for key, one in found.items() if key[0] == "slow_sam"}
+    of_sam = {key[1:]: one.differences["correct"]["mean"] for key, one in found.items() if key[0] == "slow_sam"}
     assert of_sam == {
         ("slow", "steps"): pytest.approx(0.4),
         ("slow", "gradient_evaluations"): pytest.approx(0.1),
         ("slow", "train_seconds"): pytest.approx(0.4),
     }
     header, *rows = comparison_rows(list(found.values()))
-    assert header == ["arm", "minus", "at equal", "exact match"]
+    assert header == ["arm", "minus", "at equal", "correct"]
     assert ["slow_sam", "slow", "gradient evaluations", "+0.100"] in rows
     assert ["slow", "plain", "steps", "+0.100"] in rows
 
@@ -100,14 +99,14 @@ def test_an_arm_can_have_its_own_baseline():
 def test_a_figure_that_was_not_measured_is_not_compared():
     runs = [run("plain", 0, 0.1, 100), run("other", 0, 0.2, 100, views="order")]
     runs[1].figures["retention"] = 0.5
-    assert all(set(one.differences) == {"exact_match"} for one in compare(runs, all_against(runs, "plain")))
+    assert all(set(one.differences) == {"correct"} for one in compare(runs, all_against(runs, "plain")))
     assert value_at([{"steps": 10}], "steps", 10, "retention") is None
 
 
 def test_a_mean_over_two_seeds_has_an_error_and_over_one_seed_has_none():
     runs = [run("plain", seed, recall, 100) for seed, recall in ((0, 0.1), (1, 0.3))]
-    assert over_seeds(runs, "exact_match") == (pytest.approx(0.2), pytest.approx(0.1))
-    assert over_seeds(runs[:1], "exact_match") == (0.1, None)
+    assert over_seeds(runs, "correct") == (pytest.approx(0.2), pytest.approx(0.1))
+    assert over_seeds(runs[:1], "correct") == (0.1, None)
     assert over_seeds(runs, "retention") is None
 
 

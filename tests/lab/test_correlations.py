@@ -1,4 +1,4 @@
-"""Correlations with exact match: closed forms, and which figures have one."""
+"""Correlations with correctness: closed forms, and which figures have one."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from hf_knowlearn.lab.correlations import correlation, correlation_rows, correla
 
 
 def run(recall: float | None, **figures: Any) -> Run:
-    return Run("arm", 0, {"exact_match": recall, **figures}, {})
+    return Run("arm", 0, {"correct": recall, **figures}, {})
 
 
 def test_a_correlation_in_closed_form():
@@ -39,6 +39,6 @@ def test_a_figure_that_varies_over_four_runs_has_a_row():
         ("training loss", 4),
     ]
     header, first, second = correlation_rows(correlations(runs))
-    assert header[0] == "predictor of exact match"
+    assert header[0] == "predictor of correct"
     assert (first[3], second[3]) == ("+1.000", "-1.000")
     assert list(correlation_rows(correlations(runs[:3]))) == []

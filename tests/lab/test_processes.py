@@ -60,10 +60,11 @@ def test_a_failed_run_stops_no_other_and_a_finished_run_is_not_repeated(
     (run,) = screening["runs"]
     report = json.loads((tmp_path / "out" / "plain" / "seed_0" / "report.json").read_text(encoding="utf-8"))
     figures = report["runs"]["plain"]
-    assert (run["exact_match"], run["steps"], run["tokens"]) == (figures["exact_match"], 2, figures["cost"]["tokens"])
+    assert (run["correct"], run["steps"], run["tokens"]) == (figures["correct"], 2, figures["cost"]["tokens"])
     page = (tmp_path / "out" / "study.md").read_text(encoding="utf-8")
     assert "1 of 2 runs are missing" in page
-    assert f"| plain | 1 | {figures['exact_match']:.3f}" in page
+    assert "| arm | seeds | correct | exact match |" in page
+    assert f"| plain | 1 | {figures['correct']:.3f}" in page
     assert (tmp_path / "out" / "study.png").stat().st_size > 1000
 
     first = (tmp_path / "out" / "plain" / "seed_0" / "report.json").stat().st_mtime_ns
