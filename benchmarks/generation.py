@@ -250,20 +250,15 @@ class Draw:
 
 
 class Stop:
-    """A stopping criterion: a line break after the first character of the answer."""
+    """A stopping criterion: the stop tokens of our decoder."""
 
     def __init__(self, stop: Any, length: int) -> None:
-        import torch
-
-        self.has_text, self.line_break, self.length = (
-            torch.from_numpy(stop.has_text),
-            torch.from_numpy(stop.line_break),
-            length,
-        )
+        self.stop, self.length = stop, length
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        answer = input_ids[:, self.length :]
-        return self.has_text[answer].any(dim=1) & self.line_break[answer[:, -1]]
+        import torch
+
+        return torch.tensor([self.stop.ends(answer) for answer in input_ids[:, self.length :].tolist()])
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -150,7 +150,7 @@ def _rows(
     pairs = [(number, text) for number, own in enumerate(answers) for text in dict.fromkeys(own) if text.strip()]
     before = text_around_answer(tokenizer)[0] if chat else " "
     texts = [f"{prompts[number].text}{before}{text}" for number, text in pairs]
-    tokens = encode(tokenizer, texts, add_special_tokens=not chat)
+    tokens = encode(tokenizer, texts)
     return [
         AnswerRow(number, text, tuple(ids), _first_difference(ids, prompts[number].ids))
         for (number, text), ids in zip(pairs, tokens, strict=True)

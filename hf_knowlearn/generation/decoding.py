@@ -41,7 +41,6 @@ class Branch:
     parents: np.ndarray  # (rows,): the row of `cache` that each row continues
     mask: torch.Tensor  # (rows, tokens so far), false on padding
     tokens: np.ndarray  # (rows, tokens of the response so far)
-    has_text: np.ndarray  # (rows,): whether the response has more than white space
     responses: np.ndarray  # numbers of the responses
     rows: np.ndarray  # (responses,): the row of each
     owns_cache: bool = True  # whether no other branch continues `cache`
@@ -101,7 +100,6 @@ class Decoder:
             parents=np.arange(number),
             mask=mask,
             tokens=np.zeros((number, 0), dtype=np.int64),
-            has_text=np.zeros(number, dtype=bool),
             responses=np.arange(len(samplers)),
             rows=np.repeat(np.arange(number), counts),
         )
@@ -134,8 +132,9 @@ class Decoder:
         pairs, rows = np.unique(branch.rows * logits.shape[-1] + chosen, return_inverse=True)
         parents, last = np.divmod(pairs, logits.shape[-1])
         tokens = np.concatenate([branch.tokens[parents], last[:, None]], axis=1)
-        has_text = branch.has_text[parents] | stop.has_text[last]
-        stopped = stop.end_of_text[last] | (has_text & stop.line_break[last])
+        stopped = stop.end_of_text[last]
+        for row in np.flatnonzero(stop.line_break[last]):
+            stopped[row] = stop.ends(tokens[row].tolist())
         finished = stopped | (tokens.shape[1] >= self.settings.max_new_tokens)
         for response, row in zip(branch.responses[finished[rows]], rows[finished[rows]], strict=True):
             without_end = tokens[row, : -1 if stop.end_of_text[last[row]] else None].tolist()
@@ -156,7 +155,6 @@ class Decoder:
                     parents=parents[chunk],
                     mask=branch.mask[torch.from_numpy(parents[chunk]).to(branch.mask.device)],
                     tokens=tokens[chunk],
-                    has_text=has_text[chunk],
                     responses=branch.responses[going_on],
                     rows=row_of[rows[going_on]],
                     owns_cache=len(going) <= batch_size,

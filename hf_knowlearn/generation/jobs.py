@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hf_knowlearn.generation.sampling import SampleRandom
+from hf_knowlearn.prompts.thoughts import decode_without_thoughts, has_open_thought
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,7 +43,9 @@ class GeneratedTokens(NamedTuple):
 
 
 class StopTokens:
-    """The tokens that end a response: an end of text, or a line break after some text.
+    """The tokens that end a response: an end of text, or a line break after some text of the answer.
+
+    The lines of a thought (<think>…</think>) do not end a response, because the answer follows the thought.
 
     Args:
         vocabulary_size: number of the model's logits, which may exceed the tokenizer's vocabulary.
@@ -59,19 +62,19 @@ class StopTokens:
     ) -> None:
         words = tokenizer.batch_decode([[i] for i in range(len(tokenizer))], skip_special_tokens=True)
         size = max(len(words), vocabulary_size)
-        self.turn_end = turn_end
+        self.tokenizer, self.turn_end = tokenizer, turn_end
         self.end_of_text = np.zeros(size, dtype=bool)
         self.end_of_text[[i for i in {tokenizer.eos_token_id, turn_end, *end_of_text} if i is not None]] = True
         # Why: a token with a line break before its text may be the first token of a response.
         self.line_break = np.zeros(size, dtype=bool)
         self.line_break[[i for i, word in enumerate(words) if "\n" in (word.lstrip() or word)]] = True
-        self.has_text = np.ones(size, dtype=bool)
-        self.has_text[[i for i, word in enumerate(words) if not word.strip()]] = False
 
     def ends(self, tokens: Sequence[int]) -> bool:
         """Whether the last token of a response ends the response."""
-        last = tokens[-1]
-        return bool(self.end_of_text[last] or (self.line_break[last] and self.has_text[list(tokens)].any()))
+        if self.end_of_text[tokens[-1]] or not self.line_break[tokens[-1]]:
+            return bool(self.end_of_text[tokens[-1]])
+        [text] = decode_without_thoughts(self.tokenizer, [tokens])
+        return bool(text.strip()) and not has_open_thought(text)
 
     def reason(self, stop_token: int | None) -> str:
         """What ended a response: "line" (a line break), "turn" (the token that ends an assistant turn), "text" (an

@@ -30,7 +30,7 @@ from hf_knowlearn.models.fingerprints import files_fingerprint, weights_fingerpr
 from hf_knowlearn.prompts.limits import check_context
 from hf_knowlearn.prompts.questions import Prompt, question_prompts
 from hf_knowlearn.prompts.templates import resolve_template, turn_end_token
-from hf_knowlearn.prompts.thoughts import without_thoughts
+from hf_knowlearn.prompts.thoughts import decode_without_thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -198,7 +198,9 @@ def _respond(
 
     def convert(batch: Sequence[int], generated: Sequence[Sequence[GeneratedTokens]]) -> list[PromptResponses]:
         responses = [
-            PromptResponses(_decode(tokenizer, [one.tokens for one in own]), stop.reason(own[0].stop_token))
+            PromptResponses(
+                decode_without_thoughts(tokenizer, [one.tokens for one in own]), stop.reason(own[0].stop_token)
+            )
             for own in generated
         ]
         if save is not None:
@@ -253,11 +255,3 @@ def _cache_header(
         "prompts": hashlib.blake2b(texts.encode(), digest_size=8).hexdigest(),
     }
     return {**header, "engine": "vllm", "dtype": model.dtype} if isinstance(model, VLLM) else header
-
-
-def _decode(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]) -> list[str]:
-    """The texts of the rows without thoughts. Why each distinct row is decoded only once: many samples are equal."""
-    different = list(dict.fromkeys(map(tuple, rows)))
-    texts = tokenizer.batch_decode([list(tokens) for tokens in different], skip_special_tokens=True)
-    by_tokens = dict(zip(different, map(without_thoughts, texts), strict=True))
-    return [by_tokens[tuple(tokens)] for tokens in rows]

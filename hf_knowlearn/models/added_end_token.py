@@ -1,31 +1,59 @@
-"""Tokenizers that add an end token to every text (`add_eos_token`)."""
+"""Removal of the end token that some tokenizers add to every text, as RoBERTa's or with `add_eos_token`."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 def remove_added_end_token(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Change a tokenizer that adds an end token to every text so that it adds none.
+    """Change a tokenizer that adds tokens to the end of every text so that it adds none there.
 
-    Why: a model does not continue a prompt that ends with an end token, and TRL itself adds the end token of a
-    training row.
+    Tokens that it adds to the start of a text remain.
+
+    Why: TRL itself adds the end token of a training row, and a model does not continue a prompt after an end token.
     """
     plain, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
-    end = [tokenizer.eos_token_id]
-    if whole[-1:] != end or plain[-1:] == end:
+    if whole[-len(plain) :] == plain:
         return
     if not tokenizer.is_fast:
         tokenizer.add_eos_token = False
         return
     backend = tokenizer.backend_tokenizer
     state = json.loads(backend.to_str())
-    steps = [state["post_processor"], *state["post_processor"].get("processors", [])]
-    for step in steps:
-        if step["type"] == "TemplateProcessing":
-            for kind in ("single", "pair"):
-                while "SpecialToken" in step[kind][-1]:
-                    step[kind].pop()
+    state["post_processor"] = _without_end(state["post_processor"])
     backend.post_processor = type(backend).from_str(json.dumps(state)).post_processor
+
+
+def _without_end(step: dict[str, Any]) -> dict[str, Any]:
+    """A post-processor that adds no tokens at the end. Post-processors are in the JSON form of `tokenizers`."""
+    kind = step["type"]
+    if kind == "Sequence":
+        return {**step, "processors": [_without_end(part) for part in step["processors"]]}
+    if kind == "TemplateProcessing":
+        return {**step, **{name: _up_to_text(step[name]) for name in ("single", "pair")}}
+    if kind == "BertProcessing":
+        return _start_token(*step["cls"])
+    if kind == "RobertaProcessing":  # it also trims offsets, as ByteLevel does
+        options = {name: step[name] for name in ("add_prefix_space", "trim_offsets")}
+        offsets = {"type": "ByteLevel", "use_regex": True, **options}
+        return {"type": "Sequence", "processors": [offsets, _start_token(*step["cls"])]}
+    return step
+
+
+def _up_to_text(pieces: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pieces of a template without the special tokens after the last text."""
+    last = max(number for number, piece in enumerate(pieces) if "Sequence" in piece)
+    return pieces[: last + 1]
+
+
+def _start_token(token: str, id: int) -> dict[str, Any]:
+    """A template that adds one token, at the start."""
+    single = [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    return {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {token: {"id": token, "ids": [id], "tokens": [token]}},
+    }

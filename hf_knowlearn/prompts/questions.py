@@ -16,6 +16,7 @@ from hf_knowlearn.prompts.templates import (
     question_with_answer,
     render_turns,
     resolve_template,
+    without_bos,
 )
 from hf_knowlearn.prompts.tokens import encode
 
@@ -84,8 +85,10 @@ def question_prompts(
     for question, _, shown in chosen:
         book = books[str(question.document_id)] if books else ""
         texts.append(_text(tokenizer, template, question, shown, [text for text in (instruction, book) if text]))
-    # Why: a chat template has the special tokens already.
-    rows = encode(tokenizer, texts, add_special_tokens=template == PLAIN)
+    # Why special tokens are added: a prompt has the tokens of its training row, and TRL adds special tokens to a row.
+    # `apply_chat_template(tokenize=True)` adds none, so it gives other tokens if the template renders no beginning
+    # token.
+    rows = encode(tokenizer, texts)
     return [
         Prompt(q, number, text, tuple(ids), (str(q.document_id) if books else "", *(example.id for example in shown)))
         for (q, number, shown), text, ids in zip(chosen, texts, rows, strict=True)
@@ -101,7 +104,7 @@ def _text(
     turns.append(("user", question.text))
     # Why: the instruction is in the first user turn, because some templates reject a system turn.
     turns[0] = ("user", "\n\n".join([*first, turns[0][1]]))
-    return render_turns(tokenizer, turns)
+    return without_bos(tokenizer, render_turns(tokenizer, turns))
 
 
 def _full_texts(documents: Iterable[Document]) -> dict[str, str]:

@@ -31,8 +31,8 @@ def question_with_answer(question: Question) -> str:
 
 
 def first_answer(question: Question) -> str:
-    """The first accepted answer that has text."""
-    return next(answer for answer in question.answers if answer.strip())
+    """The first accepted answer that has text, without white space around it."""
+    return next(filter(None, map(str.strip, question.answers)))
 
 
 def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:

@@ -1,12 +1,19 @@
 """Thoughts: the text between <think> and </think> that reasoning models generate before an answer."""
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-_THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BEGIN, END = "<think>", "</think>"
+_THOUGHT = re.compile(rf"{BEGIN}.*?{END}\s*", re.DOTALL)
 
 
 def without_thoughts(text: str) -> str:
-    """The text without its complete thoughts.
+    """Return the text without its complete thoughts.
 
     Example:
         >>> without_thoughts("<think>The ferry, so Ormel.</think> Ormel")
@@ -16,5 +23,28 @@ def without_thoughts(text: str) -> str:
 
 
 def has_open_thought(text: str) -> bool:
-    """Whether the text contains the start of a thought without its end."""
-    return "<think>" in without_thoughts(text)
+    """Return whether the text contains the start of a thought without its end."""
+    return BEGIN in without_thoughts(text)
+
+
+def decode_without_thoughts(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]) -> list[str]:
+    """Return the text of each row of tokens, without complete thoughts and without special tokens.
+
+    Why each distinct row is decoded only once: many sampled responses are equal.
+    """
+    hidden = _hidden_tokens(tokenizer, len(tokenizer))
+    distinct = list(dict.fromkeys(map(tuple, rows)))
+    texts = tokenizer.batch_decode([[id for id in tokens if id not in hidden] for tokens in distinct])
+    by_tokens = dict(zip(distinct, map(without_thoughts, texts), strict=True))
+    return [by_tokens[tuple(tokens)] for tokens in rows]
+
+
+@lru_cache(maxsize=8)
+def _hidden_tokens(tokenizer: "PreTrainedTokenizerBase", _length: int) -> frozenset[int]:
+    """The special tokens except the tags of thoughts, which are special tokens in some tokenizers.
+
+    Args:
+        _length: the number of tokens, which changes when special tokens are added.
+    """
+    added = tokenizer.added_tokens_decoder.items()
+    return frozenset(id for id, token in added if token.special and token.content not in (BEGIN, END))

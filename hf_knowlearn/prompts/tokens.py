@@ -7,13 +7,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def encode(
-    tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], add_special_tokens: bool = True
-) -> list[list[int]]:
-    """The tokens of each text. A model can continue them: no end token follows that the text does not contain.
+def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of each text, with the beginning token and without the end token that the tokenizer adds.
 
-    Args:
-        add_special_tokens: whether the text gets the beginning token that the tokenizer adds.
+    Why: a model does not continue a text after an end token.
 
     Example:
         >>> encode(tokenizer, ["The ferry"])
@@ -21,8 +18,8 @@ def encode(
     """
     if not texts:
         return []
-    rows = tokenizer(list(texts), add_special_tokens=add_special_tokens, verbose=False)["input_ids"]
-    added = added_at_end(tokenizer) if add_special_tokens else 0
+    rows = tokenizer(list(texts), verbose=False)["input_ids"]
+    added = added_at_end(tokenizer)
     return [list(ids[: len(ids) - added]) for ids in rows]
 
 

@@ -120,8 +120,8 @@ def test_an_answer_in_a_chat_follows_what_the_template_puts_before_it(
     chatty.chat_template = f"{{% for m in messages %}}{turn}{{% endfor %}}"
     found = answer_logprobs(model, chatty, chosen[:2], GenerationSettings(template="chat"))
     for one, question in zip(found, chosen[:2], strict=True):
-        prompt = chatty(f"{question.text}\n", add_special_tokens=False)["input_ids"]
-        ids = chatty(f"{question.text}\n{before}{one.answer}", add_special_tokens=False)["input_ids"]
+        prompt = chatty(f"{question.text}\n")["input_ids"]
+        ids = chatty(f"{question.text}\n{before}{one.answer}")["input_ids"]
         with torch.no_grad():
             logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
         total = sum(float(logprobs[i - 1, ids[i]]) for i in range(len(prompt), len(ids)))

@@ -101,13 +101,16 @@ def test_a_response_ends_with_its_first_line(
 
 
 def test_a_line_break_ends_a_response_only_after_some_text():
-    words = ["a", "\n", "\n b", " ", "c\n", "\n\n", ".\n\nNext"]
+    words = ["a", "\n", "\n b", " ", "c\n", "\n\n", ".\n\nNext", "<think>", "</think>"]
 
     class Words(list[str]):
         eos_token_id = None
 
+        added_tokens_decoder: dict[int, Any] = {}
+        __hash__ = object.__hash__  # type: ignore[assignment]
+
         def batch_decode(self, rows: list[list[int]], **_: Any) -> list[str]:
-            return [self[i] for (i,) in rows]
+            return ["".join(self[i] for i in row) for row in rows]
 
     tokenizer: Any = Words(words)
     ends = StopTokens(tokenizer)
@@ -121,10 +124,13 @@ def test_a_line_break_ends_a_response_only_after_some_text():
         "\n|a|\n\n": True,
         "c\n": True,
         ".\n\nNext": True,
+        "<think>|\n|a|\n": False,  # inside a thought
+        "<think>|a|</think>|\n\n": False,
+        "<think>|a|</think>|\n\n|a|\n": True,
     }
     for responses, expected in ended.items():
         ids = [words.index(word) for word in responses.split("|")]
-        assert bool(ends.has_text[ids].any() and ends.line_break[ids[-1]]) is expected, responses
+        assert ends.ends(ids) is expected, responses
 
 
 def test_a_tokenizer_needs_no_padding_token(

@@ -79,8 +79,8 @@ def one(
             left = sampler[step] * sum(shares)
             token = next(i for i in range(len(shares)) if (left := left - shares[i]) < 0)
             ids.append(token)
-        responses = ids[len(prompt) :]
-        if ends.end_of_text[ids[-1]] or (ends.has_text[responses].any() and ends.line_break[ids[-1]]):
+        text = tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True)
+        if ends.end_of_text[ids[-1]] or (text.strip() and ends.line_break[ids[-1]]):
             ended = "text" if ends.end_of_text[ids[-1]] else "line"
             break
     return tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True), ended
@@ -141,12 +141,8 @@ def test_greedy_responses_equal_those_of_generate(
 
 
 def first_line(tokens: list[int], ends: StopTokens) -> list[int]:
-    spoke = False
-    for place, token in enumerate(tokens):
-        spoke = spoke or bool(ends.has_text[token])
-        if ends.end_of_text[token] or (spoke and ends.line_break[token]):
-            return tokens[: place + 1]
-    return tokens
+    ended = (end for end in range(1, len(tokens) + 1) if ends.ends(tokens[:end]))
+    return tokens[: next(ended, None)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MODELS if "window" in kind])

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from hf_knowlearn.generation.responses import _decode
 from hf_knowlearn.prompts.templates import (
     end_of_turn,
     prompt_and_completion,
@@ -14,7 +13,7 @@ from hf_knowlearn.prompts.templates import (
     resolve_template,
     turn_end_token,
 )
-from hf_knowlearn.prompts.thoughts import without_thoughts
+from hf_knowlearn.prompts.thoughts import decode_without_thoughts, without_thoughts
 
 GENERATE = "{% if add_generation_prompt %}"
 CHATML = (
@@ -200,4 +199,4 @@ def test_complete_thoughts_are_removed(text: str, answer: str):
 
 def test_responses_have_no_thoughts(tokenizer: Any):
     rows = [tokenizer(text)["input_ids"] for text in ("<think>\nSo.</think> six", "six")]
-    assert [text.strip() for text in _decode(tokenizer, [*rows, rows[0]])] == ["six"] * 3
+    assert [text.strip() for text in decode_without_thoughts(tokenizer, [*rows, rows[0]])] == ["six"] * 3
