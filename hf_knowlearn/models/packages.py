@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from packaging.version import Version
+
 # What pip installs, by the name of the module that is imported.
 PACKAGES = {
     "apollo_torch": "apollo-torch",
@@ -163,12 +165,6 @@ def _is_found(module: str) -> bool:
         return False
     package, _, minimum = PACKAGES.get(module, "").partition(">=")
     try:
-        installed = importlib.metadata.version(package) if minimum else ""
+        return not minimum or Version(importlib.metadata.version(package)) >= Version(minimum)
     except importlib.metadata.PackageNotFoundError:  # not installed by pip
         return True
-    return not minimum or _numbers(installed) >= _numbers(minimum)
-
-
-def _numbers(version: str) -> list[int]:
-    """The numbers of a version, such as [0, 46, 1]."""
-    return [int(part) for part in re.findall(r"\d+", version)[:3]]

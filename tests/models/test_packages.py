@@ -105,12 +105,16 @@ def test_the_table_covers_the_optimizers_and_trackers_of_transformers(nothing_op
     assert {module for _, _, modules in NEEDED for module in modules} <= set(PACKAGES)
 
 
-def test_a_package_that_is_too_old_counts_as_missing(monkeypatch: pytest.MonkeyPatch):
-    assert is_installed("bitsandbytes")
-    monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.45.3")
-    assert not is_installed("bitsandbytes")
-    monkeypatch.setattr(importlib.metadata, "version", lambda _: "1.0")
-    assert is_installed("bitsandbytes")
+@pytest.mark.parametrize(
+    ("version", "is_enough"),
+    [
+        ("0.45.3", False), ("0.46", False), ("0.46.1rc1", False), ("0.46.1", True), ("0.46.1.post1", True),
+        ("0.46.1+cu126", True), ("0.100", True), ("1.0", True), ("1!0.1", True),
+    ],
+)  # fmt: skip
+def test_a_package_that_is_too_old_counts_as_missing(monkeypatch: pytest.MonkeyPatch, version: str, is_enough: bool):
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
+    assert is_installed("bitsandbytes") is is_enough
 
 
 def test_one_of_two_packages_that_do_the_same_is_enough(monkeypatch: pytest.MonkeyPatch, nothing_optional: None):
