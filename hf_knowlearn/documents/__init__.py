@@ -1,6 +1,7 @@
-"""Documents, questions and conversations: data classes, readers for files and the Hub, and splitting into parts.
+"""Documents, questions and conversations: their classes, functions that read them from files and the Hub, and a
+function that splits long documents.
 
-Readers never repair or skip a row without a message. They either succeed or raise one error with all problems.
+The functions that read never repair or skip a row without a message. One error lists all problems.
 """
 
 from hf_knowlearn.documents.conversation import Conversation

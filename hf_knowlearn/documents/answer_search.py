@@ -1,4 +1,4 @@
-"""Search for an answer in a text as whole words. The answer "No" does not occur in "Honor"."""
+"""Searches for an answer in a text. Only whole words count: the answer "No" does not occur in "Honor"."""
 
 import re
 from collections.abc import Callable
@@ -20,9 +20,10 @@ WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 def find_text(text: str, answer: str) -> list[CharSpan]:
-    """All places of `answer` in `text`, including those inside longer words.
+    """Return all places of `answer` in `text` as (start, end), including those inside longer words.
 
-    White space matches any white space. Case is ignored only if `answer` does not occur with its own case.
+    White space in `answer` matches any white space. The search ignores case only if it finds nothing with the exact
+    case.
 
     Raises:
         ValueError: `answer` has no words.
@@ -39,19 +40,20 @@ def find_text(text: str, answer: str) -> list[CharSpan]:
 
 
 def find_whole_words(text: str, answer: str, find: Find | None = None) -> list[CharSpan]:
-    """All places of `answer` in `text` as whole words, in the first spelling that occurs.
+    """Return all places of `answer` in `text` as whole words.
 
-    The spellings are `answer` unchanged, in lower case, capitalized, and in upper case.
+    The search tries `answer` unchanged, in lower case, capitalized, and in upper case. It returns the places of the
+    first of these spellings that occurs.
 
     Args:
-        find: a function that finds a spelling, instead of `find_text`. `View.find`, for example, searches only the
-            document's words.
+        find: the function that searches for a spelling. None: `find_text`. With `View.find`, only the words of the
+            document are searched.
     """
     return occurrences(text, answer, find)[0]
 
 
 def occurrences(text: str, answer: str, find: Find | None = None) -> tuple[list[CharSpan], bool]:
-    """The result of `find_whole_words`, and whether `answer` occurs at all, including inside longer words."""
+    """Return the result of `find_whole_words`, and whether `answer` occurs at all, even inside a longer word."""
     occurs = False
     # Why: "Drama" is found in "Dramatic", and `find` then does not look for "drama".
     for spelling in dict.fromkeys((answer, answer.lower(), answer.capitalize(), answer.upper())):
@@ -65,7 +67,7 @@ def occurrences(text: str, answer: str, find: Find | None = None) -> tuple[list[
 
 
 def is_whole_word(text: str, start: int, end: int) -> bool:
-    """Whether `text[start:end]` neither begins nor ends inside a word."""
+    """Return whether `text[start:end]` begins and ends at the edge of a word."""
     return not (_one_word(text[start - 1 : start], text[start]) or _one_word(text[end - 1], text[end : end + 1]))
 
 

@@ -1,8 +1,9 @@
 """Contamination check: finds training rows that contain an evaluation question, verbatim or as a paraphrase.
 
-The overlap of a question and a passage is the share of the question's distinct words that occur in the passage (in
-scripts without spaces, of its distinct characters). Only passages that share one of a question's rarest words are
-compared, which misses no match (prefix filtering, Bayardo et al. 2007, https://doi.org/10.1145/1242572.1242591).
+The overlap of a question and a passage is the share of the question's distinct words that occur in the passage. In
+scripts without spaces between words, each character counts as a word. For speed, a question is compared only with
+passages that contain one of its rarest words. This misses no match (prefix filtering, Bayardo et al. 2007,
+https://doi.org/10.1145/1242572.1242591).
 """
 
 import math
@@ -32,10 +33,10 @@ class ContaminatedRow:
     Args:
         row: index of the row.
         question_id: id of the question.
-        kind: "verbatim" (all words of the question occur in the row, in order and without a word between them) or
-            "paraphrase" (the words occur before a question mark, in any order).
+        kind: "verbatim" if the row contains the words of the question in order and without other words between them.
+            "paraphrase" if the words occur before a question mark in any order.
         overlap: share of the question's distinct words that occur in the passage, in [0, 1].
-        text: the passage of the row.
+        text: the passage of the row that matches the question.
     """
 
     row: int
@@ -50,21 +51,21 @@ def find_contamination(
 ) -> list[ContaminatedRow]:
     """Find the training rows that contain evaluation questions, verbatim or as a paraphrase.
 
-    Case, punctuation and white space are ignored. Paraphrases are searched only before a question mark, because a
-    document that states the fact shares as many words with the question. A paraphrase with other words ("Who made"
-    instead of "Who directed") is not found.
+    Case, punctuation and white space are ignored. Only text before a question mark can be a paraphrase, because a
+    document that states the fact has as many words in common with the question. A paraphrase with other words ("Who
+    made" instead of "Who directed") is not found.
 
     Args:
         rows: strings, or mappings with `prompt` and `completion`, or with `text`.
         questions: the evaluation questions.
-        threshold: smallest overlap of a paraphrase, in (0, 1]. Below 1, questions about other facts can match too,
-            because the subject's name is often half of a question.
+        threshold: smallest overlap of a paraphrase, in (0, 1]. With a value below 1, questions about other facts of
+            the same subject can match too, because the subject's name is often half of a question.
 
     Returns:
         At most one match per row and question, in the order of the rows.
 
     Raises:
-        ValueError: `threshold` is out of range, or rows have another form.
+        ValueError: `threshold` is out of range, or a row is neither a string nor one of these mappings.
 
     Example:
         >>> question = Question("q1", "When does the ferry leave?", ("six",))
@@ -88,12 +89,12 @@ def _texts(rows: Iterable[Mapping[str, Any] | str]) -> Iterator[str]:
         lines = problems[:_MAX_SHOWN]
         if len(problems) > _MAX_SHOWN:
             lines.append(f"... and {len(problems) - _MAX_SHOWN} more.")
-        rule = "A row must be a string, or have strings as `prompt` and `completion` or as `text`. These rows do not:"
+        rule = "Each row must be a string, or have strings as `prompt` and `completion` or as `text`. Wrong rows:"
         raise ValueError("\n".join([rule, *lines]))
 
 
 class _QuestionIndex:
-    """The questions by their rarest words. Every passage with enough overlap contains one of them."""
+    """Finds questions by their rarest words. Every passage with enough overlap contains one of these words."""
 
     def __init__(self, questions: Sequence[Question], threshold: float) -> None:
         self.threshold = threshold
@@ -141,7 +142,7 @@ class _Words:
         self.joined = f" {' '.join(self.words)} "
 
     def find(self, words: Sequence[str]) -> int | None:
-        """The index of the first of `words`, where they occur in order without a word between them."""
+        """Return where `words` occur in order without other words between them, as the index of the first word."""
         place = self.joined.find(f" {' '.join(words)} ")
         return None if place < 0 else self.joined.count(" ", 0, place)
 
@@ -149,7 +150,8 @@ class _Words:
         return self.text[self.spans[start][0] : self.spans[end - 1][1]]
 
     def questions(self) -> Iterator[tuple[int, int]]:
-        """(start, end) of the words before each question mark, from the beginning of the line or the last question."""
+        """Yield (start, end) of the words of each passage before a question mark. A passage begins after the previous
+        question or line break."""
         start = 0
         for stop in _STOPS.finditer(self.text):
             end = bisect_left(self.spans, (stop.start(), 0))

@@ -1,4 +1,4 @@
-"""`Conversation`: turns to train on, in TRL's conversational format (`messages` and `tools`)."""
+"""`Conversation`: the messages of a conversation to train on, in TRL's format (`messages` and `tools`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Conversation:
         tools: the tools that the assistant may call, as JSON schemas.
 
     Raises:
-        InvalidItemError: a field is invalid, or no turn is the assistant's. The error lists all problems.
+        InvalidItemError: a field is invalid, or the assistant has no turn. The error lists all problems.
 
     Example:
         >>> user = {"role": "user", "content": "When does the ferry leave?"}
@@ -40,7 +40,7 @@ class Conversation:
 
 
 def tool_name(tool: object) -> str | None:
-    """The name of a tool or of a tool call, which may be nested under `function`. None if there is no name."""
+    """Return the name of a tool or of a tool call, which may be nested under `function`. None: it has no name."""
     inner = tool.get("function", tool) if isinstance(tool, Mapping) else None
     name = inner.get("name") if isinstance(inner, Mapping) else None
     return name if isinstance(name, str) and name.strip() else None

@@ -1,4 +1,4 @@
-"""`Document` and `Question`. Both check their fields when they are created, so an invalid one cannot exist."""
+"""`Document` and `Question`. Each checks its fields when it is created."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hf_knowlearn.knowledge_recall.scoring import normalize
 
 
 class InvalidItemError(ValueError):
-    """A document, question or conversation with invalid fields.
+    """Raised if a document, question or conversation has invalid fields.
 
     Attributes:
         id: the id of the item.
@@ -37,7 +37,7 @@ class Document:
         language: language code such as "en" or "zh". It selects the rules for sentences, names and scoring.
         part: number of the part, from 0. A whole document is part 0.
         start: position of `text` in the whole document's text, in characters.
-        metadata: other columns of the row that the document comes from. They are ignored by `hash`.
+        metadata: the other columns of the document's row. `hash` ignores them.
 
     Raises:
         InvalidItemError: a field is invalid. The error lists the problems of all fields.
@@ -97,7 +97,7 @@ class Question:
 
 
 def raise_if_invalid(item: Any, problems: Iterable[str]) -> None:
-    """Raise `InvalidItemError` if `item`, which has an `id`, has problems."""
+    """Raise `InvalidItemError` with the id of `item` if there are problems."""
     if found := tuple(problems):
         raise InvalidItemError(type(item).__name__, item.id, found)
 
@@ -145,7 +145,7 @@ def _missing_answer(answers: tuple[str, ...]) -> Iterator[str]:
 
 
 def text_problems(name: str, value: object, may_be_blank: bool = False) -> Iterator[str]:
-    """The problems of a field that must be a string which UTF-8 can encode."""
+    """Yield the problems of a field that must be a string that UTF-8 can encode."""
     if not isinstance(value, str):
         yield f"{name} must be a string, got {show(value)}"
     elif not may_be_blank and not value.strip():
@@ -158,7 +158,7 @@ def text_problems(name: str, value: object, may_be_blank: bool = False) -> Itera
 
 
 def unpaired_surrogate(text: str) -> int | None:
-    """Position of the first surrogate in `text`, or None."""
+    """Return the position of the first unpaired surrogate in `text`, or None."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -173,6 +173,6 @@ _short.maxlist = _short.maxtuple = 20
 
 
 def show(value: object) -> str:
-    """A short `repr` for messages. The type comes first, except for strings and lists."""
+    """Return a short `repr` for messages. It begins with the type, except for strings and lists."""
     shown, kind = _short.repr(value), "float" if isinstance(value, float) else type(value).__name__
     return shown if isinstance(value, str | list) else f"{kind} {shown}"

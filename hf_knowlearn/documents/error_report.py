@@ -1,4 +1,4 @@
-"""`ErrorReport`: collects the problems of a dataset during reading, so that one error reports all of them."""
+"""`ErrorReport` collects the problems that occur while data are read. One error then lists all of them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 
+from hf_knowlearn.counts import number_of
+
 
 class ErrorReport:
-    """Problems with their places. Rows of one file with the same problem share an entry.
+    """A list of problems with their places. Rows of one file that have the same problem share an entry.
 
     Args:
-        subject: what the problems belong to, at the beginning of the report.
-        noun: what one entry is called.
+        subject: the data that the problems belong to, in words. The report begins with them.
+        noun: "problem" or "warning". The report counts its entries with this word.
 
     Attributes:
-        entries: (file, message) -> the numbers of the lines or rows; 0 is the whole file.
-        fixes: sentences that say how to continue despite the problems, printed at the end.
+        entries: the numbers of the lines or rows, by file and message. The number 0 is the whole file.
+        fixes: sentences at the end of the report that explain how to continue despite the problems.
 
     Example:
         >>> problems = ErrorReport("The documents at rows.csv")
@@ -41,13 +43,13 @@ class ErrorReport:
         self.entries.setdefault((os.fspath(file), message.rstrip(".")), []).append(number)
 
     def has_whole_files(self) -> bool:
-        """Whether a problem concerns a whole file, so that no row can be skipped to avoid it."""
+        """Return whether a problem concerns a whole file. Skipping rows cannot avoid such a problem."""
         return any(0 in numbers for numbers in self.entries.values())
 
     def listing(self, max_entries: int | None = None, max_numbers: int | None = None) -> str:
-        """The report as text, with at most `max_entries` entries and `max_numbers` numbers in each."""
+        """Return the report as text, with at most `max_entries` entries and `max_numbers` numbers per entry."""
         count = sum(map(len, self.entries.values()))
-        heading = f"{self.subject}: {count} {self.noun}{'' if count == 1 else 's'}."
+        heading = f"{self.subject}: {number_of(count, self.noun)}."
         lines = "\n".join([heading, *self._lines(max_entries, max_numbers)])
         return lines.encode(errors="backslashreplace").decode()  # Why: file names may contain unprintable bytes.
 
@@ -59,7 +61,8 @@ class ErrorReport:
                 others += f" and {len(numbers) - max_numbers} more"
             yield f"  {place}: {message}." + (f" (Also at {others}.)" if others else "")
         if max_entries and len(self.entries) > max_entries:
-            yield f"  ... and {len(self.entries) - max_entries} more entries."
+            more = number_of(len(self.entries) - max_entries, "more entry", "more entries")
+            yield f"  ... and {more}."
 
     def raise_if_any(self) -> None:
         """Raise ValueError with the report if there are problems."""

@@ -1,7 +1,8 @@
-"""Facts of a document: the characters of answers, or of numbers and names found by rules for many scripts.
+"""Finds the characters of a document that carry facts: answers to questions, or numbers and names.
 
 Knowledge tokens (arXiv 2503.03705) are the tokens over these characters. The paper does not define which characters
-carry facts, so the rules are our own. They use no tagger and no dictionary, and give the same result on every machine.
+carry facts, so this module has rules of its own, for many scripts. The rules use no tagger and no dictionary, and give
+the same result on every machine.
 """
 
 import re
@@ -75,24 +76,24 @@ _CLAUSE_START = re.compile('[:|"\u201c\u201e\xab\u2039]')
 
 
 def fact_spans(document: Document, questions: Iterable[Question] = ()) -> tuple[CharSpan, ...]:
-    """The characters of a document that carry facts.
+    """Return the characters of a document that carry facts.
 
-    If questions are about the document (by `document_id`), the facts are their answers, wherever they occur as whole
-    words. Otherwise the facts are:
+    If some of the questions are about the document (by `document_id`), the facts are their answers, wherever the
+    answers occur as whole words. Otherwise the facts are:
 
     - Numbers and dates: digits of any script with the characters between them (1.5, 1954-03-12, 10:30). The label of
       a list item ("1." at the beginning of a line) is not a fact.
-    - Names, in scripts with case: capitalized words, where adjacent ones are one name (Ada Lovelace, J. R. Smith). The
-      first word of a sentence or quotation is a name if it occurs capitalized inside a sentence or in the title, or
-      if a capitalized word follows and it never occurs in lower case. Words in `FUNCTION_WORDS` and `BACK_REFERENCES`
-      (en, de, fr, es, it, pt) are never names there. A single letter is part of a name only beside another
-      capitalized word, and the English "I" only before a full stop. All German nouns count, because they are
-      capitalized.
-    - Runs of at least two Katakana, and text in letters without case (such as Chinese, Arabic or Thai) in quotation
-      or title marks, up to `MAX_QUOTE` characters.
+    - Names, in scripts with upper and lower case: capitalized words. Adjacent capitalized words are one name (Ada
+      Lovelace, J. R. Smith). All German nouns count, because they are capitalized. A single letter is part of a name
+      only beside another capitalized word. The English "I" is part of a name only before a full stop.
+    - The first word of a sentence or quotation, in two cases. Either it occurs capitalized inside a sentence or in
+      the title. Or a capitalized word follows it, and it never occurs in lower case. Words in `FUNCTION_WORDS` and
+      `BACK_REFERENCES` (en, de, fr, es, it, pt) are never names at the beginning of a sentence.
+    - Runs of at least two Katakana.
+    - Quoted text and titles in letters without case (such as Chinese, Arabic or Thai), up to `MAX_QUOTE` characters.
     - Words in a script with case (Latin, Greek, Cyrillic), if most letters of the document have no case.
 
-    A text in a script without case has fewer facts by these rules, and some have none. Give questions for such texts.
+    These rules find few facts, or none, in a text whose script has no case. Give questions for such texts.
 
     Returns:
         (start, end) in characters of `document.text`, ascending and without overlap.
@@ -110,8 +111,8 @@ def fact_spans(document: Document, questions: Iterable[Question] = ()) -> tuple[
 
 
 def identifying_spans(document: Document, questions: Iterable[Question] = ()) -> tuple[CharSpan, ...]:
-    """The spans that distinguish a document from other documents: the facts by rule, and the answers to its
-    questions."""
+    """Return the spans that distinguish a document from other documents. These are the numbers and names that the
+    rules find, and the answers to the document's questions."""
     return _merged([*_rule_spans(document), *fact_spans(document, questions)])
 
 
@@ -141,8 +142,8 @@ def _has_case(letter: str) -> bool:
 
 
 def _cased_runs(text: str, start: int, end: int) -> Iterator[CharSpan]:
-    """The runs of letters with case in a word. Why: Chinese text has no space between Latin letters and Chinese
-    characters."""
+    """Yield the runs of letters with case in a word. Why: Chinese text has no space between Latin letters and
+    Chinese characters."""
     for cased, group in groupby(range(start, end), key=lambda i: _has_case(text[i])):
         if cased:
             run = list(group)
@@ -150,7 +151,7 @@ def _cased_runs(text: str, start: int, end: int) -> Iterator[CharSpan]:
 
 
 def _names(document: Document, words: list[CharSpan]) -> Iterator[CharSpan]:
-    """Runs of capitalized words. Words that are capitalized only because they begin a sentence are left out."""
+    """Yield the runs of capitalized words, without words that are capitalized only as the first of a sentence."""
     text, language = document.text, document.language.split("-")[0]
     first_words = _first_words(document, words)
     spelled = [text[start:end] for start, end in words]
@@ -165,7 +166,7 @@ def _names(document: Document, words: list[CharSpan]) -> Iterator[CharSpan]:
     not_names = _NOT_NAMES.get(language, frozenset())
 
     def continues(i: int) -> bool:
-        """Whether the next word belongs to the same name."""
+        """Return whether the next word belongs to the same name."""
         joined = i + 1 < len(words) and _WITHIN_NAME.fullmatch(text, words[i][1], words[i + 1][0])
         return bool(joined) and words[i + 1] not in first_words and capital[i + 1]
 
@@ -189,7 +190,7 @@ def _names(document: Document, words: list[CharSpan]) -> Iterator[CharSpan]:
 
 
 def _first_words(document: Document, words: list[CharSpan]) -> set[CharSpan]:
-    """The first words of sentences, quotations, lines of verbatim blocks, table cells, and after colons."""
+    """Return the words that follow a colon or begin a sentence, quotation, table cell or line of a verbatim block."""
     text, pieces = document.text, sentences(document.text, document.language)
     starts = []
     for piece, start, before, verbatim in zip(
@@ -209,7 +210,7 @@ def _first_words(document: Document, words: list[CharSpan]) -> set[CharSpan]:
 
 
 def _merged(spans: Iterable[CharSpan]) -> tuple[CharSpan, ...]:
-    """The spans in ascending order. Overlapping spans are joined."""
+    """Return the spans in ascending order. Overlapping spans are joined."""
     merged: list[CharSpan] = []
     for start, end in sorted(spans):
         if merged and start < merged[-1][1]:

@@ -1,6 +1,6 @@
-"""Resolves a path to files, or to a dataset on the Hub.
+"""Finds the files that a path names, or the dataset on the Hub.
 
-A path that exists locally always names files. Only a name that does not exist locally is looked up on the Hub.
+A path that exists locally always names files. A name is looked up on the Hub only if no such path exists.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}"
 
 
 def hub_name(path: PathLike, suffixes: Sequence[str]) -> str | None:
-    """`owner/name` if `path` names a dataset on the Hub, or None if it names local files."""
+    """Return `owner/name` if `path` names a dataset on the Hub, or None if it names local files."""
     name = path.removeprefix(_HUB) if isinstance(path, str) else ""
     if not _OWNER_AND_NAME.fullmatch(name):
         return None
@@ -34,19 +34,19 @@ def hub_name(path: PathLike, suffixes: Sequence[str]) -> str | None:
 
 
 def common_folder(paths: Sequence[PathLike]) -> Path:
-    """The deepest folder that contains all paths."""
+    """Return the deepest folder that contains all paths."""
     folders = [path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)) for path in paths]
     return Path(os.path.commonpath(list(map(os.path.abspath, folders or ["."]))))
 
 
 def find_files(path: PathLike, suffixes: Sequence[str], base: Path, problems: ErrorReport) -> list[NamedFile]:
-    """The files of `path` that have one of `suffixes`.
+    """Return the files at `path` that have one of `suffixes`.
 
     Args:
         path: a file or a folder.
         suffixes: the supported suffixes, in lower case.
-        base: folder to which the names of the files are relative.
-        problems: receives the problem if there are no files.
+        base: the folder to which the names of the files are relative.
+        problems: receives a problem if there are no such files.
     """
     if not os.path.exists(path):  # Why: unlike `Path.exists`, it never raises an error.
         fix = f"give a {', '.join(suffixes)} file, a folder of them, or the owner/name of a dataset on the Hub"
@@ -66,7 +66,7 @@ def find_files(path: PathLike, suffixes: Sequence[str], base: Path, problems: Er
 
 
 def _walk(folder: PathLike, problems: ErrorReport) -> list[Path]:
-    """All files below `folder` except hidden ones, sorted by name. Each real folder is visited once."""
+    """Return all files below `folder`, sorted by name, without hidden files. Each folder is visited only once."""
 
     def report(error: OSError) -> None:
         problems.add(error.filename, f"cannot be opened ({error.strerror}); check its permissions")

@@ -1,4 +1,4 @@
-"""Items from the rows of sources: each row becomes a document, question or conversation with a unique id."""
+"""Turns each row of a source into an item: a document, question or conversation with a unique id."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def read_items(
     """Yield the valid items of all sources, each with its source and row number.
 
     Args:
-        make_for: a function of a source. It returns the function that makes the items of this source.
+        make_for: returns, for a source, the function that turns a row of this source into an item.
         problems: collects the problems. Reading continues after a problem, so that all problems are found.
-        dropped: collects the empty documents. None: empty documents are problems.
+        dropped: collects the empty documents, which are skipped. None: an empty document is a problem.
     """
     places: dict[str, str] = {}  # id -> where it was used first
     for source in bar_of(sources, any(source.is_converted for source in sources)):

@@ -1,6 +1,6 @@
-"""Progress of reading files that are converted, such as PDF files, which can take minutes.
+"""Shows the progress of reading files that are converted. A large PDF file can take minutes.
 
-On a terminal a bar counts the files. Elsewhere the log names each file that takes longer than `SLOW` seconds.
+On a terminal, a bar counts the files. The log names each file that takes longer than `SLOW` seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Source = TypeVar("Source")
 
 
 def bar_of(sources: Sequence[Source], wanted: bool) -> Iterator[Source]:
-    """The sources one after another, with a bar on standard error if it is a terminal and the bar is wanted."""
+    """Yield the sources. Show a progress bar if it is `wanted` and standard error is a terminal."""
     if not wanted or not sys.stderr.isatty():
         yield from sources
         return
@@ -33,7 +33,7 @@ def bar_of(sources: Sequence[Source], wanted: bool) -> Iterator[Source]:
 
 @contextmanager
 def named_if_slow(file: Path) -> Iterator[None]:
-    """Log the name and size of the file: at once if it is a large PDF file, else after `SLOW` seconds."""
+    """Log the name and size of a file that takes long to read. A large PDF file is logged immediately."""
     size = file.stat().st_size
 
     def name_it() -> None:

@@ -1,4 +1,4 @@
-"""Questions from the columns of a row: the columns of the question and its answers, and the usable answers."""
+"""Makes questions from rows: selects the columns of the question and its answers, and drops unusable answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hf_knowlearn.documents.table_columns import clean, first_value, name_of, re
 from hf_knowlearn.documents.tabular import ExactFloat
 from hf_knowlearn.knowledge_recall.scoring import normalize
 
-# Columns of common datasets: those of the question, and those of its answers.
+# The columns of common datasets: the possible names for the question, and the possible names for its answers.
 LAYOUTS = (
     (("question", "text"), ("answers", "answer")),
     (("instruction",), ("output",)),  # Alpaca; its column `input` joins the instruction
@@ -22,16 +22,16 @@ LAYOUTS = (
 )
 ANSWER_COLUMNS = ("answers", "answer", "output", "completion")
 QUESTION_COLUMNS = ("question", "text", "instruction", "input", "prompt")
-NAME_THEM = "name the right ones with question_column and answer_column"
+NAME_THEM = "name the right columns with question_column and answer_column"
 INVISIBLE = "\u200b\u2060\ufeff"  # zero-width characters, which `str.strip` leaves
 
 
 @dataclass
 class QuestionColumns:
-    """The columns of a question and its answers. None selects the usual names.
+    """The names of the columns of a question and its answers. None: the usual names.
 
     Attributes:
-        dropped: the ids of the questions that lost an answer, see `question`.
+        dropped: the ids of the questions of which `question` dropped an answer.
     """
 
     question_column: str | None = None
@@ -41,8 +41,8 @@ class QuestionColumns:
     def question(self, row: Mapping[str, Any], default_id: str) -> Question:
         """Make the question of a row.
 
-        Answers are stripped. Answers that are blank, only an article, or longer than a line are dropped if another
-        answer is left, because a response is never correct for them.
+        White space around answers is removed. An answer that is blank, only an article, or longer than a line is
+        dropped if another answer is left, because no response can match it.
 
         Raises:
             ValueError: with the problems of the row.
@@ -65,7 +65,7 @@ class QuestionColumns:
         return question
 
     def _question_and_answers(self, given: Mapping[str, Any]) -> tuple[Any, str, Any]:
-        """The text of the question, the name of the column of the answers, and its value."""
+        """Return the text of the question, the name of the column with its answers, and the value of this column."""
         if not self.question_column and not self.answer_column and "messages" in given and not any(_layouts(given)):
             return *_turns(given["messages"]), given["messages"][-1]["content"]
         question_name, answer_name = self._columns(given)
@@ -92,12 +92,12 @@ class QuestionColumns:
             require(given, "answers", "answer", fix=f"a question needs an answer; rename the column, or {NAME_THEM}")
         question, answer = found[0]
         if answer == "answers" and isinstance(given.get("answer"), str) and not _same_answers(given):
-            raise ValueError(f"the answers may be in 'answers' or 'answer', which differ; {NAME_THEM}")
+            raise ValueError(f"the columns 'answers' and 'answer' have different values; {NAME_THEM}")
         return question, answer
 
 
 def _layouts(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The pairs of a question column and an answer column in the row."""
+    """Yield the pairs of a question column and an answer column in the row."""
     for questions, answers in LAYOUTS:
         question, answer = first_value(given, *questions)[0], first_value(given, *answers)[0]
         is_part_of_alpaca = question == "input" and "instruction" in given
@@ -111,7 +111,7 @@ def _only(given: Mapping[str, Any], names: tuple[str, ...], what: str) -> str:
         return found[0]
     if found:
         raise ValueError(f"the {what} could be in several columns: {show(found)}; {NAME_THEM}")
-    raise ValueError(f"no column of the {what}, only {show(list(given))}; {NAME_THEM}")
+    raise ValueError(f"no column with the {what} was found among {show(list(given))}; {NAME_THEM}")
 
 
 def _same_answers(given: Mapping[str, Any]) -> bool:
@@ -119,19 +119,19 @@ def _same_answers(given: Mapping[str, Any]) -> bool:
 
 
 def _turns(messages: Any) -> tuple[str, str]:
-    """The text of the user's turn, and the name of the answers. Raises ValueError for other conversations."""
+    """Return the text of the user's turn, and the name of the answers for error messages."""
     turns = messages if isinstance(messages, list) else []
     roles = [turn.get("role") if isinstance(turn, Mapping) else None for turn in turns]
     if roles != ["user", "assistant"] or not all(isinstance(turn.get("content"), str) for turn in turns):
         raise ValueError(
-            f"messages must have one turn of the user and one of the assistant to be a question, got {show(roles)};"
-            " longer conversations can only be trained on"
+            "a question in `messages` must have one turn of the user and then one of the assistant, got the roles"
+            f" {show(roles)}; longer conversations can be used for training, but not as questions"
         )
     return turns[0]["content"], "messages"
 
 
 def _answers(name: str, value: Any) -> tuple[str, ...]:
-    """The answers of a row: a text or number, a list of them, or SQuAD's `{"text": [...]}` and `[{"text": ...}]`."""
+    """Return the answers of a row: a string, a number, a list of these, or SQuAD's `{"text": [...]}`."""
     if isinstance(value, Mapping):
         value = value.get("text", value)
     if isinstance(value, str) and value.startswith(('["', "['")):  # Why: pandas writes lists like this to CSV.
@@ -145,7 +145,7 @@ def _answers(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _stripped(name: str, value: Any) -> Any:
-    """An answer without white space around it. A number becomes its text as in the file."""
+    """Return the answer without white space around it. A number becomes the text that it has in the file."""
     if isinstance(value, bool):
         raise ValueError(f'{name} is {str(value).lower()}; write the answer as text, such as "yes" or "true"')
     if isinstance(value, ExactFloat):
@@ -167,7 +167,7 @@ def _stripped(name: str, value: Any) -> Any:
 
 
 def _is_usable(answer: str) -> bool:
-    """Whether the first line of a response can be this answer, and an empty response is not."""
+    """Return whether a response can match the answer. It needs one line, and a symbol or a word (not an article)."""
     has_symbol = any(unicodedata.category(sign)[0] == "S" or sign in "#%&@*/" for sign in answer)
     return len(answer.splitlines()) == 1 and (has_symbol or bool(normalize(answer)))
 
@@ -175,6 +175,6 @@ def _is_usable(answer: str) -> bool:
 def _check_lines(answers: tuple[str, ...], usable: tuple[str, ...]) -> None:
     if not usable and (long := [answer for answer in answers if len(answer.splitlines()) > 1]):
         raise ValueError(
-            f"the answer {show(long[0])} has several lines, but only the first line of a response is scored, so no"
-            " response is correct; give an answer of one line, or train on the row as a conversation (`messages`)"
+            f"the answer {show(long[0])} has several lines. Only the first line of a response is scored, so no"
+            " response can match. Give an answer of one line, or train on the row as a conversation (`messages`)"
         )

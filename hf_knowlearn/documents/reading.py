@@ -1,6 +1,6 @@
-"""Readers of documents, questions and conversations, from files and from the Hub.
+"""Functions that read documents, questions and conversations from files and from the Hub.
 
-A problem does not end the reading. All rows are checked, and one error reports all problems.
+Reading does not stop at the first problem. All rows are checked, and one error lists all problems.
 """
 
 from __future__ import annotations
@@ -35,34 +35,37 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
     | `.csv .tsv` | a row below the header; an empty field is null | column `title` |
     | `.parquet`, a dataset on the Hub | a row | column `title` |
 
-    `markitdown` converts to Markdown (in a checkout, install it with `pip install ".[documents]"`). The suffix of a
-    file selects the converter. Plugins are not loaded, and nothing is downloaded.
+    The library `markitdown` converts files to Markdown (in a checkout, install it with `pip install ".[documents]"`).
+    The suffix of a file selects the converter. Plugins are not loaded, and nothing is downloaded.
 
-    The id of a file is its path below the folder. The id of a row is the first column of `id`, `document_id` and
-    `wiki_id` that is not null, else `<file>:<line>` (`.jsonl`, `.csv`, `.tsv`), `<file>:<row>`, or `<split>:<row>` on
-    the Hub, all counted from 1. Integers become strings. The column `language` sets the language, and unused columns
-    become `metadata`. Texts, ids and titles are normalized to NFC, with `\\n` as line break and no byte order mark.
+    The id of a file is its path below the folder. The id of a row is in the column `id`, `document_id` or `wiki_id`;
+    the first of them that is not null counts. Otherwise the id is `<file>:<line>` (`.jsonl`, `.csv`, `.tsv`),
+    `<file>:<row>`, or `<split>:<row>` on the Hub. Lines and rows are counted from 1. Integers become strings.
 
-    Files in a folder are read in the order of their names. Hidden files are ignored, and files with other suffixes are
-    named in the log.
+    The column `language` sets the language. Unused columns become `metadata`. Texts, ids and titles are normalized to
+    Unicode NFC, with `\\n` as line break and no byte order mark.
+
+    Files in a folder are read in the order of their names. Hidden files are ignored. The log lists files with other
+    suffixes.
 
     Args:
         path: a file, a folder, the `owner/name` of a dataset on the Hub (also `hf://datasets/owner/name`), or a list
             of these. A path that exists locally is never looked up on the Hub. In a list, ids are paths below the
             folder that all paths share.
-        options: the keyword arguments of `iter_documents`:
+        options: the keyword arguments of `iter_documents`, which are:
         text_column, id_column, title_column: columns to use instead of the ones above.
         config, split, revision: config, split and revision of the dataset on the Hub. The split is required if there
             are several.
-        empty: "raise" makes an empty document an error. "drop" skips empty documents and names them in the log; it is
-            an error if none is left. A text is empty if it is null or contains only white space.
-        duplicates: what to do with documents whose text equals an earlier one, except for white space around it.
-            "keep" names them in the log, "drop" removes and names them. A duplicate has twice the weight in training.
+        empty: what to do with documents whose text is null or only white space. "raise" treats them as errors.
+            "drop" skips them and lists them in the log; it is an error if no document is left.
+        duplicates: what to do with a document whose text equals that of an earlier document, except for white space
+            around it. "keep" keeps it, and "drop" drops it. The log lists duplicates in both cases. A text that occurs
+            twice has twice the weight in training.
 
     Raises:
-        ValueError: with all problems, each with its file and line: texts that are not UTF-8 or contain a NUL or an
-            unpaired surrogate, missing columns, repeated ids, malformed rows, and files that are empty or cannot be
-            read or converted.
+        ValueError: some data cannot be read. The message lists all problems, each with its file and line. Problems
+            are: text that is not UTF-8 or contains a NUL or an unpaired surrogate, missing columns, repeated ids,
+            malformed rows, and files that are empty or cannot be read or converted.
 
     Example:
         >>> from pathlib import Path
@@ -88,12 +91,12 @@ def iter_documents(
 ) -> Iterator[Document]:
     """Read documents one at a time, with the arguments of `read_documents`.
 
-    Arguments and paths are checked immediately. After the first problem no more documents are yielded; the remaining
-    rows are checked, and then ValueError is raised with all problems. Documents are therefore known to be valid as a
-    set only when the iterator ends.
+    Arguments and paths are checked immediately. After the first problem, the iterator yields no more documents. It
+    checks the remaining rows, and then raises a ValueError with all problems. Only when the iterator ends are all
+    documents known to be valid.
 
-    Memory: the current document, and about 300 bytes of each earlier one (its id, its place and a digest of its
-    text). A `.json` file is loaded as a whole, of a `.parquet` file one page of each column.
+    The memory holds the current document, and about 300 bytes of each earlier document (its id, its place and a digest
+    of its text). A `.json` file is loaded as a whole. A `.parquet` file is loaded one page of each column at a time.
 
     Raises:
         ValueError: see `read_documents`.
@@ -112,7 +115,7 @@ def iter_documents(
     sources = find_sources(path, DOCUMENT_FORMATS, problems, config, split, revision)
     is_text_only = bool(sources) and all(source.is_text for source in sources)
     if is_text_only and (text_column or id_column or title_column):
-        message = "a column is given, but there are only text files and no tables; remove the option"
+        message = "the name of a column is given, but text files have no columns; remove the option"
         problems.add(describe(path), message)
     columns = DocumentColumns(text_column or "text", id_column, title_column)
     items = read_items(
@@ -130,7 +133,7 @@ def iter_documents(
 def _without_duplicates(
     items: Iterable[tuple[Source, int, Document]], drop: bool, problems: ErrorReport, warnings: ErrorReport
 ) -> Iterator[Document]:
-    """Yield the documents until the first problem, and log or raise the reports at the end."""
+    """Yield the documents until the first problem. At the end, raise the problems and log the warnings."""
     ids: dict[bytes, str] = {}  # digest of a text -> id of the first document with that text
     count = 0
     for source, number, document in items:
@@ -166,26 +169,26 @@ def read_questions(
     | format | columns of a row |
     |---|---|
     | questions | `question` or `text`; `answers` or `answer` |
-    | Alpaca | `instruction`, and `input`, which joins it on a line of its own; `output` |
+    | Alpaca | `instruction`; `input`, which is added to the instruction as a new line; `output` |
     | pairs | `input` and `output`; or `prompt` and `completion` |
     | TRL | `messages` with one turn of the user and one of the assistant |
     | SQuAD | its `.json` file, or the columns `question` and `answers` with `{"text": [...]}` |
 
-    An answer is a string, a number or a list of them. Optional columns are `id` (else `<file>:<line>`, as in
-    `read_documents`), `document_id` or `wiki_id`, `relation`, `fact_id`, `options` and `kind`.
+    The answers are a string, a number or a list of these. Optional columns are `id` (if it is missing, the id is
+    `<file>:<line>` or similar, as in `read_documents`), `document_id` or `wiki_id`, `relation`, `fact_id`, `options`
+    and `kind`.
 
     White space around answers is removed. Answers that are blank, only an article ("The"), or longer than a line are
-    dropped with a warning, because no response is correct for them. If no other answer is left, the question is an
-    error.
+    dropped with a warning, because no response can match them. A question without another answer is an error.
 
     Args:
         path: as in `read_documents`.
         question_column, answer_column: columns to use instead of the ones above.
-        on_bad: "raise" makes an invalid row an error. "drop" skips invalid rows and names them in the log.
+        on_bad: "raise" treats an invalid row as an error. "drop" skips invalid rows and lists them in the log.
         config, split, revision: as in `read_documents`.
 
     Raises:
-        ValueError: with all problems, each with its file and line.
+        ValueError: some rows are invalid. The message lists all problems, each with its file and line.
 
     Example:
         >>> from pathlib import Path
@@ -198,10 +201,7 @@ def read_questions(
     sources = find_sources(path, TABLE_FORMATS, problems, config, split, revision)
     columns = QuestionColumns(question_column, answer_column)
     questions = [item for _, _, item in read_items(sources, lambda _: columns.question, problems)]
-    can_drop = bool(questions) and not problems.has_whole_files()
-    if on_bad == "raise" or not can_drop:
-        if can_drop:
-            problems.fixes.add('To skip the invalid rows, use on_bad="drop".')
+    if on_bad == "raise" or not questions or problems.has_whole_files():
         problems.raise_if_any()
     elif problems:
         logger.warning("Dropped invalid rows. %s", problems.listing())
@@ -217,11 +217,11 @@ def read_questions(
 def read_conversations(path: Paths) -> list[Conversation]:
     """Read conversations from the file formats of `read_questions`, or from a dataset on the Hub.
 
-    A row has the column `messages` in TRL's format. Optional columns are `tools` (a list, or JSON) and `id` (else
-    `<file>:<line>`).
+    A row has the column `messages` in TRL's format. Optional columns are `tools` (a list, or a list as JSON) and `id`
+    (if it is missing, the id is as in `read_documents`).
 
     Raises:
-        ValueError: with all problems, each with its file and line.
+        ValueError: some rows are invalid. The message lists all problems, each with its file and line.
     """
     problems = ErrorReport(f"The conversations at {describe(path)}")
     sources = find_sources(path, TABLE_FORMATS, problems)
@@ -232,7 +232,7 @@ def read_conversations(path: Paths) -> list[Conversation]:
 
 
 def _check_choices(**options: tuple[str, Sequence[str]]) -> None:
-    """Raise ValueError with all options, given as (value, allowed values), that have another value."""
+    """Raise a ValueError that lists the options with a wrong value. Each option is (value, allowed values)."""
     problems = [
         f"{name} must be {' or '.join(map(repr, allowed))}, got {show(value)}"
         for name, (value, allowed) in options.items()

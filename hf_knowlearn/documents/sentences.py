@@ -1,7 +1,7 @@
-"""Sentences of a text with their positions, segmented by sentencex (244 languages).
+"""Splits a text into sentences with their positions. The library sentencex finds the sentences (244 languages).
 
-Views change the layout between sentences, never inside a sentence. Sentences are slices of the text itself. Why not
-the segments of sentencex 1.0: they lack a blank line about every 10,000 characters.
+Views change the layout between sentences, never inside a sentence. Why sentences are slices of the text, and not the
+segments of sentencex 1.0: the segments lack a blank line about every 10,000 characters.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from hf_knowlearn.documents.verbatim_blocks import verbatim_spans
+from hf_knowlearn.documents.structure import verbatim_spans
 
 # What separates a piece from the one before it. SOFT is a line break inside a sentence.
 SOFT, SENTENCE, PARAGRAPH = range(3)
@@ -52,7 +52,7 @@ class Sentences(NamedTuple):
 
 @lru_cache(maxsize=1)  # Why: the view families segment the same document one after the other.
 def sentences(text: str, language: str = "en") -> Sentences:
-    """The pieces of `text`. The result is cached, so callers must not modify it.
+    """Return the pieces of `text`. The result is cached, so callers must not modify it.
 
     Args:
         text: the text of a document.
@@ -69,7 +69,7 @@ def sentences(text: str, language: str = "en") -> Sentences:
 
 
 def _places(text: str, language: str) -> Iterator[tuple[int, int, int, bool]]:
-    """(start, end, break before it, whether it is verbatim) of each piece."""
+    """Yield (start, end, kind of break before it, whether it is verbatim) of each piece."""
     ends = list(_ends(text, language))
     position = 0
     for start, stop in [*verbatim_spans(text), (len(text), len(text))]:
@@ -80,7 +80,7 @@ def _places(text: str, language: str) -> Iterator[tuple[int, int, int, bool]]:
 
 
 def _prose(text: str, position: int, stop: int, ends: list[int]) -> Iterator[tuple[int, int, int, bool]]:
-    """The pieces of `text[position:stop]`, whose sentences end at `ends` and at `stop`."""
+    """Yield the pieces of `text[position:stop]`. The sentences in it end at `ends` and at `stop`."""
     first = last = -1  # the last sentence found, to which the next one may belong
     between = PARAGRAPH
     for end in [*ends, stop]:
@@ -102,7 +102,7 @@ def _prose(text: str, position: int, stop: int, ends: list[int]) -> Iterator[tup
 
 
 def _is_boundary(text: str, end: int, start: int) -> bool:
-    """Whether a view may put layout between the characters before `end` and those from `start`."""
+    """Return whether a view may put layout between a sentence that ends at `end` and one that begins at `start`."""
     gap, before, after = text[end:start], text[end - 1], text[start]
     if gap.strip(REPLACEABLE) or _joins(after):
         return False  # Why: a no-break space or a tab is content.
@@ -115,10 +115,11 @@ def _is_boundary(text: str, end: int, start: int) -> bool:
 
 
 def _is_within_name(text: str, end: int, start: int) -> bool:
-    """Whether the full stop before `end` may belong to an initial or a title, or an initial follows ("D. Silva").
+    """Return whether the gap between `end` and `start` may be inside a name.
 
-    sentencex splits "M.S. Sripathy", "Ko. Ananda" and "Smt. Uma". A sentence that ends in "the U.S." is joined to the
-    next one too. That costs a little variety, and a split name would lose a fact.
+    This is so if the full stop before `end` may belong to an initial or a title, or if an initial follows ("D.
+    Silva"). Why: sentencex splits "M.S. Sripathy", "Ko. Ananda" and "Smt. Uma", and a split name loses a fact. A
+    sentence that ends in "the U.S." is joined to the next sentence too, which only costs a little variety.
     """
     if text[end - 1] == ".":
         word = text[max(0, end - _MAX_INITIALS) : end - 1].rsplit(maxsplit=1)[-1:]
@@ -131,12 +132,12 @@ def _is_within_name(text: str, end: int, start: int) -> bool:
 
 
 def _joins(character: str) -> bool:
-    """Whether a character modifies the character before it. True for accents, joiners and variation selectors."""
+    """Return whether a character modifies the one before it, as accents, joiners and variation selectors do."""
     return character >= "\u0300" and (character == "\u200d" or unicodedata.category(character)[0] == "M")
 
 
 def _lines(text: str, start: int, end: int, between: int) -> Iterator[tuple[int, int, int, bool]]:
-    """The lines of a sentence, which is split at line breaks that a space could replace."""
+    """Yield the lines of a sentence. A sentence is split at line breaks that a space could replace."""
     if text.find("\n", start, end) >= 0:
         for match in _LINE_BREAK.finditer(text, start, end):
             before, after = text[match.start() - 1], text[match.end()]
@@ -161,7 +162,7 @@ def _is_wide(character: str) -> bool:
 
 
 def _ends(text: str, language: str) -> Iterator[int]:
-    """The ends of the sentences, ascending, before the white space that follows them."""
+    """Yield the ends of the sentences in ascending order. White space after a sentence does not belong to it."""
     # Why: sentencex 1.0 expects white space of one byte, and can panic at the character U+0085.
     plain = text if text.isascii() else _WIDE_SPACE.sub(" ", text)
     position = 0

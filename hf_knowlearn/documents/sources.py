@@ -1,4 +1,4 @@
-"""Sources of rows: the files and the datasets on the Hub that a path names, and the reader of each format."""
+"""Finds the sources of rows that a path names: files, and splits of datasets on the Hub."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ DOCUMENT_FORMATS: Formats = dict(sorted({**TABLE_FORMATS, **_TEXT_FORMATS}.items
 
 
 REACHABLE_WITHIN = 10.0  # seconds until the Hub must answer
+# Why no option is named: it has different names in Python, and the command line has none.
+_ONE_SPLIT = "select one split, or give a file with the rows of one split"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Source:
         place: the name of the source in messages.
         name: the name of the source in ids.
         content: the path of the file, or the loaded split.
-        reader: function that yields the rows of `content`.
+        reader: the function that yields the rows of `content`.
     """
 
     place: str
@@ -53,7 +55,7 @@ class Source:
 
     @property
     def is_text(self) -> bool:
-        """Whether the source is one document, so that options for columns do not apply."""
+        """Whether the whole source is one document. The options for columns do not apply to it."""
         return self.reader in _TEXT_FORMATS.values()
 
     @property
@@ -63,22 +65,22 @@ class Source:
 
     @property
     def hint_if_empty(self) -> str:
-        """Hint for the message about an empty text."""
+        """The words that the message about an empty text adds for this source."""
         is_pdf = self.place.lower().endswith(".pdf")
         return " (if its pages are images, run OCR on the file first)" if is_pdf else ""
 
     def rows(self) -> Rows:
-        """The rows, each with its number."""
+        """Return the rows, each with its number."""
         return self.reader(self.content)
 
 
 def list_paths(path: Paths) -> list[PathLike]:
-    """`path` as a list."""
+    """Return `path` as a list of paths."""
     return [path] if isinstance(path, (str, os.PathLike)) else list(path)
 
 
 def describe(path: Paths) -> str:
-    """The path or paths for messages, shortened."""
+    """Return the path or paths for messages, shortened."""
     return ", ".join(map(str, list_paths(path)))[:300]
 
 
@@ -90,7 +92,7 @@ def find_sources(
     split: str | None = None,
     revision: str | None = None,
 ) -> list[Source]:
-    """The sources that `path` names. Problems with missing or unreadable sources are added to `problems`.
+    """Return the sources that `path` names. Add problems with missing or unreadable sources to `problems`.
 
     Args:
         path: see `read_documents`.
@@ -129,20 +131,20 @@ def _load_split(name: str, config: str | None, split: str | None, revision: str 
     from datasets.exceptions import DatasetsError
 
     try:
-        _check_reachable(name)
+        check_reachable(name)
         if split is None:
             split, *others = get_dataset_split_names(name, config, revision=revision)
             if others:
-                raise ValueError(f"the dataset has the splits {show([split, *others])}; choose one with split=")
+                raise ValueError(f"the dataset has several splits, {show([split, *others])}; {_ONE_SPLIT}")
         return split, load_dataset(name, config, split=split, revision=revision)
     except (DatasetsError, OSError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        tried = f"no such path (searched from {os.getcwd()}), and no such dataset can be loaded from the Hub"
+        tried = f"no such path (searched from {os.getcwd()}), and the dataset cannot be loaded from the Hub"
         raise ValueError(f"{tried}: {reason}") from error
 
 
-def _check_reachable(name: str) -> None:
-    """Raise ValueError if there is no network, unless the dataset is in the cache.
+def check_reachable(name: str) -> None:
+    """Raise ValueError if the Hub cannot be reached and the dataset `name` is not in the cache.
 
     Why: `datasets` tries six times, with pauses, before it reports that there is no network.
     """

@@ -1,4 +1,4 @@
-"""Splitting of long documents into parts that fit a model. The joined parts equal the document."""
+"""Splits long documents into parts that fit a model. The joined parts equal the document."""
 
 import re
 from bisect import bisect_right
@@ -16,7 +16,7 @@ _WORD = re.compile(r"\S+\s*")
 
 
 def split_document(document: Document, length: Callable[[str], int], limit: int) -> list[Document]:
-    """Split a document into parts of at most `limit`, greedily from the beginning.
+    """Split a document into parts of at most `limit`. Each part is as long as possible.
 
     A part ends at the end of a sentence if a whole sentence fits, otherwise at white space. If there is no white
     space, it can end anywhere. White space belongs to the part before it. `length` is called a few times per part, on
@@ -24,12 +24,12 @@ def split_document(document: Document, length: Callable[[str], int], limit: int)
 
     Args:
         document: the document. If it fits, it is returned unchanged.
-        length: the length of a text, usually its number of tokens.
+        length: a function that returns the length of a text, usually its number of tokens.
         limit: the largest length of a part, at least 1.
 
     Returns:
-        The parts in order, with `part` and `start` set. Only white space that is longer than `limit` makes a part
-        without a word.
+        The parts in order, with `part` and `start` set. A part without a word is possible only if the document has a
+        run of white space that is longer than `limit`.
 
     Raises:
         ValueError: `limit` is not a positive integer, or it is too small for a single character.
@@ -54,7 +54,7 @@ def split_document(document: Document, length: Callable[[str], int], limit: int)
         end = _part_end(text, start, ends, reach, length, limit)
         if end is None:
             place = f"character {start} ({text[start]!r}) of document {show(document.id)}"
-            raise ValueError(f"limit={limit} is too small: {place} has length {length(text[start])}. Increase it.")
+            raise ValueError(f"limit={limit} is too small: {place} has length {length(text[start])}. Increase limit.")
         parts.append(_part(document, len(parts), start, end))
         start, reach = end, end - start
     return parts
@@ -70,7 +70,7 @@ def _part(document: Document, number: int, start: int, end: int) -> Document:
 def _part_end(
     text: str, start: int, ends: Sequence[int], reach: int, length: Callable[[str], int], limit: int
 ) -> int | None:
-    """The farthest end of the part from `start`, or None if not even one character fits."""
+    """Return the farthest possible end of a part that begins at `start`. None: not even one character fits."""
 
     def farthest(places: Sequence[int], first: int = 0) -> int | None:
         return _last_fitting(lambda end: _fits(text, start, end, length, limit), places, first, start + reach)
@@ -90,7 +90,7 @@ def _part_end(
 
 
 def _fits(text: str, start: int, end: int, length: Callable[[str], int], limit: int) -> bool:
-    """Whether the slice has at most length `limit`. Only the beginning of a very long slice is measured."""
+    """Return whether the slice has at most length `limit`. Measure only the beginning of a very long slice."""
     probe = start + 8 * limit
     while probe < end:
         if length(text[start:probe]) > 1.5 * limit + 1:  # Why: a longer text may have a few tokens less, but not 1/3.
@@ -100,7 +100,7 @@ def _fits(text: str, start: int, end: int, length: Callable[[str], int], limit: 
 
 
 def _last_fitting(fits: Callable[[int], bool], places: Sequence[int], first: int, guess: int) -> int | None:
-    """The last of the ascending `places[first:]` that fits: exponential search from `guess`, then bisection."""
+    """Return the last of the ascending `places[first:]` that fits. The search begins at `guess`."""
     low, high, step = first - 1, len(places), 1
     index = max(bisect_right(places, guess) - 1, first)
     while high - low > 1:

@@ -1,6 +1,6 @@
-"""Documents and conversations from the named columns of a row.
+"""Makes documents and conversations from the columns of a row.
 
-Text is normalized to Unicode NFC (UAX #15), with `\\n` as line break. Nothing else is repaired.
+Text is normalized to Unicode NFC (UAX #15), with `\\n` as line break. It is not changed in other ways.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from hf_knowlearn.documents.document import Document, show, text_problems
 
 
 class EmptyDocumentError(ValueError):
-    """A row whose text is null or contains only white space."""
+    """Raised if the text of a row is null or contains only white space."""
 
 
 @dataclass(frozen=True)
 class DocumentColumns:
-    """The columns of a document's text, id and title. None selects the usual names."""
+    """The names of the columns of a document's text, id and title. None: the usual names."""
 
     text: str = "text"
     id: str | None = None
@@ -34,12 +34,13 @@ class DocumentColumns:
             EmptyDocumentError: the text is empty.
             ValueError: with the problems of the row.
         """
-        for name in filter(None, vars(self).values()):
-            require(row, name, fix="rename a column, or give its name with text_column, id_column or title_column")
+        for option, name in vars(self).items():
+            if name:
+                require(row, name, fix=f"rename the column of the {option}, or give its name with {option}_column")
         title_key = self.title or "title"
         id_key, id = first_value(row, *([self.id] if self.id else ("id", "document_id", "wiki_id")))
         if self.id and not id_key:
-            raise ValueError(f"the column {self.id!r} contains no id in this row; add one, or remove id_column")
+            raise ValueError(f"the column {self.id!r} has no id in this row; add one, or remove the option id_column")
         text = "" if row[self.text] is None else clean(row[self.text])
         if isinstance(text, str) and not text.strip():
             raise EmptyDocumentError(*text_problems("text", text))
@@ -53,7 +54,7 @@ class DocumentColumns:
 
 
 def conversation_of(row: Mapping[str, Any], default_id: str) -> Conversation:
-    """Make the conversation of a row, under the column names of TRL. Raises ValueError."""
+    """Make the conversation of a row with the columns of TRL. Raises ValueError."""
     require(row, "messages", fix="rename the column of the messages")
     turns, tools = row["messages"], row.get("tools")
     if isinstance(tools, str):
@@ -69,41 +70,41 @@ def conversation_of(row: Mapping[str, Any], default_id: str) -> Conversation:
 
 
 def clean(value: Any) -> Any:
-    """A string in NFC with `\\n` as line break; other values unchanged. Raises ValueError for a NUL character."""
+    """Return a string in NFC with `\\n` as line break, other values unchanged. Raises ValueError for a NUL."""
     if not isinstance(value, str):
         return value
     if (place := value.find("\0")) >= 0:
-        raise ValueError(f"a NUL at character {place}; is it a binary or a UTF-16 file? Save it as UTF-8 text")
+        raise ValueError(f"NUL at character {place}, as in a binary or UTF-16 file; save the file as UTF-8 text")
     return unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def require(row: Mapping[str, Any], *names: str, fix: str) -> None:
-    """Raise ValueError if the row has none of the columns."""
+    """Raise a ValueError that ends with `fix` if the row has none of the columns."""
     if not set(names) & set(row):
-        raise ValueError(f"no column {' or '.join(map(repr, names))}, only {show(list(row))}; {fix}")
+        raise ValueError(f"the row has no column {' or '.join(map(repr, names))}, only {show(list(row))}; {fix}")
 
 
 def _turn(turn: Any) -> Any:
-    """The turn without null fields, which Parquet adds, except for the content, which templates expect."""
+    """Return the turn without null fields, which Parquet adds. A null content stays, as templates expect it."""
     if not isinstance(turn, Mapping):
         return turn
     return {name: clean(value) for name, value in turn.items() if value is not None or name == "content"}
 
 
 def first_value(row: Mapping[str, Any], *names: str) -> tuple[str, Any]:
-    """(name, value) of the first of the columns that is not null, or ("", None)."""
+    """Return (name, value) of the first of the columns that is not null, or ("", None)."""
     return next(((name, row[name]) for name in names if row.get(name) is not None), ("", None))
 
 
 def name_of(value: Any, default: str | None = None) -> Any:
-    """An id or another name. Integers become strings, so that 7 in one file matches "7" in another."""
+    """Return an id or another name. An integer becomes a string, so that 7 in one file matches "7" in another."""
     if value is None:
         return clean(default)
     return str(value) if type(value) is int else clean(value)
 
 
 def strings(name: str, values: object) -> tuple[str, ...]:
-    """A list of strings as a tuple. Raises ValueError for other values."""
+    """Return a list of strings as a tuple. Raises ValueError for other values."""
     if not isinstance(values, list):
         raise ValueError(f'{name} must be a list of strings, such as ["Paris"], got {show(values)}')
     return tuple(map(clean, values))

@@ -1,4 +1,4 @@
-"""Rows of `.jsonl`, `.json`, `.csv`, `.tsv` and `.parquet` files, each with its number."""
+"""Reads the rows of `.jsonl`, `.json`, `.csv`, `.tsv` and `.parquet` files. Each row has a number."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents.document import show
 
-# (number, row or the problem of the row); the number of the line or row counts from 1, and 0 is the whole file
+# (number of the line or row, row or its problem). Numbers count from 1, and the number 0 is the whole file.
 Rows: TypeAlias = "Iterator[tuple[int, Any]]"
 _BOM = b"\xef\xbb\xbf"
 _MAX_FIELD = 2**31 - 1  # characters; the largest limit that fits a C long on every platform
@@ -28,7 +29,7 @@ class ExactFloat(float):
 
 
 def decoded(raw: bytes, offset: int = 0) -> str:
-    """Decode bytes at `offset` of a UTF-8 file, without the byte order mark. Raises ValueError with the position."""
+    """Decode the bytes at `offset` of a UTF-8 file, without the byte order mark. Raises ValueError."""
     skipped = len(_BOM) if offset == 0 and raw.startswith(_BOM) else 0
     try:
         return raw[skipped:].decode()
@@ -39,7 +40,7 @@ def decoded(raw: bytes, offset: int = 0) -> str:
 
 
 def json_lines(file: Path) -> Rows:
-    """The objects of a `.jsonl` file, one per line. Blank lines are skipped."""
+    """Yield the objects of a `.jsonl` file, one per line. Blank lines are skipped."""
     offset = 0
     with open(file, "rb") as stream:
         for line, raw in enumerate(stream, 1):
@@ -52,20 +53,20 @@ def json_lines(file: Path) -> Rows:
 
 
 def json_rows(file: Path) -> Rows:
-    """The objects of the list in a `.json` file, the questions of a file in SQuAD's format, or the only object."""
+    """Yield the rows of a `.json` file: the objects of a list, the questions of SQuAD, or the only object."""
     data = _squad_rows(_parsed(decoded(file.read_bytes())))
     yield from enumerate(data if isinstance(data, list) else [data], 1)
 
 
 def _squad_rows(data: Any) -> Any:
-    """The questions of SQuAD's `{"data": [{"paragraphs": [{"qas": [...]}]}]}`; other data unchanged."""
+    """Return the questions of SQuAD's `{"data": [{"paragraphs": [{"qas": [...]}]}]}`, and other data unchanged."""
     articles = data.get("data") if isinstance(data, dict) else None
     if not isinstance(articles, list) or not all(isinstance(one, dict) and "paragraphs" in one for one in articles):
         return data
     try:
         return [row for article in articles for paragraph in article["paragraphs"] for row in paragraph["qas"]]
     except (KeyError, TypeError):
-        raise ValueError('not SQuAD\'s format: each paragraph needs "qas", a list of questions') from None
+        raise ValueError('not in SQuAD\'s format; each paragraph needs "qas", a list of questions') from None
 
 
 def _parsed(text: str) -> Any:
@@ -78,7 +79,7 @@ def _parsed(text: str) -> Any:
 
 
 def csv_rows(file: Path, delimiter: str = ",") -> Rows:
-    """The rows of a `.csv` file, numbered by their first line. An empty field is null.
+    """Yield the rows of a `.csv` file. The number of a row is its first line. An empty field is null.
 
     Why not pandas or Arrow: they fill short rows with nulls, lose line numbers, or read "NA" as null.
     """
@@ -92,13 +93,13 @@ def csv_rows(file: Path, delimiter: str = ",") -> Rows:
             if len(fields) == len(header):
                 yield line, {name: field or None for name, field in zip(header, fields, strict=True)}
             else:
-                counts = f"the row has {len(fields)} fields, but the header has {len(header)}"
+                counts = f"the row has {number_of(len(fields), 'field')}, but the header has {len(header)}"
                 fix = f"put a field that contains {delimiter!r} or a line break in double quotes"
                 yield line, ValueError(f"{counts}; {fix}")
 
 
 def tsv_rows(file: Path) -> Rows:
-    """The rows of a `.tsv` file. For the arguments and errors, see `csv_rows`."""
+    """Yield the rows of a `.tsv` file, see `csv_rows`."""
     return csv_rows(file, delimiter="\t")
 
 
@@ -110,7 +111,7 @@ def _decoded_lines(stream: BinaryIO) -> Iterator[str]:
 
 
 def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """(first line, fields) of each row that is not blank."""
+    """Yield (first line, fields) of each row that is not blank."""
     line = 1
     try:
         for fields in reader:
@@ -123,7 +124,7 @@ def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 def parquet_rows(file: Path) -> Rows:
-    """The rows of a `.parquet` file."""
+    """Yield the rows of a `.parquet` file."""
     from pyarrow import ArrowException, parquet
 
     try:

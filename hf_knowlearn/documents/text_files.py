@@ -1,6 +1,6 @@
-"""Files that are one document each: `.txt` and `.md` unchanged, other formats as Markdown through `markitdown`.
+"""Reads files that contain one document each. The library `markitdown` converts formats other than `.txt` and `.md`.
 
-The suffix selects the converter. Plugins are not loaded, and nothing is downloaded.
+Converted files become Markdown. The suffix selects the converter. Plugins are not loaded, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _OPTIONS = {"strict": True, "escape_asterisks": False, "escape_underscores": Fal
 
 
 def plain_text(file: Path) -> Rows:
-    """The text of a `.txt` file. The title is the name of the file."""
+    """Yield the text of a `.txt` file. The title is the name of the file."""
     yield 0, {"text": decoded(file.read_bytes()), "title": file.stem}
 
 
 def markdown(file: Path) -> Rows:
-    """The text of a `.md` file. The title is the first heading."""
+    """Yield the text of a `.md` file. The title is the first heading, or the name of the file."""
     text = decoded(file.read_bytes())
     yield 0, {"text": text, "title": first_heading(text) or file.stem}
 
 
 def first_heading(text: str) -> str:
-    """The first `# ` heading outside of fenced code, or an empty string."""
+    """Return the first `# ` heading outside of fenced code, or an empty string."""
     fenced = False
     for line in re.split(r"\r\n?|\n", text):
         if line.startswith(("```", "~~~")):
@@ -51,11 +51,11 @@ def first_heading(text: str) -> str:
 
 
 def converted(file: Path) -> Rows:
-    """The file as Markdown. The title is the first heading, the declared title, or the name of the file."""
+    """Yield the file as Markdown. The title is the first heading, the declared title, or the name of the file."""
     try:
         from markitdown import MarkItDown, MarkItDownException, StreamInfo, converters
     except ImportError:
-        raise ValueError(f"requires markitdown: {EXTRA}") from None
+        raise ValueError(f"this format requires markitdown; install it: {EXTRA}") from None
     name, prefer_declared = CONVERTERS[file.suffix.lower()]
     content, charset = file.read_bytes(), None
     if name == "HtmlConverter":

@@ -1,8 +1,8 @@
-"""Verbatim blocks: parts of a text whose white space is content.
+"""Finds the verbatim blocks of a text. The white space in them is content.
 
-They are code, tables, lists, verse, headings, quotations and front matter. Views copy them byte for byte. In doubt a
-block is verbatim: that costs a little variety, and a changed layout could destroy it (a Python file that no longer
-parses, a table with moved cells).
+Verbatim blocks are code, tables, lists, verse, headings, quotations and front matter. Views copy them byte for byte.
+In cases of doubt, a block counts as verbatim. This costs a little variety, but a changed layout could destroy the
+block (a Python file that no longer parses, a table with moved cells).
 """
 
 import re
@@ -45,7 +45,7 @@ _MIN_WRAP = 45  # characters; prose is not wrapped at less, so shorter lines are
 
 
 def verbatim_spans(text: str) -> list[tuple[int, int]]:
-    """The verbatim blocks of `text`, as ascending (start, end) in characters. Adjacent blocks are joined.
+    """Return the verbatim blocks of `text`, as ascending (start, end) in characters. Adjacent blocks are joined.
 
     Example:
         >>> text = "Prose comes first.\\n\\n- one\\n- two\\n\\nProse follows."
@@ -73,7 +73,7 @@ def _add(found: list[tuple[int, int]], start: int, end: int, joined: bool) -> No
 
 
 def _marked_blocks(text: str) -> list[tuple[int, int]]:
-    """Fenced code and front matter, which may contain blank lines."""
+    """Return the fenced code and the front matter. Both may contain blank lines."""
     if "```" not in text and "~~~" not in text and not text.startswith(("---", "+++")):
         return []
     front = _FRONT_MATTER.match(text)
@@ -111,7 +111,7 @@ def _is_table(block: str) -> bool:
 
 
 def _is_verse(block: str) -> bool:
-    """Whether lines break by choice, and not at a margin or at the end of a sentence."""
+    """Return whether the lines break by choice, and not at a margin or at the end of a sentence."""
     lines = block.split("\n")
     width = max(map(len, lines))
     broken = by_choice = capitals = 0

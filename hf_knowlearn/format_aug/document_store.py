@@ -21,7 +21,7 @@ from datasets.exceptions import DatasetGenerationError, DatasetsError
 from hf_knowlearn.documents import Document, iter_documents
 from hf_knowlearn.documents.error_report import ErrorReport
 from hf_knowlearn.documents.files import hub_name
-from hf_knowlearn.documents.sources import DOCUMENT_FORMATS, find_sources
+from hf_knowlearn.documents.sources import DOCUMENT_FORMATS, check_reachable, find_sources
 from hf_knowlearn.paths import PACKAGE
 
 FIELDS = {"id": "string", "text": "string", "title": "string", "language": "string", "part": "int64", "start": "int64"}
@@ -78,6 +78,7 @@ def _splits(source: Any, reading: dict[str, Any]) -> Iterator[tuple[str, Any, di
         splits = [reading.get("split", "train")]
         if "split" not in reading:
             with suppress(DatasetsError, OSError, ValueError):  # Why: the reader reports the error.
+                check_reachable(name)
                 splits = datasets.get_dataset_split_names(
                     name, reading.get("config"), revision=reading.get("revision")
                 )

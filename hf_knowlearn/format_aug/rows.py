@@ -194,8 +194,15 @@ def conversation_rows(
     return [_row(prompt, completion, CONVERSATION) for prompt, completion in turns]
 
 
+def check_replay_prompts(prompts: Iterable[str | Question], tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Raise a ValueError that lists the prompts of self-generated texts that contain control tokens."""
+    texts = [prompt if isinstance(prompt, str) else prompt.text for prompt in prompts]
+    named_texts = ((text[:80], text) for text in texts)
+    check_control_tokens(tokenizer, named_texts, "prompts in replay_self_prompts")
+
+
 def generated_row(prompt: str, text: str, ended: bool) -> Row:
-    """The row of a self-generated text.
+    """Return the row of a self-generated text.
 
     Args:
         ended: whether the model generated an end token after the text. False if the text was truncated at a limit of

@@ -40,7 +40,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
         ("documents", "picture.png", b"\x89PNG", "supported are .csv, .docx"),
         ("documents", "world:nobody", None, "'world:nobody' is not a split of"),
         ("questions", "none.jsonl", None, "none.jsonl: no such file or folder"),
-        ("questions", "rows.jsonl", '{"question": "a?"}', "rows.jsonl:1: no column 'answers' or 'answer'"),
+        ("questions", "rows.jsonl", '{"question": "a?"}', "rows.jsonl:1: the row has no column 'answers' or 'answer'"),
         ("questions", "none.jsonl", '{"question": "a?", "answers": []}', "none.jsonl:1: answers is empty"),
         ("questions", "void.jsonl", '{"question": "a?", "answers": ["The", "!"]}', "is left after normalization"),
         ("replay_questions", "rows.jsonl", "[]", "rows.jsonl:1: a row must be a JSON object"),

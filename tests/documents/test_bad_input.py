@@ -102,10 +102,14 @@ def test_other_problems_than_empty_texts_are_not_dropped(tmp_path: Path, write: 
         ("a.csv", b"text\ncaf\xed\xa0\x80\n", "a.csv: not UTF-8 at byte 8 (the byte is 0xed)"),
         ("a.jsonl", rb'{"text": "a\udc00b"}', "a.jsonl:1: text contains an unpaired surrogate ("),
         ("a.json", rb'[{"text": "x"}, {"text": "a\udc00b"}]', "a.json:2: text contains an unpaired surrogate ("),
-        ("a.txt", b"a\0b", "a.txt: a NUL at character 1; is it a binary or a UTF-16 file? Save it as UTF-8 text."),
-        ("a.md", b"# T\0\n", "a.md: a NUL at character 3;"),
-        ("a.jsonl", rb'{"text": "a\u0000b"}', "a.jsonl:1: a NUL at character 1;"),
-        ("a.json", rb'[{"text": "x", "title": "\u0000"}]', "a.json:1: a NUL at character 0;"),
+        (
+            "a.txt",
+            b"a\0b",
+            "a.txt: NUL at character 1, as in a binary or UTF-16 file; save the file as UTF-8 text.",
+        ),
+        ("a.md", b"# T\0\n", "a.md: NUL at character 3,"),
+        ("a.jsonl", rb'{"text": "a\u0000b"}', "a.jsonl:1: NUL at character 1,"),
+        ("a.json", rb'[{"text": "x", "title": "\u0000"}]', "a.json:1: NUL at character 0,"),
         ("a.csv", b"text\nx\nab\0\n", "a.csv"),  # Python 3.10 has words of its own for it
     ],
 )

@@ -163,7 +163,7 @@ def test_a_threshold_out_of_range_is_an_error(threshold: float):
 
 def test_all_rows_of_another_form_are_in_one_error():
     rows: list[Any] = ["text", {"messages": []}, {"prompt": "What?", "completion": None}, *[{}] * 5]
-    with pytest.raises(ValueError, match="A row must be a string, or have strings as") as error:
+    with pytest.raises(ValueError, match="Each row must be a string, or have strings as") as error:
         find_contamination(rows, [FERRY])
     assert "row 1: dict {'messages': []}\nrow 2: dict" in str(error.value)
     assert str(error.value).endswith("... and 2 more.")

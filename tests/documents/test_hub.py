@@ -69,9 +69,9 @@ def test_columns_config_split_and_revision_are_passed_on(hub: list[dict[str, Any
 def test_several_splits_are_an_error_with_their_names_and_nothing_is_loaded(
     read_error: ReadError, hub: list[dict[str, Any]]
 ):
-    assert "the dataset has the splits ['train', 'test']; choose one with split=" in read_error(
-        read_documents, "owner/name", config="two"
-    )
+    message = read_error(read_documents, "owner/name", config="two")
+    assert "the dataset has several splits, ['train', 'test']; select one split, or give a file with" in message
+    assert "split=" not in message  # the command line does not have this option
     assert [sorted(call) for call in hub] == [["config", "path", "revision"]]  # no split: only the names are loaded
 
 
@@ -98,7 +98,7 @@ def test_a_null_text_is_an_error_with_split_and_row(read_error: ReadError):
 
 def test_a_missing_column_is_reported_once(read_error: ReadError):
     message = read_error(read_documents, "owner/name", config="one", text_column="body")
-    assert "owner/name[train]:1: no column 'body', only ['text', 'title', 'n']" in message
+    assert "owner/name[train]:1: the row has no column 'body', only ['text', 'title', 'n']" in message
     assert "(Also at 2.)" in message
     assert message.count("no column") == 1
 
@@ -130,7 +130,7 @@ def test_other_names_are_paths_and_not_looked_up_on_the_hub(path: Any, hub: list
 
 def test_an_unknown_name_is_an_error_about_the_path_and_the_dataset(read_error: ReadError, tmp_path: Path):
     expected = (
-        f"no/where: no such path (searched from {tmp_path}), and no such dataset can be loaded from the Hub: "
+        f"no/where: no such path (searched from {tmp_path}), and the dataset cannot be loaded from the Hub: "
         "Dataset 'no/where' doesn't exist"
     )
     assert expected in read_error(read_documents, "no/where")

@@ -108,7 +108,11 @@ def test_a_row_has_an_id_column_and_its_other_columns_are_metadata(tmp_path: Pat
         ("a.txt", b"caf\xe9", "a.txt: not UTF-8 at byte 3 (the byte is 0xe9); save the file as UTF-8."),
         ("a.txt", b"\xef\xbb\xbf\xe9", "a.txt: not UTF-8 at byte 3 (the byte is 0xe9)"),
         ("a.txt", "Text".encode("utf-16"), "a.txt: not UTF-8 at byte 0 (the byte is 0xff)"),
-        ("a.txt", "Text".encode("utf-16-le"), "a.txt: a NUL at character 1; is it a binary or a UTF-16 file?"),
+        (
+            "a.txt",
+            "Text".encode("utf-16-le"),
+            "a.txt: NUL at character 1, as in a binary or UTF-16 file;",
+        ),
         ("a.jsonl", b'{"text": "x"}\n{"text": "\xe9"}\n', "a.jsonl:2: not UTF-8 at byte 24 (the byte is 0xe9)"),
         ("a.jsonl", '{"text": "x"}\n{"text": \n', "a.jsonl:2: not JSON (Expecting value: column "),
         ("a.jsonl", '{"text": ' + "1" * 5000 + "}", "a.jsonl:1: not JSON (Exceeds the limit"),
@@ -117,15 +121,15 @@ def test_a_row_has_an_id_column_and_its_other_columns_are_metadata(tmp_path: Pat
         (
             "a.jsonl",
             '{"body": "x", "n": 1}',
-            "a.jsonl:1: no column 'text', only ['body', 'n']; rename a column, or give its name",
+            "a.jsonl:1: the row has no column 'text', only ['body', 'n']; rename the column of the text, or",
         ),
-        ("a.jsonl", '{"question": "x"}', "no column 'text', only ['question']; rename a column"),
+        ("a.jsonl", '{"question": "x"}', "no column 'text', only ['question']; rename the column"),
         ("a.jsonl", '{"text": 5}', "a.jsonl:1: text must be a string, got int 5."),
         ("a.jsonl", '{"text": null}', "a.jsonl:1: text is empty; it needs at least one word."),
         ("a.jsonl", '{"text": "x", "id": 1.5}', "a.jsonl:1: id must be a string, got float 1.5."),
         ("a.jsonl", '{"text": "x", "title": 5}', "a.jsonl:1: title must be a string, got int 5."),
         ("a.jsonl", '{"text": " ", "id": "x"}', "a.jsonl:1: text contains only white space"),
-        ("a.jsonl", r'{"text": "a\u0000b"}', "a.jsonl:1: a NUL at character 1;"),
+        ("a.jsonl", r'{"text": "a\u0000b"}', "a.jsonl:1: NUL at character 1,"),
         ("a.jsonl", r'{"text": "a\ud800"}', "a.jsonl:1: text contains an unpaired surrogate ("),
         ("a.jsonl", "", "a.jsonl: contains no rows; remove it."),
         ("a.jsonl", "\ufeff\n\n", "a.jsonl: contains no rows"),
@@ -277,5 +281,5 @@ def test_film_is_read_and_every_question_has_its_document(read_error: ReadError)
     assert {q.document_id for q in questions} <= {d.id for d in documents}
     assert all(d.title and not d.metadata for d in documents)
     message = read_error(read_documents, DATA / "film")
-    assert "questions.jsonl:1: no column 'text', only ['wiki_id', 'question', 'answer']; rename" in message
+    assert "questions.jsonl:1: the row has no column 'text', only ['wiki_id', 'question', 'answer']; rename" in message
     assert message.count("\n") == 1  # 11,603 lines, one thing wrong

@@ -120,7 +120,7 @@ def test_a_limit_that_is_not_a_positive_integer_is_an_error(limit: Any):
 
 
 def test_a_limit_below_one_character_is_an_error():
-    expected = r"limit=2 is too small: character 3 \('字'\) of document 'd' has length 3\. Increase it\."
+    expected = r"limit=2 is too small: character 3 \('字'\) of document 'd' has length 3\. Increase limit\."
     with pytest.raises(ValueError, match=expected):
         split_document(Document("d", "abc字"), lambda text: len(text.encode()), 2)
 

@@ -113,14 +113,17 @@ def test_columns_are_chosen_by_name_and_the_rest_is_metadata(tmp_path: Path, suf
     [
         (
             {},
-            "no column 'text', only ['body', 'n']; rename a column, or give its name with text_column, id_column or",
+            "no column 'text', only ['body', 'n']; rename the column of the text, or give its name with text_column.",
         ),
-        ({"text_column": "words"}, "no column 'words', only ['body', 'n']; rename a column"),
-        ({"text_column": "body", "id_column": "key"}, "no column 'key', only ['body', 'n']"),
+        ({"text_column": "words"}, "no column 'words', only ['body', 'n']; rename the column of the text"),
+        (
+            {"text_column": "body", "id_column": "key"},
+            "only ['body', 'n']; rename the column of the id",
+        ),
         ({"text_column": "body", "title_column": "head"}, "no column 'head', only ['body', 'n']"),
         (
             {"text_column": "body", "id_column": "n"},
-            "the column 'n' contains no id in this row; add one, or remove id_col",
+            "the column 'n' has no id in this row; add one, or remove the option id_col",
         ),
     ],
 )
@@ -136,7 +139,7 @@ def test_a_missing_column_is_an_error_with_the_existing_ones(
 
 def test_a_column_option_without_a_table_is_an_error(tmp_path: Path, write: Write, read_error: ReadError):
     write(tmp_path / "a.txt", "Text.")
-    expected = "a column is given, but there are only text files and no tables; remove the option"
+    expected = "the name of a column is given, but text files have no columns; remove the option"
     assert expected in read_error(read_documents, tmp_path, text_column="body")
     write(tmp_path / "b.csv", "body\nTable.\n")
     assert [d.text for d in read_documents(tmp_path, text_column="body")] == ["Text.", "Table."]
@@ -151,7 +154,7 @@ def test_a_column_option_without_a_table_is_an_error(tmp_path: Path, write: Writ
         (
             "a.csv",
             "id,text\n1,x\n2\n3,y,z\n",
-            "a.csv:3: the row has 1 fields, but the header has 2; put a field that contains ',' or",
+            "a.csv:3: the row has 1 field, but the header has 2; put a field that contains ',' or",
         ),
         ("a.csv", "id,text\n1,x\n2\n3,y,z\n", "a.csv:4: the row has 3 fields, but the header has 2"),
         ("a.csv", 'text\nx\n"y" z\n', "a.csv: line 3: not CSV (',' expected after '\"'); a field that begins with"),
@@ -166,7 +169,7 @@ def test_a_column_option_without_a_table_is_an_error(tmp_path: Path, write: Writ
         (
             "a.csv",
             "id;text\n1;x\n",
-            "a.csv:2: no column 'text', only ['id;text']; rename a column",
+            "a.csv:2: the row has no column 'text', only ['id;text']; rename the column",
         ),
         (
             "a.json",
@@ -182,7 +185,7 @@ def test_a_column_option_without_a_table_is_an_error(tmp_path: Path, write: Writ
             'a.json:1: a row must be a JSON object such as {"text": "..."}, got \'text\'.',
         ),
         ("a.json", '["x"]', 'a.json:1: a row must be a JSON object such as {"text": "..."}, got \'x\'.'),
-        ("a.json", '{"n": 1, "data": [{}]}', "a.json:1: no column 'text', only ['n', 'data']"),
+        ("a.json", '{"n": 1, "data": [{}]}', "a.json:1: the row has no column 'text', only ['n', 'data']"),
         ("a.json", r'[{"text": "x"}, {"text": "\ud800"}]', "a.json:2: text contains an unpaired surrogate ("),
         ("a.json", b'[{"text": "\xe9"}]', "a.json: not UTF-8 at byte 11"),
         ("a.json", '[{"text": "x", "id": 1}, {"text": "y", "id": 1}]', "a.json:2: the id '1' is already used at "),

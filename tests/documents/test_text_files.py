@@ -190,12 +190,14 @@ def test_without_markitdown_the_error_has_the_install_command(
     write(tmp_path / "a.txt", "Text.")
     assert len(read_documents(tmp_path)) == 1
     write(tmp_path / "b" / "c.pdf", "x")
-    assert f"{tmp_path / 'b' / 'c.pdf'}: requires markitdown: {LINE}." in read_error(read_documents, tmp_path)
+    assert f"{tmp_path / 'b' / 'c.pdf'}: this format requires markitdown; install it: {LINE}." in read_error(
+        read_documents, tmp_path
+    )
     for suffix in ("docx", "pptx", "html", "htm", "epub"):
         write(tmp_path / f"z.{suffix}", "x")
     write(tmp_path / "e.txt", "")
     message = read_error(read_documents, tmp_path)
-    assert message.count(f"requires markitdown: {LINE}.") == 6
+    assert message.count(f"requires markitdown; install it: {LINE}.") == 6
     assert f"{tmp_path / 'e.txt'}: text is empty" in message  # the rest is checked all the same
 
 

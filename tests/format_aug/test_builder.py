@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import datasets
+import huggingface_hub
 import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -202,9 +203,22 @@ def test_a_changed_dataset_on_the_hub_gives_new_rows(hub):
 
 
 def test_a_missing_dataset_on_the_hub_is_named(hub):
-    message = r"us/nothing: no such path \(.*\), and no such dataset can be loaded from the Hub: Dataset 'us/nothing'"
+    message = r"us/nothing: no such path \(.*\), and the dataset cannot be loaded from the Hub: Dataset 'us/nothing'"
     with pytest.raises(ValueError, match=message):
         load_format_aug("us/nothing")
+
+
+def test_a_missing_network_is_an_error_at_once(hub, monkeypatch):
+    def no_network(*_, **__):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", no_network)
+    # Why: `datasets` would try again for half a minute.
+    monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_, **__: pytest.fail("datasets was called"))
+    with pytest.raises(ValueError, match=r"us/facts: .* cannot be reached \(no network\)"):
+        load_format_aug("us/facts", text_column="body")
+    assert not hub.requests
 
 
 def test_ids_of_a_list_of_files_are_paths_from_their_common_folder(tmp_path):

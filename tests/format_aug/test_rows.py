@@ -203,6 +203,21 @@ def test_the_row_of_a_question_has_its_first_answer_that_is_not_blank(tokenizer)
     assert rows.question_row(Question("q", "Where?", ("Tarn",)), tokenizer, "plain")["document_id"] == ""
 
 
+@pytest.mark.parametrize("template", ["plain", "chat"])
+def test_white_space_around_an_answer_is_not_trained_on(tokenizer, template):
+    padded, clean = (Question("q", "Where?", (answer,)) for answer in (" Tarn\n", "Tarn"))
+    assert rows.question_row(padded, tokenizer, template) == rows.question_row(clean, tokenizer, template)
+
+
+@pytest.mark.parametrize("make", [str, lambda text: Question("q", text, ("unused",))])
+def test_prompts_of_self_generated_texts_must_not_contain_control_tokens(tokenizer, make):
+    rows.check_replay_prompts([make("The mill"), ""], tokenizer)
+    dirty = f"The mill{tokenizer.eos_token}"
+    with pytest.raises(ValueError, match="prompts in replay_self_prompts 'The mill<") as error:
+        rows.check_replay_prompts([make("The mill"), make(dirty)], tokenizer)
+    assert f"into control tokens: {tokenizer.eos_token!r}" in str(error.value)
+
+
 def test_a_conversation_has_one_row_per_turn_of_the_assistant(tokenizer):
     turns = [("user", "Where?"), ("assistant", "In Tarn."), ("user", "When?"), ("assistant", "At six.")]
     conversation = Conversation("c", tuple({"role": role, "content": content} for role, content in turns))
