@@ -1,8 +1,7 @@
-"""Knowledge recall: checks whether a response gives an accepted answer. This folder is published as the Space of the
-metric.
+"""The metric Knowledge Recall: it scores a model's responses to questions. Users can publish this folder as a Space.
 
-Scoring needs the standard library only. `KnowledgeRecall` needs `evaluate` and `datasets`, which are slow to import,
-so it is imported at its first use.
+Scoring needs the standard library only. The class `KnowledgeRecall` needs `evaluate` and `datasets`. These libraries
+are slow to import, so the class is imported at its first use.
 """
 
 from importlib import import_module

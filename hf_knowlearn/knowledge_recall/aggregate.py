@@ -1,8 +1,11 @@
-"""Scores of a whole run: shares of correct predictions with standard errors, by fact and by relation.
+"""Scores of many predictions: means with standard errors, over all questions, by fact and by relation.
 
-With documents, standard errors are clustered by document, because predictions about one document are correlated:
-sqrt(G / (G - 1) x the sum over the G documents of (the sum of its residuals)^2) / n, as in Miller 2024
-(https://arxiv.org/abs/2411.00640), with the usual factor for few clusters.
+Predictions about the same document are correlated. If the documents are given, standard errors are clustered by
+document, as in Miller 2024 (https://arxiv.org/abs/2411.00640). With G documents and n questions, the error is
+
+    sqrt(G / (G - 1) * sum over documents of (sum of the document's residuals)^2) / n
+
+The factor G / (G - 1) corrects the error for small G.
 """
 
 import math
@@ -15,7 +18,7 @@ from .correctness import answer_key, is_correct
 from .scoring import BY_CHARACTER, LANGUAGES, first_line, matches, normalizer, occurs, overlap
 from .validation import has_samples, option_problems, validated_columns
 
-# First lines which state that the model does not know the answer. They are compared after normalisation.
+# Responses that count as "I don't know". A first line and these texts are normalised before they are compared.
 ABSTENTIONS = (
     "I don't know",
     "I do not know",
@@ -35,7 +38,7 @@ ABSTENTIONS = (
     "unanswerable",
     "N/A",
 )
-CACHED = 20_000  # number of texts whose normal form is cached; accepted answers and short predictions occur often
+CACHED = 20_000  # maximum number of cached normalised texts; accepted answers and short predictions occur often
 
 WORDS = "mean_answer_words"
 OF_A_ROW = ("correct", "exact_match", "f1", "contains", WORDS, "abstention", "wrong")
@@ -55,45 +58,46 @@ def score(
     abstentions: Collection[str] | None = None,
     whole: bool = False,
 ) -> dict[str, Any]:
-    """Compute the scores of a run. Row i of every column belongs to question i.
+    """Compute the scores of a model's predictions. Row i of every argument belongs to question i.
 
-    If a question has several sampled predictions, the first one is scored and `sample_accuracy` uses all. Standard
-    errors are clustered by `documents`. Without documents, questions count as independent: the binomial
-    sqrt(p (1 - p) / n) for shares of questions, sample standard deviation / sqrt(n) for the means f1 and
-    sample_accuracy. An error is 0 if all rows have the same score, and nan for a single document.
+    Standard errors are clustered by `documents`. Without `documents`, questions count as independent. The error of a
+    share p of n questions is then sqrt(p (1 - p) / n). The error of the means `f1` and `sample_accuracy` is their
+    sample standard deviation / sqrt(n). An error is 0 if all rows have the same score, and nan for a single document.
 
     Args:
-        predictions: the model's response to each question; or, for every question, a list of sampled responses.
-        references: the accepted answers to each question, a list of strings. The best one counts.
+        predictions: the model's response to each question. Or, for every question, a list of sampled responses: then
+            only `sample_accuracy` uses all of them, and the other scores use the first one.
+        references: the accepted answers to each question, a list of strings. The best match counts.
         fact_ids: the id of the fact that each question asks for. Questions about the same fact in different wordings
             have the same id.
         relations: the kind of each question, such as "born in".
-        documents: the document of each question.
-        language: see `scoring.normalize`.
-        abstentions: ways to state "I don't know". They are normalised and compared with the whole first line. An empty
-            prediction is always an abstention. Default: `ABSTENTIONS` in English, none in other languages.
-        whole: score whole predictions, as SQuAD's script does, instead of first lines.
+        documents: the id of the document that each question is about.
+        language: the language code of the answers (see `scoring.normalize`).
+        abstentions: responses that count as "I don't know". They are normalised and compared with the whole first
+            line. An empty prediction is always an abstention. None: `ABSTENTIONS` in English, no texts in other
+            languages.
+        whole: score the whole prediction, as SQuAD's script does, instead of its first line.
 
     Returns:
-        correct: share of predictions whose first line is an accepted answer by `correctness.correct`. This is the main
-            score.
+        correct: share of predictions whose first line is an accepted answer (see `correctness.correct`). This is the
+            main score.
         exact_match: share of predictions whose first line equals an accepted answer by SQuAD's rule.
         f1: mean F1 of the first lines.
         contains: share of whole predictions that contain an accepted answer as whole words. A prediction that lists
             every possible value also gets 1, so compare this share with mean_answer_words.
-        mean_answer_words: mean number of words of a whole prediction (Chinese and Japanese: characters).
+        mean_answer_words: mean number of words of a whole prediction. In Chinese and Japanese, characters count.
         abstention: share of predictions that are empty or an abstention, and not correct.
         wrong: share of all other predictions. correct, abstention and wrong add up to 1.
-        sample_accuracy: mean share of the samples of a question that are correct. Only with samples.
-        consistency_all, consistency_most: share of the n_facts facts that are correct in all of their wordings, and in
-            more than half. Only with fact_ids. The document of a fact is that of its first question.
+        sample_accuracy: mean over questions of the share of correct samples. Only with sampled responses.
+        consistency_all: share of facts that are correct in all of their wordings. Only with fact_ids. A fact belongs
+            to the document of its first question.
+        consistency_most: share of facts that are correct in more than half of their wordings. Only with fact_ids.
         n, n_documents, n_facts: numbers of questions, documents and facts.
         by_relation: for each relation, the scores of its questions, from correct to n_documents. Only with relations.
-        NAME_se: the standard error of each share and mean. Shares and means are in [0, 1].
+        NAME_se: the standard error of the score NAME. mean_answer_words has none. All other scores are in [0, 1].
 
     Raises:
-        ValueError: a column is invalid (see `validated_columns`); or the language, the abstentions or an id are
-            invalid.
+        ValueError: an argument is invalid (see `validation.validated_columns`). The message lists all problems.
 
     Example:
         >>> score(["Lyon.", "She was born in Lyon"], [["Lyon"], ["Lyon"]])["correct"]
@@ -118,7 +122,7 @@ def score(
 
 
 class _Scorer:
-    """Scores single predictions in one language."""
+    """Computes the scores of one prediction, in a fixed language."""
 
     def __init__(self, normal: Normal, language: str, abstentions: Collection[str] | None, whole: bool) -> None:
         self._normal, self._whole = normal, whole
@@ -130,7 +134,7 @@ class _Scorer:
         self._abstentions = frozenset(map(normal, ["", *abstentions, *curly]))
 
     def row(self, prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
-        """The scores of one row, with the names in `OF_A_ROW`."""
+        """Return the scores of one prediction, in the order of `OF_A_ROW`."""
         accepted = {*map(self._normal, answers)}
         everything = self._normal(prediction)
         one_line = self._whole or len(prediction.splitlines()) < 2
@@ -142,7 +146,7 @@ class _Scorer:
         return *scores, words, abstains and not right, not abstains and not right
 
     def share(self, samples: Sequence[str], answers: Sequence[str]) -> float:
-        """The share of correct samples."""
+        """Return the share of the sampled responses to one question that are correct."""
         lines = samples if self._whole else map(first_line, samples)
         return sum(is_correct(line, answers, self._key) for line in lines) / len(samples)
 
@@ -150,7 +154,7 @@ class _Scorer:
 def _scores_of_rows(
     scorer: _Scorer, predictions: Sequence[Any], references: Sequence[Sequence[str]]
 ) -> dict[str, Sequence[float]]:
-    """The scores of all rows, by the name of the score."""
+    """Return the score of every row, by the name of the score."""
     sampled = has_samples(predictions)
     scored = [samples[0] for samples in predictions] if sampled else predictions
     rows = map(scorer.row, scored, references)
@@ -164,7 +168,7 @@ def _scores_of_rows(
 
 
 def _means(of_rows: Mapping[str, Sequence[float]], documents: Sequence[str] | None) -> dict[str, float]:
-    """The mean of each score with its standard error, and the numbers of rows and documents."""
+    """Return the mean of each score with its standard error, and the numbers of rows and documents."""
     figures = _shares(of_rows, documents)
     figures["n"] = len(of_rows["correct"])
     if documents is not None:
@@ -203,7 +207,7 @@ def _standard_error(name: str, values: Sequence[float], documents: Sequence[str]
 def _consistency(
     matches: Sequence[float], fact_ids: Sequence[str], documents: Sequence[str] | None
 ) -> dict[str, float]:
-    """The shares of facts that are correct in all of their wordings, and in more than half of them."""
+    """Return the shares of facts that are correct in all of their wordings, and in more than half of them."""
     wordings = Counter(fact_ids)
     right = Counter(fact for fact, match in zip(fact_ids, matches, strict=True) if match)
     of_facts = {
@@ -211,7 +215,7 @@ def _consistency(
         "consistency_most": [2 * right[fact] > number for fact, number in wordings.items()],
     }
     clusters = None
-    if documents is not None:  # the document of the first wording
+    if documents is not None:  # a fact belongs to the document of its first question
         first = dict(zip(reversed(fact_ids), reversed(documents), strict=True))
         clusters = [first[fact] for fact in wordings]
     return {**_shares(of_facts, clusters), "n_facts": len(wordings)}

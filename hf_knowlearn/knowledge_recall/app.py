@@ -1,4 +1,4 @@
-"""The page of the Space: scores one response with the metric."""
+"""The page of the Space: a form that scores one response with the metric."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ SHOWN = ("correct", "exact_match", "f1", "contains", "abstention", "wrong")
 
 
 def score(response: str, accepted: str, language: str) -> dict[str, float] | str:
-    """The scores of one response. If an input is invalid, the error message.
+    """Return the scores of one response, or the error message if an input is invalid.
 
     Args:
-        accepted: accepted answers, one on each line.
+        accepted: the accepted answers, one on each line.
     """
     answers = [line.strip() for line in accepted.splitlines() if line.strip()]
     try:

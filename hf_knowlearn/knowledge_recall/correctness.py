@@ -1,8 +1,8 @@
-"""The main score: whether a response is correct. Texts are compared as a careful reader would compare them.
+"""The main score, `correct`: whether a response is an accepted answer, possibly in another spelling.
 
-SQuAD's rule deletes all punctuation, so "35" matches "3.5" and "C" matches "C++". It compares code points, so "Müller"
-does not match itself in decomposed Unicode. `correct` compares the symbols that distinguish answers, treats all
-Unicode forms of a character as equal, and compares numbers and dates by value.
+The usual alternative is exact match by SQuAD's rule, which deletes all punctuation. By that rule, "35" matches "3.5"
+and "C" matches "C++". It also compares code points, so two Unicode forms of "Müller" do not match. `correct` compares
+the symbols that distinguish answers, unifies Unicode forms, and compares numbers and dates by value.
 """
 # ruff: noqa: RUF001
 
@@ -22,7 +22,7 @@ from .scoring import (
     raise_problems,
 )
 
-# Characters that NFKC would change to a different meaning, or does not unify.
+# Characters that NFKC leaves as they are, or replaces by a character with another meaning.
 _QUOTES = {**dict.fromkeys("‘’‚‛′ʼ`´ʹ＇", "'"), **dict.fromkeys("“”„‟«»″〝〞＂", '"'), "‹": "'", "›": "'"}
 _SIGNS = {"−": "-", "⁃": "-", "⁄": "/", "∕": "/", "º": "°", "˚": "°", "٫": ".", "٬": ",", "٪": "%"}
 _DELETED = "\u034f\u0640\ufe0e\ufe0f™®℠"  # invisible marks, the Arabic elongation mark, trademarks
@@ -36,7 +36,7 @@ DISTINGUISHING = frozenset("+#/%&@*\\_§†‡‰‱-")  # punctuation that is c
 _EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|_{1,3}|[\"'])(?=\S)(.{1,300}?)(?<=\S)\1(?!\w)")
 _LEADING = re.compile(r"^(?:\.{2,}|\.(?!\d)|[\s,;:!?¿¡'\"()\[\]{}。、，।،؟「『《【])+")
 _TRAILING = " .,;:!?()[]{}。、，।،؟」』》】"
-# Dashes that only join words, and a dash that marks an item of a list.
+# Dashes that join words, and a dash at the start of a text that marks an item of a list.
 _JOINING_DASH = re.compile(r"(?<=[^\W\d])-(?=\w)|(?<=\w)-(?=[^\W\d])|(?<=\s)-(?=\s)|^-(?=\s+\D)")
 _RANGE = re.compile(r"(?<=\d) - (?=\d)")
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=[^\W\d])")
@@ -45,15 +45,15 @@ _IN_NUMBER = re.compile(r"((?<=\d)[.,:](?=\d)|(?<!\w)\.(?=\d)|(?<=\d)['\"](?![^\
 
 
 def correct(prediction: str, answers: Collection[str], language: str = "en") -> bool:
-    """Whether the whole prediction is one of the accepted answers, possibly in another spelling.
+    """Return whether the whole prediction is one of the accepted answers, possibly in another spelling.
 
-    Unicode forms, case, kinds of quotes and dashes, invisible characters, an article at the beginning, and sentence
-    punctuation are ignored. Signs, decimal points and distinguishing symbols ("+", "#", "/", "%", currencies) are
-    compared. Numbers and dates are compared by value, in the notation of the language. Amounts must also have the same
-    unit. An empty prediction is never correct.
+    The comparison ignores Unicode forms, case, kinds of quotes and dashes, invisible characters, an article at the
+    beginning, and sentence punctuation. It does not ignore signs, decimal points and symbols that distinguish answers
+    ("+", "#", "/", "%", currencies). Numbers and dates are compared by value, in the notation of the language. Amounts
+    must also have the same unit. An empty prediction is never correct.
 
     Raises:
-        ValueError: see `scoring.exact_match`.
+        ValueError: an argument is invalid (see `scoring.exact_match`).
 
     Example:
         >>> correct("June 2, 2023", ["2023-06-02"]), correct("35", ["3.5"]), correct("C", ["C++"])
@@ -64,16 +64,16 @@ def correct(prediction: str, answers: Collection[str], language: str = "en") -> 
 
 
 def is_correct(prediction: str, answers: Collection[str], key: Callable[[str], Hashable]) -> bool:
-    """`correct`, given the `answer_key` of the language."""
+    """Return the same as `correct`, but take the function `answer_key(language)` instead of the language."""
     value = key(prediction)
     return value is not None and value in map(key, answers)
 
 
 @cache
 def answer_key(language: str) -> Callable[[str], Hashable]:
-    """A function from texts of this language to keys. Two texts with equal keys count as the same answer.
+    """Return a function that maps a text to a key. Two texts with equal keys count as the same answer.
 
-    The key of a text without a visible character is None.
+    The key of a text without visible characters is None.
     """
     article, letters = articles_of(language), letters_of(language)
     article_first = re.compile(article.replace(r"\b", "") + (r"\s+" if r"\b" in article else "")) if article else None
@@ -97,7 +97,7 @@ def answer_key(language: str) -> Callable[[str], Hashable]:
 
 
 def unicode_normal(text: str) -> str:
-    """The text in one Unicode form: NFKC, case-folded, with ASCII quotes, dashes and digits and single spaces."""
+    """Return the text in NFKC, case-folded, with ASCII quotes, dashes and digits, and with single spaces."""
     if not text.isascii():
         # Why first: NFKC makes "103" of "10³", "102" of "10₂", and "31/2" of "3½".
         text = _RAISED_RUN.sub(lambda run: "^" + run[0].translate(_RAISED), text)
@@ -109,7 +109,7 @@ def unicode_normal(text: str) -> str:
 
 
 def _plain(sign: str) -> str | None:
-    """The character with an ASCII quote, dash or digit in its place; None if the character is invisible."""
+    """Return the ASCII form of a quote, dash or digit, None for an invisible character, or else the character."""
     if sign.isascii():
         return sign
     if sign in _REPLACED:
@@ -132,7 +132,7 @@ def _without_edges(text: str) -> str:
 
 
 def _words(text: str, language: str) -> str:
-    """The words and the distinguishing symbols of a text, without sentence punctuation."""
+    """Return the words and the distinguishing symbols of a text, without sentence punctuation."""
     if groups := groups_of_thousands(language):
         text = groups.sub(lambda number: re.sub(r"\D", "", number[0]), text)
     text = _JOINING_DASH.sub("", text)

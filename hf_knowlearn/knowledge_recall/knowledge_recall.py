@@ -1,4 +1,4 @@
-"""KnowledgeRecall: the scores of `aggregate.py` as a metric for Hugging Face `evaluate`."""
+"""`KnowledgeRecall`: a metric for Hugging Face `evaluate` with the scores of `aggregate.py`."""
 
 from typing import Any
 
@@ -18,20 +18,21 @@ class KnowledgeRecall(evaluate.Metric):
     """Scores a model's responses to questions about the documents that it was trained on.
 
     Args:
-        predictions: the model's response to each question; or, for every question, a list of sampled responses, of
-            which the first is scored.
+        predictions: the model's response to each question. Or, for every question, a list of sampled responses: then
+            only `sample_accuracy` uses all of them, and the other scores use the first one.
         references: the accepted answers to each question, a list of strings.
-        fact_ids, relations, documents: optional, for `compute`. For each question, strings that identify the fact (a
-            fact can have questions in several wordings), the kind of the question, and its document.
-        language: "en", "ar", "de", "es", "hi", "ja", "vi", "zh" or "und", for the normalisation of texts.
-        abstentions: a list of ways to state "I don't know".
-        whole: score whole predictions, as SQuAD's script does, instead of their first lines.
+        fact_ids: the id of the fact that each question asks for. A fact can have questions in several wordings.
+        relations: the kind of each question, such as "born in".
+        documents: the id of the document that each question is about.
+        language: the language of the answers: "en", "ar", "de", "es", "hi", "ja", "vi", "zh", or "und" for another
+            one.
+        abstentions: a list of responses that count as "I don't know".
+        whole: score the whole prediction, as SQuAD's script does, instead of its first line.
 
     Returns:
-        `correct` (the main score), `exact_match` and `f1` of the first line of each prediction; `contains` (whether an
-        accepted answer occurs in the whole prediction) and `mean_answer_words`; `abstention` and `wrong`; and `n`.
-        With the optional inputs, also `sample_accuracy`, `consistency_all`, `consistency_most` and `by_relation`.
-        `NAME_se` is the standard error, clustered by document if documents are given. Shares are in [0, 1].
+        A dictionary with `correct` (the main score), `exact_match`, `f1`, `contains`, `mean_answer_words`,
+        `abstention`, `wrong` and `n`. Optional arguments add `sample_accuracy`, `consistency_all`, `consistency_most`
+        and `by_relation`. `NAME_se` is the standard error of a score. `aggregate.score` describes all of them.
 
     Example:
         >>> metric = KnowledgeRecall()
@@ -44,7 +45,7 @@ class KnowledgeRecall(evaluate.Metric):
         text = datasets.Value("string")
         texts = datasets.List(text)
         return evaluate.MetricInfo(
-            description="Does a model know what its documents say? Correctness, exact match, F1 and other scores.",
+            description="Does a model know the facts in its documents? Correctness, exact match, F1 and other scores.",
             citation="",
             inputs_description=KnowledgeRecall.__doc__,
             features=[datasets.Features({"predictions": kind, "references": texts}) for kind in (text, texts)],
@@ -52,16 +53,16 @@ class KnowledgeRecall(evaluate.Metric):
         )
 
     def compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, Any] | None:
-        """Compute the scores of these rows together with the rows from `add` and `add_batch`.
+        """Compute the scores of the rows from `add` and `add_batch` and of these rows.
 
-        A distributed metric returns None in every process except the first.
+        With several processes, only the first one returns scores. The others return None.
 
         Args:
-            options: all other arguments of `aggregate.score`. `fact_ids`, `relations` and `documents` have one value
+            options: the other arguments of `aggregate.score`. `fact_ids`, `relations` and `documents` need one value
                 for each row, including the added rows.
 
         Raises:
-            ValueError: `aggregate.score` raises it, or there are no rows.
+            ValueError: there are no rows, or an argument is invalid (see `aggregate.score`).
         """
         if self.writer is None and self.num_process == 1:
             # Why: `evaluate` would write the rows to a file and load them again.

@@ -1,7 +1,6 @@
-"""Numbers, amounts with a unit, and dates. Each has one value for all of its spellings.
+"""Parses numbers, amounts with a unit, and dates, so that all spellings of one quantity have the same value.
 
-`quantity` parses a text that `correctness` has normalised. Only a text that is a number or a date as a whole has a
-value.
+`quantity` takes a text that `correctness` has normalised. The whole text must be a number, an amount or a date.
 """
 
 import re
@@ -40,10 +39,10 @@ _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})")
 
 
 def quantity(text: str, language: str) -> Quantity | None:
-    """The value of a text that is a number, an amount with a unit, or a date; None for other texts.
+    """Return the value of a number, an amount with a unit, or a date. Return None for any other text.
 
     Args:
-        text: normalised: NFKC, case-folded, with ASCII digits, quotes and minus signs.
+        text: a text in NFKC, case-folded, with ASCII digits, quotes and minus signs.
 
     Example:
         >>> quantity("1,000 km", "en") == quantity("1000km", "en")
@@ -78,9 +77,9 @@ def _und_point(language: str) -> tuple[str, str]:
 
 @cache
 def _numbers(language: str) -> re.Pattern[str]:
-    """A number with an optional sign, currency, exponent and unit.
+    """Return the pattern of a number with an optional sign, currency, exponent and unit.
 
-    Why: a number may not begin with a filling zero, because "007" and "7" are different names.
+    Why: a number does not begin with extra zeros, because "007" and "7" are different names.
     """
     if language == "und":  # Why: "1,000" and "1.000" are ambiguous, so only other numbers are parsed.
         number = r"[1-9]\d{0,2}(?:(?P<group>[ '])\d{3})(?:(?P=group)\d{3})*|(?:0|[1-9]\d*)(?:[.,](?!\d{3}(?!\d))\d+)?"
@@ -97,7 +96,7 @@ def _numbers(language: str) -> re.Pattern[str]:
 
 @cache
 def groups_of_thousands(language: str) -> re.Pattern[str] | None:
-    """The grouped integers in a text, such as "1,000". None if the separator of the language is unknown."""
+    """Return the pattern of grouped integers, such as "1,000"; None if the separator of the language is unknown."""
     if language == "und":
         return None
     comma, point = (r"\.", ",") if language in DECIMAL_COMMA else (",", r"\.")
@@ -124,8 +123,10 @@ def _date(text: str, language: str) -> Quantity | None:
 
 
 def _numeric_date(first: str, mark: str, second: str, year: str, language: str) -> Quantity | None:
-    """The date, if only one order of day and month is possible; otherwise None. In German dates with points, the day
-    comes first."""
+    """Return the date if only one order of day and month is possible; otherwise None.
+
+    In German dates with points, the day comes first.
+    """
     if mark == ".":
         return _valid(year, int(second), first) if language == "de" else None
     readings = {_valid(year, int(second), first), _valid(year, int(first), second)} - {None}

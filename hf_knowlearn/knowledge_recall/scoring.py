@@ -1,6 +1,6 @@
-"""Scores of one prediction, compared with the accepted answers: exact match, F1, and whether an answer occurs in it.
+"""Scores of one prediction: exact match, F1, and whether the prediction contains an accepted answer.
 
-English follows SQuAD's official v1.1 script (Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250), other languages
+English follows SQuAD's official v1.1 script (Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250). Other languages
 follow MLQA's script (Lewis et al. 2020, https://arxiv.org/abs/1910.07475).
 """
 
@@ -19,14 +19,14 @@ NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class Rules(NamedTuple):
-    """The rules to normalise texts in a language other than English."""
+    """The rules that normalise texts in a language other than English."""
 
-    articles: str | None = None  # regular expression of the parts to delete
-    letters: str | None = None  # regular expression of characters that are words of their own
+    articles: str | None = None  # regular expression of the articles to delete
+    letters: str | None = None  # regular expression of the characters that each count as a word
 
 
-# The rules of mlqa_evaluation_v1.py. Its Arabic rule deletes "ال" inside words too, and its Chinese rule ends at
-# U+9FA5. MLQA also deletes Unicode punctuation in English; English here follows SQuAD.
+# The rules of mlqa_evaluation_v1.py, except for English, which follows SQuAD. The Arabic rule also deletes "ال" inside
+# words. The Chinese rule ends at U+9FA5.
 _MLQA = {
     "ar": Rules(articles="ال"),
     "de": Rules(articles=r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b"),
@@ -35,8 +35,8 @@ _MLQA = {
     "vi": Rules(articles=r"\b(của|là|cái|chiếc|những)\b"),
     "zh": Rules(letters="[\u4e00-\u9fa5]"),
 }
-# Rules of this package. Japanese follows MLQA's Chinese: kana (with long-vowel and repetition marks) and Han
-# characters are words. "und" is the code for an undetermined language: spaces separate words, no article is deleted.
+# Rules of this package. In Japanese, each kana, long-vowel mark, repetition mark and Han character counts as a word.
+# "und" is the code of an undetermined language: spaces separate words, and no articles are deleted.
 _OURS = {
     "ja": Rules(
         letters="[\u3005-\u3007\u3031-\u3035\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uff66-\uff9f]"
@@ -49,15 +49,15 @@ BY_CHARACTER = frozenset(code for code, rules in _OTHERS.items() if rules.letter
 
 
 def normalize(text: str, language: str = "en") -> str:
-    """Lower-case the text, delete punctuation and articles, and collapse white space, in this order.
+    """Return the text in lower case, without punctuation and articles, and with single spaces.
 
-    Punctuation does not become a space ("Saint-Denis" is one word). In English, as in SQuAD's script, only ASCII
-    punctuation is deleted. In other languages all Unicode punctuation and ASCII symbols ("$", "+") are deleted, and
-    each Chinese and Japanese character becomes a word.
+    Deleted punctuation leaves no space, so "Saint-Denis" becomes one word. In English, as in SQuAD's script, only
+    ASCII punctuation is deleted. In other languages, all Unicode punctuation and the ASCII symbols (such as "$" and
+    "+") are deleted. In Chinese and Japanese, each character becomes a word.
 
     Args:
-        language: "en" follows SQuAD; "ar", "de", "es", "hi", "vi" and "zh" follow MLQA; "ja" and "und" follow rules of
-            this package. "und" is for any other language with spaces between words.
+        language: the language code. "en" follows SQuAD. "ar", "de", "es", "hi", "vi" and "zh" follow MLQA. "ja" and
+            "und" follow rules of this package. "und" is for any other language that separates words by spaces.
 
     Raises:
         ValueError: the language is unknown.
@@ -70,28 +70,28 @@ def normalize(text: str, language: str = "en") -> str:
 
 
 def normalizer(language: str) -> Callable[[str], str]:
-    """The function that normalises texts of this language. For the errors, see `normalize`."""
+    """Return the function that normalises texts of this language. Raises the errors of `normalize`."""
     raise_problems(language_problems(language))
     return _english if language == "en" else _other(language)
 
 
 def articles_of(language: str) -> str:
-    """The regular expression of the articles of a language; "" if it has none."""
+    """Return the regular expression of the articles of a language; "" if it has none."""
     return ARTICLES.pattern if language == "en" else _OTHERS[language].articles or ""
 
 
 def letters_of(language: str) -> str:
-    """The regular expression of the characters that are words of their own; "" if the language has none."""
+    """Return the regular expression of the characters that each count as a word; "" if the language has none."""
     return "" if language == "en" else _OTHERS[language].letters or ""
 
 
 def language_problems(language: object) -> list[str]:
-    """A message if the language code is unknown; otherwise an empty list."""
+    """Return a message if the language code is unknown; otherwise an empty list."""
     if language in LANGUAGES:
         return []
     return [
-        f"language is {SHOW.repr(language)}: known are {', '.join(LANGUAGES)}; take 'und' for another language that "
-        "puts spaces between its words (all Unicode punctuation is dropped, and no articles)"
+        f"language is {SHOW.repr(language)}: choose from {', '.join(LANGUAGES)}. Use 'und' for another language that "
+        "separates words by spaces"
     ]
 
 
@@ -126,7 +126,7 @@ def _other(language: str) -> Callable[[str], str]:
 
 
 class Translation(dict[int, str | None]):
-    """A table for `str.translate`, from a function of one character. None deletes the character."""
+    """A table for `str.translate`. `function` returns the replacement of a character, or None to delete it."""
 
     def __init__(self, function: Callable[[str], str | None]) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Translation(dict[int, str | None]):
 
 
 def is_punctuation(sign: str) -> bool:
-    """Whether Unicode classifies the character as punctuation."""
+    """Return whether Unicode classifies the character as punctuation."""
     return unicodedata.category(sign)[0] == "P"
 
 
@@ -147,15 +147,15 @@ _WITHOUT_PUNCTUATION = Translation(lambda sign: None if sign in string.punctuati
 
 
 def first_line(text: str) -> str:
-    """The first line with visible text, stripped; "" if there is none. Lines are those of `str.splitlines`."""
+    """Return the first line that is not blank, without white space around it; "" if all lines are blank."""
     return next(iter(text.strip().splitlines()), "").rstrip()
 
 
 def exact_match(prediction: str, answers: Collection[str], language: str = "en") -> bool:
-    """Whether the normalised whole prediction equals one of the normalised accepted answers.
+    """Return whether the whole prediction equals one of the accepted answers after normalisation.
 
-    This function compares the whole prediction. By default, the metric passes only the first line. As in SQuAD's
-    script, an empty prediction equals an answer that normalises to an empty string.
+    By default, the metric passes only the first line of a prediction to this function. As in SQuAD's script, an empty
+    prediction matches an answer that is empty after normalisation.
 
     Raises:
         ValueError: the prediction is not a string, the answers are not a list of at least one string, or the language
@@ -169,29 +169,29 @@ def exact_match(prediction: str, answers: Collection[str], language: str = "en")
 
 
 def f1(prediction: str, answers: Collection[str], language: str = "en") -> float:
-    """The overlap of words between the whole prediction and the best-matching accepted answer, in [0, 1].
+    """Return the overlap of words between the whole prediction and the best-matching accepted answer, in [0, 1].
 
-    2 x shared words / (words of the prediction + words of the answer), as in SQuAD's script: the harmonic mean of
-    precision and recall. The order of words does not matter. For the errors, see `exact_match`.
+    As in SQuAD's script, the overlap is 2 x shared words / (words of the prediction + words of the answer), which is
+    the harmonic mean of precision and recall. The order of words does not matter. Raises the errors of `exact_match`.
     """
     return overlap(*_normalized(prediction, answers, language))
 
 
 def contains(prediction: str, answers: Collection[str], language: str = "en") -> bool:
-    """Whether a normalised accepted answer occurs as whole words in the normalised whole prediction.
+    """Return whether an accepted answer occurs, as whole words, anywhere in the prediction. Both are normalised.
 
-    An answer that normalises to an empty string never occurs. For the errors, see `exact_match`.
+    An answer that is empty after normalisation never occurs. Raises the errors of `exact_match`.
     """
     return occurs(*_normalized(prediction, answers, language))
 
 
 def matches(text: str, accepted: Collection[str]) -> bool:
-    """`exact_match` for texts that are already normalised."""
+    """Return the same as `exact_match`, for texts that are already normalised."""
     return text in accepted
 
 
 def overlap(text: str, accepted: Collection[str]) -> float:
-    """`f1` for texts that are already normalised."""
+    """Return the same as `f1`, for texts that are already normalised."""
     words = text.split()
     return max(_f1_of_words(words, answer.split()) for answer in accepted)
 
@@ -202,7 +202,7 @@ FEW = 50  # words; a Counter is faster for more
 def _f1_of_words(words: list[str], accepted: list[str]) -> float:
     both = set(words).intersection(accepted)
     if not both:
-        return 0.0  # also for two empty texts, as in the v1.1 script, although they are an exact match
+        return 0.0  # Why also for two empty texts, which are an exact match: the v1.1 script has this rule.
     if len(words) + len(accepted) <= FEW:
         shared = sum(min(words.count(word), accepted.count(word)) for word in both)
     else:
@@ -211,7 +211,7 @@ def _f1_of_words(words: list[str], accepted: list[str]) -> float:
 
 
 def occurs(text: str, accepted: Collection[str]) -> bool:
-    """`contains` for texts that are already normalised."""
+    """Return the same as `contains`, for texts that are already normalised."""
     spaced = f" {text} "
     return any(answer and f" {answer} " in spaced for answer in accepted)
 
@@ -222,32 +222,32 @@ def _normalized(prediction: str, answers: Collection[str], language: str) -> tup
     return normal(prediction), [normal(answer) for answer in answers]
 
 
-# Problems of one prediction and of the accepted answers to one question.
+# Problems of one prediction and of the accepted answers to one question
 
 SHOW = reprlib.Repr()
 SHOW.maxstring = SHOW.maxother = 60
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-NOT_UNICODE = "it has a lone surrogate, which no file can store; decode it with errors='replace'"
+NOT_UNICODE = "it has a lone surrogate, which UTF-8 cannot encode; decode the bytes with errors='replace'"
 
 
 def is_list(value: object) -> TypeGuard[Collection[Any]]:
-    """Whether the value is a collection, but not a string or a mapping."""
+    """Return whether the value is a collection, but not a string or a mapping."""
     # Why: an array or tensor of a single value is a Collection without a length.
     single = isinstance(value, str | bytes | Mapping) or getattr(value, "shape", None) == ()
     return isinstance(value, Collection) and not single
 
 
 def text_rule(value: object) -> str:
-    """The reason why the value is not a valid prediction; "" if it is valid."""
+    """Return the reason why the value is not a valid prediction; "" if it is valid."""
     if not isinstance(value, str):
         return 'a prediction is one string; write "" for an empty response'
     return NOT_UNICODE if LONE_SURROGATE.search(value) else ""
 
 
 def answers_rule(value: object) -> str:
-    """The reason why the value is not a valid list of accepted answers; "" if it is valid."""
+    """Return the reason why the value is not a valid list of accepted answers; "" if it is valid."""
     if not is_list(value):
-        return "accepted answers are a list of strings, even a single one"
+        return "give a list of strings, even for a single accepted answer"
     if not len(value):
         return "a question needs at least one accepted answer; add one, or remove the question"
     if not all(isinstance(answer, str) for answer in value):
@@ -256,13 +256,13 @@ def answers_rule(value: object) -> str:
 
 
 def answers_problems(prediction: object, answers: object) -> list[str]:
-    """Messages about one prediction and its accepted answers."""
+    """Return a message for each invalid argument: the prediction, the accepted answers, or both."""
     # Why: a string as `answers` would count as a list of its letters.
     broken = [("prediction", prediction, text_rule(prediction)), ("answers", answers, answers_rule(answers))]
     return [f"{name} is {SHOW.repr(value)}: {why}" for name, value, why in broken if why]
 
 
 def raise_problems(problems: list[str]) -> None:
-    """Raise one ValueError with all problems, if there are any."""
+    """Raise one ValueError that lists all problems, if there are any."""
     if problems:
         raise ValueError("These predictions cannot be scored:\n- " + "\n- ".join(problems))

@@ -1,7 +1,6 @@
-"""Validation of predictions and references. One error lists all problems, with the row and the fix.
+"""Validates the arguments of `score`. One error lists all problems, with the rows and the fix.
 
-A fast check accepts valid columns. If this check fails, slower rules find the invalid rows and describe their
-problems.
+First, a fast check tests whole columns. If the check fails, slower rules find and describe the invalid rows.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
@@ -20,16 +19,16 @@ from .scoring import (
     text_rule,
 )
 
-ROWS_LISTED = 5  # number of shown rows for each kind of problem; further rows are counted
+ROWS_LISTED = 5  # maximum number of rows that a message shows; it counts further rows
 
 
 def has_samples(predictions: Collection[Any]) -> bool:
-    """Whether the first row is a list of samples and not a string. All rows must then be lists."""
+    """Return whether predictions are lists of sampled responses. The first row decides."""
     return not isinstance(next(iter(predictions)), str)
 
 
 def _is_valid(columns: Mapping[str, list[Any]], sampled: bool) -> bool:
-    """Whether all rows have the basic types and valid values. Why no Python loop over rows: a loop would be slow."""
+    """Return whether all rows have plain types and valid values. Why without a loop over rows: a loop is slow."""
     texts: list[Any] = []
     for name, column in columns.items():
         if name == "references" or (name == "predictions" and sampled):
@@ -53,14 +52,14 @@ def validated_columns(
     """Validate columns, and return them as lists of strings or lists of lists of strings.
 
     Args:
-        columns: columns by name of the argument of `score`.
+        columns: the columns, by the name of the argument of `score`.
         normal: a function that normalises an accepted answer.
-        problems: further problems to report in the same error.
+        problems: messages about other problems, which the same error reports.
 
     Raises:
-        ValueError: a column is not a list, or is empty; the lengths differ; a prediction is neither a string nor a
-            list of sampled strings; accepted answers are not a list of at least one string, or all of them normalise
-            to an empty string; or a text has a lone surrogate. The message lists all problems.
+        ValueError: a column is empty or not a list, or the lengths of the columns differ. Or a prediction is neither
+            a string nor a list of strings. Or accepted answers are not a list of at least one string, or all of them
+            are empty after normalisation. Or a text has a lone surrogate. The message lists all problems.
     """
     problems = [*problems, *_shape_problems(columns)]
     lists = {name: _listed(column) for name, column in columns.items()}
@@ -79,14 +78,14 @@ def validated_columns(
 
 
 def option_problems(language: object, abstentions: object) -> list[str]:
-    """Messages about invalid options of `score`."""
+    """Return messages about an invalid `language` or invalid `abstentions`."""
     problems = language_problems(language)
     if abstentions is None or (is_list(abstentions) and all(isinstance(text, str) for text in abstentions)):
         return problems
     return [
         *problems,
-        f'abstentions is {SHOW.repr(abstentions)}: give a list of strings, such as ["I don\'t know"]; '
-        "[] if only an empty prediction is an abstention",
+        f'abstentions is {SHOW.repr(abstentions)}: give a list of strings, such as ["I don\'t know"]. Give [] if only '
+        "empty predictions are abstentions",
     ]
 
 
@@ -110,7 +109,7 @@ def _has_rows(column: object) -> TypeGuard[Collection[Any]]:
 
 
 def _shape_problems(columns: Mapping[str, Any]) -> list[str]:
-    """Messages about columns that are not lists, are empty, or have different lengths."""
+    """Return messages about columns that are not lists, are empty, or have different lengths."""
     problems = [
         f"{name} is {SHOW.repr(column)}: give {SHAPES.get(name, SHAPE_OF_IDS)}"
         for name, column in columns.items()
@@ -118,10 +117,10 @@ def _shape_problems(columns: Mapping[str, Any]) -> list[str]:
     ]
     lengths = {name: len(column) for name, column in columns.items() if _has_rows(column)}
     if len(set(lengths.values())) > 1:
-        numbers = ", but ".join(f"{length} {name}" for name, length in lengths.items())
+        numbers = ", ".join(f"{name}: {length}" for name, length in lengths.items())
         problems.append(
-            f"{numbers}: row i of one belongs to row i of the other; "
-            'if the model gave no response, write "" as its prediction'
+            f"the numbers of rows differ ({numbers}): give one row for each question. "
+            'If the model gave no response to a question, write "" as its prediction'
         )
     return problems
 
@@ -132,7 +131,7 @@ def _plain(value: Any) -> Any:
 
 
 def _row_problems(name: str, rows: list[Any], rule: Callable[[object], str]) -> list[str]:
-    """One message for each way in which rows violate the rule. The message names the first of these rows."""
+    """Return one message for each way in which rows violate the rule. The message shows the first of these rows."""
     broken: dict[str, list[int]] = {}
     for row, value in enumerate(rows):
         if why := rule(value):
@@ -149,7 +148,7 @@ def _shown_rows(name: str, rows: list[Any], numbers: list[int]) -> str:
 def _prediction_rule(value: object) -> str:
     if isinstance(value, str) or not is_list(value):
         why = text_rule(value)
-        return why.replace("one string;", "one string, or a list of sampled ones;") if why else ""
+        return why.replace("one string;", "one string, or a list of sampled strings;") if why else ""
     if not len(value):
         return 'samples are a list of at least one string; write [""] for an empty response'
     if not all(isinstance(text, str) for text in value):
@@ -158,13 +157,13 @@ def _prediction_rule(value: object) -> str:
 
 
 def _mixed(rows: list[Any]) -> list[str]:
-    """A message about a column with both strings and lists."""
+    """Return a message if some predictions are strings and others are lists."""
     texts = [i for i, value in enumerate(rows) if isinstance(value, str)]
     lists = [i for i, value in enumerate(rows) if is_list(value)]
     if not texts or not lists:
         return []
     rarer = min(texts, lists, key=len)
-    why = "some rows are a string and others a list of samples; give one or the other for every question"
+    why = "some rows are strings and others are lists of samples; give the same kind for every question"
     return [f"{_shown_rows('predictions', rows, rarer)}: {why}"]
 
 
@@ -174,14 +173,14 @@ def _reference_rule(value: object, normal: Callable[[str], str]) -> str:
     if is_list(value) and any(map(normal, value)):
         return ""
     return (
-        "without case, punctuation and articles (in English a, an, the) every accepted answer is empty, so an empty "
-        "prediction would match; add an answer with another word, or remove the question"
+        "every accepted answer consists of punctuation and articles (in English a, an, the), so an empty prediction "
+        "would match; add an answer with another word, or remove the question"
     )
 
 
 def _id_rule(value: object) -> str:
     if not isinstance(value, str):
-        return "an id is a string; write a number as text, and omit the column if rows have no ids"
+        return "an id is a string; write a number as text, or leave out this argument if the rows have no ids"
     if not value.strip():
-        return "an id has at least one character; omit the column if rows have no ids"
+        return "an id has at least one character; give each row an id, or leave out this argument"
     return NOT_UNICODE if LONE_SURROGATE.search(value) else ""

@@ -288,7 +288,7 @@ def test_all_problems_of_the_options_are_in_one_error_before_anything_is_generat
         "shots=0: without examples, all prompts of a question are the same. Give 1 or more.",
         "samples=0: without samples, WeaklyKnown and Unknown cannot be distinguished. Give 1 or more.",
         "preset='fast': choose from full, quick.",
-        "language is 'xx': known are ",
+        "language is 'xx': choose from ",
         "temperature=0: give a number above 0",
         "top_k=1.5: give an integer of at least 0.",
         "template='chatty': choose from plain, chat, auto.",

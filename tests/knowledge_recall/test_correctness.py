@@ -295,9 +295,9 @@ def test_exact_match_and_f1_do_not_change():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("L", "Lyon"), "answers is 'Lyon': accepted answers are a list"),
+        (("L", "Lyon"), "answers is 'Lyon': give a list of strings"),
         ((None, ["Lyon"]), "prediction is None: a prediction is one string"),
-        (("L", ["Lyon"], "fr"), "language is 'fr': known are"),
+        (("L", ["Lyon"], "fr"), "language is 'fr': choose from"),
     ],
 )
 def test_invalid_input_is_an_error_with_the_rule(arguments, words):

@@ -69,9 +69,9 @@ def test_the_options_apply_to_added_rows(metric):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"documents": ["d"]}, "2 predictions, but 2 references, but 1 documents"),
-        ({"language": "fr"}, "language is 'fr': known are"),
-        ({"language": "de"}, r"references\[1\] is \['Der'\]: without case"),  # an article if it is German
+        ({"documents": ["d"]}, "predictions: 2, references: 2, documents: 1"),
+        ({"language": "fr"}, "language is 'fr': choose from"),
+        ({"language": "de"}, r"references\[1\] is \['Der'\]: every accepted answer"),  # an article if it is German
     ],
 )
 def test_after_an_error_about_added_rows_the_metric_works(metric, options, words):
@@ -116,10 +116,10 @@ def test_the_first_of_two_processes_gets_the_scores_of_both(tmp_path):
     ("inputs", "words"),
     [
         ({"predictions": ["a", None], "references": [["a"], ["b"]]}, r"predictions\[1\] is None: a prediction is one"),
-        ({"predictions": ["a"], "references": [["a"], ["b"]]}, "1 predictions, but 2 references"),
+        ({"predictions": ["a"], "references": [["a"], ["b"]]}, "predictions: 1, references: 2"),
         ({"predictions": ["a", 5], "references": [["a"], ["5"]]}, r"predictions\[1\] is 5: a prediction is one"),
-        ({"predictions": ["a"], "references": ["a"]}, r"references\[0\] is 'a': accepted answers are a list"),
-        ({"predictions": ["x"], "references": [["The"]]}, r"references\[0\] is \['The'\]: without case"),
+        ({"predictions": ["a"], "references": ["a"]}, r"references\[0\] is 'a': give a list of strings"),
+        ({"predictions": ["x"], "references": [["The"]]}, r"references\[0\] is \['The'\]: every accepted answer"),
         ({"predictions": ["x"]}, "references is None: give a list of lists"),
         ({"references": [["x"]]}, "predictions is None: give a list of strings"),
         ({"predictions": [], "references": []}, r"predictions is \[\]: give a list of strings"),
@@ -138,7 +138,7 @@ def test_the_metric_raises_the_error_of_score_and_leaves_no_file(metric, inputs,
     ("predictions", "references", "words"),
     [
         (["x", "Oslo"], [["Rome"], []], r"references\[1\] is \[\]"),
-        (["x"], [["The"]], r"references\[0\] is \['The'\]: without case"),
+        (["x"], [["The"]], r"references\[0\] is \['The'\]: every accepted answer"),
     ],
 )
 def test_invalid_added_rows_are_an_error_of_compute(metric, predictions, references, words):

@@ -158,7 +158,7 @@ def test_a_prediction_of_a_million_characters_is_scored_correctly():
 
 
 INVALID = {
-    "lengths": (["Lyon", "Oslo"], [["Lyon"]], ["2 predictions, but 1 references", 'write "" as its prediction']),
+    "lengths": (["Lyon", "Oslo"], [["Lyon"]], ["predictions: 2, references: 1", 'write "" as its prediction']),
     "both empty": ([], [], ["predictions is []: give a list of strings", "references is []: give a list of lists"]),
     "both None": (None, None, ["predictions is None", "references is None"]),
     "text for a list": ("Lyon", [["Lyon"]], ["predictions is 'Lyon': give a list of strings"]),
@@ -174,14 +174,14 @@ INVALID = {
     "samples here and there": (
         ["Lyon", ["Lyon"], "Oslo"],
         [["Lyon"]] * 3,
-        ["predictions[1] is ['Lyon']: some rows are a string and others a list of samples"],
+        ["predictions[1] is ['Lyon']: some rows are strings and others are lists of samples"],
     ),
-    "a bare answer": (["L"], ["Lyon"], ["references[0] is 'Lyon': accepted answers are a list", "even a single one"]),
-    "answers None": (["Lyon"], [None], ["references[0] is None: accepted answers are a list"]),
-    "SQuAD's answers": (["a"], [{"text": ["b"]}], ["references[0] is {'text': ['b']}: accepted answers are a list"]),
+    "a bare answer": (["L"], ["Lyon"], ["references[0] is 'Lyon': give a list of strings", "even for a single"]),
+    "answers None": (["Lyon"], [None], ["references[0] is None: give a list of strings"]),
+    "SQuAD's answers": (["a"], [{"text": ["b"]}], ["references[0] is {'text': ['b']}: give a list of strings"]),
     "no answer": (["Lyon"], [[]], ["references[0] is []: a question needs at least one accepted answer"]),
     "answer None": (["Lyon"], [["Lyon", None]], ["references[0] is ['Lyon', None]: each accepted answer is a string"]),
-    "only articles": (["a"], [["The", "..."]], ["references[0] is ['The', '...']: without case", "remove"]),
+    "only articles": (["a"], [["The", "..."]], ["references[0] is ['The', '...']: every accepted answer", "remove"]),
     "a lone surrogate": (["\ud83d"], [["a\udc00"]], ["predictions[0] is '\\ud83d': it has a lone", "references[0]"]),
 }
 
@@ -197,7 +197,7 @@ def test_one_error_lists_all_problems_and_no_valid_row():
     with pytest.raises(ValueError, match="cannot be scored") as error:
         score(["Lyon", None, 3, "Oslo"], [["Lyon"], [], ["a"], "Oslo", ["Rome"]])
     message = str(error.value)
-    assert "4 predictions, but 5 references" in message
+    assert "predictions: 4, references: 5" in message
     rows = re.findall(r"(\w+)\[(\d)\] is", message)
     assert sorted(rows) == [*(("predictions", row) for row in "12"), *(("references", row) for row in "123")]
 
@@ -213,7 +213,7 @@ def test_an_error_is_short_if_every_row_is_wrong():
 
 @pytest.mark.parametrize("judge", [exact_match, f1, contains])
 def test_the_error_of_a_single_row_has_the_same_rules(judge):
-    with pytest.raises(ValueError, match="answers is 'Lyon': accepted answers are a list"):
+    with pytest.raises(ValueError, match="answers is 'Lyon': give a list of strings"):
         judge("L", "Lyon")
     with pytest.raises(ValueError, match="prediction is None: a prediction is one string"):
         judge(None, ["Lyon"])
