@@ -1,5 +1,5 @@
-"""Training rows of documents. `rows` builds the rows of a run. `load_format_aug` provides views of documents as a
-dataset.
+"""Makes training rows from documents. The module `rows` builds the rows of a run. `load_format_aug` loads views of
+documents as a dataset.
 
 This folder is also published on the Hub as the dataset `format_aug`.
 """

@@ -15,6 +15,7 @@ import pyarrow as pa
 from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document
 from hf_knowlearn.format_aug.config import FormatAugConfig, problems
 from hf_knowlearn.format_aug.dataset_rows import columns, dataset_rows
@@ -91,7 +92,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
         ]
 
     def _generate_tables(self, documents: datasets.Dataset, ranges: list[range]) -> Iterator[tuple[Key, pa.Table]]:
-        """Yields tables with the rows of the documents whose numbers are in `ranges`."""
+        """Yield tables with the rows of the documents whose numbers are in `ranges`."""
         schema = self.info.features.arrow_schema
         problems: list[str] = []
         batch: list[Row] = []
@@ -109,7 +110,8 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
                 yield Key(0, tables), _table(batch, schema)
                 batch, chars, tables = [], 0, tables + 1
         if problems:
-            raise ViewsError(f"Documents that cannot be augmented: {len(problems)}.\n{listing(problems)}")
+            failed = number_of(len(problems), "document")
+            raise ViewsError(f"Rows cannot be made of {failed}:\n{listing(problems)}")
         if batch:
             yield Key(0, tables), _table(batch, schema)
 
@@ -134,7 +136,7 @@ def _table(batch: Sequence[Row], schema: Any) -> Any:
 
 
 def _ranges(documents: int) -> list[range]:
-    """Ranges of document numbers. Why a list: `datasets` distributes lists in `gen_kwargs` over processes."""
+    """Return ranges of document numbers. Why a list: `datasets` distributes lists in `gen_kwargs` over processes."""
     shares = min(documents, MOST_RANGES)
     return [range(documents * i // shares, documents * (i + 1) // shares) for i in range(shares)]
 
@@ -159,15 +161,15 @@ def load_format_aug(
     max_shard_size: int | str | None = None,
     **options: Any,
 ) -> Any:
-    """Load views of the documents at `source`. Returns one dataset if `split` is given, otherwise a dictionary of
-    datasets by split.
+    """Load views of the documents at `source`. The result is one dataset if `split` is given, otherwise a dictionary
+    of datasets by split.
 
     Args:
         source: a file, a folder, the name of a dataset on the Hub, or a list of these; or a list of `Document`s; or a
             mapping from names of splits to any of these.
         name: the family of views: formats, order, masked or mixed.
         split: the split to load. A source without splits has the split "train".
-        streaming: make the rows on the fly. The documents are written to the cache once, but the rows are not written.
+        streaming: make each row when it is used. The documents are written to the cache once, the rows never.
         num_proc: number of processes that write the rows.
         cache_dir: folder to use instead of the cache of `datasets`.
         max_shard_size: largest size of a file on disk, such as "100MB".

@@ -1,4 +1,4 @@
-"""The options of `FormatAugmentedDataset`, and the checks of these options. All problems are reported together."""
+"""The options of `FormatAugmentedDataset`, and the checks of these options."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class FormatAugConfig(datasets.BuilderConfig):
         seed: determines the sequence of views of every document.
         groups: groups of formats to sample from. None: all.
         hold_out: group of formats that is never sampled, for evaluation in formats that training does not contain.
-        weights: weight of each family in `mixed`, in any unit.
+        weights: weight of each family in `mixed`. The sum of the weights does not matter.
         ratio: smallest and largest share of a document's words that `masked` masks, each in (0, 1].
         language: language code of all documents. None: the language code of each document.
         include_raw: add the raw document before its views.
@@ -82,7 +82,7 @@ class FormatAugConfig(datasets.BuilderConfig):
         )
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
-        """The name of the cache folder. It consists of the configuration's name and every option that changes the
+        """Return the name of the cache folder: the name of the configuration and every option that changes the
         rows."""
         # Why: the source and its reading options are not in the name, because the builder's hash identifies the
         # documents by their content. The same documents in another folder use the same cache, and changed documents
@@ -96,7 +96,7 @@ OPTIONS = tuple(field.name for field in fields(FormatAugConfig) if field.name no
 
 
 def problems(name: str | None, options: Mapping[str, Any]) -> Iterator[str]:
-    """All problems of a configuration's name and options. Each problem is one sentence."""
+    """Yield all problems of the name and the options of a configuration."""
     if name not in FAMILIES:
         yield f"unknown configuration {name!r}; choose from {', '.join(FAMILIES)}"
     for option in sorted(set(options) - set(OPTIONS)):

@@ -1,7 +1,7 @@
-"""The rows of a document in the published dataset and in `load_format_aug`, with columns such as `text` and `view`.
+"""Makes the rows of a document in the published dataset and in `load_format_aug`.
 
-The rows depend on the document, the configuration and the epoch. The training rows of `knowlearn teach` are built by
-`format_aug.rows` only.
+The rows depend on the document, the configuration and the epoch. The module `format_aug.rows` builds the training rows
+of `knowlearn teach`.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ RAW_INDEX = -1  # `view` of the raw document
 
 
 def columns(config: FormatAugConfig) -> dict[str, str]:
-    """The columns of the dataset, with their types."""
+    """Return the columns of the dataset, with their types."""
     texts = ("prompt", "completion") if config.name in PROMPTED else ("text",)
     types = {**dict.fromkeys((*texts, "document_id"), "string"), "part": "int32", "view": "int32", "format": "string"}
     return {**types, "epoch": "int32"} if config.epochs else types
 
 
 def dataset_rows(config: FormatAugConfig, document: Document, epoch: int = 0) -> list[Row]:
-    """The rows of `document` in `epoch`, with the columns of `columns(config)`.
+    """Return the rows of `document` in `epoch`, with the columns of `columns(config)`.
 
     Raises:
         TooFewViewsError: the document has fewer views than `config` requests.
@@ -67,7 +67,7 @@ def _views(config: FormatAugConfig, part: Document, epoch: int) -> Iterator[View
 
 
 def _repeated(config: FormatAugConfig, part: Document, first: int, number: int) -> list[View]:
-    """Views `first` to `first + number - 1` of a sequence that repeats the views of the part without end."""
+    """Return views `first` to `first + number - 1` of a sequence that repeats the views of the part without end."""
     last = first + number
     try:
         # Why from view 0: in a mixture, a later view can exist even if an earlier one does not.

@@ -1,8 +1,6 @@
-"""Random access to the documents of a source with little memory. The checked documents are written to an Arrow file in
-the cache.
+"""Writes the documents of a source to an Arrow file in the cache, after checking them. The cache contains no views.
 
-Why: web pages, tables and archives have no random access, and the checks need all documents. The cache contains no
-views.
+Why: the file gives random access with little memory. Web pages, tables and archives have no random access.
 """
 
 import hashlib
@@ -41,7 +39,7 @@ READING = {
 def open_documents(
     options: Mapping[str, Any], cache_dir: str | os.PathLike[str] | None
 ) -> dict[str, datasets.Dataset]:
-    """The documents of each split of `options["source"]`, as rows with the columns of `FIELDS`.
+    """Return the documents of each split of `options["source"]`, as rows with the columns of `FIELDS`.
 
     The first process that needs the documents writes the file. The fingerprint of a split depends on the documents.
 
@@ -71,7 +69,7 @@ def open_documents(
 
 
 def _splits(source: Any, reading: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """The name, the source and the reading options of each split."""
+    """Yield the name, the source and the reading options of each split."""
     if isinstance(source, Mapping):
         yield from ((split, part, reading) for split, part in source.items())
     elif isinstance(source, str) and (name := hub_name(source, tuple(DOCUMENT_FORMATS))):
@@ -117,8 +115,8 @@ def _key_of_documents(documents: Sequence[Document]) -> str:
 
 
 def _key(source: Any, reading: Mapping[str, Any]) -> str:
-    """A hash of everything that determines the documents: names and bytes of the files, options, and the code that
-    reads them."""
+    """Return a hash of everything that determines the documents: names and bytes of the files, options, and the code
+    that reads them."""
     digest = hashlib.blake2b(ascii(sorted(reading.items())).encode(), digest_size=16)
     digest.update(code_hash([PACKAGE / "documents"], "markitdown").encode())  # markitdown converts PDF files
     hub = {name: reading.get(name) for name in ("config", "split", "revision")}
@@ -137,7 +135,7 @@ def _key(source: Any, reading: Mapping[str, Any]) -> str:
 
 
 def code_hash(folders: Iterable[Path], library: str) -> str:
-    """A hash of all Python and TOML files in `folders`, and of the version of `library` if it is installed."""
+    """Return a hash of all Python and TOML files in `folders`, and of the version of `library` if it is installed."""
     digest = hashlib.blake2b(digest_size=16)
     with suppress(PackageNotFoundError):
         digest.update(version(library).encode())

@@ -1,8 +1,7 @@
-"""Training rows of documents, questions, conversations and generated texts: the only module that builds them.
+"""Builds the training rows of documents, questions, conversations and generated texts.
 
-The published dataset has rows of its own, which `dataset_rows.py` makes from the same views. A row has a `prompt`,
-without loss, and a `completion`, with loss. The prompt of a document is empty, except in `masked` views and in the
-chat template.
+A row has a `prompt`, without loss, and a `completion`, with loss. The prompt of a document is empty, except in
+`masked` views and in the chat template. `dataset_rows.py` makes the rows of the published dataset from the same views.
 """
 
 from collections.abc import Iterable, Sequence
@@ -56,17 +55,17 @@ def document_rows(
     max_length: int | None,
     tokenizer: "PreTrainedTokenizerBase | None" = None,
 ) -> list[list[Row]]:
-    """Build the rows of all documents. The result has a list for each document, or for each part of a long document.
-    Each list has one row per view.
+    """Build the rows of all documents. The result is a list for each document, or for each part of a long document,
+    with one row per view.
 
     Args:
         lengths: a function that returns the number of tokens of each text in a list.
         max_length: maximum number of tokens of a row. Parts become shorter until all their rows fit. None: no limit.
-        tokenizer: required by `settings.template="chat"`. With it, documents are checked for control tokens.
+        tokenizer: required by `settings.template="chat"`. With a tokenizer, documents are checked for control tokens.
 
     Raises:
-        ValueError: some documents contain control tokens; have too few views; have no title, which the chat template
-            needs; or have rows longer than `max_length`. The message lists these documents.
+        ValueError: some documents contain control tokens, have too few views, have rows longer than `max_length`, or
+            have no title although the chat template needs one. The message lists these documents.
 
     Example:
         >>> mill = Document("mill", "Tarn has a mill. It is old.")
@@ -93,7 +92,7 @@ def document_rows(
 
 
 def listing(problems: Sequence[str]) -> str:
-    """The first problems, one per line, and the number of further problems."""
+    """Return the first problems, one per line, and the number of further problems."""
     more = [f"... and {len(problems) - MOST_PROBLEMS} more."] if len(problems) > MOST_PROBLEMS else []
     return "\n".join([*problems[:MOST_PROBLEMS], *more])
 
@@ -105,7 +104,7 @@ def document_views(
     max_length: int | None,
     tokenizer: "PreTrainedTokenizerBase | None" = None,
 ) -> list[Sequence[View]]:
-    """The views of a document in the template of the settings: a list for each part. For the arguments, see
+    """Return a list of views for each part of a document, in the template of the settings. For the arguments, see
     `document_rows`."""
 
     def part_views(part: Document) -> list[View]:
@@ -123,7 +122,7 @@ def document_views(
 
 
 def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase") -> View:
-    """The view as the assistant's turn in the chat template.
+    """Return the view as the assistant's turn in the chat template.
 
     The user's turn is the prompt of the view. If the view has no prompt, it is a request for the document by its
     title.
@@ -133,8 +132,8 @@ def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase")
     """
     if not view.prompt and not title.strip():
         raise ValueError(
-            f"Document {view.document_id!r} has no title, and document_template='chat' requests documents by title:"
-            " give it a title (in a table, a column 'title'), or set document_template: plain."
+            f"Document {view.document_id!r} has no title, but document_template='chat' requests a document by its"
+            " title. Give it a title (in a table, a column 'title'), or set document_template to plain."
         )
     request = view.prompt.rstrip() or DOCUMENT_REQUEST.format(title=title.strip())
     prompt, text = prompt_and_completion(tokenizer, CHAT, request, view.text)
@@ -145,7 +144,7 @@ def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase")
 
 
 def _moved(view: View, cut: int, length: int, start: int) -> tuple[tuple[int, int, int], ...]:
-    """The spans of the characters `cut` to `cut + length` of a view, moved to position `start` of a new text."""
+    """Return the spans of the characters `cut` to `cut + length` of a view, moved to `start` in a new text."""
     spans = []
     for begin, in_document, size in view.spans:
         first, end = max(begin, cut), min(begin + size, cut + length)
@@ -155,7 +154,7 @@ def _moved(view: View, cut: int, length: int, start: int) -> tuple[tuple[int, in
 
 
 def view_row(view: View) -> Row:
-    """The row of a view."""
+    """Return the row of a view."""
     return {
         "prompt": view.prompt,
         "completion": view.text,
@@ -168,7 +167,7 @@ def view_row(view: View) -> Row:
 
 
 def question_rows(questions: Sequence[Question], tokenizer: "PreTrainedTokenizerBase", template: str) -> list[Row]:
-    """The row of each question.
+    """Return the row of each question.
 
     Raises:
         ValueError: some questions contain control tokens. The message lists them.
@@ -178,7 +177,7 @@ def question_rows(questions: Sequence[Question], tokenizer: "PreTrainedTokenizer
 
 
 def question_row(question: Question, tokenizer: "PreTrainedTokenizerBase", template: str) -> Row:
-    """The row of a question. The completion is the first answer that is not blank."""
+    """Return the row of a question. The completion is the first answer that is not blank."""
     prompt, completion = prompt_and_completion(tokenizer, template, question.text, first_answer(question))
     return _row(prompt, completion, QUESTION, question.document_id or "")
 
@@ -189,7 +188,7 @@ def conversation_rows(
     lengths: TokenLengths,
     max_length: int | None,
 ) -> list[Row]:
-    """A row for each turn of the assistant. For the arguments and errors, see `conversation_turns`."""
+    """Return a row for each turn of the assistant. For the arguments and errors, see `conversation_turns`."""
     turns = conversation_turns(tokenizer, conversations, lengths, max_length)
     return [_row(prompt, completion, CONVERSATION) for prompt, completion in turns]
 

@@ -1,4 +1,4 @@
-"""`ViewSettings`: which views of a document become training rows."""
+"""`ViewSettings`: the settings that select the views of a document for training rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ RAW = "raw"  # the document unchanged
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """Which views of a document become training rows.
+    """Selects the views of a document that become training rows.
 
     Args:
         family: `raw`, `formats`, `order`, `masked` or `mixed`.

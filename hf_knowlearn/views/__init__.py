@@ -1,5 +1,5 @@
-"""Views of a document: other layouts, other sentence orders, and texts with masked words. Each module has one
-family."""
+"""Views of a document: the document in another layout, with its sentences in another order, or with masked words in
+its prompt."""
 
 from collections.abc import Callable, Mapping
 

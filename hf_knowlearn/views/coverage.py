@@ -1,6 +1,6 @@
-"""Coverage: counts the views of documents and their tokens, and finds which questions the views answer.
+"""Coverage: counts the views of documents and their tokens, and finds the questions that the views answer.
 
-An answer occurs in a text only as whole words: "No" does not occur in "Honor".
+Only whole words count as an answer: the answer "No" does not occur in "Honor".
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ _RANK = {occurrence: rank for rank, occurrence in enumerate(Occurrence)}
 class ViewStatistics:
     """Counts for the views of one family.
 
-    Tokens are those of whole rows: prompt, text, and special tokens at both ends.
+    The tokens of a view include its prompt and the special tokens at both ends.
 
     Args:
         documents, parts, views: numbers of documents, parts and views.
@@ -42,7 +42,7 @@ class ViewStatistics:
         shortest, longest: tokens of the shortest and the longest view.
         characters: characters of all texts, without prompts.
         layout_characters: number of these characters that belong to the layout and not to a document.
-        failed: the error message of each document that has not enough views, by document id.
+        failed: the error messages of documents that have too few views, by document id.
     """
 
     documents: int = 0
@@ -102,7 +102,7 @@ class CoverageReport:
     questions: list[AnswerCoverage]
 
     def unanswered(self) -> list[AnswerCoverage]:
-        """The questions that no view answers."""
+        """Return the questions that no view answers."""
         return [question for question in self.questions if not any(question.views.values())]
 
 
@@ -115,8 +115,8 @@ def measure_coverage(
     """Count the views of documents, and the views that contain an answer to each question.
 
     Args:
-        families: functions by name of family. Each returns the views of a document. A `ValueError` of a function is
-            recorded in `ViewStatistics.failed`.
+        families: a function for each name of a family. It returns the views of a document. If it raises a
+            `ValueError`, the message is stored in `ViewStatistics.failed`.
         lengths: a function that returns the number of tokens of each text in a list.
         questions: questions about the documents.
 
@@ -162,7 +162,7 @@ class _AnswerSearch:
 
 
 def _answered(document: Document, about: Sequence[tuple[AnswerCoverage, _AnswerSearch]]) -> list[AnswerCoverage]:
-    """Update `occurrence` of the questions `about` the document. Returns the questions that the document answers."""
+    """Update `occurrence` of the questions `about` the document. Return the questions that the document answers."""
     if not about:
         return []
     whole, folded, normalized = raw_view(document), _folded(document.text), f" {normalize(document.text)} "
@@ -180,7 +180,7 @@ def _answered(document: Document, about: Sequence[tuple[AnswerCoverage, _AnswerS
 
 
 def contains_answer(view: View, answers: Sequence[str]) -> bool:
-    """Whether one of the answers occurs in the view as whole words."""
+    """Return whether one of the answers occurs in the view as whole words."""
     return _occurrence(view, answers) == Occurrence.FOUND
 
 
@@ -195,5 +195,5 @@ def _occurrence(view: View, answers: Sequence[str]) -> Occurrence:
 
 
 def _folded(text: str) -> str:
-    """The case-folded text. The dotted and the dotless i become equal, as with `re.IGNORECASE`."""
+    """Return the case-folded text. The dotted and the dotless i become equal, as with `re.IGNORECASE`."""
     return text.translate({0x130: "i", 0x131: "i"}).casefold()

@@ -1,4 +1,4 @@
-"""Features of a document, such as a title or several paragraphs. They determine which marks the document can have."""
+"""Finds features of a document, such as a title or several paragraphs. They determine which layouts suit it."""
 
 import re
 from functools import lru_cache
@@ -26,7 +26,7 @@ _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def document_features(document: Document) -> int:
-    """The features of a document, as a set of bits."""
+    """Return the features of a document, as a set of bits."""
     return _text_features(document.text, document.language) | (TITLE if document.title.strip() else 0)
 
 
@@ -55,7 +55,7 @@ def _text_features(text: str, language: str) -> int:
 
 
 def _longest_paragraph(pieces: Sentences) -> int:
-    """Characters of the longest paragraph of prose."""
+    """Return the length of the longest paragraph of prose, in characters."""
     longest = current = 0
     for length, kind, verbatim in zip(pieces.lengths, pieces.breaks, pieces.verbatim, strict=True):
         if verbatim:

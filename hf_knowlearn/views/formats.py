@@ -1,8 +1,8 @@
-"""Formats: a document in other layouts, with the same words (formatting-based augmentation, arXiv 2503.03705).
+"""Makes views with another layout and the same words (formatting-based augmentation, arXiv 2503.03705).
 
 A mark is one element of layout, such as a bullet before each sentence. `marks.toml` lists the marks of each group, and
 `groups.py` loads them. A format consists of one mark, or of two compatible marks of different groups. Formats are
-sampled in blocks of twelve. Within a block no mark occurs twice, and every group occurs if the document allows it.
+sampled in blocks of twelve. In a block, no mark occurs twice, and every group occurs if the document allows it.
 """
 
 import operator
@@ -41,12 +41,12 @@ class Format:
 
     @cached_property
     def name(self) -> str:
-        """The marks as `group.mark`, joined by `+`; or `plain`."""
+        """The full names of the marks, joined by `+`. Without marks, the name is `plain`."""
         return "+".join(mark.full_name for mark in self.marks) or "plain"
 
     @cached_property
     def frame(self) -> Frame:
-        """The strings of the layout."""
+        """The layout strings of all marks."""
         return Frame(**{name: value for mark in self.marks for name, value in mark.fields.items()})
 
     @cached_property
@@ -64,7 +64,7 @@ def _composed(*marks: Mark) -> Format:
 
 
 def raw_view(document: Document) -> View:
-    """The view with the unchanged text of the document."""
+    """Return the view with the unchanged text of the document."""
     text = document.text
     return View(document.id, document.part, 0, "formats", "raw", text, ((0, 0, len(text)),))
 
@@ -78,20 +78,20 @@ def format_views(
     *,
     first: int = 0,
 ) -> list[View]:
-    """`num_views` views of `document`, each in another format.
+    """Return `num_views` views of `document`, each in another format.
 
-    The views depend on the arguments only and are the same on every machine. Of the first twelve views no two share a
-    mark, and all seven groups occur if the document allows it. A format comes last if it differs from an earlier
-    format only in the number of spaces.
+    The views depend only on the arguments and are the same on every machine. No two of the first twelve views have a
+    mark in common, and all seven groups occur in them if the document allows it. Formats that differ from an earlier
+    format only in the number of spaces come last.
 
     Args:
         groups: groups of formats to sample from. None: all groups.
-        hold_out: a group that is never sampled, so that it can serve to evaluate on unseen formats.
+        hold_out: a group that is never sampled. An evaluation can then use it as a group of unseen formats.
         first: number of views to skip. The result is views `first` to `first + num_views - 1` of one sequence.
 
     Raises:
         TooFewViewsError: the document has fewer distinct formats.
-        ValueError: `num_views` below 1, `first` below 0, an unknown group, or no group left.
+        ValueError: `num_views` is below 1, `first` is below 0, a group is unknown, or no group is left.
 
     Example:
         >>> from hf_knowlearn import Document, format_views
@@ -101,13 +101,13 @@ def format_views(
     """
     selected = select_groups(num_views, groups, hold_out, first)
     if not selected:
-        raise ValueError(f"groups={groups} with hold_out={hold_out!r} leaves no format: allow another group.")
+        raise ValueError(f"groups={groups} with hold_out={hold_out!r} leaves no format. Allow another group.")
     views = _formatted_views(document, seed, selected)
     return take_views(views, document, num_views, first, what="formats", fix="allow more groups")
 
 
 def _formatted_views(document: Document, seed: int, groups: tuple[str, ...]) -> Iterator[View]:
-    """All views of a document in distinct formats."""
+    """Yield all views of a document in distinct formats."""
     pieces = sentences(document.text, document.language)
     seen: set[str] = set()
     for format in sample_formats(document, sampling_number(seed, document, "formats"), groups):
@@ -118,9 +118,9 @@ def _formatted_views(document: Document, seed: int, groups: tuple[str, ...]) -> 
 
 
 def sample_formats(document: Document, number: int, groups: tuple[str, ...]) -> Iterator[Format]:
-    """All formats that suit the document, each once, in an order that `number` determines.
+    """Yield all formats that suit the document, each once, in an order that `number` determines.
 
-    A format comes last if it differs from an earlier format only in the number of spaces.
+    Formats that differ from an earlier format only in the number of spaces come last.
     """
     pool = _mark_pool(document_features(document) & _needed_features(groups), groups)
     sampled: set[Format] = set()
@@ -137,7 +137,7 @@ def sample_formats(document: Document, number: int, groups: tuple[str, ...]) -> 
 
 
 def _shuffled_formats(pool: "_MarkPool", number: int) -> Iterator[Format]:
-    """The blocks of the pool, then all its formats. Why: some formats may occur in no block."""
+    """Yield the formats of all blocks, then all formats of the pool. Why: a format may occur in no block."""
     start, step = number % NUM_BLOCKS, (number // NUM_BLOCKS) % NUM_BLOCKS | 1  # an odd step visits every block
     for i in range(min(NUM_BLOCKS, pool.useful_blocks)):
         yield from _block(pool, (start + step * i) % NUM_BLOCKS)
@@ -148,8 +148,8 @@ def _shuffled_formats(pool: "_MarkPool", number: int) -> Iterator[Format]:
 
 @cache
 def _needed_features(groups: tuple[str, ...]) -> int:
-    """The features that marks of these groups need. Why: with other features, the cache would hold many equal
-    pools."""
+    """Return the features that the marks of these groups need. Why: with further features, the cache would hold many
+    equal pools."""
     return reduce(operator.or_, (mark.needs for group in groups for mark in MARKS[group]), 0)
 
 
@@ -182,7 +182,7 @@ def _mark_pool(features: int, groups: tuple[str, ...]) -> _MarkPool:
 
 @lru_cache(maxsize=1 << 15)
 def _block(pool: _MarkPool, number: int) -> tuple[Format, ...]:
-    """Up to twelve formats. Each has a mark of the next group and, if possible, a compatible mark of another group."""
+    """Return up to twelve formats. Each has a mark of the next group and, if possible, one of another group."""
     shuffle = Random(f"{pool.key}/{number}").random  # Why: unlike Random.shuffle, the same in every Python version.
     remaining = [sorted(marks, key=lambda _: shuffle()) for marks in sorted(pool.marks, key=lambda _: shuffle())]
     block: list[Format] = []

@@ -18,11 +18,11 @@ from hf_knowlearn.views.layout import LABELS
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """One entry of a group.
+    """An element of layout, such as a bullet before each sentence.
 
     Args:
-        group: name of the group.
-        name: name within the group.
+        group: name of the group that the mark belongs to.
+        name: name of the mark within its group.
         fields: the fields of `Frame` that the mark fills in, with their values.
         needs: features of `hf_knowlearn.views.features` that a document must have, as a set of bits.
         blocks: further fields that no other mark of the same format may fill in.
@@ -42,12 +42,12 @@ class Mark:
 
     @cached_property
     def full_name(self) -> str:
-        """The name with the group, as `group.name`."""
+        """The name of the group and of the mark, as `group.name`."""
         return f"{self.group}.{self.name}"
 
 
 def _marks_of(group: str, section: Mapping[str, Any]) -> Iterator[Mark]:
-    """The marks of one section of `marks.toml`."""
+    """Yield the marks of one section of `marks.toml`."""
     needs = sum(getattr(features, name) for name in section.get("needs", ()))
     blocks = frozenset(section.get("blocks", ()))
     for name, fields in section["marks"].items():

@@ -1,7 +1,7 @@
-"""Held-out views: views that a run does not train on. They evaluate knowledge rather than memorised texts.
+"""Makes held-out views: views that a run does not train on. They test knowledge and not memorised texts.
 
 A document has many more views than a run samples, and the sampling is deterministic. The held-out views are therefore
-the next views of the same sequence. No views are set aside before training.
+the next views of the same sequence. No views have to be set aside before training.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ def held_out_views(
     hold_out: str | None = None,
     trained: Sequence[View] = (),
 ) -> list[View]:
-    """Up to `num_views` views of `document` in formats whose text differs from every view in `trained`.
+    """Return up to `num_views` views of `document`. Their texts differ from the texts of all views in `trained`.
 
-    Half of them, rounded down, also have another sentence order, if the document allows one. If the document has too
-    few views, the list is shorter or empty.
+    All views have formats. Half of them, rounded down, also have another sentence order if the document allows it. If
+    the document has too few views, the list is shorter or empty.
 
     Args:
         seed: any seed; it may be the seed of the run.
-        hold_out: the group of formats that the run held out. The views then have formats of this group only. None: the
-            views have formats of all groups, in which the run may have trained on other documents.
+        hold_out: the group of formats that the run did not train on. The views have formats of this group only. None:
+            the views have formats of all groups. The run may then have trained on other documents in these formats.
         trained: the views of the document that the run trains on.
 
     Raises:
-        ValueError: `num_views` below 1, or an unknown group.
+        ValueError: `num_views` is below 1, or the group is unknown.
     """
     groups = None if hold_out is None else (hold_out,)
     trained_texts = {view.text for view in trained}

@@ -1,7 +1,7 @@
-"""Layout: the strings around and between a document's sentences, and the function that puts them there.
+"""Puts the strings of a layout around and between the sentences of a document.
 
-A `Frame` is a set of layout strings. A format sets some of its fields. `lay_out` copies every piece of the document
-unchanged, so the start of each span is a sum of the lengths before it.
+A `Frame` holds these strings. A format sets some of its fields. `lay_out` copies every piece of the document
+unchanged, so the start of each span is the sum of the lengths before it.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,13 +21,12 @@ VERBATIM_BREAK = "\n\n"  # before and after a verbatim block, in every format
 
 @dataclass(frozen=True)
 class Frame:
-    """The strings of a layout, from the outermost to the innermost. In each string, `{title}` means the
-    document's title."""
+    """The strings of a layout, from the outermost to the innermost."""
 
     preamble: str = ""  # before everything, so that the text does not begin the row
     open: str = ""  # the two ends of a container
     close: str = ""
-    head: str = ""  # heading or label
+    head: str = ""  # heading or label; `{title}` is the title of the document
     prefix: str = ""  # at the start of every line
     indent: str = ""  # at the start of every line that begins with layout
     trailing: str = ""  # at the end of every line that ends with layout
@@ -44,7 +43,7 @@ class Frame:
 
     @cached_property
     def before(self) -> dict[int, str]:
-        """The layout between two pieces of prose, by the kind of break between them in the document."""
+        """The layout between two pieces of prose, for each kind of break between them in the document."""
         joint = f"{self.line or self.space}{self.joint}{self.line or self.space}" if self.joint else ""
         between = joint or self.line or self.space
         return {
@@ -63,7 +62,7 @@ class Frame:
         return self._with_line_marks("\n")
 
     def start(self, title: str, verbatim: bool) -> str:
-        """The layout before the first piece. `verbatim` states whether this piece is a verbatim block."""
+        """Return the layout before the first piece. `verbatim`: whether this piece is a verbatim block."""
         head = self.open + self.head.replace("{title}", " ".join(title.splitlines()).strip())
         if verbatim:
             return self.preamble + (head if not head or head.endswith("\n") else f"{head.rstrip(' ')}\n")
@@ -72,14 +71,14 @@ class Frame:
         return self.preamble + "\n".join([*lines, self.prefix + last + self.indent + self._first_prefix])
 
     def end(self, verbatim: bool) -> str:
-        """The layout after the last piece. `verbatim` states whether this piece is a verbatim block."""
+        """Return the layout after the last piece. `verbatim`: whether this piece is a verbatim block."""
         if verbatim:
             return self.close if not self.close or self.close.startswith("\n") else f"\n{self.close}"
         return self.sentence_suffix + self.trailing + self.close
 
     def _with_line_marks(self, between: str) -> str:
-        """The layout `between` two pieces, with the strings for the ends and starts of lines added at its line
-        breaks."""
+        """Return the layout `between` two pieces. At its line breaks, the strings for the ends and starts of lines
+        are added."""
         if "\n" not in between:
             return between
         first, *inner, last = between.split("\n")
@@ -88,7 +87,7 @@ class Frame:
 
 
 def lay_out(frame: Frame, title: str, pieces: Sentences) -> tuple[str, tuple[Span, ...]]:
-    """The text of `pieces` in the layout `frame`, and one span for each copied piece.
+    """Return the text of `pieces` in the layout `frame`, and one span for each copied piece.
 
     Args:
         title: the title of the document; it may be empty.
@@ -114,7 +113,7 @@ def lay_out(frame: Frame, title: str, pieces: Sentences) -> tuple[str, tuple[Spa
 
 
 def _joined(layout: list[str], pieces: Sentences, tail: str) -> tuple[str, tuple[Span, ...]]:
-    """The text of layout and pieces, alternating, and the spans of the pieces."""
+    """Return the text, in which layout and pieces alternate, and the spans of the pieces."""
     texts, starts, lengths, _, _ = pieces
     steps = map(add, map(len, layout), chain((0,), lengths))
     spans = tuple(zip(accumulate(steps), starts, lengths, strict=False))
@@ -134,8 +133,8 @@ def _separate_verbatim_blocks(layout: list[str], frame: Frame, pieces: Sentences
 
 
 def _add_items(layout: list[str], frame: Frame, pieces: Sentences) -> None:
-    """Put the item's mark before each sentence. With `sub_item`, only the first sentence of each paragraph gets this
-    mark."""
+    """Put the string `item` before each sentence. If there is a `sub_item`, all sentences of a paragraph except the
+    first get this string instead."""
     number = 0
     for i, (kind, verbatim) in enumerate(zip(pieces.breaks, pieces.verbatim, strict=True)):
         if verbatim or (kind == SOFT and i):
@@ -148,14 +147,14 @@ def _add_items(layout: list[str], frame: Frame, pieces: Sentences) -> None:
 
 
 def _wrapped(layout: list[str], frame: Frame, pieces: Sentences) -> tuple[list[str], Sentences]:
-    """The layout and the pieces, with lines wrapped at `frame.width` characters. Lines break only at spaces between
-    words."""
+    """Return the layout and the pieces after wrapping lines at `frame.width` characters. Lines break only at spaces
+    between words."""
     layouts, texts, starts = map(list, zip(*_wrap(layout, frame, pieces), strict=True))
     return layouts, Sentences(texts, starts, list(map(len, texts)), [], [])
 
 
 def _wrap(layout: list[str], frame: Frame, pieces: Sentences) -> Iterator[tuple[str, str, int]]:
-    """For each piece, or each line of a wrapped piece: (the layout before it, its text, its start in the document)."""
+    """Yield (layout before it, its text, its start in the document) for each piece or line of a wrapped piece."""
     line_break, width = frame.wrap_break, frame.width
     margin = len(line_break) - line_break.rindex("\n") - 1
     column = 0
@@ -178,7 +177,7 @@ def _wrap(layout: list[str], frame: Frame, pieces: Sentences) -> Iterator[tuple[
 
 
 def _last_space(text: str, start: int, stop: int) -> int:
-    """The last space from `start` to `stop` where a line can be wrapped, or -1."""
+    """Return the last space from `start` to `stop` where a line can be wrapped, or -1."""
     at = text.rfind(" ", start + 1, stop + 1)
     while at >= 0 and not _is_between_words(text, at):
         at = text.rfind(" ", start + 1, at)
@@ -186,7 +185,7 @@ def _last_space(text: str, start: int, stop: int) -> int:
 
 
 def _next_space(text: str, start: int) -> int:
-    """The first space after `start` where a line can be wrapped, or -1."""
+    """Return the first space after `start` where a line can be wrapped, or -1."""
     at = text.find(" ", start + 1)
     while at >= 0 and not _is_between_words(text, at):
         at = text.find(" ", at + 1)
@@ -194,14 +193,14 @@ def _next_space(text: str, start: int) -> int:
 
 
 def _is_between_words(text: str, at: int) -> bool:
-    """Whether the space at `at` separates two words. A space next to white space or between digits ("10 000") does
-    not."""
+    """Return whether the space at `at` separates two words. A space next to other white space or between two digits
+    ("10 000") does not separate words."""
     before, after = text[at - 1], text[at + 1 : at + 2]
     return not before.isspace() and not after.isspace() and after != "" and not (before.isdigit() and after.isdigit())
 
 
 def letters(number: int) -> str:
-    """The label of item `number` in letters: a, b, ..., z, aa, ab, ..."""
+    """Return the label of item `number` in letters: a, b, ..., z, aa, ab, ..."""
     label = ""
     while number:
         number, rest = divmod(number - 1, len(ascii_lowercase))
@@ -210,7 +209,7 @@ def letters(number: int) -> str:
 
 
 def roman(number: int) -> str:
-    """The Roman numeral of `number` in lower case, such as iv for 4."""
+    """Return the Roman numeral of `number` in lower case, such as iv for 4."""
     numerals = ""
     for sign, value in ROMAN_DIGITS.items():
         count, number = divmod(number, value)

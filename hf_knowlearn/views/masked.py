@@ -1,5 +1,5 @@
-"""Masked views: the prompt is a request to restore a copy of the document with blanked words. The completion is the
-document.
+"""Makes masked views. The prompt shows a copy of the document with blanked words and asks to restore the document. The
+completion is the document.
 
 Restoring masked documents teaches facts in both directions (arXiv 2510.09885). As in that paper, the share of blanked
 words is sampled uniformly from 0.05 to 0.95.
@@ -44,17 +44,17 @@ def masked_views(
     first: int = 0,
     ratio: tuple[float, float] = RATIO,
 ) -> list[View]:
-    """`num_views` views whose prompts (`View.prompt`) ask to restore `document`. Each prompt blanks other words.
+    """Return `num_views` views whose prompts ask to restore `document`. Each prompt has other blanked words.
 
     Args:
-        groups, hold_out: checked as in the other families, but without effect, because a prompt has no format.
+        groups, hold_out: checked but not used, because masked views have no formats.
         first: number of views to skip.
         ratio: the smallest and the largest share of blanked words, above 0 and up to 1. Each view samples its share
             from this range. At least one word is blanked.
 
     Raises:
         TooFewViewsError: the document has fewer distinct prompts.
-        ValueError: `num_views` below 1, `first` below 0, an unknown group, or an invalid `ratio`.
+        ValueError: `num_views` is below 1, `first` is below 0, a group is unknown, or `ratio` is invalid.
 
     Example:
         >>> from hf_knowlearn import Document
@@ -78,7 +78,7 @@ def masked_views(
 
 
 def can_be_masked(document: Document) -> bool:
-    """Whether the document has enough words for many different masks."""
+    """Return whether the document has enough words for many different masks."""
     return len(words_of(document.text[: 50 * MIN_WORDS])) >= MIN_WORDS
 
 
@@ -114,7 +114,7 @@ def _masked(document: Document, seed: int, low: float, high: float) -> Iterator[
 
 
 def _split_words(text: str) -> list[str]:
-    """Alternating pieces of white space and words. The first and the last piece are white space or empty."""
+    """Return pieces of white space and words that alternate. The first and the last are white space or empty."""
     pieces: list[str] = []
     position = 0
     for match in _WORD.finditer(text):
@@ -126,12 +126,12 @@ def _split_words(text: str) -> list[str]:
 
 
 def blank_for(text: str) -> str:
-    """A sign for a missing word. Its first character does not occur in `text`, so the sign cannot be confused with a
-    word."""
+    """Return a sign for a missing word. Its first character does not occur in `text`, so the sign cannot be confused
+    with a word."""
     signs = chain(BLANKS, map(chr, count(0x25A1)))  # U+25A1 is a white square
     return next(sign for sign in signs if sign[0] not in text)
 
 
 def words_of(text: str) -> list[str]:
-    """The words that can be blanked, in order."""
+    """Return the words that can be blanked, in order."""
     return _WORD.findall(text)

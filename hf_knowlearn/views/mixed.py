@@ -1,4 +1,4 @@
-"""Mixed views: several families of views, interleaved by weight.
+"""Makes mixed views: views of several families, interleaved by weight.
 
 By default, one view of `formats` occurs for every three views of `order`. These weights gave the best recall in
 docs/laboratory.md: `order` teaches most, and a quarter of the views keeps the order of the document.
@@ -33,11 +33,11 @@ def mixed_views(
     first: int = 0,
     weights: Mapping[str, float] | None = None,
 ) -> list[View]:
-    """`num_views` views of `document` from several families; `View.family` names the family of each.
+    """Return `num_views` views of `document` from several families. `View.family` is the family of a view.
 
-    At any point of the sequence, the number of views of each family differs from its share by at most one. A document
-    whose sentences allow only one order gets `formats` in place of `order`. A document of fewer than five words gets
-    `formats` in place of `masked`.
+    At any point of the sequence, the number of views of each family differs from its share by at most one. If the
+    sentences of the document allow only one order, `formats` replaces `order`. If the document has fewer than five
+    words, `formats` replaces `masked`.
 
     Args:
         groups, hold_out: see `format_views`. They also apply to the layout of `order` views.
@@ -46,7 +46,8 @@ def mixed_views(
 
     Raises:
         TooFewViewsError: the document has fewer distinct views.
-        ValueError: the errors of `format_views`; an unknown family; a negative weight; or no weight above 0.
+        ValueError: an argument of `format_views` is invalid, a family is unknown, a weight is negative, or no weight
+            is above 0.
 
     Example:
         >>> from hf_knowlearn import Document
@@ -82,21 +83,21 @@ def _renumbered(view: View, index: int) -> View:
 
 
 def checked_weights(weights: Mapping[str, float]) -> Mapping[str, float]:
-    """Return `weights`.
+    """Return `weights` if they are valid.
 
     Raises:
-        ValueError: an unknown family, a weight that is negative or not finite, or no weight above 0.
+        ValueError: a family is unknown, a weight is negative or not finite, or no weight is above 0.
     """
     if unknown := [name for name in weights if name not in _FAMILIES]:
-        raise ValueError(f"Unknown families {unknown} in weights={dict(weights)}: choose from {', '.join(_FAMILIES)}.")
+        raise ValueError(f"Unknown families {unknown} in weights={dict(weights)}. Choose from {', '.join(_FAMILIES)}.")
     if not any(weights.values()) or not all(0 <= weight < inf for weight in weights.values()):
-        raise ValueError(f"weights={dict(weights)}: give each family 0 or more, and at least one of them more than 0.")
+        raise ValueError(f"weights={dict(weights)}: use weights of 0 or more, of which at least one is more than 0.")
     return weights
 
 
 def _interleaved(weights: Mapping[str, float], number: int) -> Iterator[str]:
-    """The family of each view. The next family is always the one furthest below its share. `number` determines the
-    start."""
+    """Yield the family of each view. The next family is always the one that is furthest below its share. `number`
+    determines the first family."""
     families = [family for family in _FAMILIES if weights.get(family, 0) > 0]
     total = sum(weights[family] for family in families)
     # Why: initial counts between -1/4 and 1/4 let different documents start with different families.

@@ -1,4 +1,4 @@
-"""Views of the parts of a long document, with a limit on the tokens of a view."""
+"""Makes views of the parts of a long document, and limits the number of tokens of a view."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,16 +15,16 @@ LONGEST_PART = 512  # tokens; the default of a run and of its evaluation
 def views_of_parts(
     document: Document, make_views: MakeViews, lengths: TokenLengths, part_tokens: int, limit: int | None
 ) -> list[tuple[Document, Sequence[View]]]:
-    """The parts of a document, of at most `part_tokens` tokens each, with their views.
+    """Return the parts of a document, each with its views. A part has at most `part_tokens` tokens.
 
     Args:
         make_views: a function that returns the views of a part.
         lengths: a function that returns the number of tokens of each text in a list.
-        limit: maximum number of tokens of a view and its prompt. Parts become shorter until all views fit. None: no
-            limit.
+        limit: maximum number of tokens of a view with its prompt. The parts are made shorter until all views fit.
+            None: no limit.
 
     Raises:
-        ValueError: no split fits into `limit`, because layout and prompt take too many tokens.
+        ValueError: even the views of very short parts do not fit into `limit`.
     """
     size = min(part_tokens, limit or part_tokens)
     while size >= SHORTEST_PART:

@@ -1,5 +1,5 @@
-"""Functions that all families of views share: they check arguments, derive the random number of a document, and raise
-one common error."""
+"""Functions that all families of views use: they check arguments, derive the random number of a document, and report
+that a document has too few views."""
 
 import hashlib
 import operator
@@ -12,7 +12,7 @@ from hf_knowlearn.views.view import View
 
 
 class TooFewViewsError(ValueError):
-    """A document has fewer distinct views than requested.
+    """Raised if a document has fewer distinct views than requested.
 
     Args:
         message: the text of the error.
@@ -27,24 +27,22 @@ class TooFewViewsError(ValueError):
 def too_few_views(
     document: Document, num_views: int, first: int, available: int, what: str, fix: str
 ) -> TooFewViewsError:
-    """The error for a document with only `available` distinct views. `what` describes the views in words, `fix` what
-    to do."""
+    """Return the error for a document with only `available` distinct views. `what` describes the views in words. `fix`
+    describes what the user can do."""
     requested = f"num_views={num_views}" + (f" from view {first} on" if first else "")
     part = f" (part {document.part})" if document.part else ""
-    message = (
-        f"{requested}, but document {document.id!r}{part} has only {available} distinct {what}: request at most that"
-        f" many, or {fix}."
-    )
+    correction = f"Request at most {available}, or {fix}." if available else f"{fix.capitalize()}."
+    message = f"{requested}, but document {document.id!r}{part} has only {available} distinct {what}. {correction}"
     return TooFewViewsError(message, available)
 
 
 def take_views(
     sequence: Iterator[View], document: Document, num_views: int, first: int, *, what: str, fix: str
 ) -> list[View]:
-    """Views `first` to `first + num_views - 1` of a document's sequence of views.
+    """Return views `first` to `first + num_views - 1` of a document's sequence of views.
 
     Raises:
-        TooFewViewsError: the sequence is shorter. The message contains `what` and `fix`.
+        TooFewViewsError: the sequence has fewer views. For `what` and `fix`, see `too_few_views`.
     """
     views = list(islice(sequence, first + num_views))
     if len(views) < first + num_views:
@@ -55,11 +53,11 @@ def take_views(
 def select_groups(
     num_views: int, groups: Sequence[str] | None, hold_out: str | None, first: int = 0
 ) -> tuple[str, ...]:
-    """Check the arguments of a family's function. Returns the groups of formats to sample from, in the order of
+    """Check the arguments of the function of a family. Return the groups of formats to sample from, in the order of
     `GROUPS`.
 
     Raises:
-        ValueError: lists every argument that is out of range or names an unknown group.
+        ValueError: an argument is out of range, or a group is unknown. The message lists all problems.
     """
     problems = []
     if num_views < 1:
@@ -71,14 +69,14 @@ def select_groups(
         groups = ()
     named = [*(groups or ()), *(() if hold_out is None else (hold_out,))]
     if unknown := [name for name in named if name not in GROUPS]:
-        problems.append(f"Unknown groups of formats {unknown}: choose from {', '.join(GROUPS)}.")
+        problems.append(f"Unknown groups of formats {unknown}. Choose from {', '.join(GROUPS)}.")
     if problems:
         raise ValueError(" ".join(problems))
     return tuple(name for name in GROUPS if name != hold_out and (groups is None or name in groups))
 
 
 def sampling_number(seed: int, document: Document, family: str) -> int:
-    """A 64-bit number that depends only on the arguments and is the same on every machine."""
+    """Return a 64-bit number that depends only on the arguments and is the same on every machine."""
     # Why `ascii`: the characters that `repr` escapes depend on the Unicode version. Why `index`: it accepts integers
     # of numpy.
     key = ascii((operator.index(seed), document.id, document.part, family)).encode()

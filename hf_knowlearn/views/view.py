@@ -1,4 +1,4 @@
-"""`View`: a document in another layout or order, with the spans that map its text back to the document."""
+"""`View`: a document in another layout or order. Its spans map the text of the view back to the document."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ Span = tuple[int, int, int]  # (start in the view, start in the document, length
 class View:
     """A document, or one part of it, in another layout or order.
 
-    The spans, joined in order, give every non-white-space character of the document exactly once. All other
-    characters of `text` are layout: strings that the format declares, or the title.
+    The spans contain every character of the document that is not white space exactly once. All other characters of
+    `text` are layout: strings that the format declares, or the title.
 
     Args:
         document_id: id of the document.
@@ -23,7 +23,7 @@ class View:
         family: `formats`, `order` or `masked`.
         format: name of the format, such as `lists.dash` or `permuted+lists.dash`.
         text: the text to train on.
-        spans: one (start in `text`, start in the document, length) in characters for each copied piece.
+        spans: (start in `text`, start in the document, length) of each copied piece, in characters.
         prompt: text before `text` that carries no loss. Only views of the family `masked` have a prompt.
 
     Example:
@@ -43,11 +43,11 @@ class View:
     prompt: str = ""
 
     def find(self, answer: str) -> list[CharSpan]:
-        """The places where `answer` occurs in `text`: a (start, end) in characters for each occurrence.
+        """Return the places where `answer` occurs in `text`, each as (start, end) in characters.
 
-        The search covers the document's words only, so an occurrence never starts or ends in layout. White space
-        matches any white space. An answer can span a line break or two adjacent sentences. Its place then includes the
-        layout between the sentences. Case is ignored only if the exact spelling of the answer does not occur.
+        The search covers only the document's words, so a place never starts or ends in layout. White space matches any
+        white space. An answer can span a line break or two adjacent sentences. Its place then includes the layout
+        between the sentences. The search ignores case only if it finds nothing with the exact case.
 
         Raises:
             ValueError: `answer` has no words.
@@ -64,11 +64,11 @@ class View:
         return [(position(start), position(end - 1) + 1) for start, end in find_text(words, answer)]
 
     def find_whole_words(self, answer: str) -> list[CharSpan]:
-        """The places where `answer` occurs as whole words. For the argument and the errors, see `find`."""
+        """Return the places where `answer` occurs as whole words. For the errors, see `find`."""
         return find_whole_words(self.text, answer, self.find)
 
     def _words(self, separator: str) -> tuple[str, list[int]]:
-        """The document's words without layout, and the start of each span in them."""
+        """Return the document's words without layout, and the start of each span in them."""
         gaps = _gaps_before_successors(self.spans)
         pieces: list[str] = []
         starts: list[int] = []
@@ -82,8 +82,8 @@ class View:
 
 
 def _gaps_before_successors(spans: tuple[Span, ...]) -> dict[int, str]:
-    """The spans that are adjacent in the document to their predecessor, each with the gap between the two: a space or
-    nothing."""
+    """Find the spans whose predecessor is also directly before them in the document. Return the gap before each of
+    these spans, a space or an empty string, by the number of the span."""
     in_document = sorted(range(len(spans)), key=lambda i: spans[i][1])
     return {
         after: " " if spans[before][1] + spans[before][2] < spans[after][1] else ""

@@ -1,4 +1,4 @@
-"""Synthetic worlds: made-up people with exact ground truth, and the tiny base model trained on some of them."""
+"""Synthetic worlds: made-up people with exact ground truth, and a tiny base model that is trained on some of them."""
 
 from hf_knowlearn.worlds.people import Person, World
 

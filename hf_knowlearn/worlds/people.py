@@ -85,18 +85,18 @@ QUESTIONS = {
 
 
 def fraction(*key: object) -> float:
-    """A pseudo-random number in [0, 1) that depends only on `key`, on every machine and Python version."""
+    """Return a pseudo-random number in [0, 1). It depends only on `key`, on every machine and Python version."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=7).digest()
     return int.from_bytes(digest, "big") / 2**56
 
 
 def pick(options: Sequence[T], *key: object) -> T:
-    """A pseudo-random element of `options` that depends only on `key`."""
+    """Return a pseudo-random element of `options` that depends only on `key`."""
     return options[int(fraction(*key) * len(options))]
 
 
 def word(syllables: int, *key: object) -> str:
-    """A made-up, capitalized word of `syllables` syllables."""
+    """Return a made-up, capitalized word of `syllables` syllables."""
     parts = (
         pick(ONSETS, *key, i, "onset") + pick(VOWELS, *key, i, "vowel") + pick(CODAS, *key, i, "coda")
         for i in range(syllables)
@@ -105,7 +105,7 @@ def word(syllables: int, *key: object) -> str:
 
 
 def distinct_words(count: int, syllables: int, *key: object) -> tuple[str, ...]:
-    """The first `count` distinct words of a sequence that depends only on `key`."""
+    """Return the first `count` distinct words of a sequence that depends only on `key`."""
     found: dict[str, None] = {}
     attempt = 0
     while len(found) < count:
@@ -121,7 +121,7 @@ class Person:
     Args:
         number: index of the person in the world, from 0.
         name: first and last name, unique in the world.
-        facts: attribute -> value, for the attributes of `World.values`.
+        facts: the value of each attribute. The attributes are the keys of `World.values`.
     """
 
     number: int
@@ -136,7 +136,7 @@ class Person:
 
 @dataclass(frozen=True)
 class World:
-    """A world with any number of people, which depend only on a seed.
+    """A world with any number of made-up people. The people depend only on a seed.
 
     Args:
         seed: seed of all people and texts.
@@ -154,8 +154,8 @@ class World:
 
     @cached_property
     def values(self) -> dict[str, tuple[str, ...]]:
-        """The possible values of each attribute, at least 100. A guess is correct with probability 1 / (number of
-        values)."""
+        """The possible values of each attribute. Each attribute has at least 100 values. A guess is correct with
+        probability 1 / (number of values)."""
         firms = distinct_words(120, 2, self.seed, "firm")
         schools = distinct_words(120, 2, self.seed, "school")
         return {
@@ -172,7 +172,7 @@ class World:
         return sum(1 / len(values) for values in self.values.values()) / len(self.values)
 
     def people(self, first: int, last: int) -> Iterator[Person]:
-        """The people with the numbers `first` to `last` - 1.
+        """Yield the people with the numbers `first` to `last` - 1.
 
         Raises:
             ValueError: no unused name was found for a person.
@@ -193,7 +193,7 @@ class World:
         raise ValueError(f"No unused name was found for person {number}. Generate fewer people.")
 
     def biography(self, person: Person, number: int = 0, fixed_order: bool = False) -> Document:
-        """A biography of the person: five facts, each in one sentence.
+        """Return a biography of the person: five facts, each in one sentence.
 
         Args:
             person: a person of this world.
@@ -211,7 +211,7 @@ class World:
         return Document(id, " ".join(sentences), title=person.name)
 
     def questions(self, person: Person, wordings: int = 1) -> list[Question]:
-        """The questions about the person's facts, one for each attribute and wording.
+        """Return the questions about the person's facts, one for each attribute and wording.
 
         Args:
             person: a person of this world.

@@ -1,4 +1,4 @@
-"""The tiny base model: a Llama of 1.1 M parameters that two CPU cores can train, and its tokenizer.
+"""The tiny base model and its tokenizer. It is a Llama with 1.1 million parameters, which two CPU cores can train.
 
 The tokenizer is trained only on the training texts of the base model. It splits the names of new people into several
 tokens, as the tokenizer of a pretrained model splits unknown names. A tokenizer trained on the new names would make

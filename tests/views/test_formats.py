@@ -72,7 +72,7 @@ def test_the_error_for_too_few_formats_has_the_available_number(document):
     with pytest.raises(TooFewViewsError, match=f"num_views=20000, but document '{document.id}' has only") as raised:
         format_views(document, 20_000)
     has = raised.value.available
-    assert f"has only {has} distinct formats: request at most that many, or allow more groups." in str(raised.value)
+    assert f"has only {has} distinct formats. Request at most {has}, or allow more groups." in str(raised.value)
     assert len({view.text for view in format_views(document, has)}) == has
     with pytest.raises(ValueError, match=f"num_views={has + 1}, but .* has only {has} distinct formats"):
         format_views(document, has + 1)
@@ -225,9 +225,9 @@ def test_only_the_given_groups_are_sampled(group, every_view):
         ({"num_views": -1}, "num_views=-1: give 1 or more"),
         ({"first": -1}, "first=-1: views are numbered from 0, so give 0 or more"),
         ({"groups": "lists"}, r"groups='lists' is one string: give a list of groups, such as \['lists'\]"),
-        ({"groups": ["lists", "list"]}, r"Unknown groups of formats \['list'\]: choose from spacing, breaks,"),
-        ({"hold_out": "fences"}, r"Unknown groups of formats \['fences'\]: choose from spacing, breaks,"),
-        ({"hold_out": ""}, r"Unknown groups of formats \[''\]: choose from spacing, breaks,"),
+        ({"groups": ["lists", "list"]}, r"Unknown groups of formats \['list'\]. Choose from spacing, breaks,"),
+        ({"hold_out": "fences"}, r"Unknown groups of formats \['fences'\]. Choose from spacing, breaks,"),
+        ({"hold_out": ""}, r"Unknown groups of formats \[''\]. Choose from spacing, breaks,"),
         ({"groups": ["a"], "hold_out": "b"}, r"Unknown groups of formats \['a', 'b'\]"),
         ({"num_views": 0, "first": -1, "groups": ["a"]}, r"num_views=0: .* first=-1: .* Unknown groups of formats"),
     ],
@@ -239,7 +239,7 @@ def test_a_wrong_argument_of_any_family_is_an_error_with_the_fix(family, argumen
 
 @pytest.mark.parametrize("choice", [{"groups": []}, {"groups": ["lists"], "hold_out": "lists"}])
 def test_a_choice_of_groups_that_leaves_no_format_is_an_error(choice):
-    with pytest.raises(ValueError, match=r"groups=\[.*\] with hold_out=.* leaves no format: allow another group"):
+    with pytest.raises(ValueError, match=r"groups=\[.*\] with hold_out=.* leaves no format. Allow another group"):
         format_views(ADA, 1, **choice)
 
 

@@ -87,7 +87,7 @@ def test_the_error_for_too_few_views_has_the_available_number(text, weights):
     with pytest.raises(TooFewViewsError, match="num_views=500, but document 'd' has only") as raised:
         mixed_views(document, 500, weights=weights)
     has = raised.value.available
-    assert f"has only {has} distinct views of this mixture: request at most" in str(raised.value)
+    assert f"has only {has} distinct views of this mixture. Request at most" in str(raised.value)
     assert len(mixed_views(document, has, weights=weights)) == has
     with pytest.raises(ValueError, match=f"has only {has} distinct views"):
         mixed_views(document, has + 1, weights=weights)
@@ -100,13 +100,13 @@ def test_the_error_for_too_few_views_has_the_available_number(text, weights):
     [
         (
             {"formats": 1, "ordre": 1},
-            r"Unknown families \['ordre'\] in weights=.*: choose from formats, order, masked",
+            r"Unknown families \['ordre'\] in weights=.*. Choose from formats, order, masked",
         ),
         (
             {"formats": 1, "order": -1},
-            r"weights=.*-1.*: give each family 0 or more, and at least one",
+            r"weights=.*-1.*: use weights of 0 or more, of which at least one",
         ),
-        ({"formats": 0, "order": 0}, r"weights=.*: give each family 0 or more, and at least one of them more than 0"),
+        ({"formats": 0, "order": 0}, r"weights=.*: use weights of 0 or more, of which at least one is more than 0"),
         ({}, r"weights=\{\}: give each family 0 or more, and at least one of them more than 0"),
         ({"formats": math.nan}, r"weights=\{'formats': nan\}: give each family 0 or more"),
         ({"formats": math.inf, "order": 1}, r"weights=.*inf.*: give each family 0 or more"),
