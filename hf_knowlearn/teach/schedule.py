@@ -17,9 +17,14 @@ from typing import TYPE_CHECKING
 
 from hf_knowlearn.config.settings import RunSettings, StageSettings, raw_settings
 from hf_knowlearn.counts import number_of
-from hf_knowlearn.documents import Question
-from hf_knowlearn.format_aug.rows import Row, conversation_rows, document_rows, generated_row, question_rows
-from hf_knowlearn.prompts.control_tokens import check_questions
+from hf_knowlearn.format_aug.rows import (
+    Row,
+    check_replay_prompts,
+    conversation_rows,
+    document_rows,
+    generated_row,
+    question_rows,
+)
 from hf_knowlearn.prompts.limits import token_lengths
 from hf_knowlearn.prompts.templates import CHAT
 from hf_knowlearn.teach.data import RunData
@@ -129,7 +134,7 @@ def replayed_rows(
     parts = document_rows(data.replay_documents, raw, token_lengths(tokenizer), stage.max_length, tokenizer)
     documents = [row for part in parts for row in part]
     questions = question_rows(data.replay_questions, tokenizer, stage.question_template)
-    check_questions(tokenizer, [prompt for prompt in data.replay_prompts if isinstance(prompt, Question)])
+    check_replay_prompts(data.replay_prompts, tokenizer)
     generated = [generated_row(text.prompt, text.text, text.ended) for text in data.replay_generated]
     return documents, questions, generated
 

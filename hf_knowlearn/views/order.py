@@ -1,5 +1,5 @@
-"""Order views: a document with permuted sentences. A model then does not learn a fact only in the context of the fact
-before it.
+"""Makes order views: a document with its sentences in another order. A model then does not learn a fact only after the
+fact before it.
 
 Permuted sentences help a model to extract facts (arXiv 2309.14316, §3). A sentence that refers back ("She", "However")
 moves together with the sentence before it. A paragraph moves together with the heading above it.
@@ -38,11 +38,11 @@ def order_views(
     *,
     first: int = 0,
 ) -> list[View]:
-    """`num_views` views of `document` with its sentences permuted, never in the document's own order.
+    """Return `num_views` views of `document` with its sentences permuted, never in the document's own order.
 
     Sentences move within their paragraph, and paragraphs within the document. A sentence that begins with a pronoun or
     a connective stays right after the sentence before it. The word lists (`BACK_REFERENCES`) cover English, German,
-    French, Spanish, Italian and Portuguese; in other languages only whole paragraphs move. A verbatim block or a
+    French, Spanish, Italian and Portuguese. In other languages, only whole paragraphs move. A verbatim block or a
     heading stays between its neighbours.
 
     Args:
@@ -52,8 +52,8 @@ def order_views(
         first: number of views to skip.
 
     Raises:
-        TooFewViewsError: the document has fewer distinct views, such as a document with one order only.
-        ValueError: `num_views` below 1, `first` below 0, or an unknown group.
+        TooFewViewsError: the document has fewer distinct views. A document of one sentence, for example, has none.
+        ValueError: `num_views` is below 1, `first` is below 0, or a group is unknown.
 
     Example:
         >>> from hf_knowlearn import Document
@@ -69,12 +69,12 @@ def order_views(
 
 
 def has_other_order(document: Document) -> bool:
-    """Whether the sentences of the document can be put into another order."""
+    """Return whether the sentences of the document can be put into another order."""
     return _sentence_orders(document.text, document.language).count > 1
 
 
 def _permuted_views(document: Document, seed: int, groups: tuple[str, ...]) -> Iterator[View]:
-    """All views of a document with permuted sentences and distinct texts."""
+    """Yield all views of a document with permuted sentences and distinct texts."""
     orders = _sentence_orders(document.text, document.language)
     number = sampling_number(seed, document, "order")
     if orders.count == 1:
@@ -96,7 +96,7 @@ def _permuted_views(document: Document, seed: int, groups: tuple[str, ...]) -> I
 
 
 def _repeated(orders: "_SentenceOrders", number: int) -> Iterator[Sentences]:
-    """Each order once, then all orders again and again, for use with other formats."""
+    """Yield each order once, then all orders again without end, to combine them with other formats."""
     while True:
         yield from orders.sequence(number)
 
@@ -108,7 +108,8 @@ Paragraph = list[list[int]]  # chunks: lists of numbers of sentences that stay t
 class _SentenceOrders:
     """All orders of a document's sentences.
 
-    Groups of paragraphs are permuted within the document. If a group has one paragraph, its chunks are permuted too.
+    Paragraphs that stay together are a group, and sentences that stay together are a chunk. The groups are permuted.
+    In a group of one paragraph, the chunks are permuted too.
     """
 
     pieces: Sentences
@@ -116,7 +117,7 @@ class _SentenceOrders:
 
     @cached_property
     def groups(self) -> list[list[Paragraph]]:
-        """Lists of paragraphs that stay together."""
+        """The groups: lists of paragraphs that stay together."""
         pieces = self.pieces
         groups: list[list[Paragraph]] = []
         for i, (kind, verbatim) in enumerate(zip(pieces.breaks, pieces.verbatim, strict=True)):
@@ -134,7 +135,7 @@ class _SentenceOrders:
         return groups
 
     def _refers_back(self, i: int) -> bool:
-        """Whether piece `i` begins with a word that refers to the text before it."""
+        """Return whether piece `i` begins with a word that refers to the text before it."""
         words = _BACK_REFERENCES.get(self.language.split("-")[0])
         if words is None:
             return self.pieces.breaks[i] == SENTENCE  # without a list of words, sentences stay in place
@@ -143,13 +144,15 @@ class _SentenceOrders:
 
     @cached_property
     def sizes(self) -> list[int]:
-        """The sizes of the permutations: the number of groups, and the number of chunks of each group of one
-        paragraph."""
+        """The lengths of the permutations: the number of groups, and for each group the number of chunks to permute.
+
+        The second number is 1 for a group of several paragraphs, because its chunks are not permuted.
+        """
         return [len(self.groups), *(len(group[0]) if len(group) == 1 else 1 for group in self.groups)]
 
     @cached_property
     def kinds(self) -> list[list[int]]:
-        """For each permutation in `sizes`, one number per item. Items with the same words have the same number."""
+        """A list for each number in `sizes`, with one number per item. Items with equal words have equal numbers."""
         if len({*self.pieces.texts}) == len(self.pieces.texts):  # the usual case, and faster
             return [list(range(size)) for size in self.sizes]
         chunks = [_numbered(map(self._words, group[0])) if len(group) == 1 else [0] for group in self.groups]
@@ -159,22 +162,22 @@ class _SentenceOrders:
         return " ".join(self.pieces.texts[i] for i in chunk)
 
     def _content(self, group: list[Paragraph]) -> Hashable:
-        """A value that is equal for groups with the same words, whatever the order of their chunks."""
+        """Return a value that is equal for groups with the same words in any order of their chunks."""
         if len(group) > 1:
             return tuple(tuple(map(self._words, paragraph)) for paragraph in group)
         return frozenset(Counter(map(self._words, group[0])).items())
 
     @cached_property
     def has_other_words(self) -> bool:
-        """Whether some order differs from the document in its sequence of words. False if all items are the same
-        text."""
+        """Whether some order has another sequence of words than the document. False if all items have the same text,
+        for example."""
         groups = (" ".join(self._words(chunk) for paragraph in group for chunk in paragraph) for group in self.groups)
         chunks = (map(self._words, group[0]) for group in self.groups if len(group) == 1)
         return any(map(_order_matters, chain(chunks, [groups])))
 
     @cached_property
     def count(self) -> int:
-        """The number of orders, including the document's own, up to `_MOST_ORDERS`."""
+        """The number of orders, including the document's own, but at most `_MOST_ORDERS`."""
         if not self.has_other_words:
             return 1
         count = 1
@@ -190,7 +193,7 @@ class _SentenceOrders:
         return list(map(_count_permutations, self.kinds))
 
     def sequence(self, number: int) -> Iterator[Sentences]:
-        """Each order once, except the document's own. `number` determines the sequence."""
+        """Yield each order once, except the document's own. `number` determines the sequence."""
         if self.count == _MOST_ORDERS:
             for i in range(_MOST_ORDERS):
                 shuffle = Random(number + i).random  # Why: unlike Random.shuffle, the same in every Python version.
@@ -206,8 +209,8 @@ class _SentenceOrders:
             yield self._reordered(permutations if permutations != own else self._permutations(0))
 
     def _permutations(self, number: int) -> list[list[int]]:
-        """One permutation of each list in `kinds`. The digits of `number` in the mixed radix of `counts` select
-        them."""
+        """Return one permutation of each list in `kinds`. The digits of `number` in the mixed radix of `counts` select
+        the permutations."""
         found = []
         for kinds, count in zip(self.kinds, self.counts, strict=True):
             number, rank = divmod(number, count)
@@ -236,20 +239,20 @@ def _sentence_orders(text: str, language: str) -> _SentenceOrders:
 
 
 def _order_matters(texts: Iterator[str]) -> bool:
-    """Whether two orders of the texts, joined by spaces, give different strings."""
+    """Return whether the order of the texts matters if they are joined by spaces."""
     first = next(texts)
     return any(f"{text} {first}" != f"{first} {text}" for text in texts)
 
 
 def _numbered(items: Iterable[Hashable]) -> list[int]:
-    """A number for each item, in order of first occurrence; equal items have the same number."""
+    """Return a number for each item, in order of first occurrence. Equal items have the same number."""
     numbers: dict[Hashable, int] = {}
     return [numbers.setdefault(item, len(numbers)) for item in items]
 
 
 def _count_permutations(kinds: Sequence[int]) -> int:
-    """The number of distinct permutations of `kinds`. Exact only up to `_MOST_ORDERS`; larger results only show that
-    the limit is exceeded."""
+    """Return the number of distinct permutations of `kinds`. It is exact up to `_MOST_ORDERS`. A larger result only
+    shows that this limit is exceeded."""
     if len({*kinds}) == len(kinds):
         return factorial(min(len(kinds), 25))
     count, placed = 1, 0
@@ -263,7 +266,7 @@ def _count_permutations(kinds: Sequence[int]) -> int:
 
 
 def _unrank(rank: int, kinds: Sequence[int], count: int) -> list[int]:
-    """The permutation with this rank among the `count` distinct permutations of `kinds`, in lexicographic order.
+    """Return the permutation with this rank among the `count` distinct permutations of `kinds` in lexicographic order.
 
     Equal items stay in their order, so all permutations with the same text have the same rank.
     """

@@ -1,4 +1,4 @@
-"""The proof of a view: the view contains every word of the document once, and all other text is layout that its format
+"""Checks that a view contains every word of the document once, and that all other text is layout that its format
 declares.
 
 The check uses only the document and the strings of the formats, not the code that creates views.
@@ -79,7 +79,7 @@ def _wrong_layout(view: View, document: Document) -> list[str]:
 
 
 def _is_sequence_of(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
-    """Whether the text is a sequence of matches of the patterns. Why not a single regex: this loop takes linear
+    """Return whether the text is a sequence of matches of the patterns. Why not a single regex: this loop takes linear
     time."""
     reached = {0}
     for at in range(len(text)):
@@ -90,7 +90,7 @@ def _is_sequence_of(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _declared_strings(format: str, title: str) -> tuple[re.Pattern[str], ...]:
-    """Patterns for the strings that the format declares. White space in these strings is left out."""
+    """Return patterns for the strings that the format declares, without the white space in these strings."""
     marks = {mark.full_name: mark for marks in MARKS.values() for mark in marks}
     strings = [
         value
@@ -122,7 +122,7 @@ def _wrong_prompt(view: View, document: Document) -> list[str]:
 
 
 def _is_masked(masked: str, text: str, blank: str) -> bool:
-    """Whether `masked` is `text` with some words replaced by `blank`. No word of `text` may begin with `blank`."""
+    """Return whether `masked` is `text` with words replaced by `blank`. No word of `text` may begin with `blank`."""
     at = position = 0
     for word in words_of(text):
         start = text.index(word, position)

@@ -173,7 +173,7 @@ def test_documents_without_a_title_are_an_error_in_the_chat_template(rows_of: Ca
         "Document 'a' has no title",
         "Document 'c' has no title",
     ]
-    assert "set document_template: plain" in str(raised.value)
+    assert "set document_template to plain" in str(raised.value)
     assert rows_of(document_template="chat", documents=path, views="masked", num_views=2)
 
 

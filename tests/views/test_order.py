@@ -205,7 +205,7 @@ def test_orders_are_the_recorded_ones_on_every_machine_and_python():
 )
 def test_the_error_for_too_few_orders_has_the_available_number(text, has):
     document = Document("d", text)
-    message = f"num_views={has + 1}, but document 'd' has only {has} distinct orders of its sentences: request at most"
+    message = f"num_views={has + 1}, but document 'd' has only {has} distinct orders of its sentences. Request at most"
     with pytest.raises(TooFewViewsError, match=message) as raised:
         order_views(document, has + 1, groups=())
     assert raised.value.available == has
