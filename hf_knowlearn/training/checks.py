@@ -1,5 +1,4 @@
-"""Checks whether SAM can run with the libraries, launch, options and weights of a trainer. The checks run before the
-first step."""
+"""Checks, before the first step, whether a trainer can run SAM: its libraries, launch, options and weights."""
 
 import logging
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ logger = logging.getLogger("hf_knowlearn.training")
 
 
 def check_sam_options(args: Any) -> None:
-    """Raise ValueError if `args` lacks options of SAM."""
+    """Raise a `ValueError` if the training arguments `args` have no SAM options."""
     if missing := [option.name for option in fields(SAMOptions) if not hasattr(args, option.name)]:
         name = type(args).__name__
         raise ValueError(
@@ -28,7 +27,7 @@ def check_sam_options(args: Any) -> None:
 
 
 def check_sam(trainer: Any) -> None:
-    """Raise ValueError with all reasons why `trainer` cannot run SAM."""
+    """Raise a `ValueError` that lists all reasons why `trainer` cannot run SAM."""
     checks = (_library_problems, _launch_problems, _option_problems, _weight_problems)
     if problems := [problem for check in checks for problem in check(trainer)]:
         raise ValueError(
@@ -85,7 +84,8 @@ def _option_problems(trainer: Any) -> Iterator[str]:
     if uses_rows and (cause := trainer.rows_cannot_be_split()):
         yield (
             f"sam_ascent_batches: {args.sam_ascent_batches} with gradient_accumulation_steps: 1 is a number of rows "
-            f"of the micro-batch, but {cause}. Accumulate over several micro-batches, or set sam_ascent_batches: 0."
+            f"of the micro-batch. This micro-batch cannot be split into rows, because {cause}. Accumulate "
+            "over several micro-batches, or set sam_ascent_batches: 0."
         )
 
 
@@ -93,19 +93,19 @@ def _weight_problems(trainer: Any) -> Iterator[str]:
     if narrow := _narrow_weights(trainer.model):
         name, weight = narrow[0]
         yield (
-            f"trained weights in {str(weight.dtype).removeprefix('torch.')} ({name} and {len(narrow) - 1} others): "
-            "rounding removes most of a small ascent step. Load the model in float32 and keep bf16: true for "
-            "autocast, or train a LoRA adapter that PEFT keeps in float32."
+            f"trained weights in {str(weight.dtype).removeprefix('torch.')} ({len(narrow)}, such as {name}): "
+            "rounding removes most of a small ascent step. Load the model in float32 (with bf16: true for "
+            "autocast), or train a LoRA adapter, which PEFT holds in float32."
         )
 
 
 def _narrow_weights(model: Any) -> list[tuple[str, nn.Parameter]]:
-    """Trained weights of fewer than 32 bits, with their names."""
+    """Return the trained weights with fewer than 32 bits, and their names."""
     return [(n, p) for n, p in model.named_parameters() if p.requires_grad and torch.finfo(p.dtype).bits < 32]
 
 
 def _optimizer_name(trainer: Any) -> str:
-    """The class of the optimizer if the user passed one, otherwise the option `optim`."""
+    """Return the class name of the optimizer that the user passed, or else the value of the option `optim`."""
     if trainer.optimizer is not None:
         return type(trainer.optimizer).__name__
     if trainer.optimizer_cls_and_kwargs is not None:
@@ -114,8 +114,7 @@ def _optimizer_name(trainer: Any) -> str:
 
 
 def cast_adapter_to_fp32(trainer: Any) -> None:
-    """Cast the adapter of a quantised model to fp32, because TRL casts it to bf16. Call this function before
-    training."""
+    """Cast the adapter of a quantised model to fp32, because TRL has cast it to bf16. Call this before training."""
     model = trainer.model
     if not (getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)):
         return
@@ -124,5 +123,5 @@ def cast_adapter_to_fp32(trainer: Any) -> None:
         weight.data = weight.data.float()
     if narrow and trainer.is_world_process_zero():
         logger.warning(
-            "SAM: %d tensors of the adapter are cast to float32. TRL had cast them to bfloat16.", len(narrow)
+            "SAM: the adapter is cast to float32 (%d tensors), because TRL casts it to bfloat16.", len(narrow)
         )

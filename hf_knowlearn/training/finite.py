@@ -1,4 +1,4 @@
-"""Stops training if the loss or the weights are not finite, before another checkpoint is saved."""
+"""Stops training if the loss or a weight is not finite, before the next checkpoint is saved."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class NonFiniteError(RuntimeError):
-    """The loss or the weights became nan or infinite during training.
+    """Raised if the loss or a weight becomes nan or infinite during training.
 
     Args:
         step: the optimizer step after which the problem was found.
         what: `loss`, or the name of a weight.
-        checkpoint: the last checkpoint with finite weights; None if there is none.
+        checkpoint: the last checkpoint with finite weights, or None if there is no such checkpoint.
     """
 
     def __init__(self, step: int, what: str, checkpoint: Path | None, args: TrainingArguments) -> None:
@@ -27,9 +27,10 @@ class NonFiniteError(RuntimeError):
 
 
 class StopOnNonFinite(TrainerCallback):
-    """Raises `NonFiniteError` at the first step with a non-finite loss, or before non-finite weights are saved.
+    """A callback that raises `NonFiniteError` at the first loss that is not finite, and before it saves such weights.
 
-    A trainer adds each micro-batch's loss with `add`. Trainer itself logs nan losses as 0 (`logging_nan_inf_filter`).
+    The trainer must pass the loss of each micro-batch to `add`, because `Trainer` logs a nan loss as 0
+    (`logging_nan_inf_filter`).
 
     Example:
         >>> trainer.add_callback(StopOnNonFinite())
@@ -39,7 +40,7 @@ class StopOnNonFinite(TrainerCallback):
         self._is_finite: torch.Tensor | None = None
 
     def add(self, loss: torch.Tensor) -> None:
-        """Record whether a loss is finite, without waiting for the device."""
+        """Record whether the loss of a micro-batch is finite. This does not wait for the GPU."""
         finite = torch.isfinite(loss.detach()).all()
         self._is_finite = finite if self._is_finite is None else self._is_finite & finite
 
@@ -63,7 +64,7 @@ class StopOnNonFinite(TrainerCallback):
 
 
 def _not_finite(model: nn.Module) -> str | None:
-    """The name of the first trained weight with a value that is not finite."""
+    """Return the name of the first trained weight with a value that is not finite, or None."""
     for name, weight in model.named_parameters():
         if weight.requires_grad and not bool(torch.isfinite(weight.detach()).all()):
             return name

@@ -1,4 +1,4 @@
-"""Warns if most updates of 16-bit weights are lost to rounding."""
+"""Warns if rounding removes most updates of 16-bit weights."""
 
 import logging
 from typing import Any
@@ -9,16 +9,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 logger = logging.getLogger(__name__)
 
-SAMPLE = 1_000_000  # weights that are compared in a step
-STEPS = 3  # number of measured steps. They begin when the learning rate has reached half of its maximum
-LEAST = 0.5  # smallest share of the weights that must change in a step
+SAMPLE = 1_000_000  # maximum number of weights to compare in a step
+STEPS = 3  # number of steps to measure, once the learning rate has reached half of its maximum
+LEAST = 0.5  # the callback warns if a smaller share of the weights changes
 
 
 class WarnOfLostUpdates(TrainerCallback):
-    """Measures the share of the trained 16-bit weights that an update changes, and warns if it is small.
+    """A callback that warns if an optimizer step leaves most of the trained 16-bit weights unchanged.
 
-    A bfloat16 number has 8 significant bits, so an update below about 1/512 of a weight leaves it unchanged. Weights
-    whose gradient is 0 do not count.
+    A bfloat16 number has 8 significant bits, so a weight does not change if its update is smaller than about 1/512 of
+    the weight. Weights with a gradient of 0 are not counted.
 
     Example:
         >>> trainer.add_callback(WarnOfLostUpdates())
@@ -64,8 +64,8 @@ class WarnOfLostUpdates(TrainerCallback):
             self.changed.append(changed / counted)
         if len(self.changed) == STEPS and (share := sum(self.changed) / STEPS) < LEAST:
             logger.warning(
-                "An update changes only %.1f %% of the trained weights. Rounding removes the update of the other"
-                " weights, because 16-bit weights are too coarse for learning_rate=%g. Use --dtype float32, or a"
+                "An optimizer step changes only %.1f %% of the trained 16-bit weights. Rounding removes the updates of"
+                " the other weights, because they are too small at learning_rate=%g. Use --dtype float32, or a"
                 " higher learning rate.",
                 100 * share, args.learning_rate,
             )  # fmt: skip

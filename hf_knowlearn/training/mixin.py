@@ -22,12 +22,12 @@ logger = logging.getLogger("hf_knowlearn.training")
 
 
 class SAMMixin(Trainer):
-    """Adds SAM to a trainer class. `args` must have the options of `SAMOptions`.
+    """Adds SAM to a trainer class. The training arguments `args` must have the options of `SAMOptions`.
 
-    A SAM step runs the micro-batches of an accumulation window twice: at the weights, and at the weights perturbed by
-    `sam_rho`. The optimizer steps with the second gradient. Logged losses and metrics come from the first pass over
-    each micro-batch. Dropout is the same in both passes. Callbacks, checkpoints and evaluations see the unperturbed
-    weights.
+    A SAM step runs the micro-batches of an accumulation window twice: first at the weights, and then at the weights
+    perturbed by `sam_rho`. The optimizer uses the second gradient. Logged losses and metrics come from the first pass
+    over each micro-batch. Dropout is the same in both passes. Callbacks, checkpoints and evaluations see the
+    unperturbed weights.
 
     Trainers that sample their batches inside `training_step` (GRPO, RLOO) are not supported.
 
@@ -58,9 +58,10 @@ class SAMMixin(Trainer):
 
     @property
     def gradient_evaluations(self) -> float:
-        """Passes over accumulation windows in this run, including passes before the run was resumed.
+        """Number of passes over accumulation windows in this run. If the run was resumed, all its sessions count.
 
-        A plain step counts 1, a SAM step 2, and a SAM step with `sam_ascent_batches: a` of n micro-batches 1 + a / n.
+        A plain step has one pass, and a SAM step has two. With `sam_ascent_batches: a`, a SAM step over n
+        micro-batches has 1 + a / n passes.
         """
         count = round(self._passes.count, 6)
         return int(count) if count == int(count) else count
@@ -85,14 +86,14 @@ class SAMMixin(Trainer):
         return self._checked(self._sam_step(model, window))
 
     def _checked(self, loss: torch.Tensor) -> torch.Tensor:
-        """The loss, after every `StopOnNonFinite` callback has seen it."""
+        """Pass the loss to every `StopOnNonFinite` callback, and return it."""
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, StopOnNonFinite):
                 callback.add(loss)
         return loss
 
     def _sam_step(self, model: nn.Module, window: list[MicroBatch]) -> torch.Tensor:
-        """Compute the SAM gradient of a window. Returns the loss of the first pass over the window."""
+        """Compute the SAM gradient of an accumulation window. Return the loss of the first pass over the window."""
         before = RandomState.get()
         num_run, loss = self._ascent_pass(model, window)
         after = RandomState.get()
@@ -108,7 +109,7 @@ class SAMMixin(Trainer):
         return loss
 
     def _ascent_pass(self, model: nn.Module, window: list[MicroBatch]) -> tuple[int, torch.Tensor]:
-        """Compute the gradient of the ascent step. Returns the number of whole micro-batches run, and their loss."""
+        """Compute the gradient of the ascent step. Return the number of complete micro-batches, and their loss."""
         no_loss = torch.zeros((), device=self.args.device)
         batches = self.args.sam_ascent_batches
         if self.args.sam_direction == "random":
@@ -126,19 +127,21 @@ class SAMMixin(Trainer):
         return len(ascent), loss
 
     def rows_cannot_be_split(self) -> str | None:
-        """The reason why a micro-batch cannot be split into rows. None if it can be split; `first_rows` must then be
-        defined."""
+        """Return the reason why a micro-batch cannot be split into rows, or None if it can be split.
+
+        A subclass that returns None must define `first_rows`.
+        """
         return f"{type(self).__name__} does not define how to split its rows"
 
     def first_rows(self, inputs: Any, rows: int) -> tuple[Any, float]:
-        """The first `rows` rows of a micro-batch, and their share of its rows (0 to 1)."""
+        """Return the first `rows` rows of a micro-batch, and which share (0 to 1) of all its rows they are."""
         raise NotImplementedError
 
     def _run(self, model: nn.Module, micro_batches: list[MicroBatch], sync: bool = True) -> torch.Tensor:
-        """Run forward and backward on each micro-batch. Returns the sum of the losses.
+        """Run a forward and a backward pass on each micro-batch. Return the sum of the losses.
 
         Args:
-            sync: average the gradients over the processes after the last micro-batch.
+            sync: whether to average the gradients over all processes after the last micro-batch.
         """
         loss = torch.zeros((), device=self.args.device)
         sync_each = sync and self.accelerator.gradient_state.plugin_kwargs.get("sync_each_batch", False)
@@ -180,13 +183,13 @@ class SAMMixin(Trainer):
         share = stats.realised_rho * stats.cosine
         if share < 0.5 and not self._has_warned_of_rounding and self.is_world_process_zero():
             self._has_warned_of_rounding = True
-            message = "SAM: rounding leaves %.0f %% of a step of sam_rho %g. Raise sam_rho."
+            message = "SAM: after rounding, only %.0f %% of a step of sam_rho %g remains. Use a larger sam_rho."
             logger.warning(message, 100 * share, self.args.sam_rho)
 
     @contextmanager
     def _without_metrics(self) -> Iterator[None]:
-        """Discard the tokens and metrics that TRL's trainers count in `compute_loss`. Why: the second pass sees no new
-        data."""
+        """Discard the token counts and metrics that TRL's trainers record in `compute_loss` within the block."""
+        # Why: the second pass runs on the same data as the first, so it must not count twice.
         counters = {name: n for name, n in self.__dict__.items() if name in ("_metrics", "_total_train_tokens")}
         if "_metrics" in counters:
             self._metrics: Any = {mode: defaultdict(list) for mode in counters["_metrics"]}

@@ -10,15 +10,15 @@ Direction = Literal["gradient", "random"]
 
 @dataclass
 class SAMOptions:
-    """Options of sharpness-aware minimisation (SAM). They go before the config of any trainer.
+    """Options of sharpness-aware minimisation (SAM). Inherit from this class before the config class of a trainer.
 
     Args:
-        sam_rho: length of the ascent step: an L2 norm over all trained weights together, 0 or more. 0 disables SAM.
+        sam_rho: length of the ascent step, as the L2 norm over all trained weights, 0 or more. 0 disables SAM.
         sam_adaptive: use ASAM, whose step is proportional to the size of each weight.
-        sam_ascent_batches: number of micro-batches that give the ascent gradient, from 0 to
+        sam_ascent_batches: number of micro-batches that the gradient of the ascent step is computed from, 0 to
             `gradient_accumulation_steps`. 0 means all of them.
         sam_start: fraction of `max_steps` after which SAM begins, at least 0 and less than 1.
-        sam_direction: "gradient", or "random" for the control.
+        sam_direction: direction of the ascent step: "gradient", or "random" as a control.
 
     Raises:
         ValueError: an option is invalid. The message lists all problems.
@@ -36,8 +36,9 @@ class SAMOptions:
     sam_rho: float = field(
         default=0.0,
         metadata={
-            "help": "Length of SAM's ascent step over all trained weights together; 0 disables SAM. Each SAM step "
-            "costs two passes. Start at 0.01 for LoRA and 0.05 for all weights; with sam_adaptive at ten times that."
+            "help": "Length of SAM's ascent step, as the L2 norm over all trained weights. 0 disables SAM. Each SAM "
+            "step costs two passes. Start at 0.01 for LoRA, and at 0.05 if all weights are trained. With "
+            "sam_adaptive, start at ten times these values."
         },
     )
     sam_adaptive: bool = field(
@@ -47,20 +48,20 @@ class SAMOptions:
     sam_ascent_batches: int = field(
         default=0,
         metadata={
-            "help": "Number of micro-batches of an accumulation window that give the ascent gradient; 0 means all. "
-            "A step costs 1 + sam_ascent_batches / gradient_accumulation_steps passes. If the window has one "
-            "micro-batch, this is the number of its rows."
+            "help": "Number of micro-batches of a step that the gradient of the ascent step is computed from. 0 means "
+            "all. A step costs 1 + sam_ascent_batches / gradient_accumulation_steps passes. If a step has one "
+            "micro-batch, this option is a number of rows of the micro-batch."
         },
     )
     sam_start: float = field(
         default=0.0,
-        metadata={"help": "Fraction of the training steps after which SAM begins: at least 0 and less than 1."},
+        metadata={"help": "Share of the training steps that run before SAM begins: at least 0 and less than 1."},
     )
     sam_direction: Direction = field(
         default="gradient",
         metadata={
-            "help": "Direction of the ascent step: the gradient, or random numbers. Random costs one pass. It is the "
-            "control that shows whether the gradient's direction matters."
+            "help": "Direction of the ascent step: that of the gradient, or a random one. A step in a random "
+            "direction costs one pass. It is a control that shows whether the direction of the gradient matters."
         },
     )
 
@@ -77,7 +78,7 @@ class SAMOptions:
         if not _is_number(values["sam_rho"]):
             yield f"sam_rho: {self.sam_rho!r} is not a finite number of 0 or more. Set 0.05, or 0 to disable SAM."
         if not isinstance(values["sam_adaptive"], bool):
-            yield f"sam_adaptive: {self.sam_adaptive!r} is not true or false. Set one of them, without quotes."
+            yield f"sam_adaptive: {self.sam_adaptive!r} is not true or false. Set true or false, without quotes."
         if not _is_count(values["sam_ascent_batches"]):
             yield (
                 f"sam_ascent_batches: {self.sam_ascent_batches!r} is not a whole number of 0 or more. "
@@ -89,7 +90,7 @@ class SAMOptions:
                 "Set 0 to begin at the first step, or sam_rho: 0 to disable SAM."
             )
         if values["sam_direction"] not in get_args(Direction):
-            yield f"sam_direction: {self.sam_direction!r} is not one of {', '.join(get_args(Direction))}. Set one."
+            yield f"sam_direction: {self.sam_direction!r} is not one of gradient, random. Set gradient."
 
     def _invalid_ascent_batches(self) -> Iterator[str]:
         batches = self.sam_ascent_batches
@@ -98,12 +99,12 @@ class SAMOptions:
         if not _is_count(batches) or batches == 0:
             return
         if self.sam_direction == "random":
-            yield f"sam_ascent_batches: {batches} with sam_direction: random, which uses no gradient. Set 0."
+            yield f"sam_ascent_batches: {batches} has no effect with sam_direction: random. Set sam_ascent_batches: 0."
         elif window == 1 and (rows == 1 or (_is_count(rows) and batches > rows)):
             yield (
-                f"sam_ascent_batches: {batches} with gradient_accumulation_steps: 1 is a number of rows of the "
-                f"micro-batch, which has {rows} (per_device_train_batch_size). Set 0 to use all rows, or accumulate "
-                "over more micro-batches."
+                f"sam_ascent_batches: {batches} is a number of rows of the micro-batch, because "
+                f"gradient_accumulation_steps is 1. A micro-batch has {rows} (per_device_train_batch_size), which is "
+                "too few. Set 0 to use all rows, or accumulate over several micro-batches."
             )
         elif _is_count(window) and window > 1 and batches > window:
             yield (

@@ -1,8 +1,9 @@
 """Checks, by running the model, that no token of a packed row attends to another document.
 
-The check packs three short documents in the same way as the trainer packs its rows. It then replaces one document. The
-logits of the other documents must not change. This finds masks built without positions, recurrent layers, and
-collators that lose the boundaries of documents. It cannot find leaks that occur only in longer rows.
+The check packs three short documents in the same way as the trainer packs its rows, and then replaces one of the
+documents. The logits of the other documents must not change. The check finds attention masks that ignore the
+boundaries between documents, recurrent layers, and collators that lose these boundaries. It does not find leaks that
+occur only in longer rows.
 """
 
 import logging
@@ -22,31 +23,31 @@ from hf_knowlearn.training.rng_state import fork_rng
 logger = logging.getLogger("hf_knowlearn.training")
 
 Tokens = list[int]
-LENGTH = 8  # tokens of each document of the probe
-# Relative to the largest logit. A leak changes logits by some tenths; rounding in float32 by less than a millionth.
+LENGTH = 8  # number of tokens of each document of the check
+# Accepted change of a logit, relative to the largest logit. A leak changes logits by some tenths of it. Rounding in
+# float32 changes them by less than a millionth.
 TOLERANCE = 1e-4
-# In lower precision, rounding depends on the shape of the batch: it changes logits by some hundredths in a deep model.
+# In lower precision, rounding depends on the shape of the batch. It changes the logits of a deep model by some
+# hundredths.
 LOW_PRECISION_TOLERANCE = 0.1
 
 
 class Layout(NamedTuple):
-    """The options that put several documents into one row."""
+    """One way in which a trainer puts several documents into one row."""
 
-    option: str  # the option and its value, as the user sets them
-    strategy: str | None  # `packing_strategy`; None: the collator joins the rows
+    option: str  # the option that causes it, with its value
+    strategy: str | None  # `packing_strategy`, or None if the collator joins the rows
 
 
 class Evidence(NamedTuple):
-    """Differences between logits of a document, relative to the largest logit.
+    """How much the logits of a document change in four comparisons. The changes are relative to the largest logit.
 
     Args:
-        neighbour: difference between packed rows before and after another document is replaced. 0 if packing isolates
-            documents.
-        alone: difference between packed rows and a row with the document alone. Shows positions that do not restart.
-        rounding: difference between unpacked rows before and after another row is replaced. Not 0 if rows share
-            experts or scales.
-        joined: difference within one document before and after its beginning is replaced: the size that a leak would
-            have.
+        neighbour: change if another document of the packed row is replaced. It is 0 if packing isolates documents.
+        alone: change from a packed row to a row with only this document. It is large if the positions do not restart
+            at each document.
+        rounding: change if another row of an unpacked batch is replaced. It is not 0 if rows share experts or scales.
+        joined: change if the beginning of the same document is replaced. A leak between documents has about this size.
         low_precision: whether the model computes in less than float32.
     """
 
@@ -70,22 +71,22 @@ class Evidence(NamedTuple):
 
     @property
     def is_conclusive(self) -> bool:
-        """Whether the probe would find a leak. False if no logit depends on earlier tokens."""
+        """Whether the check can find a leak. It cannot if the logits do not depend on earlier tokens."""
         return self.joined > self.limits[0]
 
     def __str__(self) -> str:
         return (
-            f"relative to the largest logit, the document's logits change by {self.neighbour:.1g} if another document"
-            f" is replaced (limit {self.limits[0]:.1g}; {self.joined:.1g} if the two are joined into one document),"
-            f" and they differ by {self.alone:.1g} from the logits of the document alone (limit {self.limits[1]:.1g})"
+            f"the logits of a document change by {self.neighbour:.1g} if another document of the row is replaced"
+            f" (limit {self.limits[0]:.1g}; without isolation {self.joined:.1g}), and differ by {self.alone:.1g} from"
+            f" those of the document alone (limit {self.limits[1]:.1g}), relative to the largest logit"
         )
 
 
 def check_packing(trainer: Any, model: nn.Module) -> None:
-    """Raise ValueError if `trainer` packs rows and `model` lets a token attend to another document of its row.
+    """Raise a `ValueError` if a token of a packed row of `trainer` attends to another document of the row.
 
-    The check leaves the model's modes and gradients and the random number generators unchanged. If `trainer` does not
-    pack, the model is not run.
+    The check does not change the modes and gradients of the model or the random number generators. If `trainer` does
+    not pack rows, the check does not run the model.
     """
     problems = []
     for layout in layouts(trainer):
@@ -103,17 +104,17 @@ def _problem(layout: Layout, evidence: Evidence, model: Any) -> str | None:
     setting = f"{layout.option} ({type(model).__name__}, attention {attention})"
     fix = "Set packing: false, padding_free: false and eval_packing: false"
     if not evidence.is_conclusive:
-        return f"{setting}: the check of packing is not conclusive, because {evidence}. {fix}."
+        return f"{setting}: the check of packing is not conclusive: no logit depends on earlier tokens. {fix}."
     if not evidence.isolates:
         return (
-            f"{setting}: a packed document attends to other documents: {evidence}. {fix}; or set packing_strategy: "
-            "bfd with attn_implementation: sdpa or eager, which isolates documents in most non-recurrent models."
+            f"{setting}: a packed document attends to other documents: {evidence}. {fix}. Or set packing_strategy: "
+            "bfd and attn_implementation: sdpa or eager, which isolates documents in most models without recurrence."
         )
     return None
 
 
 def layouts(trainer: Any) -> Iterator[Layout]:
-    """The packed layouts that training and evaluation use."""
+    """Yield the ways in which the trainer packs rows in training and in evaluation, each once."""
     args = trainer.args
     eval_packing = args.packing if args.eval_packing is None else args.eval_packing
     found = set()
@@ -135,14 +136,13 @@ def layouts(trainer: Any) -> Iterator[Layout]:
 
 
 def _is_packed(dataset: Any) -> bool:
-    """Whether the rows were packed before training. A stream may not know its columns; it then counts as not
-    packed."""
+    """Whether the dataset has packed rows. A stream that does not know its columns counts as not packed."""
     datasets = dataset.values() if isinstance(dataset, dict) else [dataset]
     return any("seq_lengths" in (getattr(rows, "column_names", None) or ()) for rows in datasets)
 
 
 def probe(trainer: Any, model: nn.Module, strategy: str | None) -> Evidence:
-    """Compare the logits of three random documents, packed and collated as `trainer` does."""
+    """Pack and collate three random documents as `trainer` does, and compare their logits."""
     *documents, other = _random_documents(trainer)
     packed = partial(_pack_and_collate, trainer, strategy)
 
@@ -150,7 +150,8 @@ def probe(trainer: Any, model: nn.Module, strategy: str | None) -> Evidence:
         return float(difference.abs().max() / alone.abs().max())
 
     def change(batch: Callable[[list[Tokens]], dict[str, Any]], *replaced: int) -> float:
-        """The largest change in the logits of the other documents when one document of `replaced` is replaced."""
+        """Replace the documents with the indices `replaced`, one at a time. Return the largest change of a logit of
+        the other documents."""
         logits, changes = _logits(trainer, model, batch(documents), documents), []
         for index in replaced:
             others = [i for i in range(len(documents)) if i != index]
@@ -170,7 +171,7 @@ def probe(trainer: Any, model: nn.Module, strategy: str | None) -> Evidence:
 
 
 def _random_documents(trainer: Any) -> list[Tokens]:
-    """Three random documents, and a fourth one that replaces one of the three."""
+    """Return three random documents, and a fourth one that replaces one of them."""
     tokenizer = getattr(trainer.processing_class, "tokenizer", trainer.processing_class)
     tokens = sorted(set(range(tokenizer.vocab_size)) - set(tokenizer.all_special_ids))
     random = Random(0)
@@ -194,12 +195,12 @@ def _pack_and_collate(trainer: Any, strategy: str | None, documents: list[Tokens
 
 
 def _logits(trainer: Any, model: nn.Module, inputs: dict[str, Any], documents: Sequence[Tokens]) -> torch.Tensor:
-    """Logits of `documents` in a batch, of shape (documents, tokens, vocabulary)."""
+    """Return the logits of `documents` in a batch, in the shape (documents, tokens, vocabulary)."""
     rows = inputs["input_ids"].tolist()
     places = [place for document in documents for place in _places(rows, document)]
     if len(places) != len(documents):
         raise ValueError(
-            f"data_collator {type(trainer.data_collator).__name__}: its batch does not contain each document once and "
+            f"data_collator {type(trainer.data_collator).__name__}: its batch does not contain each row once and "
             "unchanged, so packing cannot be checked. Set packing: false, or use the default collator."
         )
     inputs = trainer._prepare_inputs({name: value for name, value in inputs.items() if name != "labels"})
@@ -208,7 +209,7 @@ def _logits(trainer: Any, model: nn.Module, inputs: dict[str, Any], documents: S
 
 
 def _places(rows: list[Tokens], document: Tokens) -> Iterator[tuple[int, int]]:
-    """The row and the start of each occurrence of `document`."""
+    """Yield the row and the start of each occurrence of `document` in `rows`."""
     for index, row in enumerate(rows):
         for start in range(len(row) - LENGTH + 1):
             if row[start : start + LENGTH] == document:
@@ -216,7 +217,7 @@ def _places(rows: list[Tokens], document: Tokens) -> Iterator[tuple[int, int]]:
 
 
 def _is_low_precision(trainer: Any, model: nn.Module) -> bool:
-    """Whether anything is computed in less than float32: autocast, 16-bit or quantised weights, TF32."""
+    """Whether the model computes in less than float32: with autocast, TF32, or 16-bit or quantised weights."""
     dtypes = {weight.dtype for weight in model.parameters()}
     tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
     return trainer.accelerator.native_amp or tf32 or not dtypes <= {torch.float32, torch.float64}
@@ -224,7 +225,7 @@ def _is_low_precision(trainer: Any, model: nn.Module) -> bool:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Disable dropout and gradients within the block. Restores the modes and the random number generators after it."""
+    """Disable dropout and gradients within the block. Restore the modes and the random number generators after it."""
     modes = [(module, module.training) for module in model.modules()]
     with fork_rng(), torch.no_grad():
         model.eval()

@@ -21,7 +21,7 @@ ENDED, REPLAYED = "ended", "replayed"  # columns of the training rows
 
 @dataclass
 class ReplayCollator:
-    """Collates rows with `collator`, and adds the column `replayed`: booleans of shape (rows,)."""
+    """A collator that calls `collator` and adds the tensor `replayed`: one boolean for each row."""
 
     collator: Any
 
@@ -32,18 +32,19 @@ class ReplayCollator:
 
 
 class ReplaySFTTrainer(SAMSFTTrainer):
-    """`SAMSFTTrainer` for rows with two more boolean columns, `ended` and `replayed`.
+    """`SAMSFTTrainer` for rows with two additional boolean columns, `ended` and `replayed`.
 
-    Where `ended` is false, the text was truncated. The end token of such a row is not trained on, because it would
-    teach the model to stop in the middle of a text. Rows with `replayed` are trained on with
-    KL(base model, fine-tuned model) at each of their tokens.
+    If `ended` is false, the text of the row was truncated. The loss then excludes its end token, which would teach the
+    model to stop in the middle of a text. If `replayed` is true, the loss of the row is KL(base model, fine-tuned
+    model), summed over its trained tokens.
 
     Args:
         kl_weight: weight of the KL divergence, 0 or more. With 0, replayed rows have the same loss as all other rows.
-        base: the base model. None: the model without its adapter. It can be set later, before training.
+        base: the base model. If it is None, the base model is the trained model without its adapter. The attribute
+            `base` can also be set after construction, before training.
 
     Raises:
-        ValueError: `kl_weight` is above 0, and packing joins the rows or the model is sharded.
+        ValueError: `kl_weight` is above 0, and either packing joins the rows or the model is sharded.
 
     Example:
 
@@ -65,12 +66,12 @@ class ReplaySFTTrainer(SAMSFTTrainer):
     def _check_kl(self) -> None:
         problems = []
         if self.padding_free or self.args.packing:
-            problems.append("padding_free or packing (they join rows; set both to false)")
+            problems.append("padding_free and packing join rows. Set both to false.")
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            problems.append("FSDP or DeepSpeed (no process has the whole model for its replayed rows; use DDP)")
+            problems.append("With FSDP or DeepSpeed, no process has the whole model. Use DDP.")
         if problems:
             raise ValueError(
-                f"replay_kl: {self.kl_weight} cannot run with {'; '.join(problems)}, or set replay_kl: 0."
+                f"replay_kl: {self.kl_weight} cannot be used here. {' '.join(problems)} Or set replay_kl: 0."
             )
 
     def _prepare_dataset(self, dataset: Any, *others: Any, **named: Any) -> Any:
@@ -93,7 +94,7 @@ class ReplaySFTTrainer(SAMSFTTrainer):
         # Why: each micro-batch calls the wrapped model once, even if all rows are replayed, because under DDP all
         # processes must make the same calls.
         others = {**inputs, "labels": torch.full_like(labels, -100)} if mask.all() else _select_rows(inputs, ~mask)
-        # If all rows are replayed, `SFTTrainer` counts their tokens.
+        # `SFTTrainer` counts the tokens itself if all rows are replayed.
         self._count_tokens(replayed["attention_mask"].sum() * ~mask.all())
         loss = super().compute_loss(model, others, num_items_in_batch=num_items_in_batch)
         divergence, num_replayed = self._divergence(replayed)
@@ -109,8 +110,8 @@ class ReplaySFTTrainer(SAMSFTTrainer):
         return loss + self.kl_weight * processes * divergence / items.clamp(min=1)
 
     def _divergence(self, rows: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """KL(base model, fine-tuned model) in nats, summed over the trained tokens of `rows`; and the number of these
-        tokens."""
+        """Return KL(base model, fine-tuned model) in nats, summed over the trained tokens of `rows`, and the number of
+        these tokens."""
         trained = rows["labels"][:, 1:] != -100
         if not trained.any():
             return torch.zeros((), device=trained.device), trained.sum()
@@ -123,7 +124,7 @@ class ReplaySFTTrainer(SAMSFTTrainer):
 
     @contextmanager
     def _base_model(self) -> Iterator[nn.Module]:
-        """The base model, without dropout and gradients."""
+        """Provide the base model within the block, without dropout and gradients."""
         model: Any = self.accelerator.unwrap_model(self.model)
         if self.base is None and not hasattr(model, "disable_adapter"):
             raise ValueError("replay_kl: the model has no adapter to disable. Pass the base model to the trainer.")
@@ -135,7 +136,7 @@ class ReplaySFTTrainer(SAMSFTTrainer):
                 yield model
 
     def _count_tokens(self, tokens: torch.Tensor) -> None:
-        """Add tokens to the count of `SFTTrainer`, which does not see replayed rows."""
+        """Add the tokens of replayed rows to the count of `SFTTrainer`, which does not include them."""
         self._total_train_tokens += int(self.accelerator.gather(tokens).sum()) // self._tp_size
 
     def _log_divergence(self, divergence: torch.Tensor, tokens: torch.Tensor) -> None:
@@ -146,8 +147,8 @@ class ReplaySFTTrainer(SAMSFTTrainer):
 
 
 def _select_rows(inputs: dict[str, Any], mask: torch.Tensor) -> dict[str, Any]:
-    """The rows of a batch where `mask`, of shape (rows,), is true. They are truncated to the length of the longest of
-    these rows."""
+    """Return the rows of a batch for which `mask`, of shape (rows,), is true. Remove the columns that only contain
+    padding."""
     longest = int(inputs["attention_mask"][mask].sum(-1).max()) if mask.any() else 0
     return {name: value[mask][:, :longest] if torch.is_tensor(value) else value for name, value in inputs.items()}
 

@@ -1,4 +1,4 @@
-"""Tools for a second pass over the same micro-batches: the states of the random number generators, and a counter."""
+"""Tools for a second pass over the same micro-batches: states of the random number generators, and a pass counter."""
 
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -9,26 +9,26 @@ from transformers.trainer_callback import ExportableState
 
 
 class MicroBatch(NamedTuple):
-    """The arguments of `Trainer.training_step`."""
+    """The arguments of `Trainer.training_step` for one micro-batch."""
 
     inputs: Any
     num_items_in_batch: Any
 
 
 def fork_rng() -> AbstractContextManager[None]:
-    """Restore the random number generators of the CPU and of the GPUs in use at the end of the block."""
+    """Return a context manager that restores the random number generators of the CPU and the GPUs when it ends."""
     return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else [])
 
 
 class RandomState(NamedTuple):
-    """States of the random number generators of the CPU and of the GPUs in use."""
+    """The states of the random number generators of the CPU and of the GPUs in use."""
 
     cpu: torch.Tensor
     cuda: list[torch.Tensor]
 
     @classmethod
     def get(cls) -> "RandomState":
-        """The current states."""
+        """Return the current states."""
         return cls(torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])
 
     def set(self) -> None:
@@ -38,8 +38,10 @@ class RandomState(NamedTuple):
 
 
 class GradientEvaluations(TrainerCallback, ExportableState):
-    """Counts passes over accumulation windows. A pass over part of a window counts as a fraction. Checkpoints save the
-    count."""
+    """A callback that counts passes over accumulation windows, and saves the count in every checkpoint.
+
+    A pass over a part of a window counts as a fraction.
+    """
 
     def __init__(self) -> None:
         self.count = 0.0

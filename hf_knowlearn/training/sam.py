@@ -1,7 +1,8 @@
 """The ascent step of sharpness-aware minimisation: SAM (arXiv 2010.01412, eq. 2) and ASAM (arXiv 2102.11600).
 
-SAM computes the gradient at w + e, where e is a step of length rho along the gradient at w, and applies it at w. SAM
-changes the gradient and not the optimizer. Clipping, schedules, 8-bit optimizers and checkpoints work as without SAM.
+SAM computes the gradient at w + e, where e is a step of length rho along the gradient at w. The optimizer applies this
+gradient at w. SAM changes only the gradient, so clipping, schedules, 8-bit optimizers and checkpoints work as without
+SAM.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ class AscentStats:
 
     Args:
         norm: ||g||, or ||T g|| for ASAM. If it is not finite, the weights did not move.
-        grad_norm: ||g||. This field and the next two are nan unless they were requested with `measure`.
+        grad_norm: ||g||. This field and the next two are nan if `sam_ascent` was called without `measure`.
         realised_rho: length of the step after rounding, divided by the length of the exact step.
         cosine: cosine between the step after rounding and the exact step.
     """
@@ -48,16 +49,16 @@ def sam_ascent(
 ) -> Iterator[AscentStats]:
     """Perturb the weights by an ascent step within the block, and restore them bit for bit after it.
 
-    Within the block, each weight that has a gradient is w + rho * g / ||g||, and its `.grad` is None. The second
-    backward pass in the block computes the gradient for the optimizer. If the gradient is not finite, the weights do
-    not move. The block needs memory for one copy of the weights.
+    Within the block, each weight w with a gradient g has the value w + rho * g / ||g||, and its `.grad` is None. A
+    second backward pass in the block computes the gradient for the optimizer. If a gradient is not finite, the weights
+    do not move. The block needs memory for one copy of the weights.
 
     Args:
         parameters: trained weights, in fp32 or wider. They may be sharded (`DTensor`).
-        rho: length of the step: the L2 norm over all weights together.
+        rho: length of the step, as the L2 norm over all weights.
         adaptive: take the step of ASAM, w + rho * T^2 g / ||T g|| with T = |w| + 0.01.
-        random_seed: seed of a random direction that replaces the gradient. The weights then need no gradient.
-        measure: measure how much of the step remains after rounding.
+        random_seed: seed of a random direction to use instead of the gradient. The weights then need no gradient.
+        measure: whether to measure how much of the step remains after rounding.
 
     Example:
 
@@ -113,18 +114,18 @@ def restore(weights: list[Tensor], saved: list[Tensor]) -> None:
 
 
 def grad_norm(gradient: Sequence[Tensor]) -> float:
-    """L2 norm over all tensors together. If the tensors are sharded, it includes the shards of all processes."""
+    """Return the L2 norm over all tensors. If they are sharded, the norm includes the shards of all processes."""
     norm = torch.nn.utils.get_total_norm(gradient)
     return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def local(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The shard of each tensor that this process holds."""
+    """Return the shard of each tensor that this process holds."""
     return [t.to_local() if isinstance(t, DTensor) else t for t in tensors]
 
 
 def random_gradient(weights: Sequence[Tensor], seed: int) -> list[Tensor]:
-    """Gaussian random numbers in the shapes of the weights. The numbers do not depend on the sharding."""
+    """Return Gaussian random numbers in the shapes of the weights. Sharding does not change the numbers."""
     generators = {device: torch.Generator(device).manual_seed(seed) for device in {w.device for w in weights}}
     gradient = []
     for w in weights:
@@ -138,8 +139,8 @@ def random_gradient(weights: Sequence[Tensor], seed: int) -> list[Tensor]:
 def compare_steps(
     weights: list[Tensor], saved: list[Tensor], direction: list[Tensor], step_size: float
 ) -> tuple[float, float]:
-    """The length of the actual step of the weights relative to the exact step, and the cosine between the two
-    steps."""
+    """Compare the actual step of the weights with the exact step. Return the ratio of their lengths, and the cosine
+    between them."""
     norms = []
     for w, before, d in zip(weights, saved, direction, strict=True):  # one at a time, to save memory
         made, exact = w - before, d * step_size

@@ -12,9 +12,9 @@ class ReplaySettings:
         share: share of the rows of each step that are replayed, at least 0 and less than 1.
         kl_weight: weight of KL(base model, fine-tuned model) on self-generated text, 0 or more. With 0 this text is
             trained on with the same loss as all other rows.
-        num_generated: number of texts that the base model generates before training, 0 or more.
-        prompts: sources of the prompts of these texts, as in the option `replay_self_prompts`: words, a file, or ""
-            for the empty prompt. None: the empty prompt and the general questions of the package.
+        num_generated: number of texts that the base model generates before training, to replay them. 0 or more.
+        prompts: prompts of these texts, as in the option `replay_self_prompts`. Each is a text, a file, or "" for the
+            empty prompt. The default is the empty prompt and the general questions of the package.
 
     Raises:
         ValueError: a value is out of range. The message lists all problems.
@@ -35,8 +35,7 @@ class ReplaySettings:
             problems.append(f"share: {self.share!r} is not a number of at least 0 and less than 1. Set 0.25.")
         if not 0 <= self.kl_weight < inf:
             problems.append(
-                f"kl_weight: {self.kl_weight!r} is not a finite number of 0 or more. Set 1, or 0 to disable the"
-                " divergence."
+                f"kl_weight: {self.kl_weight!r} is not a finite number of 0 or more. Set 1, or 0 to train without KL."
             )
         if self.num_generated < 0:
             problems.append(f"num_generated: {self.num_generated!r} is less than 0. Set 0 to generate no text.")

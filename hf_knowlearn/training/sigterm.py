@@ -1,8 +1,7 @@
-"""Handles SIGTERM, which a scheduler sends before it stops a machine: finish the step, save a checkpoint, and exit
-with code 0.
+"""Handles SIGTERM, which a scheduler sends before it stops a machine.
 
-transformers' `enable_jit_checkpoint` may save inside a step, after dropout was sampled. The resumed run then differs
-from an uninterrupted one.
+The trainer finishes the step, saves a checkpoint, and exits with code 0. The option `enable_jit_checkpoint` of
+transformers is not used: it can save inside a step, and the resumed run then differs from an uninterrupted run.
 """
 
 import logging
@@ -20,7 +19,7 @@ logger = logging.getLogger("hf_knowlearn.training")
 
 
 class SaveOnSigterm(TrainerCallback):
-    """Saves a checkpoint and raises `SystemExit(0)` after the step in which SIGTERM arrives.
+    """A callback that saves a checkpoint and raises `SystemExit(0)` after the step in which SIGTERM arrives.
 
     If one of several processes receives the signal, all of them stop after the same step.
 
@@ -37,7 +36,7 @@ class SaveOnSigterm(TrainerCallback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle SIGTERM within the block. Only the main thread can; in other threads the block changes nothing."""
+        """Handle SIGTERM within the block. In a thread other than the main thread, this has no effect."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -11,9 +11,10 @@ from hf_knowlearn.training.packing import check_packing
 
 
 class SAMSFTTrainer(SAMMixin, SFTTrainer):
-    """`SFTTrainer` with SAM. With `sam_rho: 0` it trains to the same weights as `SFTTrainer`, bit for bit.
+    """`SFTTrainer` with SAM. With `sam_rho: 0`, the trained weights equal those of `SFTTrainer` bit for bit.
 
-    `gradient_evaluations` counts the passes over accumulation windows: one for a plain step, two for a SAM step.
+    The attribute `gradient_evaluations` is the number of passes over accumulation windows: one for a plain step, and
+    two for a SAM step.
 
     Args:
         model: as in `SFTTrainer`.
@@ -55,7 +56,7 @@ class SAMSFTTrainer(SAMMixin, SFTTrainer):
         if other_sizes := [name for name, value in tensors.items() if value.shape[:1] != (count,)]:
             raise ValueError(
                 f"sam_ascent_batches: the {count} rows of a micro-batch cannot be split, because"
-                f" {', '.join(other_sizes)} has another number of rows. Accumulate over several micro-batches, or set"
+                f" {', '.join(other_sizes)} does not have {count} rows. Accumulate over several micro-batches, or set"
                 " sam_ascent_batches: 0."
             )
         part = {name: value[:rows] for name, value in tensors.items()}

@@ -184,7 +184,7 @@ def test_the_base_model_has_no_dropout(new_trainer: Any, new_model: Any, marked:
 
 def test_kl_with_packed_rows_is_an_error(new_trainer: Any, other: Any, marked: Any):
     kl = partial(ReplaySFTTrainer, kl_weight=1.0, base=other)
-    with pytest.raises(ValueError, match=r"^replay_kl: 1.0 cannot run with padding_free or packing"):
+    with pytest.raises(ValueError, match=r"^replay_kl: 1.0 cannot be used here. padding_free and packing join rows"):
         new_trainer(kl, train_dataset=marked(), padding_free=True, max_length=None)
 
 

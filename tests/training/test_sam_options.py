@@ -134,7 +134,7 @@ def test_the_ascent_gradient_uses_a_smaller_last_batch_completely(new_trainer):
 
 def test_ascent_rows_of_a_packed_micro_batch_are_an_error(new_trainer):
     with pytest.raises(
-        ValueError, match=r"sam_ascent_batches: 1 with gradient_acc.* but padding_free and packing join the rows"
+        ValueError, match=r"sam_ascent_batches: 1 with gradient_acc.* because padding_free and packing join the rows"
     ):
         new_trainer(sam_rho=0.1, sam_ascent_batches=1, packing=True, max_length=32)
     new_trainer(sam_rho=0.1, sam_ascent_batches=1, packing=True, max_length=32, gradient_accumulation_steps=2)
@@ -143,7 +143,7 @@ def test_ascent_rows_of_a_packed_micro_batch_are_an_error(new_trainer):
 def test_inputs_with_another_number_of_rows_are_an_error(new_trainer):
     trainer = new_trainer(sam_rho=0.1, sam_ascent_batches=1)
     inputs = {"input_ids": torch.zeros(4, 3), "pixel_values": torch.zeros(7, 3), "name": "x"}
-    with pytest.raises(ValueError, match="the 4 rows of a micro-batch cannot be split, because pixel_values has"):
+    with pytest.raises(ValueError, match="the 4 rows of a micro-batch cannot be split, because pixel_values does not"):
         trainer.first_rows(inputs, 1)
 
 
