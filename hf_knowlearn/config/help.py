@@ -25,17 +25,17 @@ SHORT: dict[str, tuple[str, ...]] = {
     "Recipes": ("config", "curriculum"),
 }
 LIBRARY_HELP = {
-    "model": "Model to teach: a folder, a name on the Hub, or tiny_base, which this package contains.",
+    "model": "Model to train: a folder, a name on the Hub, or tiny_base, which this package contains.",
     "load_in_4bit": "Load the model in 4 bits (QLoRA).",
     "lora_r": "Rank of the LoRA adapter.",
     "use_peft": "Train a LoRA adapter; false trains all weights.",
-    "output_dir": "Run folder. The same command continues a run that was stopped.",
-    "num_train_epochs": "Number of times that each document is trained on, each time in its next view.",
-    "max_steps": "Number of optimizer steps, instead of num_train_epochs.",
+    "output_dir": "Folder of the run. To continue a stopped run, repeat its command.",
+    "num_train_epochs": "Number of epochs. Every epoch trains on the next view of each document.",
+    "max_steps": "Number of optimizer steps. It overrides num_train_epochs.",
     "learning_rate": "Learning rate.",
-    "per_device_train_batch_size": "Rows of a micro-batch on each device.",
+    "per_device_train_batch_size": "Number of rows of a micro-batch on each device.",
     "config": "Recipe: a YAML file of options.",
-    "curriculum": "Stages to train in: cpt, cpt_then_it, mixed, pit, pit_plus_plus, gradual, or a file.",
+    "curriculum": "Curriculum, which defines stages: cpt, cpt_then_it, mixed, pit, pit_plus_plus, gradual, or a file.",
 }
 # Other options of this package, by group.
 LONG: dict[str, tuple[str, ...]] = {

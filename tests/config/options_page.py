@@ -7,13 +7,14 @@ from hf_knowlearn.config.help import LONG, SHORT, effective_defaults, own_option
 PAGE = Path(__file__).parents[2] / "docs" / "options.md"
 HEAD = """# Options
 
-Options of `knowlearn teach` that neither TRL nor transformers has. Write them on the command line (`--num_views 6`) or
-in a recipe (`num_views: 6`). Every option of TRL's `SFTConfig` and `ModelConfig` is accepted too, under its own name.
+This page lists the options that `knowlearn teach` adds to those of TRL and transformers. Set an option on the command
+line (`--num_views 6`) or in a recipe (`num_views: 6`). Every option of TRL's `SFTConfig` and `ModelConfig` is accepted
+too.
 
-The defaults are those of a run without a recipe (`recipes/teach.yaml`). `make docs` writes this page from the options'
-help.
+The defaults are those of a run without a recipe (`recipes/teach.yaml`). `make docs` generates this page from the help
+texts of the options.
 """
-EVALUATION = """On the command line `--evaluation.shots 4`; in a recipe:
+EVALUATION = """Set an option of the evaluation on the command line (`--evaluation.shots 4`) or in a recipe:
 
 ```yaml
 evaluation:
