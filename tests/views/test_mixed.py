@@ -107,9 +107,9 @@ def test_the_error_for_too_few_views_has_the_available_number(text, weights):
             r"weights=.*-1.*: use weights of 0 or more, of which at least one",
         ),
         ({"formats": 0, "order": 0}, r"weights=.*: use weights of 0 or more, of which at least one is more than 0"),
-        ({}, r"weights=\{\}: give each family 0 or more, and at least one of them more than 0"),
-        ({"formats": math.nan}, r"weights=\{'formats': nan\}: give each family 0 or more"),
-        ({"formats": math.inf, "order": 1}, r"weights=.*inf.*: give each family 0 or more"),
+        ({}, r"weights=\{\}: use weights of 0 or more, of which at least one is more than 0"),
+        ({"formats": math.nan}, r"weights=\{'formats': nan\}: use weights of 0 or more"),
+        ({"formats": math.inf, "order": 1}, r"weights=.*inf.*: use weights of 0 or more"),
     ],
 )
 def test_wrong_weights_are_an_error(weights, message):
