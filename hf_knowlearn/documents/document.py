@@ -38,6 +38,8 @@ class Document:
         part: number of the part, from 0. A whole document is part 0.
         start: position of `text` in the whole document's text, in characters.
         metadata: the other columns of the document's row. `hash` ignores them.
+        heading: text with which every view of a part begins: the title and the section path. Empty for a whole
+            document.
 
     Raises:
         InvalidItemError: a field is invalid. The error lists the problems of all fields.
@@ -55,6 +57,7 @@ class Document:
     part: int = 0
     start: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    heading: str = ""
 
     def __post_init__(self) -> None:
         raise_if_invalid(self, _document_problems(self))
@@ -107,6 +110,7 @@ def _document_problems(document: Document) -> Iterator[str]:
     yield from text_problems("text", document.text)
     yield from text_problems("title", document.title, may_be_blank=True)
     yield from text_problems("language", document.language)
+    yield from text_problems("heading", document.heading, may_be_blank=True)
     for name in ("part", "start"):
         value = getattr(document, name)
         if type(value) is not int or value < 0:  # Why: `isinstance(True, int)` is true.

@@ -14,11 +14,11 @@ from itertools import groupby
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.answer_search import CharSpan, find_whole_words
-from hf_knowlearn.documents.back_references import BACK_REFERENCES
+from hf_knowlearn.documents.sentence_rules import rules_for
 from hf_knowlearn.documents.sentences import SOFT, sentences
 
 # Words at the beginning of a sentence that are not part of the name after them ("In Ormel", "Die Stadt"), in addition
-# to `BACK_REFERENCES`.
+# to `opening` in `language_rules.toml`.
 FUNCTION_WORDS = {
     "en": (
         "a an the in on at by of to from for with as when while where after before during since until if"
@@ -49,7 +49,9 @@ FUNCTION_WORDS = {
     ),
 }
 _NOT_NAMES = {
-    language: frozenset(f"{words} {BACK_REFERENCES[language]}".split()) for language, words in FUNCTION_WORDS.items()
+    language: frozenset(words.split()) | rules.opening
+    for language, words in FUNCTION_WORDS.items()
+    if (rules := rules_for(language))
 }
 
 MAX_QUOTE = 40  # characters; a longer quotation is speech and not a title
@@ -88,7 +90,7 @@ def fact_spans(document: Document, questions: Iterable[Question] = ()) -> tuple[
       only beside another capitalized word. The English "I" is part of a name only before a full stop.
     - The first word of a sentence or quotation, in two cases. Either it occurs capitalized inside a sentence or in
       the title. Or a capitalized word follows it, and it never occurs in lower case. Words in `FUNCTION_WORDS` and
-      `BACK_REFERENCES` (en, de, fr, es, it, pt) are never names at the beginning of a sentence.
+      `opening` in `language_rules.toml` (en, de, fr, es, it, pt) are never names at the beginning of a sentence.
     - Runs of at least two Katakana.
     - Quoted text and titles in letters without case (such as Chinese, Arabic or Thai), up to `MAX_QUOTE` characters.
     - Words in a script with case (Latin, Greek, Cyrillic), if most letters of the document have no case.

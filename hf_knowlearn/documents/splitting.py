@@ -1,26 +1,40 @@
-"""Splits long documents into parts that fit a model. The joined parts equal the document."""
+"""Splits long documents into parts that fit a model. The joined parts equal the document.
+
+A part ends before a heading, else before another block, else at the end of a sentence, an item of a list, a row of a
+table, or a turn of a dialogue. Views of a part begin with its `heading`: the title, the section path and, in a table,
+the header row.
+"""
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
 
+from hf_knowlearn.documents.block_rules import BlockKind
 from hf_knowlearn.documents.document import Document, show
+from hf_knowlearn.documents.sentences import SOFT, sentences
+from hf_knowlearn.documents.structure import Block, parse_blocks
 
 TokenLengths = Callable[[list[str]], list[int]]  # texts -> number of tokens of each
 
-# The end of a paragraph, or sentence-final punctuation with its closing quotes. Full-width punctuation (the
-# ideographic full stop, \uff01 and \uff1f) needs no white space after it.
-_SENTENCE_END = re.compile(r"""\n\s*\n\s*|[.!?]["'”’»)\]*_]*\s+|[。\uff01\uff1f]["'”’」』\uff09]*\s*""")
+PATH_SEPARATOR = " > "  # between the title and the headings of a section path
+# The least share of the possible length at which a part ends before a heading, or before another block.
+_LEAST_SECTION, _LEAST_BLOCK = 0.25, 0.5
 _WORD = re.compile(r"\S+\s*")
+_LINE = re.compile(r"^(?=[^\n]*\S)", re.MULTILINE)
+_LINK_OR_STRING = re.compile(r"\[[^\]\n]*\]\([^)\n]*\)|\"[^\"\n]*\"|`[^`\n]*`")
+_ITEM = re.compile(r"^(?:[-*+\u2022\u2023\u25e6\u25aa\u00b7]|\(?\w{1,4}[.)])[ \t]", re.MULTILINE)
+_CUT_AT_LINES = frozenset({BlockKind.LOG_LINE, BlockKind.DIALOGUE_TURN, BlockKind.CLAUSE})
 
 
 def split_document(document: Document, length: Callable[[str], int], limit: int) -> list[Document]:
     """Split a document into parts of at most `limit`. Each part is as long as possible.
 
-    A part ends at the end of a sentence if a whole sentence fits, otherwise at white space. If there is no white
-    space, it can end anywhere. White space belongs to the part before it. `length` is called a few times per part, on
-    texts of about the size of a part.
+    A part ends before a heading, unless it would be shorter than a quarter of what fits; else before another block,
+    unless it would be shorter than half of that; else at the end of a sentence, an item, a row or a turn. If none of
+    them fits, it ends at a line, at white space outside of links and strings, or anywhere. White space belongs to the
+    part before it. `length` is called a few times per part, on texts of about the size of a part.
 
     Args:
         document: the document. If it fits, it is returned unchanged.
@@ -28,8 +42,8 @@ def split_document(document: Document, length: Callable[[str], int], limit: int)
         limit: the largest length of a part, at least 1.
 
     Returns:
-        The parts in order, with `part` and `start` set. A part without a word is possible only if the document has a
-        run of white space that is longer than `limit`.
+        The parts in order, with `part`, `start` and `heading` set. A part without a word is possible only if the
+        document has a run of white space that is longer than `limit`.
 
     Raises:
         ValueError: `limit` is not a positive integer, or it is too small for a single character.
@@ -45,13 +59,11 @@ def split_document(document: Document, length: Callable[[str], int], limit: int)
     text = document.text
     if _fits(text, 0, len(text), length, limit):
         return [document]
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    if ends[-1:] != [len(text)]:
-        ends.append(len(text))
+    cuts = _cuts(document)
     parts: list[Document] = []
     start, reach = 0, 4 * limit  # Why: an English token has about 4 characters.
     while start < len(text):
-        end = _part_end(text, start, ends, reach, length, limit)
+        end = _part_end(text, start, cuts, reach, length, limit)
         if end is None:
             place = f"character {start} ({text[start]!r}) of document {show(document.id)}"
             raise ValueError(f"limit={limit} is too small: {place} has length {length(text[start])}. Increase limit.")
@@ -62,15 +74,89 @@ def split_document(document: Document, length: Callable[[str], int], limit: int)
 
 def _part(document: Document, number: int, start: int, end: int) -> Document:
     part = copy(document)  # Why: `replace` would raise an error for a part that contains only white space.
-    changes = {"text": document.text[start:end], "part": document.part + number, "start": document.start + start}
-    vars(part).update(changes)
+    vars(part).update(
+        text=document.text[start:end],
+        part=document.part + number,
+        start=document.start + start,
+        heading=_heading(document, start),
+    )
     return part
 
 
-def _part_end(
-    text: str, start: int, ends: Sequence[int], reach: int, length: Callable[[str], int], limit: int
-) -> int | None:
-    """Return the farthest possible end of a part that begins at `start`. None: not even one character fits."""
+@dataclass(frozen=True)
+class _Cuts:
+    """Positions at which a part can end, ascending. Each list contains the one before it and the end of the text.
+
+    Args:
+        sections: before headings.
+        blocks: before blocks, but not between a heading and its text.
+        sentences: also within blocks.
+    """
+
+    sections: list[int]
+    blocks: list[int]
+    sentences: list[int]
+
+
+def _cuts(document: Document) -> _Cuts:
+    text, blocks = document.text, parse_blocks(document.text)
+    sections = {len(text)}
+    starts = {len(text)}
+    within = {len(text)}
+    follows_heading = True
+    for block in blocks:
+        if not follows_heading:
+            starts.add(block.start)
+            if block.level:
+                sections.add(block.start)
+        follows_heading = block.level > 0
+        within.update(_within(text, block))
+    within.update(_sentence_starts(document))
+    return _Cuts(sorted(sections), sorted(starts), sorted(starts | within))
+
+
+def _within(text: str, block: Block) -> Iterator[int]:
+    """The positions within a block that is not prose at which a part can end."""
+    if block.kind is BlockKind.TABLE:
+        yield from [match.start() for match in _LINE.finditer(text, block.start, block.end)][3:]
+    elif block.kind in (BlockKind.ORDERED_LIST, BlockKind.UNORDERED_LIST):
+        yield from [match.start() for match in _ITEM.finditer(text, block.start, block.end)][1:]
+    elif block.kind in _CUT_AT_LINES:
+        yield from [match.start() for match in _LINE.finditer(text, block.start, block.end)][1:]
+
+
+def _sentence_starts(document: Document) -> Iterator[int]:
+    pieces = sentences(document.text, document.language)
+    for start, kind, verbatim in zip(pieces.starts[1:], pieces.breaks[1:], pieces.verbatim, strict=False):
+        if kind != SOFT and not verbatim:
+            yield start
+
+
+def _heading(document: Document, start: int) -> str:
+    """The heading of the part that begins at `start`."""
+    block = _block_from(parse_blocks(document.text), start)
+    title = " ".join(document.heading.split("\n")[0].split()) or " ".join(document.title.split())
+    path = block.section[:-1] if block.level and block.start >= start else block.section
+    names = list(dict.fromkeys(filter(None, (title, *path))))
+    if block.level and block.start >= start and names == [title] and block.section[-1] == title:
+        names = []  # the part begins with the title itself
+    heading = PATH_SEPARATOR.join(names)
+    lines = document.text[block.start : block.end].split("\n")
+    if block.kind is BlockKind.TABLE and block.start < start and len(lines) > 2:
+        return "\n".join([*([heading, ""] if heading else []), *lines[:2], ""])
+    return f"{heading}\n\n" if heading else ""
+
+
+def _block_from(blocks: Sequence[Block], start: int) -> Block:
+    """The block that contains position `start`, or the first one after it."""
+    number = bisect_right(blocks, start, key=lambda block: block.start) - 1
+    if number >= 0 and (start < blocks[number].end or number + 1 == len(blocks)):
+        return blocks[number]
+    return blocks[number + 1]
+
+
+def _part_end(text: str, start: int, cuts: _Cuts, reach: int, length: Callable[[str], int], limit: int) -> int | None:
+    """Return the farthest end of a part that begins at `start`, or None if not even one character fits."""
 
     def farthest(places: Sequence[int], first: int = 0) -> int | None:
         return _last_fitting(lambda end: _fits(text, start, end, length, limit), places, first, start + reach)
@@ -78,15 +164,31 @@ def _part_end(
     # Why: only the next characters are searched for words, or a line of 50 MB would be searched once for each part.
     near = text[start : start + 8 * limit]
     word = start + len(near) - len(near.lstrip())
-    sentence = bisect_right(ends, word)  # the first end with a word before it
-    if (end := farthest(ends, sentence)) is not None:
+    first = bisect_right(cuts.sentences, word)  # the first cut with a word before it
+    if (end := farthest(cuts.sentences, first)) is not None:
+        return _better_end(cuts, start, end, len(text))
+    stop = min(cuts.sentences[first] if first < len(cuts.sentences) else len(text), start + 8 * limit)
+    lines = [match.start() for match in _LINE.finditer(text, word + 1, stop)]
+    if (end := farthest(lines)) is not None:
         return end
-    stop = min(ends[sentence] if sentence < len(ends) else len(text), start + 8 * limit)
     words = [match.end() for match in _WORD.finditer(text, word, stop)]
-    if stop not in (len(text), *ends[sentence : sentence + 1]):
+    if stop not in (len(text), *cuts.sentences[first : first + 1]):
         words = words[:-1]  # Why: the last word may continue beyond `stop`.
-    end = farthest(words)
+    inside = [match.span() for match in _LINK_OR_STRING.finditer(text, start, stop)]
+    end = farthest([at for at in words if not any(begin < at < close for begin, close in inside)])
+    end = farthest(words) if end is None else end
     return farthest(range(start + 1, stop + 1)) if end is None else end
+
+
+def _better_end(cuts: _Cuts, start: int, end: int, last: int) -> int:
+    """The last heading, else the last block, before `end`, if the part does not become too short."""
+    if end == last:
+        return end
+    for places, least in ((cuts.sections, _LEAST_SECTION), (cuts.blocks, _LEAST_BLOCK)):
+        place = places[bisect_right(places, end) - 1] if places[0] <= end else start
+        if place >= start + least * (end - start):
+            return place
+    return end
 
 
 def _fits(text: str, start: int, end: int, length: Callable[[str], int], limit: int) -> bool:

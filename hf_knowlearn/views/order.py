@@ -5,25 +5,23 @@ Permuted sentences help a model to extract facts (arXiv 2309.14316, §3). A sent
 moves together with the sentence before it. A paragraph moves together with the heading above it.
 """
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain, repeat
+from itertools import repeat
 from math import comb, factorial, gcd
 from random import Random
+from typing import Any
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.documents.back_references import BACK_REFERENCES
-from hf_knowlearn.documents.sentences import PARAGRAPH, SENTENCE, SOFT, Sentences, sentences
+from hf_knowlearn.documents.order_rules import Run, order_rules
+from hf_knowlearn.documents.sentences import PARAGRAPH, SENTENCE, Sentences, sentences
 from hf_knowlearn.views.formats import PLAIN, sample_formats
 from hf_knowlearn.views.layout import lay_out
 from hf_knowlearn.views.sampling import sampling_number, select_groups, take_views
 from hf_knowlearn.views.view import View
 
-_BACK_REFERENCES = {language: frozenset(words.split()) for language, words in BACK_REFERENCES.items()}
-_FIRST_WORD = re.compile(r"[^\W\d_]+")
 # Why: up to this limit, the orders are numbered and each occurs once. Above it, orders are sampled, and a repetition
 # is practically impossible.
 _MOST_ORDERS = 1 << 62
@@ -37,6 +35,7 @@ def order_views(
     hold_out: str | None = None,
     *,
     first: int = 0,
+    force: bool = False,
 ) -> list[View]:
     """Return `num_views` views of `document` with its sentences permuted, never in the document's own order.
 
@@ -63,19 +62,19 @@ def order_views(
         ['Ormel has a harbour. Tarn has a mill. It is old.']
     """
     selected = select_groups(num_views, groups, hold_out, first)
-    views = _permuted_views(document, seed, selected)
+    views = _permuted_views(document, seed, selected, force)
     fix = "use the family mixed, which adds formats"
     return take_views(views, document, num_views, first, what="orders of its sentences", fix=fix)
 
 
-def has_other_order(document: Document) -> bool:
+def has_other_order(document: Document, force: bool = False) -> bool:
     """Return whether the sentences of the document can be put into another order."""
-    return _sentence_orders(document.text, document.language).count > 1
+    return _sentence_orders(document.text, document.language, force).count > 1
 
 
-def _permuted_views(document: Document, seed: int, groups: tuple[str, ...]) -> Iterator[View]:
+def _permuted_views(document: Document, seed: int, groups: tuple[str, ...], force: bool) -> Iterator[View]:
     """Yield all views of a document with permuted sentences and distinct texts."""
-    orders = _sentence_orders(document.text, document.language)
+    orders = _sentence_orders(document.text, document.language, force)
     number = sampling_number(seed, document, "order")
     if orders.count == 1:
         return
@@ -101,79 +100,57 @@ def _repeated(orders: "_SentenceOrders", number: int) -> Iterator[Sentences]:
         yield from orders.sequence(number)
 
 
-Paragraph = list[list[int]]  # chunks: lists of numbers of sentences that stay together
-
-
 @dataclass(frozen=True)
 class _SentenceOrders:
-    """All orders of a document's sentences.
+    """All orders of a document's sentences that its rules allow.
 
-    Paragraphs that stay together are a group, and sentences that stay together are a chunk. The groups are permuted.
-    In a group of one paragraph, the chunks are permuted too.
+    Each run of prose has its own permutations: one of its groups, and one of the chunks of each group that has one
+    paragraph.
     """
 
     pieces: Sentences
-    language: str
+    runs: tuple[Run, ...]
 
     @cached_property
-    def groups(self) -> list[list[Paragraph]]:
-        """The groups: lists of paragraphs that stay together."""
-        pieces = self.pieces
-        groups: list[list[Paragraph]] = []
-        for i, (kind, verbatim) in enumerate(zip(pieces.breaks, pieces.verbatim, strict=True)):
-            beside_verbatim = i > 0 and (verbatim or pieces.verbatim[i - 1])
-            refers_back = i > 0 and self._refers_back(i)
-            if kind == PARAGRAPH or beside_verbatim:
-                if groups and (beside_verbatim or refers_back):
-                    groups[-1].append([[i]])
-                else:
-                    groups.append([[[i]]])
-            elif kind == SOFT or refers_back:
-                groups[-1][-1][-1].append(i)
-            else:
-                groups[-1][-1].append([i])
-        return groups
-
-    def _refers_back(self, i: int) -> bool:
-        """Return whether piece `i` begins with a word that refers to the text before it."""
-        words = _BACK_REFERENCES.get(self.language.split("-")[0])
-        if words is None:
-            return self.pieces.breaks[i] == SENTENCE  # without a list of words, sentences stay in place
-        first_word = _FIRST_WORD.search(self.pieces.texts[i])
-        return first_word is None or first_word.group().casefold() in words
+    def items(self) -> list[list[Any]]:
+        """The lists that are permuted: for each run its groups, followed by the chunks of each of them. The chunks of
+        a group of several paragraphs are not permuted, so the list holds that group alone."""
+        lists: list[list[Any]] = []
+        for run in self.runs:
+            lists.append(list(run.groups))
+            lists += (group[0] if len(group) == 1 else [group] for group in run.groups)
+        return lists
 
     @cached_property
     def sizes(self) -> list[int]:
-        """The lengths of the permutations: the number of groups, and for each group the number of chunks to permute.
-
-        The second number is 1 for a group of several paragraphs, because its chunks are not permuted.
-        """
-        return [len(self.groups), *(len(group[0]) if len(group) == 1 else 1 for group in self.groups)]
+        """The lengths of the permutations."""
+        return list(map(len, self.items))
 
     @cached_property
     def kinds(self) -> list[list[int]]:
         """A list for each number in `sizes`, with one number per item. Items with equal words have equal numbers."""
         if len({*self.pieces.texts}) == len(self.pieces.texts):  # the usual case, and faster
             return [list(range(size)) for size in self.sizes]
-        chunks = [_numbered(map(self._words, group[0])) if len(group) == 1 else [0] for group in self.groups]
-        return [_numbered(map(self._content, self.groups)), *chunks]
+        return [_numbered(map(self._content, items)) for items in self.items]
 
     def _words(self, chunk: list[int]) -> str:
         return " ".join(self.pieces.texts[i] for i in chunk)
 
-    def _content(self, group: list[Paragraph]) -> Hashable:
-        """Return a value that is equal for groups with the same words in any order of their chunks."""
-        if len(group) > 1:
-            return tuple(tuple(map(self._words, paragraph)) for paragraph in group)
-        return frozenset(Counter(map(self._words, group[0])).items())
+    def _content(self, item: list[Any]) -> Hashable:
+        """A value that is equal for items with the same words. In a group of one paragraph, the order of the chunks
+        makes no difference."""
+        if isinstance(item[0], int):
+            return self._words(item)
+        if len(item) > 1:
+            return tuple(tuple(map(self._words, paragraph)) for paragraph in item)
+        return frozenset(Counter(map(self._words, item[0])).items())
 
     @cached_property
     def has_other_words(self) -> bool:
         """Whether some order has another sequence of words than the document. False if all items have the same text,
         for example."""
-        groups = (" ".join(self._words(chunk) for paragraph in group for chunk in paragraph) for group in self.groups)
-        chunks = (map(self._words, group[0]) for group in self.groups if len(group) == 1)
-        return any(map(_order_matters, chain(chunks, [groups])))
+        texts = ([" ".join(map(self._words, _chunks_of(item))) for item in items] for items in self.items)
+        return any(len(items) > 1 and _order_matters(iter(items)) for items in texts)
 
     @cached_property
     def count(self) -> int:
@@ -221,21 +198,32 @@ class _SentenceOrders:
         pieces = self.pieces
         indices: list[int] = []
         breaks: list[int] = []
-        for g in permutations[0]:
-            group = self.groups[g]
-            for paragraph in group:
-                chunk_order = permutations[g + 1] if len(group) == 1 else range(len(paragraph))
-                for position, c in enumerate(chunk_order):
-                    indices += paragraph[c]
-                    breaks.append(SENTENCE if position else PARAGRAPH)
-                    breaks += (pieces.breaks[i] for i in paragraph[c][1:])
+        of_list = iter(permutations)
+        for run in self.runs:
+            first = len(indices)
+            group_order = next(of_list)
+            chunk_orders = [next(of_list) for _ in run.groups]
+            for g in group_order:
+                for paragraph in run.groups[g]:
+                    chunk_order = chunk_orders[g] if len(run.groups[g]) == 1 else range(len(paragraph))
+                    for position, c in enumerate(chunk_order):
+                        indices += paragraph[c]
+                        breaks.append(SENTENCE if position else PARAGRAPH)
+                        breaks += (pieces.breaks[i] for i in paragraph[c][1:])
+            breaks[first] = pieces.breaks[first]  # Why: a run can begin in the middle of a paragraph.
         texts, starts, lengths, _, verbatim = ([column[i] for i in indices] for column in pieces)
         return Sentences(texts, starts, lengths, breaks, verbatim)  # type: ignore[arg-type]
 
 
-@lru_cache(maxsize=1)  # Why: `has_other_order` and `order_views` use the same orders.
-def _sentence_orders(text: str, language: str) -> _SentenceOrders:
-    return _SentenceOrders(sentences(text, language), language)
+def _chunks_of(item: list[Any]) -> list[list[int]]:
+    """The chunks of an item, which is a chunk or a group."""
+    return [item] if isinstance(item[0], int) else [chunk for paragraph in item for chunk in paragraph]
+
+
+@lru_cache(maxsize=2)  # Why: `has_other_order` and `order_views` use the same orders.
+def _sentence_orders(text: str, language: str, force: bool) -> _SentenceOrders:
+    runs = order_rules(Document("-", text, language=language), force).runs
+    return _SentenceOrders(sentences(text, language), runs)
 
 
 def _order_matters(texts: Iterator[str]) -> bool:

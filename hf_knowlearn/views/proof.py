@@ -5,10 +5,12 @@ The check uses only the document and the strings of the formats, not the code th
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 
 from hf_knowlearn.documents import Document
+from hf_knowlearn.documents.structure import parse_blocks
 from hf_knowlearn.views.groups import MARKS
 from hf_knowlearn.views.masked import PROMPTS, blank_for, words_of
 from hf_knowlearn.views.view import View
@@ -37,7 +39,12 @@ def prove(view: View, document: Document) -> None:
         ValueError: View 0 (formats/raw of document 'mill') differs from the document: the span (0, 0, 16) is not \
 the document's 'Tarn has a mill.'.
     """
-    problems = [*_wrong_spans(view, document), *_wrong_layout(view, document), *_wrong_prompt(view, document)]
+    problems = [
+        *_wrong_spans(view, document),
+        *_wrong_sections(view, document),
+        *_wrong_layout(view, document),
+        *_wrong_prompt(view, document),
+    ]
     if problems:
         name = f"{view.family}/{view.format} of document {view.document_id!r}"
         raise ValueError(f"View {view.index} ({name}) differs from the document: {'; '.join(problems)}.")
@@ -67,8 +74,39 @@ def _wrong_spans(view: View, document: Document) -> list[str]:
     return problems
 
 
+def _wrong_sections(view: View, document: Document) -> list[str]:
+    """The pieces that leave their section or their block. If the spans ascend, there are none.
+
+    A region is a block, or a run of paragraphs. The regions of the pieces must ascend, and so must the pieces within
+    a region that is not a run of paragraphs, such as a list.
+    """
+    sources = [source for _, source, _ in view.spans]
+    if sources == sorted(sources):
+        return []
+    starts, is_prose = _regions(document.text)
+    problems = []
+    last = end = 0
+    for _, source, length in view.spans:
+        region = max(bisect_right(starts, source) - 1, 0)
+        if region < last or (region == last and source < end and not is_prose[region]):
+            problems.append(f"{document.text[source : source + min(length, 40)]!r} is outside of its section or block")
+        last, end = max(bisect_right(starts, source + length - 1) - 1, 0), source + length
+    return problems
+
+
+def _regions(text: str) -> tuple[list[int], list[bool]]:
+    """The start of each region, and whether it is a run of paragraphs."""
+    starts: list[int] = []
+    is_prose: list[bool] = []
+    for block in parse_blocks(text):
+        if not (block.kind.is_prose and is_prose and is_prose[-1]):
+            starts.append(block.start)
+            is_prose.append(block.kind.is_prose)
+    return starts, is_prose
+
+
 def _wrong_layout(view: View, document: Document) -> list[str]:
-    declared = _declared_strings(view.format, document.title)
+    declared = _declared_strings(view.format, document.title, document.heading)
     ends = [0, *(at + length for at, _, length in view.spans)]
     layouts = (view.text[end:at] for end, at in zip(ends, [*(at for at, _, _ in view.spans), None], strict=True))
     return [
@@ -89,7 +127,7 @@ def _is_sequence_of(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _declared_strings(format: str, title: str) -> tuple[re.Pattern[str], ...]:
+def _declared_strings(format: str, title: str, heading: str) -> tuple[re.Pattern[str], ...]:
     """Return patterns for the strings that the format declares, without the white space in these strings."""
     marks = {mark.full_name: mark for marks in MARKS.values() for mark in marks}
     strings = [
@@ -100,7 +138,7 @@ def _declared_strings(format: str, title: str) -> tuple[re.Pattern[str], ...]:
         if isinstance(value, str)
     ]
     # Why: line by line, because a container can put its own marks between the lines.
-    lines = {"".join(line.split()) for string in strings for line in string.split("\n")}
+    lines = {"".join(line.split()) for string in [*strings, heading] for line in string.split("\n")}
     patterns_of = {"{title}": re.escape("".join(title.split())), "{}": _LABEL}
     patterns = (
         "".join(patterns_of.get(part, re.escape(part)) for part in _PLACEHOLDERS.split(line)) for line in sorted(lines)

@@ -26,7 +26,9 @@ WITH_EXAMPLES = {
     "reading",
     "sentences",
     "splitting",
-    "verbatim_blocks",
+    "order_rules",
+    "sentence_rules",
+    "structure",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.documents.verbatim_blocks import verbatim_spans
+from hf_knowlearn.documents.structure import verbatim_spans
 from hf_knowlearn.views import FAMILIES, format_views
 from hf_knowlearn.views.sampling import TooFewViewsError
 
@@ -116,9 +116,7 @@ def test_prose_is_not_verbatim(kind):
 
 def test_blocks_are_whole_lines_and_adjacent_ones_are_joined():
     text = "One is.\n```\na\n\nb\n```\n\n- c\n\n\n# d  \nTwo is.\n\n\n  > e\n\n"
-    assert [text[start:end] for start, end in verbatim_spans(text)] == [
-        "```\na\n\nb\n```\n\n- c\n\n\n# d  \nTwo is.\n\n\n  > e"
-    ]
+    assert [text[start:end] for start, end in verbatim_spans(text)] == ["```\na\n\nb\n```\n\n- c\n\n\n# d", "  > e"]
     text = "One is.\n\n# a\n\nTwo is.\n\n# b"
     assert [text[start:end] for start, end in verbatim_spans(text)] == ["# a", "# b"]
 

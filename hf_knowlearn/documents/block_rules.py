@@ -1,0 +1,287 @@
+"""Rules that find the kind of a block of text for which Markdown has no mark.
+
+In doubt a block is not prose. That costs a little variety, and a changed layout could destroy the block, such as a
+Python file that no longer parses, or a table with moved cells.
+"""
+
+import re
+from collections import Counter
+from enum import StrEnum
+from functools import cached_property
+from itertools import pairwise
+
+
+class BlockKind(StrEnum):
+    """Kinds of blocks. Only a paragraph is prose."""
+
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    ORDERED_LIST = "ordered list"
+    UNORDERED_LIST = "unordered list"
+    TABLE = "table"
+    CODE = "code"
+    QUOTE = "quote"
+    VERSE = "verse"
+    FRONT_MATTER = "front matter"
+    DIALOGUE_TURN = "dialogue turn"
+    LOG_LINE = "log line"
+    MAIL_HEADER = "mail header"
+    CLAUSE = "clause"
+    CAPTION = "caption"
+    MARKUP = "markup"
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether views may change the layout between the sentences of the block."""
+        return self is BlockKind.PARAGRAPH
+
+
+# The beginning of a heading, quotation, table row, tag, command, rule, bullet or numbered item.
+_LINE_MARK = (
+    r"[^\S\n]*(?:\#{1,6}[ ]|>|\||<[A-Za-z!/?]|\\[A-Za-z]|[-*+\u2022\u2023\u25e6\u25aa\u00b7][ ]"
+    r"|\(?\d{1,3}[.)][ ]|\([A-Za-z]{1,5}\)[ ]|\[\^?\w{1,9}\]:[ ]|(?:[-*_=~:+][ ]?){3,}(?:\r?$|[|+]))"
+)
+_FIRST_LINE = re.compile(_LINE_MARK, re.MULTILINE | re.VERBOSE)
+_LATER_LINE = re.compile(rf"\n(?:{_LINE_MARK}|[ ]+\S)", re.MULTILINE | re.VERBOSE)
+# A line for which the Markdown parser is needed: a mark, a fence, an indented line, or a table row.
+MARKED_LINE = re.compile(
+    rf"^(?:{_LINE_MARK}|[ ]{{0,3}}(?:```|~~~)|[ ]{{4}}|\t|[^\n]*\|[^\n]*\n[ ]*[|:-][-|: ]+$)",
+    re.MULTILINE | re.VERBOSE,
+)
+FRONT_MATTER = re.compile(r"\A(---|\+\+\+)\r?\n.*?\n\1[ \t\r]*$", re.MULTILINE | re.DOTALL)
+# A letter, a dash or a sign. Why: prose can begin like this too, so a list needs one on every line.
+_ITEM = re.compile(r"\(?[A-Za-z]{1,4}[.)] |[\u2012-\u2015\u2192\u25a0-\u25ff\u2610-\u2612\u2713] ?")
+_ENDS_SENTENCE = re.compile(
+    r"[.!?:\u2026\u3002\uff01\uff1f\uff1a\u061f\u06d4\u0964][\"'\u201d\u2019\u00bb\u300d\u300f\uff09)\]*_]*\s*$"
+)
+_FIRST_LETTER = re.compile(r"\W*[^\W\d_]")
+_MIN_WRAP = 45  # characters; prose is not wrapped at less, so shorter lines are verse or a list
+
+# Lines that hardly occur outside source code. Why: a file of them is one block, because blank lines belong to it.
+_CODE_LINE = re.compile(
+    r"^(?:\s+\S.*|.*[;{},(\[:\\]\s*|[)\]}].*|@\w.*|\#.*|//.*|/?\*.*|\"\"\".*|'''.*|[\w.]+\(.*|\w+(?:\.\w+)+\s*"
+    r"|[\w.]+(?:[\[,:][^=]*)?\s*[-+*/|&^%]?=[^=].*"
+    r"|(?:async\s+)?(?:def|class|fn|func|function|struct|enum|interface|namespace)\s+\w.*"
+    r"|import\s+[\w.]+.*|from\s+[\w.]+\s+import\s.*|(?:if|elif|for|while|with|try|except|else|finally|return|raise|yield"
+    r"|assert|del|global|pass)\b.*(?::|\)|,|\\)?\s*)$"
+)
+# Every source file has one of these. Why: it is a fast test before the lines are counted.
+_CODE_SIGN = re.compile(
+    r"^(?:import \w|from [\w.]+ import |(?:async )?def \w+\(|class \w.*:|\w+(?:\.\w+)* ?=[^=]|[\w.]+\(|@\w+|#!"
+    r"|#include|if .*:$|for .*:$|while .*:$|with .*:$|try:$|\"\"\"|func? |function |package |using |public "
+    r"|const |let |var )",
+    re.MULTILINE,
+)
+_LONG_STRING = re.compile(r"(\"\"\"|''').*?\1", re.DOTALL)
+_CODE_SHARE = 0.6  # of the lines
+
+_MONTH = (
+    r"(?:jan|feb|m\u00e4r|mar|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez|d\u00e9c|f\u00e9v|avr|juin|juil|ao\u00fb"
+    r"|ene|abr|ago|dic|gen|mag|giu|lug|set|ott|out)[^\W\d_]*\.?"
+)
+_CLOCK = r"\d{1,2}(?::\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s?[ap]\.?m\.?)?|\.\d{2}\s?(?:Uhr|h\b)|\s?[hH]\s?\d{2}|\s?Uhr\b)"
+_DATE = (
+    rf"(?:\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.]\s?\d{{1,2}}[-/.]\s?\d{{2,4}}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th|er)?\.?\s{_MONTH}(?:\s\d{{4}})?|{_MONTH}\s+\d{{1,2}}\b(?:,?\s\d{{4}})?"
+    r"|(?:day|tag|jour|d\u00eda|giorno|dia|week|woche|semaine)\s\d{1,4}"
+    r"|(?:v|version\s)\d+(?:\.\d+)+)"
+)
+_WEEKDAY = (
+    r"(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|mi\u00e9|jue|vie|s\u00e1b|dom|gio"
+    r"|seg|ter|qua|qui|sex)(?:[^\W\d_]{2,8})?\.?"
+)
+_TIME_STAMP = re.compile(
+    r"^[^\S\n]*(?:[-*\u2022]\s)?(?:\*\*|_)?[\[(]?"
+    rf"(?:(?:{_WEEKDAY},?\s)?(?:{_DATE}|{_CLOCK})|{_WEEKDAY}\s?[:\u2013\u2014])",
+    re.MULTILINE | re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"^[^\S\n]*(?:[-*\u2022\u2013\u2014]\s)?(?:\*\*|__)?([^\W\d_][^\n:.!?;]{0,39}?)(?:\*\*|__)?\s?[:\uff1a](?:\*\*|__)?(?=\s|$)",
+    re.MULTILINE,
+)
+_QUESTION_LABELS = frozenset(
+    "q a question answer questions answers f frage antwort r r\u00e9ponse p pregunta respuesta d domanda risposta"
+    " pergunta resposta interviewer interviewerin moderator user assistant human bot".split()
+)
+_MAIL_LABELS = frozenset(
+    "from to cc bcc date sent subject reply-to von an datum gesendet betreff kopie de \u00e0 objet envoy\u00e9 para"
+    " asunto fecha enviado da a oggetto data inviato assunto".split()
+)
+_MAIL_SUBJECTS = frozenset("from subject von betreff de objet asunto da oggetto assunto".split())
+_STEP = re.compile(
+    r"^[^\S\n]*(?:\*\*)?(?:step|schritt|\u00e9tape|etape|paso|passo|fase|phase|\u0448\u0430\u0433|\u624b\u9806|\u6b65\u9aa4"
+    r"|\u7b2c\s?[\d\u4e00-\u9fff]{1,3}\s?\u6b65)\s?\d*\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    r"^[^\S\n]*(?:\d{1,3}(?:\.\d{1,3})+\.?[ \t]|\u00a7{1,2}\s?\d+"
+    r"|(?:article|artikel|art\.|art\u00edculo|articolo|artigo|section|clause|ziffer|abs(?:atz|\.)|klausel|abschnitt)\s?(?:\d+|[IVXLC]+\b)|\(\d{1,3}\)\s)",
+    re.IGNORECASE,
+)
+_CAPTION = re.compile(
+    r"^[^\S\n]*(?:\*\*|_|\*)?(?:figure|fig\.|table|tab\.|abbildung|abb\.|tabelle|tableau|figura|tabla|tabella|tabela"
+    r"|\u0440\u0438\u0441\.|\u0442\u0430\u0431\u043b\.|\u56f3|\u56fe|\u8868)\s?\d+(?:\.\d+)*\s?[.:\u2013\u2014-]",
+    re.IGNORECASE,
+)
+_FIELD = re.compile(r"[^:\n]{1,40}:\s+\S")
+_QUOTE_INTRODUCTION = re.compile(
+    r"(?:wrote|schrieb|a \u00e9crit|escribi\u00f3|ha scritto|escreveu)[^\n]*:\s*$", re.IGNORECASE
+)
+_NUMBERED = re.compile(r"[\s#*_]*(\d{1,3}(?:\.\d{1,3})*)[.)]?\s")
+_LONGEST_HEADING = 90  # characters
+_MOST_HEADING_WORDS = 12
+
+
+class DocumentSigns:
+    """What shows the kind of a block only in the whole text: labels that repeat, and lines with a time stamp."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def speakers(self) -> frozenset[str]:
+        """The labels before a colon that are speakers: they repeat, or they name questions and answers."""
+        if ":" not in self.text and "\uff1a" not in self.text:
+            return frozenset()
+        labels = Counter(match.group(1).strip().casefold() for match in _LABEL.finditer(self.text))
+        repeated = {label for label, count in labels.items() if count > 1 and len(label.split()) <= 5}
+        questions = {label for label in labels if label in _QUESTION_LABELS}
+        found = repeated | (questions if len(questions) > 1 or questions & repeated else set())
+        if not found:
+            return frozenset()
+        # Why: the second speaker of a dialogue may have one turn only.
+        return frozenset(found | {label for label in labels if len(label.split()) <= 3 and label not in _MAIL_LABELS})
+
+    @cached_property
+    def is_log(self) -> bool:
+        """Whether at least two lines begin with a time stamp."""
+        stamps = _TIME_STAMP.finditer(self.text)
+        return next(stamps, None) is not None and next(stamps, None) is not None
+
+
+def kind_of_block(block: str, signs: DocumentSigns) -> BlockKind:
+    """The kind of a block of lines without blank lines. It is a paragraph if no rule names another kind."""
+    label = _LABEL.match(block)
+    if label and _is_mail_header(block):
+        return BlockKind.MAIL_HEADER
+    if signs.is_log and _TIME_STAMP.match(block):
+        return BlockKind.LOG_LINE
+    if label and label.group(1).strip().casefold() in signs.speakers:
+        return BlockKind.DIALOGUE_TURN
+    for kind, pattern in (
+        (BlockKind.ORDERED_LIST, _STEP),
+        (BlockKind.CLAUSE, _CLAUSE),
+        (BlockKind.CAPTION, _CAPTION),
+    ):
+        if pattern.match(block):
+            return kind
+    if _FIRST_LINE.match(block):
+        return _kind_of_mark(block)
+    if "\n" not in block:
+        if block.startswith(("    ", "\t")):
+            return BlockKind.CODE
+        return BlockKind.MAIL_HEADER if _QUOTE_INTRODUCTION.search(block) else BlockKind.PARAGRAPH
+    lines = block.split("\n")
+    if all(map(_FIELD.match, lines)) or all(map(_ITEM.match, lines)):
+        return BlockKind.UNORDERED_LIST
+    if "\t" in block or "   " in block.strip() or ("|" in block and all("|" in line for line in lines)):
+        return BlockKind.TABLE
+    if _is_verse(lines):
+        return BlockKind.VERSE
+    return BlockKind.MARKUP if _LATER_LINE.search(block) else BlockKind.PARAGRAPH
+
+
+def _kind_of_mark(block: str) -> BlockKind:
+    mark = block.lstrip()[0]
+    if mark in "#":
+        return BlockKind.HEADING
+    if mark == ">":
+        return BlockKind.QUOTE
+    if mark == "|":
+        return BlockKind.TABLE
+    if mark in "<\\[_=~:":
+        return BlockKind.MARKUP
+    return BlockKind.ORDERED_LIST if mark == "(" or mark.isdigit() else BlockKind.UNORDERED_LIST
+
+
+def _is_mail_header(block: str) -> bool:
+    labels = {match.group(1).strip().casefold() for match in _LABEL.finditer(block)}
+    return len(labels & _MAIL_LABELS) > 1 and bool(labels & _MAIL_SUBJECTS)
+
+
+def _is_verse(lines: list[str]) -> bool:
+    """Whether lines break by choice, and not at a margin or at the end of a sentence."""
+    width = max(map(len, lines))
+    broken = by_choice = capitals = 0
+    for line, after in pairwise(lines):
+        if _ENDS_SENTENCE.search(line):
+            continue
+        broken += 1
+        by_choice += len(line) + 1 + len(after.partition(" ")[0]) <= width  # the next word would fit
+        first = _FIRST_LETTER.match(after)
+        capitals += bool(first and first.group()[-1].isupper())
+    return broken > 0 and (width < _MIN_WRAP or 3 * by_choice > broken or (capitals == broken and broken > 1))
+
+
+def is_code(text: str) -> bool:
+    """Whether the text is a source file."""
+    if not _CODE_SIGN.search(text):
+        return False
+    lines = [line for line in _LONG_STRING.sub('""""""', text).split("\n") if line.strip()]
+    return sum(_CODE_LINE.match(line) is not None for line in lines) >= _CODE_SHARE * len(lines)
+
+
+def has_end_of_sentence(text: str) -> bool:
+    """Whether the text ends with the end of a sentence or with a colon."""
+    return _ENDS_SENTENCE.search(text) is not None
+
+
+def is_plain_heading(block: str, kind: BlockKind) -> bool:
+    """Whether a block without a mark of a heading is one: a short line without the end of a sentence.
+
+    A line of a numbered list or a clause, such as "1. DEFINITIONS", is a heading under the same rule.
+    """
+    line = block.strip()
+    kinds = (BlockKind.PARAGRAPH, BlockKind.ORDERED_LIST, BlockKind.CLAUSE, BlockKind.LOG_LINE)
+    if kind not in kinds or "\n" in line or len(line) > _LONGEST_HEADING:
+        return False
+    if kind is BlockKind.PARAGRAPH and line.startswith("**") and line.endswith("**") and line.count("**") == 2:
+        return True
+    if line.endswith((",", ";", "-", "\u2013", "\u3001", "\uff0c")) or len(line.split()) > _MOST_HEADING_WORDS:
+        return False
+    if kind is BlockKind.LOG_LINE and len(line.split()) > 4:
+        return False
+    if not re.search(r"[^\W\d_]", line):
+        return False
+    return not has_end_of_sentence(line) or (line.endswith(":") and kind is BlockKind.PARAGRAPH and len(line) <= 40)
+
+
+def end_of_heading(block: str) -> int:
+    """The end of a heading in the first line of a block, whose text follows without a blank line; 0 if there is none.
+
+    Such a line is short, does not end a sentence, and prose follows it.
+    """
+    line, _, rest = block.partition("\n")
+    words, following = line.split(), rest.split(maxsplit=1)
+    if not following or len(line) > _MIN_WRAP + 15 or len(words) > 8 or line.startswith((" ", "\t")):
+        return 0
+    if has_end_of_sentence(line) or line.rstrip().endswith((",", ";", "-")) or rest.startswith((" ", "\t")):
+        return 0
+    lines = rest.split("\n")
+    fits = len(line) + 1 + len(following[0]) <= max(map(len, lines))  # the next word would fit on the line
+    is_prose = has_end_of_sentence(rest) and not _FIRST_LINE.match(rest) and (len(lines) == 1 or not _is_verse(lines))
+    return len(line) if fits and is_prose and not following[0][0].islower() and len(max(lines, key=len)) > 30 else 0
+
+
+def heading_level(heading: str, is_first: bool) -> int:
+    """The depth of a heading, from 1: of its marks, of its number, or an estimate for plain text."""
+    line = heading.strip()
+    if marks := re.match(r"(#{1,6})\s", line):
+        return len(marks.group(1))
+    if "\n" in line:
+        return 1 if line.rstrip().endswith("=") else 2
+    if number := _NUMBERED.match(line):
+        return 2 + number.group(1).count(".")
+    if line.startswith("**"):
+        return 7
+    return 1 if is_first else 2

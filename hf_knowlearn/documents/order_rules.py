@@ -1,0 +1,345 @@
+"""Rules that decide which sentences of a document can change their order without changing what the document says.
+
+Sentences move only within one run of prose, a sequence of paragraphs between two other blocks. They therefore never
+leave their section. A run keeps its order if it is a procedure, a story, or another kind of text whose order matters.
+In the other runs, a sentence that refers to the text before or after it stays with that text.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+
+from hf_knowlearn.documents.block_rules import BlockKind
+from hf_knowlearn.documents.document import Document
+from hf_knowlearn.documents.sentence_rules import LANGUAGES, SentenceRules, rules_for
+from hf_knowlearn.documents.sentences import PARAGRAPH, SOFT, Sentences, sentences
+from hf_knowlearn.documents.structure import Block, parse_blocks
+
+Paragraph = list[list[int]]  # chunks: lists of numbers of pieces that stay together, in order
+Group = list[Paragraph]  # paragraphs that stay together, in order
+
+
+class DocumentKind(StrEnum):
+    """Kinds of documents. Sentences can move in the first three only."""
+
+    INDEPENDENT_FACTS = "independent facts"
+    SECTIONED_REFERENCE = "sectioned reference"
+    MIXED = "mixed"
+    PROCEDURE = "procedure"
+    DIALOGUE = "dialogue"
+    LEGAL = "legal"
+    NARRATIVE = "narrative"
+    LOG = "log"
+    MAIL = "mail"
+    BLOCKS = "lists, tables or code"
+    CONNECTED = "connected text"
+    OTHER_LANGUAGE = "language without rules"
+
+
+Sign = tuple[DocumentKind, str]  # the kind of a text whose order matters, and the reason
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of prose.
+
+    Args:
+        groups: its paragraphs. Groups can be permuted. In a group of one paragraph, its chunks can be permuted too.
+        kind: the kind of text whose order matters, or None if its sentences can move.
+        reason: why the order matters, in words.
+    """
+
+    groups: tuple[Group, ...]
+    kind: DocumentKind | None = None
+    reason: str = ""
+
+    @property
+    def can_move(self) -> bool:
+        """Whether the run has two groups or two chunks that can change places."""
+        return self.kind is None and (
+            len(self.groups) > 1 or (len(self.groups[0]) == 1 and len(self.groups[0][0]) > 1)
+        )
+
+
+@dataclass(frozen=True)
+class OrderRules:
+    """What the rules decided about a document.
+
+    Args:
+        kind: the kind of the document.
+        reasons: why sentences keep their order, in words. Empty if every run can be permuted.
+        runs: all runs of prose and, between them, the other blocks, each as a run of one chunk.
+    """
+
+    kind: DocumentKind
+    reasons: tuple[str, ...]
+    runs: tuple[Run, ...] = field(repr=False)
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether no sentence can move."""
+        return not any(run.can_move for run in self.runs)
+
+
+def order_rules(document: Document, force: bool = False) -> OrderRules:
+    """Decide which sentences of a document can be permuted.
+
+    Args:
+        document: a document or a part of one.
+        force: permute also the sentences of texts whose order matters. A sentence still stays in its section and
+            with the text that it refers to.
+
+    Example:
+        >>> from hf_knowlearn import Document
+        >>> rules = order_rules(Document("pump", "Open the valve. Remove the four bolts. Take the filter out."))
+        >>> str(rules.kind), rules.reasons
+        ('procedure', ('3 of 3 sentences are instructions',))
+    """
+    return _order_rules(document.text, document.language, force)
+
+
+@lru_cache(maxsize=2)  # Why: a mixture of families and the report need the rules of one document several times.
+def _order_rules(text: str, language: str, force: bool) -> OrderRules:
+    pieces, blocks = sentences(text, language), parse_blocks(text)
+    rules = rules_for(language)
+    document_sign = None if force else _document_sign(text, blocks, pieces, rules, language)
+    runs: list[Run] = []
+    for prose in _prose_runs(pieces):
+        if pieces.verbatim[prose[0]]:
+            runs.append(Run(([[prose]],)))
+        elif document_sign or rules is None:
+            runs.append(Run(([[prose]],), *(document_sign or ())))
+        else:
+            heading = _heading_before(text, blocks, pieces.starts[prose[0]])
+            for part, sign in _signed_parts(pieces, prose, "" if force else heading, rules, force):
+                runs += [Run(([[part]],), *sign)] if sign else _movable(pieces, part, rules)
+    return OrderRules(_kind(runs, blocks, document_sign), tuple(_reasons(runs)), tuple(runs))
+
+
+def _prose_runs(pieces: Sentences) -> Iterator[list[int]]:
+    """The numbers of the pieces of each run of prose, and of each verbatim piece."""
+    run: list[int] = []
+    for i, is_verbatim in enumerate(pieces.verbatim):
+        if run and (is_verbatim or pieces.verbatim[i - 1]):
+            yield run
+            run = []
+        run.append(i)
+    if run:
+        yield run
+
+
+def _heading_before(text: str, blocks: Sequence[Block], start: int) -> str:
+    """The innermost heading above a position."""
+    sections = [block.section for block in blocks if block.start <= start]
+    return sections[-1][-1] if sections and sections[-1] else ""
+
+
+# Documents whose order matters as a whole
+
+
+def _document_sign(
+    text: str, blocks: Sequence[Block], pieces: Sentences, rules: SentenceRules | None, language: str
+) -> Sign | None:
+    """The kind and the reason of a document that keeps its order as a whole, or None."""
+    if rules is None:
+        names = ", ".join(LANGUAGES)
+        return DocumentKind.OTHER_LANGUAGE, f"no rules for the language {language!r}, only for {names}"
+    counts = Counter(block.kind for block in blocks)
+    share = {kind: sum(b.end - b.start for b in blocks if b.kind is kind) / len(text) for kind in counts}
+    if counts[BlockKind.MAIL_HEADER] or _is_letter(text, blocks, rules):
+        return DocumentKind.MAIL, "a mail or a letter"
+    if counts[BlockKind.DIALOGUE_TURN] > 1 and share[BlockKind.DIALOGUE_TURN] > 0.3:
+        return DocumentKind.DIALOGUE, f"{counts[BlockKind.DIALOGUE_TURN]} turns of a dialogue"
+    if share.get(BlockKind.LOG_LINE, 0) > 0.3:
+        return DocumentKind.LOG, "most lines begin with a time"
+    legal_words = {match.casefold() for match in rules.legal.findall(text)}
+    if counts[BlockKind.CLAUSE] > 1 or len(legal_words) > 3 or (counts[BlockKind.CLAUSE] and legal_words):
+        return DocumentKind.LEGAL, "clauses of a contract or statute"
+    return None
+
+
+def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool:
+    """Whether the text begins like a letter, or ends like one."""
+    shown = [text[block.start : block.end].strip() for block in blocks]
+    greets = any(len(block) < 80 and rules.greeting.search(block) for block in shown[:4])
+    closes = any(len(block) < 120 and rules.closing.search(block.split("\n")[0]) for block in shown[-3:])
+    return (greets and (closes or shown[0].rstrip().endswith(",") or len(shown) > 1)) or (closes and len(shown) > 2)
+
+
+# Runs whose order matters
+
+_YEAR = re.compile(r"(?<![\d.,(])(?:1[0-9]|20)\d\d(?![\d,)%])(?!\.\d)")
+_CLOCK = re.compile(r"(?<!\d)\d{1,2}(?::\d{2}|(?:\.\d{2})?\s?(?:Uhr|h\b|[ap]\.?m\b))")
+_QUOTED = re.compile("[\"\u201c\u201d\u201e\u00ab\u00bb]|(?:^|\\s)'[^\\W\\d_]")
+
+
+def _signed_parts(
+    pieces: Sentences, prose: list[int], heading: str, rules: SentenceRules, force: bool
+) -> Iterator[tuple[list[int], Sign | None]]:
+    """The run in parts, each with its sign. A procedure can begin or end between two paragraphs of a run."""
+    sign = None if force else _run_sign([pieces.texts[i] for i in prose], heading, rules)
+    if sign is None or sign[0] is not DocumentKind.PROCEDURE:
+        yield prose, sign
+        return
+    part: list[int] = []
+    part_sign: Sign | None = None
+    for paragraph in _paragraphs(pieces, prose):
+        texts = [_text(pieces, sentence) for sentence in paragraph]
+        is_step = len(texts) < 2 or any(map(rules.is_instruction, texts)) or any(map(rules.orders_steps, texts))
+        paragraph_sign = sign if is_step else _run_sign(texts, "", rules)
+        if part and paragraph_sign != part_sign:
+            yield part, part_sign
+            part = []
+        part_sign = paragraph_sign
+        part += [i for sentence in paragraph for i in sentence]
+    yield part, part_sign
+
+
+def _run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign | None:
+    """The kind and the reason of a run that keeps its order, or None."""
+    count = len(texts)
+    instructions = sum(map(rules.is_instruction, texts))
+    steps = sum(map(rules.orders_steps, texts))
+    if instructions + steps > 2 or (instructions > 1 and 3 * instructions >= count):
+        found = f"{instructions} of {count} sentences are instructions"
+        return DocumentKind.PROCEDURE, found if instructions >= steps else f"{steps} of {count} sentences order steps"
+    if (instructions or steps) and rules.procedure.search(heading):
+        return DocumentKind.PROCEDURE, f"the heading {heading!r} announces a procedure"
+    if any(text.rstrip().endswith(("?", "\u061f", "\uff1f")) for text in texts):
+        return DocumentKind.DIALOGUE, "a question, whose answer follows"
+    return _narrative_sign(texts, rules)
+
+
+def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
+    count = len(texts)
+    told = sum(map(rules.narrates, texts))
+    timed = sum(rules.narrative_time.search(text) is not None for text in texts)
+    quoted = sum(_QUOTED.search(text) is not None and rules.narrates(text) for text in texts)
+    own = sum(rules.is_in_first_person(text) for text in texts)
+    if (told > 1 and 4 * (told + timed) >= count) or (told and timed) or quoted:
+        return DocumentKind.NARRATIVE, f"{told} of {count} sentences narrate"
+    if timed > 1 and 3 * timed >= count:
+        return DocumentKind.NARRATIVE, f"{timed} of {count} sentences name a time in a sequence"
+    if own > 1 and 3 * own >= count:
+        return DocumentKind.NARRATIVE, f"{own} of {count} sentences are in the first person"
+    text = " ".join(texts)
+    for name, pattern in (("years", _YEAR), ("times of day", _CLOCK)):
+        times = list(dict.fromkeys(_number(match.group()) for match in pattern.finditer(text)))
+        is_sequence = len(times) > 3 or any(rules.refers_back(text) for text in texts[1:])
+        if len(times) > 2 and is_sequence and times == sorted(times):
+            return DocumentKind.NARRATIVE, f"{len(times)} {name} in ascending order"
+    return None
+
+
+def _number(time: str) -> float:
+    return float(re.sub(r"[^\d.]", "", time.replace(":", ".")).strip(".") or 0)
+
+
+# Runs whose sentences can move
+
+
+def _movable(pieces: Sentences, prose: Sequence[int], rules: SentenceRules) -> Iterator[Run]:
+    """The runs of a run of prose: sentences that keep their place at its beginning and its end, and the rest."""
+    paragraphs = list(_paragraphs(pieces, prose))
+    while paragraphs and rules.refers_back(_text(pieces, paragraphs[0][0])):
+        first, *rest = paragraphs.pop(0)
+        yield Run(([[first]],))
+        if rest:
+            yield Run(([_chunks(pieces, rest, rules)],))
+    end: list[Run] = []
+    if paragraphs and rules.refers_forward(_text(pieces, paragraphs[-1][-1])):
+        *rest, last = paragraphs.pop()
+        if rest:
+            chunks = _chunks(pieces, rest, rules)
+            is_free = not rules.refers_back(_text(pieces, last)) and not rules.refers_back(_text(pieces, rest[0]))
+            end.append(Run(([chunks if is_free else [[i for chunk in chunks for i in chunk]]],)))
+        end.append(Run(([[last]],)))
+    groups: list[Group] = []
+    announced = False
+    for paragraph in paragraphs:
+        chunks = _chunks(pieces, paragraph, rules)
+        if groups and rules.refers_back(_text(pieces, paragraph[0])):
+            groups = [[*(part for group in groups for part in group), chunks]]
+        elif announced:
+            groups[-1].append(chunks)
+        else:
+            groups.append([chunks])
+        announced = rules.refers_forward(_text(pieces, paragraph[-1]))
+    if groups:
+        yield Run(tuple(groups))
+    yield from end
+
+
+def _text(pieces: Sentences, sentence: Sequence[int]) -> str:
+    return " ".join(pieces.texts[i] for i in sentence)
+
+
+def _paragraphs(pieces: Sentences, prose: Sequence[int]) -> Iterator[list[list[int]]]:
+    """The sentences of each paragraph. A sentence is a list of its pieces."""
+    paragraph: list[list[int]] = []
+    for i in prose:
+        if pieces.breaks[i] == PARAGRAPH and paragraph:
+            yield paragraph
+            paragraph = []
+        if pieces.breaks[i] == SOFT and paragraph:
+            paragraph[-1].append(i)
+        else:
+            paragraph.append([i])
+    yield paragraph
+
+
+def _chunks(pieces: Sentences, paragraph: Sequence[list[int]], rules: SentenceRules) -> Paragraph:
+    """The chunks of a paragraph. Up to the last sentence that refers back, all sentences stay together.
+
+    Why: the sentence to which "she" refers may be any sentence before.
+    """
+    chunks: Paragraph = []
+    announced = False
+    for sentence in paragraph:
+        text = _text(pieces, sentence)
+        if chunks and rules.refers_back(text):
+            chunks = [[*(i for chunk in chunks for i in chunk), *sentence]]
+        elif chunks and announced:
+            chunks[-1] += sentence
+        else:
+            chunks.append(list(sentence))
+        announced = rules.refers_forward(text)
+    return chunks
+
+
+# The kind of the document
+
+
+def _kind(
+    runs: Sequence[Run], blocks: Sequence[Block], document_sign: tuple[DocumentKind, str] | None
+) -> DocumentKind:
+    if document_sign:
+        return document_sign[0]
+    kept = Counter({run.kind: 0 for run in runs if run.kind})
+    for run in runs:
+        if run.kind:
+            kept[run.kind] += sum(len(chunk) for group in run.groups for paragraph in group for chunk in paragraph)
+    steps = any(block.kind is BlockKind.ORDERED_LIST for block in blocks)
+    if any(run.can_move for run in runs):
+        if kept or steps:
+            return DocumentKind.MIXED
+        has_sections = sum(block.level > 0 for block in blocks) > 1
+        return DocumentKind.SECTIONED_REFERENCE if has_sections else DocumentKind.INDEPENDENT_FACTS
+    if kept:
+        return kept.most_common(1)[0][0] or DocumentKind.CONNECTED
+    if steps:
+        return DocumentKind.PROCEDURE
+    counts = Counter(block.kind for block in blocks)
+    for block_kind, kind in ((BlockKind.DIALOGUE_TURN, DocumentKind.DIALOGUE), (BlockKind.LOG_LINE, DocumentKind.LOG)):
+        if counts[block_kind]:
+            return kind
+    return DocumentKind.CONNECTED if counts[BlockKind.PARAGRAPH] else DocumentKind.BLOCKS
+
+
+def _reasons(runs: Sequence[Run]) -> Iterator[str]:
+    yield from dict.fromkeys(run.reason for run in runs if run.reason)
+    if not any(run.can_move or run.kind for run in runs):
+        yield "no two sentences stand alone in one paragraph or section"

@@ -1,0 +1,205 @@
+"""The structure of a text: its blocks, such as headings, paragraphs, lists and tables, each with its section path.
+
+`markdown-it-py` finds the blocks of a text with Markdown marks. Rules find what Markdown has no mark for: headings of
+plain text, turns of a dialogue, log lines, mail headers, clauses, captions and verse. Only paragraphs are prose. Views
+copy every other block byte for byte, because its white space, its position or its order has a meaning.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hf_knowlearn.documents.block_rules import (
+    FRONT_MATTER,
+    MARKED_LINE,
+    BlockKind,
+    DocumentSigns,
+    end_of_heading,
+    has_end_of_sentence,
+    heading_level,
+    is_code,
+    is_plain_heading,
+    kind_of_block,
+)
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+# A run of lines that are not blank. Why `^`: without it, long blank lines take quadratic time.
+_BLOCK = re.compile(r"^[^\S\n]*\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*", re.MULTILINE)
+# Types of the tokens of markdown-it -> kind of block. A paragraph is examined by the rules.
+_TOKENS = {
+    "heading_open": BlockKind.HEADING,
+    "bullet_list_open": BlockKind.UNORDERED_LIST,
+    "ordered_list_open": BlockKind.ORDERED_LIST,
+    "blockquote_open": BlockKind.QUOTE,
+    "table_open": BlockKind.TABLE,
+    "fence": BlockKind.CODE,
+    "code_block": BlockKind.CODE,
+    "paragraph_open": BlockKind.PARAGRAPH,
+}
+_SHOWN_HEADING = re.compile(r"^[\s#*_]+|[\s#*_:]+$|\n[=-]+\s*$")
+
+Place = tuple[BlockKind, int, int]  # kind, start, end
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of a text.
+
+    Args:
+        kind: the kind of the block.
+        start, end: its position in the text, in characters.
+        level: depth of a heading from 1; 0 for other blocks.
+        section: the headings above the block, from the outermost to the innermost. A heading belongs to its own
+            section.
+    """
+
+    kind: BlockKind
+    start: int
+    end: int
+    level: int
+    section: tuple[str, ...]
+
+
+@lru_cache(maxsize=4)  # Why: segmentation, the rules for the order and the proof need the same blocks.
+def parse_blocks(text: str) -> tuple[Block, ...]:
+    """The blocks of `text` in order. Together they contain every character that is not white space.
+
+    Example:
+        >>> text = "# Router\\n\\nIts case is white.\\n\\n1. Switch it on.\\n2. Wait."
+        >>> [(str(block.kind), block.section) for block in parse_blocks(text)]
+        [('heading', ('Router',)), ('paragraph', ('Router',)), ('ordered list', ('Router',))]
+    """
+    return tuple(_with_sections(text, _with_headings(text, _places(text))))
+
+
+def verbatim_spans(text: str) -> list[tuple[int, int]]:
+    """The (start, end) of all blocks that are not prose, in characters, ascending. Adjacent blocks are joined.
+
+    Example:
+        >>> text = "Prose comes first.\\n\\n- one\\n- two\\n\\nProse follows."
+        >>> [text[start:end] for start, end in verbatim_spans(text)]
+        ['- one\\n- two']
+    """
+    found: list[tuple[int, int]] = []
+    follows_prose = True
+    for block in parse_blocks(text):
+        is_prose = block.kind is BlockKind.PARAGRAPH
+        if not is_prose and follows_prose:
+            found.append((block.start, block.end))
+        elif not is_prose:
+            found[-1] = (found[-1][0], block.end)
+        follows_prose = is_prose
+    return found
+
+
+def section_starts(text: str) -> list[int]:
+    """The position of each heading, ascending: a section begins there."""
+    return [block.start for block in parse_blocks(text) if block.level]
+
+
+def _places(text: str) -> list[Place]:
+    """The kind, start and end of each block. Headings of plain text are still paragraphs."""
+    if is_code(text):
+        return [(BlockKind.CODE, len(text) - len(text.lstrip("\n")), len(text.rstrip()))]
+    front = FRONT_MATTER.match(text)
+    places: list[Place] = [(BlockKind.FRONT_MATTER, *front.span())] if front else []
+    start = front.end() if front else 0
+    found = _markdown(text, start) if MARKED_LINE.search(text, start) else _plain(text, start)
+    signs = DocumentSigns(text)
+    for kind, begin, end in _joined_lines(text, list(_split_lists(text, found))):
+        if kind in (BlockKind.PARAGRAPH, BlockKind.ORDERED_LIST) and (length := end_of_heading(text[begin:end])):
+            places.append((BlockKind.HEADING, begin, begin + length))
+            begin, kind = begin + length + 1, BlockKind.PARAGRAPH
+        refined = kind_of_block(text[begin:end], signs) if kind is BlockKind.PARAGRAPH else kind
+        places.append((refined, begin, end))
+    return places
+
+
+def _plain(text: str, start: int) -> Iterator[Place]:
+    for match in _BLOCK.finditer(text, start):
+        yield BlockKind.PARAGRAPH, match.start(), match.end()
+
+
+@lru_cache(maxsize=1)
+def _parser():  # type: ignore[no-untyped-def]
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable("table")
+    parser.core.ruler.enableOnly(["normalize", "block"])  # Why: the inline rules are not needed and take most time.
+    return parser
+
+
+def _markdown(text: str, start: int) -> Iterator[Place]:
+    """The blocks that markdown-it finds. Lines that belong to none of its blocks, such as the target of a link, are
+    blocks of their own."""
+    lines = [start, *(match.end() for match in _LINE_END.finditer(text, start)), len(text)]
+    covered = start
+    for token in _parser().parse(text[start:]):
+        if token.level or token.map is None or token.nesting < 0:
+            continue
+        begin, end = lines[token.map[0]], lines[min(token.map[1], len(lines) - 1)]
+        yield from _uncovered(text, covered, begin)
+        end = begin + len(text[begin:end].rstrip())
+        yield _TOKENS.get(token.type, BlockKind.MARKUP), begin, end
+        covered = end
+    yield from _uncovered(text, covered, len(text))
+
+
+def _split_lists(text: str, places: Iterator[Place]) -> Iterator[Place]:
+    """The blocks, in which a numbered list is split if each of its items is a numbered heading and its text."""
+    for kind, start, end in places:
+        parts = list(_BLOCK.finditer(text, start, end)) if kind is BlockKind.ORDERED_LIST else []
+        if len(parts) > 1 and all(end_of_heading(part.group()) for part in parts):
+            yield from ((kind, part.start(), part.end()) for part in parts)
+        else:
+            yield kind, start, end
+
+
+def _uncovered(text: str, start: int, end: int) -> Iterator[Place]:
+    for match in _BLOCK.finditer(text, start, end):
+        yield BlockKind.MARKUP, match.start(), match.end()
+
+
+def _joined_lines(text: str, places: Sequence[Place]) -> Iterator[Place]:
+    """The blocks, with a paragraph joined to the block on its next line if its last sentence continues there.
+
+    Why: a line that begins with a dash or a number can belong to the sentence before it.
+    """
+    held: Place | None = None
+    for kind, start, end in places:
+        if held is not None:
+            touches = not held[0].is_prose or text.count("\n", held[2], start) > 1
+            if (
+                touches
+                or kind in (BlockKind.PARAGRAPH, BlockKind.HEADING)
+                or has_end_of_sentence(text[: held[2]][-200:])
+            ):
+                yield held
+            else:
+                start = held[1]
+        held = (kind, start, end)
+    if held is not None:
+        yield held
+
+
+def _with_headings(text: str, places: list[Place]) -> list[Place]:
+    """The places, in which a short line without the end of a sentence before another block is a heading."""
+    found = []
+    for number, (kind, start, end) in enumerate(places):
+        following = places[number + 1][0] if number + 1 < len(places) else None
+        if following is not None and is_plain_heading(text[start:end], kind):
+            kind = BlockKind.HEADING
+        found.append((kind, start, end))
+    return found
+
+
+def _with_sections(text: str, places: Sequence[Place]) -> Iterator[Block]:
+    path: list[tuple[int, str]] = []
+    for number, (kind, start, end) in enumerate(places):
+        level = 0
+        if kind is BlockKind.HEADING:
+            level = heading_level(text[start:end], is_first=number == 0)
+            path = [entry for entry in path if entry[0] < level]
+            path.append((level, " ".join(_SHOWN_HEADING.sub("", text[start:end]).split())))
+        yield Block(kind, start, end, level, tuple(title for _, title in path))
