@@ -1,1 +1,1 @@
-"""Evaluation of a model: its answers, mastery of questions, forgotten knowledge, and drift from the base model."""
+"""Evaluates a model: its responses to questions, its mastery of them, and its drift from the base model."""

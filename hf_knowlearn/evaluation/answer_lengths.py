@@ -1,4 +1,4 @@
-"""Whether responses can be long enough to be correct."""
+"""Checks that accepted answers are not longer than the longest possible response."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 def check_answers_fit(
     tokenizer: "PreTrainedTokenizerBase", questions: Sequence[Question], max_new_tokens: int
 ) -> None:
-    """Check that a response can be an accepted answer of each question.
+    """Check that each question has an accepted answer of at most `max_new_tokens` tokens.
 
     Raises:
-        ValueError: all accepted answers of a question are longer than `max_new_tokens`. The message names them.
+        ValueError: all accepted answers of a question are longer. The message lists such questions.
 
     Example:
         >>> check_answers_fit(tokenizer, [Question("q1", "Where does the ferry go?", ("Ormel",))], max_new_tokens=32)
@@ -24,7 +24,7 @@ def check_answers_fit(
     answers = [answer for question in questions for answer in question.answers]
     if not answers:
         return
-    # Why both: in the plain template a response begins with a space, in a chat template it does not.
+    # Why with and without a space: a response begins with a space in the plain template, but not in chat templates.
     encoded = (tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
                for texts in (answers, [f" {answer}" for answer in answers]))  # fmt: skip
     lengths = iter([min(map(len, forms)) for forms in zip(*encoded, strict=True)])

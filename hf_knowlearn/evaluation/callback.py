@@ -1,7 +1,7 @@
 """A callback that evaluates a model on questions during training and at its end.
 
-Training with the callback gives the same weights, bit for bit, as training without it. The callback records no
-gradients, uses no random number generator, and restores the modes of the modules.
+Training with the callback gives exactly the same weights as training without it. The callback records no gradients and
+uses no random number generator. After an evaluation, it sets each module back to training or evaluation mode.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,22 +22,23 @@ FIGURES = ("correct", "correct_se", "exact_match", "exact_match_se", "f1", "f1_s
 
 
 class RecallCallback(TrainerCallback):
-    """Logs correctness, exact match and F1 of the model's responses to `questions`.
+    """Generates responses to `questions` and logs how many of them are right.
 
-    It logs `recall/correct`, `recall/exact_match`, `recall/f1` and their standard errors: means over the greedy
-    responses to all prompts. `responses` has the responses of the last evaluation, and `step` the step of that
-    evaluation.
+    It logs `recall/correct`, `recall/exact_match`, `recall/f1` and their standard errors. Each is a mean over the
+    greedy responses to all prompts. The attribute `responses` contains the responses of the last evaluation, and
+    `step` is the optimizer step of that evaluation.
 
     Args:
-        trainer: a trainer with the model and the tokenizer (`processing_class`).
+        trainer: the trainer, with the model and the tokenizer (`processing_class`).
         every: number of optimizer steps between two evaluations. None: evaluate at the end of training only.
         settings: settings of the generation. None: greedy, closed book, plain template.
-        pool, documents: see `generate_responses`.
-        name: prefix of the logged names. Several callbacks need different ones.
+        pool: questions that few-shot examples are chosen from (see `generate_responses`).
+        documents: documents for open-book prompts (see `generate_responses`).
+        name: prefix of the logged names. Each callback of a trainer needs its own prefix.
 
     Raises:
-        ValueError: there are no questions, `every` is not a positive integer, the model is sharded (FSDP, DeepSpeed),
-            or the prompts cannot be built (see `build_prompts`).
+        ValueError: there are no questions, `every` is not a positive integer, or the model is sharded (FSDP,
+            DeepSpeed). Or the prompts cannot be built (see `build_prompts`).
 
     Example:
         >>> trainer.add_callback(RecallCallback(trainer, questions, every=100))
@@ -71,7 +72,7 @@ class RecallCallback(TrainerCallback):
         self.name = name
         self.responses: list[Responses] = []
         self.step: int | None = None
-        # Why: a problem with the questions must appear before training, not after the first steps.
+        # Why here: a problem with the questions is an error before training, not after the first steps.
         check_causal_lm(trainer.model)
         build_prompts(
             trainer.model, trainer.processing_class, self.questions, self.settings, self.pool, self.documents
@@ -83,7 +84,7 @@ class RecallCallback(TrainerCallback):
         if self.every is not None and state.global_step % self.every == 0:
             should_log = control.should_log
             self._evaluate()
-            control.should_log = should_log  # Why: the trainer has not logged this step yet
+            control.should_log = should_log  # Why: `log` clears it, but the trainer has not logged this step yet
 
     def on_train_end(
         self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any

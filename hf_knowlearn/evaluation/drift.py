@@ -1,7 +1,8 @@
-"""Drift: KL(base || model) in nats per token, on text that has nothing to do with the training documents.
+"""Drift: how far a model moved from its base model, as KL(base || model) in nats per token.
 
-Drift compares the predictions of the two models on these texts. The base model can generate the texts at temperature
-1. The sum over such a text then estimates the divergence between the distributions of the two models over whole texts.
+The divergence is measured on texts that are unrelated to the training documents. If the base model generated these
+texts at temperature 1, the sum of the divergence over the tokens of a text estimates the divergence between the two
+models' distributions over whole texts.
 """
 
 import math
@@ -28,9 +29,9 @@ class Drift:
     """How far a model moved from its base model.
 
     Args:
-        kl: mean over tokens of KL(base || model), in nats. 0 for a model that did not change.
-        kl_se: standard error of `kl`, clustered by text; nan for a single text.
-        tokens: number of compared predictions: one for every token of a text except the first.
+        kl: mean over tokens of KL(base || model), in nats. It is 0 for a model that did not change.
+        kl_se: standard error of `kl`, clustered by text. It is nan for a single text.
+        tokens: number of predicted tokens: all tokens of each text (or part of a text) except the first.
         texts: number of texts.
     """
 
@@ -40,7 +41,7 @@ class Drift:
     texts: int
 
     def figures(self) -> dict[str, Any]:
-        """The fields as plain values."""
+        """Return the fields as plain values."""
         return asdict(self)
 
 
@@ -54,23 +55,24 @@ def drift(
     max_length: int | None = None,
     progress: str | None = None,
 ) -> Drift:
-    """The mean over tokens of KL(base || model): the sum over the vocabulary of p (log p - log q), with p from the
-    base model and q from the model.
+    """Measure the drift of a model from its base model on these texts.
 
-    Both models predict each token of each text from the tokens before it. At any time, memory holds the logits of both
-    models for one batch only.
+    Both models predict each token of each text from the tokens before it. For each prediction, the divergence is the
+    sum over the vocabulary of p (log p - log q), where p is the probability in the base model and q in the model. The
+    drift is the mean over all predictions. Memory holds the logits of one batch only.
 
     Args:
-        base: the base model. None: `model` is a PEFT model, and its adapter is disabled to get the base model.
-        texts: texts that are unrelated to the training documents, such as `sample_texts` of the base model. Long texts
-            are split.
-        batch_size: number of texts, or parts of texts, that each process computes at once.
+        base: the base model. None: `model` is a PEFT model; without its adapter, it is the base model.
+        texts: texts that are unrelated to the training documents, such as the texts that `sample_texts` generates from
+            the base model. Long texts are split into parts.
+        batch_size: number of texts or parts that each process computes at once.
         max_length: maximum number of tokens of a part. None: the model's context.
         progress: label of the progress bar. None: no bar.
 
     Raises:
-        ValueError: there is neither a base model nor an adapter, the vocabularies differ, or no text has two tokens.
-        MemoryError: one part does not fit.
+        ValueError: there is neither a base model nor an adapter, the vocabularies differ, or every text has fewer than
+            two tokens.
+        MemoryError: a batch of one part does not fit in memory.
 
     Example:
         >>> texts = sample_texts(base, tokenizer, 64)
@@ -80,11 +82,12 @@ def drift(
     check_causal_lm(model)
     if base is None and not hasattr(model, "disable_adapter"):
         raise ValueError(
-            f"base=None needs a model with an adapter, but {type(model).__name__} has none. Pass the base model as"
-            " base."
+            f"base=None needs a model with an adapter, but {type(model).__name__} has no adapter. Pass the base model."
         )
     if not texts:
-        raise ValueError("texts is empty. Pass general texts, or generate them with sample_texts of the base model.")
+        raise ValueError(
+            "texts is empty. Pass general texts, or generate texts from the base model with sample_texts."
+        )
     limit = smallest_limit(max_length, context_length(model), context_length(base or model))
     lengths = token_lengths(tokenizer)
     parts = [
@@ -95,7 +98,7 @@ def drift(
     rows = [tuple(ids) for ids in encode(tokenizer, [part.text for part in parts])]
     if all(len(ids) < 2 for ids in rows):
         raise ValueError(
-            f"None of the {len(texts)} texts has two tokens, so there is nothing to predict. Pass longer texts."
+            f"All texts ({len(texts)}) have fewer than two tokens, so there is nothing to predict. Pass longer texts."
         )
 
     def compute(batch: list[int], _: int) -> list[float]:
@@ -111,8 +114,11 @@ def drift(
 
 
 def divergence(base: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
-    """KL(base || model) of each row in nats, from logits (rows, vocabulary). Tokens with probability 0 in `base` add
-    0."""
+    """Return KL(base || model) of each row, in nats. Tokens with probability 0 in the base model contribute 0.
+
+    Args:
+        base, model: logits of the two models, of shape (rows, vocabulary).
+    """
     p, q = base.float().log_softmax(-1), model.float().log_softmax(-1)
     return torch.where(p == -math.inf, 0.0, p.exp() * (p - q)).double().sum(-1)
 
@@ -120,13 +126,13 @@ def divergence(base: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
 def _row_sums(
     model: "PreTrainedModel", base: "PreTrainedModel | None", rows: Sequence[Sequence[int]], pad: int
 ) -> list[float]:
-    """The sum of the divergences over the tokens of each row."""
+    """Return the sum of the divergences over the predicted tokens of each row."""
     with _base_model(model, base) as base_model:
         expected = row_logits(base_model, rows, pad)
     found = row_logits(model, rows, pad)
     if expected.shape != found.shape:
         raise ValueError(
-            f"The base model has a vocabulary of {expected.shape[-1]} tokens, but the model has one of"
+            f"The vocabulary of the base model has {expected.shape[-1]} tokens, but the vocabulary of the model has"
             f" {found.shape[-1]}. Pass the base model that training started from."
         )
     return [
@@ -145,12 +151,16 @@ def _base_model(model: "PreTrainedModel", base: "PreTrainedModel | None") -> Ite
         with model.disable_adapter():
             yield model
     finally:
-        for weight, flag in trainable:  # peft makes an adapter trainable when it enables the adapter again
+        for weight, flag in trainable:  # Why: peft makes an adapter trainable when it enables the adapter again
             weight.requires_grad_(flag)
 
 
 def _summary(sums: Sequence[Sequence[float]]) -> Drift:
-    """The sum of the divergences over the number of tokens, with a standard error clustered by text."""
+    """Return the mean divergence per token, with its standard error clustered by text.
+
+    Args:
+        sums: for each text, the sum of the divergences and the number of predicted tokens.
+    """
     tokens = sum(n for _, n in sums)
     kl = math.fsum(total for total, _ in sums) / tokens
     n = len(sums)

@@ -1,10 +1,13 @@
-"""Editing scores by the definitions of KnowEdit (arXiv 2401.01286).
+"""Scores of knowledge editing, by the definitions of KnowEdit (arXiv 2401.01286).
 
-Reliability: does the model know the fact? Generalisation: does it also answer other wordings of the question?
-Portability: does it know the consequences of the fact? Locality: do the answers to unrelated questions stay the
-same? KnowEdit scores teacher-forced answers: the share of tokens that the model predicts correctly after the true
-tokens before them. A wrong first token then has no effect on the second one, so each score is also computed from
-generated responses.
+- Reliability: does the model answer the question about the fact?
+- Generalisation: does it also answer other wordings of the question?
+- Portability: does it know the consequences of the fact?
+- Locality: are its answers to unrelated questions the same as before?
+
+Each score is computed twice. The teacher-forced score is that of KnowEdit: the share of the answer's tokens that the
+model predicts, given the correct tokens before each of them. In this score, a wrong token has no effect on the tokens
+after it. The generated score, which KnowEdit does not have, uses the responses that the model generates.
 """
 
 import math
@@ -22,13 +25,13 @@ from hf_knowlearn.knowledge_recall import correct
 from hf_knowlearn.knowledge_recall.scoring import first_line, normalizer
 
 REPHRASED = "rephrased"
-# In KnowEdit: Subject_Aliasing, reasoning and Logical_Generalization.
+# KnowEdit calls these kinds Subject_Aliasing, reasoning and Logical_Generalization.
 PORTABILITY = ("alias", "one-hop", "reversed")
 KINDS = (None, REPHRASED, *PORTABILITY)
-WEIGHTS = {2: 2 / 3, 3: 4 / 3}  # weights of the entropies of pairs and of triples
+WEIGHTS = {2: 2 / 3, 3: 4 / 3}  # weight of the entropy of pairs and of triples of words
 _WORD_OR_SIGN = re.compile(rf"{WORD.pattern}|[^\w\s]")
 
-Score = tuple[str, float, float]  # the document, the teacher-forced score and the generated score
+Score = tuple[str, float, float]  # cluster (document or question), teacher-forced score, generated score
 
 
 def editing_scores(
@@ -39,33 +42,36 @@ def editing_scores(
     *,
     language: str = "en",
 ) -> dict[str, Any]:
-    """Scores for how well a model learned facts, and how much its other knowledge changed.
+    """Return how well a model learned facts, and how much its other knowledge changed.
 
-    Scores are means over questions (KnowEdit: over edits, and over the questions of each). Portability is the mean
-    over its kinds. Standard errors are clustered by document. A question without a document is a cluster of its own.
+    A score is a mean over questions. (KnowEdit averages over edits, and over the questions of each edit.) Portability
+    is the mean over its kinds. Standard errors are clustered by document. A question without a document is a cluster
+    of its own.
 
     Args:
-        questions: questions about the training documents. Among the questions of `kind` None with the same `fact_id`,
-            the first one asks for the fact (reliability). The others are other wordings (generalisation), like the
-            questions of kind "rephrased". "alias", "one-hop" and "reversed" ask for what follows from the fact
-            (portability).
+        questions: questions about the training documents. The `kind` of a question determines its score. "alias",
+            "one-hop" and "reversed" belong to portability, and "rephrased" belongs to generalisation. None belongs to
+            reliability. But if several questions of kind None have the same `fact_id`, all except the first belong to
+            generalisation.
         locality_questions: questions of any kind that are unrelated to the training documents.
-        before, after: the responses before and after training. `before` needs those to `locality_questions` only.
-        language: see `knowledge_recall.scoring.normalize`.
+        before, after: the model's responses before and after training. `before` needs responses to
+            `locality_questions` only.
+        language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
 
     Returns:
-        reliability, generalisation, portability: each with `teacher_forced` (mean share of the predicted tokens of the
-            first accepted answer that are its own) and `generated` (share of responses whose first line is
-            correct). Portability also has `by_kind`.
-        locality: `teacher_forced` (mean share of those tokens that are predicted as before) and `generated` (share of
-            responses whose first line, normalised, is that of before).
-        fluency: mean of `fluency` over the texts before and after, in bits.
-        NAME_se, n: standard errors, nan for a single cluster; and numbers of questions or texts.
+        reliability, generalisation, portability: each has `teacher_forced`, the mean share of the first accepted
+            answer's tokens that are predicted correctly, and `generated`, the share of responses whose first line is
+            correct. Portability also has these scores `by_kind`.
+        locality: `teacher_forced` is the mean share of the first accepted answer's positions with the same predicted
+            token as before. `generated` is the share of responses with the same normalised first line as before.
+        fluency: the mean of `fluency` over the texts `before` and the texts `after`, in bits.
+        NAME_se: the standard error of a score; nan for a single cluster.
+        n: the number of questions or texts.
         A score without questions is left out. All scores except fluency are in [0, 1].
 
     Raises:
-        ValueError: a question has an unknown kind or no response, the tokenizers differ, or the language is unknown.
-            The message lists all problems.
+        ValueError: a question has an unknown kind or no response, an id occurs twice, or the answers have different
+            tokens before and after. The message lists all problems. Or the language is unknown.
 
     Example:
         >>> scores = editing_scores(questions, locality_questions, before, after)
@@ -100,20 +106,21 @@ def editing_scores(
 
 
 def fluency(text: str) -> float:
-    """A measure of how little a text repeats itself: (2/3 H(2) + 4/3 H(3)) / 2, in bits. A text of one repeated word
-    has 0.
+    """Return the fluency of a text, in bits. It is low if the text repeats itself, and 0 for one repeated word.
 
-    H(n) = -sum of f(k) log2 f(k) over the different n-grams k of the text, with f(k) the share of k among its n-grams.
-    H(n) = 0 for a text of fewer than n words. It is ROME's generation entropy (arXiv 2202.05262) with the weights of
-    its code, which KnowEdit uses and prints times 100. Words and punctuation marks count, and characters in scripts
-    without spaces; their words are those of NLTK.
+    Fluency is (2/3 H(2) + 4/3 H(3)) / 2. H(n) is the entropy of the text's n-grams: -sum of f(k) log2 f(k) over its
+    different n-grams k, where f(k) is the share of k among all n-grams. H(n) is 0 for a text of fewer than n words.
+
+    This is the generation entropy of ROME (arXiv 2202.05262), with the weights of ROME's code. KnowEdit also uses it,
+    multiplied by 100. Here, each word and each punctuation mark counts as a word. In scripts without spaces, each
+    character counts as a word. ROME and KnowEdit use the words of NLTK.
     """
     words = _WORD_OR_SIGN.findall(text)
     return sum(weight * _entropy(words, n) for n, weight in WEIGHTS.items()) / len(WEIGHTS)
 
 
 def _entropy(words: Sequence[str], n: int) -> float:
-    """The entropy of the n-grams, in bits."""
+    """Return the entropy of the n-grams, in bits."""
     counts = Counter(zip(*(words[start:] for start in range(n)), strict=False))
     return math.fsum(count / counts.total() * math.log2(counts.total() / count) for count in counts.values())
 
@@ -123,7 +130,7 @@ def _cluster(question: Question) -> str:
 
 
 def _kinds(questions: Sequence[Question]) -> list[str | None]:
-    """The kind of each question. Every wording of a fact after the first counts as a rephrasing."""
+    """Return the kind of each question. All questions about a fact except the first become `rephrased`."""
     first: dict[str, str] = {}
     for question in questions:
         if question.kind is None and question.fact_id is not None:
@@ -135,8 +142,7 @@ def _kinds(questions: Sequence[Question]) -> list[str | None]:
 
 
 def _means(groups: Sequence[Sequence[Score]]) -> dict[str, Any]:
-    """The mean over groups of the mean of each group, for teacher-forced and generated scores, with standard
-    errors."""
+    """Return the mean over groups of the mean of each group, with its standard error, for both kinds of scores."""
     documents = [document for group in groups for document, *_ in group]
     means: dict[str, Any] = {}
     for column, name in enumerate(("teacher_forced", "generated"), start=1):
@@ -160,18 +166,20 @@ def _check(
     everything = [*questions, *locality]
     if repeated := sorted(id for id, count in Counter(q.id for q in everything).items() if count > 1):
         problems.append(
-            f"{len(repeated)} question ids occur more than once, such as {repeated[0]!r}: give each question its own."
+            f"{number_of(len(repeated), 'question id occurs', 'question ids occur')} more than once, such as"
+            f" {repeated[0]!r}. Give each question its own id."
         )
     for name, found, needed in (("before", before, locality), ("after", after, everything)):
         if lost := [q.id for q in needed if q.id not in found.generated or q.id not in found.teacher_forced]:
             problems.append(
-                f"`{name}` lacks responses to {number_of(len(lost), 'question')}, such as {lost[0]!r}. Add them."
+                f"{name}: {number_of(len(lost), 'question has', 'questions have')} no response, such as {lost[0]!r}."
+                " Add the responses."
             )
     old, new = before.teacher_forced, after.teacher_forced
     if not problems and (other := [q.id for q in locality if old[q.id].expected != new[q.id].expected]):
         problems.append(
-            f"The answers to {len(other)} locality questions, such as {other[0]!r}, have different tokens before and"
-            " after: use the same tokenizer and the same accepted answers both times."
+            f"The accepted answers of {number_of(len(other), 'locality question')}, such as {other[0]!r}, have"
+            " different tokens before and after. Use the same tokenizer and the same accepted answers both times."
         )
     if problems:
         raise ValueError("\n".join(problems))

@@ -1,5 +1,4 @@
-"""Evaluates a model on sets of questions: generates the responses, checks which of them are correct, and computes
-scores."""
+"""Evaluates a model on sets of questions: generates responses, checks which ones are correct, and computes scores."""
 
 import math
 import time
@@ -23,11 +22,11 @@ class EvaluationResult:
     """A model's responses to sets of questions.
 
     Args:
-        questions: by role, such as "questions" or "retention_questions". Empty sets are left out.
-        responses: by role, the responses to each question.
+        questions: the questions of each role, such as "questions" or "retention_questions". Empty sets are left out.
+        responses: for each role, the responses to each of its questions.
         seconds: duration of the generation, in seconds.
-        language: see `knowledge_recall.scoring.normalize`.
-        has_turns: whether the prompts had a chat template with a token at the end of a turn.
+        language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
+        has_turns: whether the prompts use a chat template that ends a turn with a special token.
     """
 
     questions: Mapping[str, Sequence[Question]]
@@ -37,22 +36,22 @@ class EvaluationResult:
     has_turns: bool = False
 
     def scores(self) -> dict[str, dict[str, Any]]:
-        """The scores of each role. For their names, see `response_scores`."""
+        """Return the scores of each role, as `response_scores` computes them."""
         return {
             role: response_scores(questions, self.responses[role], self.language, self.has_turns)
             for role, questions in self.questions.items()
         }
 
     def greedy(self, role: str) -> list[str]:
-        """The greedy response to each question of a role."""
+        """Return the greedy response to each question of this role."""
         return [responses.greedy[0] for responses in self.responses[role]]
 
     def correct(self, role: str) -> list[bool]:
-        """Whether the first line of each greedy response of a role is correct."""
+        """Return, for each question of this role, whether the first line of the greedy response is correct."""
         return self._judged(role, correct)
 
     def exact_matches(self, role: str) -> list[bool]:
-        """Whether the first line of the greedy response is an exact match, for each question of a role."""
+        """Return, for each question of this role, whether the first line of the greedy response is an exact match."""
         return self._judged(role, exact_match)
 
     def _judged(self, role: str, judge: Callable[[str, Collection[str], str], bool]) -> list[bool]:
@@ -62,7 +61,7 @@ class EvaluationResult:
         ]
 
     def only_correct(self, role: str) -> "EvaluationResult":
-        """This result, but with only those questions of `role` that were answered correctly."""
+        """Return this result without the questions of `role` that were answered incorrectly."""
         places = [i for i, match in enumerate(self.correct(role)) if match]
         questions = [self.questions[role][i] for i in places]
         responses = [self.responses[role][i] for i in places]
@@ -73,7 +72,7 @@ class EvaluationResult:
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """Each question with its responses, as a row of a JSONL file."""
+        """Return a row of a JSONL file for each question, with the question and its responses."""
         return [
             {
                 "role": role,
@@ -105,16 +104,19 @@ def evaluate(
     answer_cache: Path | None = None,
     progress: str | None = None,
 ) -> EvaluationResult:
-    """Generate responses to each set of questions with `generate_responses`, one prompt for each question.
+    """Generate responses to each set of questions, with one prompt for each question.
 
     Args:
-        questions: questions by role. Empty sets are left out.
+        questions: the questions of each role. Empty sets are left out.
+        settings: settings of the generation.
         pool: questions that few-shot examples are chosen from. None: the questions of the role.
-        answer_cache: the responses of each role are stored in `{answer_cache}.{role}.jsonl`.
-        progress: label of the progress bar, which precedes the role. None: no bar.
+        documents: documents for open-book prompts (see `generate_responses`).
+        language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
+        answer_cache: a path. The responses of each role are cached in `{answer_cache}.{role}.jsonl`. None: no cache.
+        progress: label of the progress bars, before the role. None: no bars.
 
     Raises:
-        ValueError: see `generate_responses`.
+        ValueError: the prompts cannot be built (see `generate_responses`).
 
     Example:
         >>> result = evaluate(model, tokenizer, {"questions": questions}, GenerationSettings(template="auto"))
@@ -143,12 +145,12 @@ def evaluate(
 def response_scores(
     questions: Sequence[Question], responses: Sequence[Responses], language: str = "en", has_turns: bool = False
 ) -> dict[str, Any]:
-    """The scores of `KnowledgeRecall` for one set of questions. Documents, relations and facts are used if all
-    questions name them.
+    """Return the scores of one set of questions.
 
-    Two further scores describe how responses end. `stopped` is the share of greedy responses that were not truncated
-    by `max_new_tokens`. With `has_turns`, `end_of_turn` is the share that ended with the token for the end of a turn.
-    Scores that are nan are left out.
+    Most scores are those of `knowledge_recall.score`. Documents, relations and facts are passed to it if all questions
+    have them. Two more scores describe how responses end. `stopped` is the share of greedy responses that
+    `max_new_tokens` did not truncate. `end_of_turn` is the share that ended with the token for the end of a turn; it
+    needs `has_turns`. Scores that are nan are left out.
     """
     references = [list(question.answers) for question in questions]
     samples = any(one.sampled[0] for one in responses)
@@ -159,8 +161,11 @@ def response_scores(
 
 
 def _id_columns(questions: Sequence[Question]) -> dict[str, Any]:
-    """Documents, relations and facts as columns of the metric. A column is left out if some question lacks it or all
-    values are equal."""
+    """Return the documents, relations and facts of the questions as columns of the metric.
+
+    A column is left out if a question has no value. A column is also left out if it would not change the scores: all
+    documents or relations are the same, or all facts are different.
+    """
     columns: dict[str, list[Any]] = {
         "documents": [question.document_id for question in questions],
         "relations": [question.relation for question in questions],
@@ -169,7 +174,7 @@ def _id_columns(questions: Sequence[Question]) -> dict[str, Any]:
     found = {}
     for name, column in columns.items():
         number = len({*column})
-        differ = number < len(column) if name == "fact_ids" else number > 1  # facts with several wordings
+        differ = number < len(column) if name == "fact_ids" else number > 1
         if differ and None not in column:
             found[name] = column
     return found
@@ -181,8 +186,7 @@ def _ending_scores(
     shares = {"stopped": {"line", "turn", "text"}, **({"end_of_turn": {"turn"}} if has_turns else {})}
     scores: dict[str, float] = {}
     for name, endings in shares.items():
-        # Why: the metric computes the standard error of any share of questions. Each way to end is therefore scored as
-        # yes or no.
+        # Why with the metric: it computes the share of questions with its clustered standard error.
         ended = [str(one.ended[0] in endings) for one in responses]
         found = score(ended, [["True"]] * len(ended), documents=documents)
         scores |= {name: found["exact_match"], f"{name}_se": found["exact_match_se"]}

@@ -1,9 +1,8 @@
-"""Knowledge tokens: the probability of the tokens that carry facts, in views that training never used.
+"""Knowledge tokens: how probable a model considers the tokens that carry facts, in views that training did not use.
 
-The measure is that of arXiv 2503.03705: a model that predicts the knowledge tokens of a document in diverse contexts
-can also answer questions about them. A fact counts once in a view, at its first occurrence, because later occurrences
-can be copied. A name or number at the start of a view does not count, because no text before it identifies the
-document.
+arXiv 2503.03705 reports that a model which predicts the knowledge tokens of a document in new contexts can also answer
+questions about the document. Only the first occurrence of a fact in a view counts, because the model could copy later
+occurrences. A name or number at the start of a view does not count, because no text before it identifies the document.
 """
 
 import math
@@ -30,11 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartTokens:
-    """The knowledge tokens of a part of a document, over its held-out views.
+    """The knowledge tokens in the held-out views of one part of a document.
 
     Args:
-        probability: mean over the tokens, in [0, 1]; nan without tokens.
-        logprob: mean of the natural logarithms.
+        part: number of the part, from 0.
+        probability: mean probability of the tokens, in [0, 1]; nan if there are no tokens.
+        logprob: mean natural logarithm of the probability.
         tokens: number of knowledge tokens in all views.
         views: number of held-out views.
     """
@@ -52,15 +52,16 @@ class KnowledgeTokens:
     """The probability of knowledge tokens over documents.
 
     Args:
-        probability: mean over documents of the mean over the document's tokens, in [0, 1]; nan without tokens.
+        probability: mean over documents of the mean probability of the document's tokens, in [0, 1]; nan if there are
+            no tokens.
         probability_se: standard error of `probability` over documents; nan for fewer than two documents.
-        logprob, logprob_se: the same for natural logarithms of probabilities. A single very improbable token changes
-            them much.
+        logprob, logprob_se: the same for the natural logarithm of the probability. A single token of very low
+            probability changes these values strongly.
         documents: number of documents with knowledge tokens.
         tokens: number of knowledge tokens in all views.
-        without_facts: number of documents without a fact that counts.
-        without_views: number of documents without a view that training did not use.
-        by_part: the results of each part, in the order of the documents.
+        without_facts: number of documents with views but without knowledge tokens.
+        without_views: number of documents without views, because training used all of them.
+        by_part: the result of each part, in the order of the documents.
     """
 
     probability: float
@@ -74,20 +75,20 @@ class KnowledgeTokens:
     by_part: tuple[PartTokens, ...]
 
     def figures(self) -> dict[str, Any]:
-        """The fields as plain values, without `by_part`."""
+        """Return the fields as plain values, without `by_part`."""
         return {name: value for name, value in vars(self).items() if name != "by_part"}
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A held-out view: the number of its part, its tokens, and the indices of its knowledge tokens."""
+    """The tokens of a held-out view, the index of its part, and the positions of its knowledge tokens."""
 
     part: int
     ids: tuple[int, ...]
     places: tuple[int, ...]
 
 
-Sums = tuple[float, float]  # sums over the knowledge tokens of a row: of probabilities, and of their logarithms
+Sums = tuple[float, float]  # sum of the probabilities of a row's knowledge tokens, and sum of their logarithms
 
 
 def knowledge_tokens(
@@ -105,32 +106,34 @@ def knowledge_tokens(
     batch_size: int = 16,
     progress: str | None = None,
 ) -> KnowledgeTokens:
-    """The mean probability of the tokens that carry the documents' facts, in formats and orders that training did not
+    """Measure the mean probability of knowledge tokens in formats and orders of the documents that training did not
     use.
 
-    A token's probability is conditional on all tokens before it in the view. A token counts if it belongs to
-    the first occurrence of a fact in the view (`facts.fact_spans`; case is ignored), and if the title, or another
-    name, number or answer, occurs earlier in the view. With several processes, each computes a part of the views, and
-    all of them return the combined result.
+    The probability of a token depends on all tokens before it in the view. Two conditions make a token a knowledge
+    token. It belongs to the first occurrence of a fact in the view (`facts.fact_spans`; case is ignored). And earlier
+    in the view, the title or another name, number or answer identifies the document. With several processes, each
+    process computes a share of the views, and all of them return the whole result.
 
     Args:
-        questions: their answers are the facts of a document (by `document_id`). If a document has no questions, its
-            numbers and names are the facts.
-        trained: a function that returns the training views of a document or of a part. These views are not measured.
-            None: the model was not trained on the documents.
-        hold_out: group of formats that training leaves out. Only this group is measured on.
-        views: number of held-out views of a document, or of each part. Half of them have another sentence order.
+        questions: questions about the documents. The answers to questions with the `document_id` of a document are its
+            facts. If a document has no questions, its numbers and names are its facts.
+        trained: a function that returns the training views of a document or part. These views are not used here. None:
+            the model was not trained on the documents.
+        hold_out: group of formats that training leaves out. All views here have formats of this group. None: formats
+            of any group.
+        views: number of held-out views of a document or part. Half of them have another sentence order.
         seed: seed of the held-out views. Use the same seed before and after training.
-        part_tokens: longer documents are split into parts. Use the value of training to get the same parts.
-        max_length: maximum number of tokens of a view. Parts with longer views are split further. None: the model's
+        part_tokens: maximum number of tokens of a part. Longer documents are split. Use the value of the training run
+            to get the same parts.
+        max_length: maximum number of tokens of a view. Parts with longer views are split again. None: the model's
             context.
         batch_size: number of views that each process computes at once.
         progress: label of the progress bar. None: no bar.
 
     Raises:
-        ValueError: a document has no views within `max_length`, the tokenizer is not a fast one, or the model has an
-            encoder.
-        MemoryError: one view does not fit.
+        ValueError: the views of a document cannot be shorter than `max_length`, the tokenizer is not a fast tokenizer,
+            or the model has an encoder.
+        MemoryError: a batch of one view does not fit in memory.
 
     Example:
         >>> found = knowledge_tokens(model, tokenizer, documents, trained=None)
@@ -139,8 +142,8 @@ def knowledge_tokens(
     """
     if not tokenizer.is_fast:
         raise ValueError(
-            f"{type(tokenizer).__name__} is not a fast tokenizer, so it does not report the place of a token in a"
-            " text: load the model's tokenizer with AutoTokenizer, or install tokenizers."
+            f"{type(tokenizer).__name__} is not a fast tokenizer. Knowledge tokens need one, because it returns the"
+            " position of each token in the text. Load the tokenizer with AutoTokenizer."
         )
     check_causal_lm(model)
     lengths, limit = token_lengths(tokenizer), smallest_limit(max_length, context_length(model))
@@ -174,33 +177,35 @@ def knowledge_tokens(
     return _summary(parts, counts, rows, sums)
 
 
-# Which tokens count
+# Knowledge tokens
 
 
 def _rows(
     tokenizer: "PreTrainedTokenizerBase", number: int, part: Document, views: Sequence[View], about: Sequence[Question]
 ) -> Iterator[_Row]:
-    """Each view that has a token that counts."""
+    """Yield a row for each view that has knowledge tokens."""
     facts, clues = fact_spans(part, about), identifying_spans(part, about)
     if not facts or not views:
         return
     found = tokenizer([view.text for view in views], return_offsets_mapping=True, verbose=False)
     for view, ids, offsets in zip(views, found["input_ids"], found["offset_mapping"], strict=True):
-        counts = bytearray(len(view.text))  # 1 for each character that counts
+        counts = bytearray(len(view.text))  # 1 for each character of a counted span
         for start, end in counted_spans(view, part, facts, clues):
             counts[start:end] = b"\1" * (end - start)
-        # No token comes before the first one, so the model does not predict it.
+        # Why without the first token (i = 0): the model predicts a token from the tokens before it.
         places = tuple(i for i, (start, end) in enumerate(offsets) if i and any(counts[start:end]))
         if places:
             yield _Row(number, tuple(ids), places)
 
 
 def counted_spans(view: View, part: Document, facts: Sequence[CharSpan], clues: Sequence[CharSpan]) -> list[CharSpan]:
-    """The spans of `view` that count: the first occurrence of each fact after a clue that identifies the document.
+    """Return the spans of `view` that contain the first occurrence of a fact, after a clue.
+
+    A clue is a span that identifies the document. The title is also a clue, if it is at the start of the view.
 
     Args:
-        part: the document, or the part of it, that the view renders.
-        facts, clues: spans of its text. The clues include the facts.
+        part: the document or part that the view is made from.
+        facts, clues: spans in the text of `part`. The clues include the facts.
     """
     titled = bool(part.title.strip()) and part.title in view.text[: view.spans[0][0]]
     known = 0 if titled else min(_in_view(view, clue) for clue in clues)[-1][1]
@@ -214,7 +219,7 @@ def counted_spans(view: View, part: Document, facts: Sequence[CharSpan], clues: 
 
 
 def _in_view(view: View, span: CharSpan) -> list[CharSpan]:
-    """The spans of the view that contain these characters of the document. Layout may separate the spans."""
+    """Return the spans of the view that contain this span of the document. The layout can split it into several."""
     pieces = []
     for at, source, length in view.spans:
         start, end = max(span[0], source), min(span[1], source + length)
@@ -224,12 +229,12 @@ def _in_view(view: View, span: CharSpan) -> list[CharSpan]:
 
 
 def _occurs(fact: str, text: str) -> bool:
-    """Whether the words of the fact occur in the text as whole words, in any case and layout."""
+    """Return whether the text contains the words of the fact as whole words, in any case and layout."""
     pattern = r"\W+".join(map(re.escape, fact.split()))
     return any(is_whole_word(text, *match.span()) for match in re.finditer(pattern, text, re.IGNORECASE))
 
 
-# The probabilities of these tokens
+# Probabilities
 
 
 def _row_sums(logits: torch.Tensor, row: _Row) -> Sums:
@@ -245,7 +250,7 @@ def _row_sums(logits: torch.Tensor, row: _Row) -> Sums:
 def _summary(
     parts: Sequence[Document], counts: Sequence[int], rows: Sequence[_Row], sums: Sequence[Sums]
 ) -> KnowledgeTokens:
-    # Of each part: the sums of probabilities and of logarithms, and the numbers of tokens and of views.
+    # For each part: the sum of probabilities, the sum of logarithms, the number of tokens and the number of views.
     totals = [[0.0, 0.0, 0, views] for views in counts]
     for row, own in zip(rows, sums, strict=True):
         totals[row.part] = _added(totals[row.part], (*own, len(row.places), 0))
@@ -280,7 +285,7 @@ def _mean(total: Sequence[float]) -> Sums:
 
 
 def _mean_and_error(values: Sequence[float]) -> Sums:
-    """The mean over documents, and the standard error of the mean."""
+    """Return the mean over documents, and the standard error of the mean."""
     n = len(values)
     if not n:
         return math.nan, math.nan

@@ -1,8 +1,8 @@
 """Mastery: how well a model knows the answer to each question, in the four classes of SliCK (arXiv 2405.05904, §3).
 
-Each question has several few-shot prompts with examples of the same relation. The model generates a greedy response
-and sampled responses to each prompt. P(T=0) and P(T>0) are the shares of correct greedy and of correct sampled
-responses.
+Each question is put into several few-shot prompts, whose examples have the same relation as the question. The model
+generates one greedy response and several sampled responses to each prompt. P(T=0) is the share of greedy responses
+that are correct. P(T>0) is the share of sampled responses that are correct.
 
 - HighlyKnown: P(T=0) = 1
 - MaybeKnown: 0 < P(T=0) < 1
@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 Category = Literal["HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
-# Numbers of prompts per question and of samples per prompt. "full" has the numbers of the paper. docs/mastery.md
-# compares the two.
+# Number of prompts for each question, and of samples for each prompt. "full" has the numbers of the paper.
+# docs/mastery.md compares both presets.
 PRESETS = {"full": {"prompts": 10, "samples": 16}, "quick": {"prompts": 5, "samples": 4}}
 SHOTS = 4
 NO_RELATION = "(no relation)"
 
-# The minimum of each number, and the reason for this minimum.
+# The minimum of each setting, and the reason for it.
 MINIMUMS = {
     "prompts": (2, "with one prompt, no question can be MaybeKnown"),
     "shots": (1, "without examples, all prompts of a question are the same"),
@@ -52,9 +52,9 @@ class Mastery:
     """How well a model knows the answer to one question.
 
     Args:
-        greedy: P(T=0), the share of prompts with a correct greedy response, in [0, 1].
-        sampled: P(T>0), the share of correct samples over all prompts, in [0, 1].
-        category: the class that follows from `greedy` and `sampled`.
+        greedy: P(T=0), the share of greedy responses that are correct, in [0, 1].
+        sampled: P(T>0), the share of sampled responses that are correct, in [0, 1].
+        category: the class, which depends on `greedy` and `sampled`.
 
     Example:
         >>> Mastery("q1", greedy=0.4, sampled=0.3, category="MaybeKnown")
@@ -67,7 +67,7 @@ class Mastery:
 
 
 def category_of(greedy: float, sampled: float) -> Category:
-    """The class of a question with these shares of correct responses, both in [0, 1]."""
+    """Return the class of a question from its shares of correct greedy and sampled responses, both in [0, 1]."""
     if greedy == 1:
         return "HighlyKnown"
     if greedy > 0:
@@ -87,23 +87,25 @@ def classify_mastery(
     progress: str | None = None,
     **settings: Any,
 ) -> list[Mastery]:
-    """How well the model knows the answer to each question, in the order of `questions`.
+    """Return how well the model knows the answer to each question, in the order of `questions`.
 
-    A response is correct if its first line is. Examples have the same relation as the question, but never the same
-    fact or document. Questions without a relation count as one relation. The result depends on the weights and the
-    seed, not on batch size, order or number of processes (see `generate_responses`).
+    A response is correct if its first line is an accepted answer (see `knowledge_recall.correct`). The examples in a
+    prompt have the same relation as the question, but never the same fact or document. All questions without a
+    relation count as one relation. The result depends on the weights and the seed. It does not depend on the batch
+    size, the order of the questions or the number of processes.
 
     Args:
         preset: "full" (10 prompts and 16 samples, as in the paper) or "quick" (5 prompts and 4 samples).
         pool: questions that examples are chosen from. None: `questions`.
-        language: see `knowledge_recall.scoring.normalize`.
-        answer_cache, progress: see `generate_responses`.
+        language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
+        answer_cache: a file that stores the responses. None: no file.
+        progress: label of the progress bar. None: no bar.
         settings: fields of `GenerationSettings`. `prompts` (at least 2) and `samples` (at least 1) override the
             preset. `shots` (at least 1) is the number of examples in a prompt.
 
     Raises:
-        ValueError: an option is out of range, or a relation has fewer than `shots` examples. The error occurs before
-            anything is generated.
+        ValueError: a setting is out of range, or a relation has fewer than `shots` examples. The error is raised
+            before anything is generated.
 
     Example:
         >>> masteries = classify_mastery(model, tokenizer, questions, preset="quick", seed=1)
@@ -115,9 +117,9 @@ def classify_mastery(
 
     if bare := sum(question.relation is None for question in questions):
         logger.warning(
-            "%d of %d questions have no relation and count as one relation. Their examples may be about anything. Set"
-            " the relation of each question for the classes of SliCK.",
-            bare,
+            "%s no relation, out of %d. The few-shot examples for them can be about anything. Set `relation` in each"
+            " question to get the classes of SliCK.",
+            number_of(bare, "question has", "questions have"),
             len(questions),
         )
     responses = generate_responses(
@@ -141,7 +143,7 @@ def check_mastery(
     preset: str = "full",
     **settings: Any,
 ) -> None:
-    """Raise the ValueError that `classify_mastery` would raise, without generating anything."""
+    """Raise the same `ValueError` as `classify_mastery`, but generate nothing. Takes the same arguments."""
     from hf_knowlearn.generation.responses import build_prompts
 
     generation = _settings(preset, "en", **settings)
@@ -149,42 +151,43 @@ def check_mastery(
 
 
 def counts(masteries: Iterable[Mastery]) -> dict[str, int]:
-    """The number of questions in each of the four classes."""
+    """Return the number of questions in each class."""
     number = Counter(mastery.category for mastery in masteries)
     return {category: number[category] for category in CATEGORIES}
 
 
 def flow(before: Iterable[Mastery], after: Iterable[Mastery]) -> dict[str, dict[str, int]]:
-    """The number of questions for each pair of classes before and after: `flow[class before][class after]`.
+    """Return how many questions moved from each class to each class: `flow[class before][class after]`.
 
-    Questions are matched by id. The order does not matter.
+    Questions are matched by id, in any order.
 
     Raises:
-        ValueError: `before` and `after` have different questions, or one of them has a question twice.
+        ValueError: `before` and `after` contain different questions, or one of them contains a question twice.
     """
     sides = {"before": list(before), "after": list(after)}
     old, new = ({one.question_id: one.category for one in side} for side in sides.values())
     problems = [
-        f"{len(ids)} question ids occur more than once {name}, such as {ids[0]!r}."
+        f"{number_of(len(ids), 'question id occurs', 'question ids occur')} more than once in `{name}`, such as"
+        f" {ids[0]!r}."
         for name, side in sides.items()
         if (ids := [id for id, count in Counter(one.question_id for one in side).items() if count > 1])
     ]
     for name, ids in (("before", sorted({*old} - {*new})), ("after", sorted({*new} - {*old}))):
         if ids:
             problems.append(
-                f"{number_of(len(ids), 'question occurs', 'questions occur')} only {name}, such as {ids[0]!r}."
+                f"{number_of(len(ids), 'question occurs', 'questions occur')} only in `{name}`, such as {ids[0]!r}."
             )
     if problems:
-        raise ValueError("\n".join([*problems, "Give each question once before and once after."]))
+        raise ValueError("\n".join([*problems, "Give each question once in `before` and once in `after`."]))
     moved = Counter((old[id], new[id]) for id in old)
     return {one: {other: moved[one, other] for other in CATEGORIES} for one in CATEGORIES}
 
 
 def _settings(preset: str, language: str, **values: Any) -> GenerationSettings:
-    """The settings of the generation.
+    """Return the settings of the generation: the values of the preset, overridden by the given values.
 
     Raises:
-        ValueError: a value is out of range, or rules out a class. The message lists all problems.
+        ValueError: a value is out of range. The message lists all problems.
     """
     problems = [f"{problem}." for problem in language_problems(language)]
     if preset not in PRESETS:

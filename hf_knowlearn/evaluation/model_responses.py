@@ -1,5 +1,4 @@
-"""The responses of a model from which editing scores are computed: generated and teacher-forced answers, and long
-texts for fluency."""
+"""Computes the responses that editing scores need: generated answers, teacher-forced answers and texts for fluency."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,17 +19,18 @@ from hf_knowlearn.prompts.templates import first_answer
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Why: ROME's code samples the texts for fluency from the 5 most probable tokens, 100 tokens each (arXiv 2202.05262).
+# Why: these are the values of ROME's code (arXiv 2202.05262), which samples texts to measure fluency.
 TOP_K, TEXT_TOKENS = 5, 100
 
 
 @dataclass(frozen=True)
 class TeacherForced:
-    """The tokens of the first accepted answer, and the most probable token at each of their positions.
+    """The tokens of the first accepted answer, and the token that the model predicts at each of their positions.
 
     Args:
-        expected: the tokens of the answer. Why only the first answer: KnowEdit has one target.
-        predicted: the most probable tokens, each predicted after the expected tokens before it.
+        expected: the tokens of the first accepted answer. Why only the first one: KnowEdit has one target per
+            question.
+        predicted: the most probable token at each position, given the prompt and the expected tokens before it.
     """
 
     question_id: str
@@ -39,18 +39,18 @@ class TeacherForced:
 
     @property
     def accuracy(self) -> float:
-        """The share of predicted tokens that are the expected ones, in [0, 1]."""
+        """The share of positions at which the predicted token is the expected token, in [0, 1]."""
         return agreement(self.expected, self.predicted)
 
 
 @dataclass(frozen=True)
 class ModelResponses:
-    """The responses of one model, by question id.
+    """The responses of one model to a set of questions.
 
     Args:
-        generated: the greedy response.
-        teacher_forced: the predicted tokens of the answer.
-        texts: sampled continuations of prompts, for fluency.
+        generated: the greedy response, by question id.
+        teacher_forced: the teacher-forced answer, by question id.
+        texts: sampled texts to measure fluency, from `continuations`.
     """
 
     generated: Mapping[str, str]
@@ -65,15 +65,15 @@ def teacher_forced(
     settings: GenerationSettings,
     progress: str | None = None,
 ) -> list[TeacherForced]:
-    """The teacher-forced first accepted answer after each prompt of each question, in order.
+    """Return the teacher-forced first accepted answer for each prompt of each question, in order.
 
-    The prompts are those of `generate_responses`. Settings of samples and `max_new_tokens` have no effect. Each
-    process computes its share and returns all results.
+    The prompts are those of `generate_responses`. The settings `samples` and `max_new_tokens` have no effect. With
+    several processes, each process computes a share, and all of them return all results.
 
     Raises:
-        ValueError: the prompts cannot be built, or a prompt and its answer exceed the model's context. The message
+        ValueError: the prompts cannot be built, or a prompt with its answer exceeds the model's context. The message
             lists the ids of the questions.
-        MemoryError: a batch of one row does not fit.
+        MemoryError: a batch of one row does not fit in memory.
     """
     prompts = build_prompts(model, tokenizer, questions, replace(settings, max_new_tokens=1))
     answers = [[first_answer(prompt.question)] for prompt in prompts]
@@ -94,11 +94,10 @@ def continuations(
     questions: Sequence[Question],
     settings: GenerationSettings,
 ) -> list[str]:
-    """A sampled text of 100 tokens after the first prompt of each question. Line breaks and end tokens do not stop the
-    generation.
+    """Return a sampled text of 100 tokens that continues the first prompt of each question.
 
-    Tokens are sampled from the five most probable ones, as in KnowEdit's code. KnowEdit counts the prompt among the
-    100 tokens and in the entropy; this function does not.
+    Each token is sampled from the five most probable tokens, as in KnowEdit's code. Line breaks and end tokens do not
+    stop the generation. In KnowEdit, the 100 tokens and the entropy include the prompt; here, they do not.
     """
     settings = replace(settings, prompts=1, max_new_tokens=TEXT_TOKENS, temperature=1.0, top_k=TOP_K)
     prompts = build_prompts(model, tokenizer, questions, settings)
@@ -119,5 +118,5 @@ def continuations(
 
 
 def agreement(one: Sequence[int], other: Sequence[int]) -> float:
-    """The share of positions at which two sequences of tokens are equal, in [0, 1]."""
+    """Return the share of positions at which two sequences of tokens are equal, in [0, 1]."""
     return sum(a == b for a, b in zip(one, other, strict=True)) / len(one)

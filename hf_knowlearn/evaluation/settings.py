@@ -1,4 +1,4 @@
-"""Settings of an evaluation: how responses are generated and compared, and which further measurements are made."""
+"""Settings of an evaluation: how responses are generated and scored, and what else is measured."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,17 +10,18 @@ from hf_knowlearn.views import GROUPS
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """All settings of the evaluation of a run. The model, the documents and the questions are not settings.
+    """All settings of the evaluation of a run. They do not include the model, the documents and the questions.
 
     Args:
-        generation: prompts, samples and batch size of the generated responses.
-        language: language of the answers, for normalisation (see `knowledge_recall.scoring.normalize`).
+        generation: settings of the generated responses, such as the prompt template and the number of samples.
+        language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
         open_book: also evaluate the base model with the document of each question in the prompt.
         knowledge_tokens: measure the probability of knowledge tokens. None: measure it only if there are no questions.
         every: number of optimizer steps between two evaluations during training. None: no evaluation during training.
-        hold_out: group of formats that training leaves out. Knowledge tokens are measured in this group only.
-        part_tokens: maximum number of tokens of a part. Longer documents are split to measure knowledge tokens.
-        batch_size: number of rows that each process computes at once to measure knowledge tokens and drift.
+        hold_out: group of formats that training leaves out. Knowledge tokens are measured in this group only. None: no
+            group is left out.
+        part_tokens: maximum number of tokens of a part. Longer documents are split when knowledge tokens are measured.
+        batch_size: number of rows that each process computes at once when it measures knowledge tokens and drift.
 
     Raises:
         ValueError: a value is out of range. The message lists all such values.

@@ -1,7 +1,7 @@
-"""Means over questions with standard errors clustered by document (Miller 2024, arXiv 2411.00640).
+"""Means over questions, with standard errors clustered by document (Miller 2024, arXiv 2411.00640).
 
-Two models that answer the same questions are compared question by question. The choice of questions then affects both
-models in the same way and does not increase the error of the difference.
+Two models are compared on each question. This gives a smaller error than the comparison of their means, because both
+models find the same questions difficult.
 """
 
 import math
@@ -14,24 +14,26 @@ from hf_knowlearn.documents import Question
 def paired_difference(
     questions: Sequence[Question], before: Sequence[float], after: Sequence[float]
 ) -> tuple[float, float]:
-    """The mean of `after - before` over questions, and the standard error of this mean.
+    """Return the mean of `after - before` over questions, and the standard error of this mean.
 
     A question without a document is a cluster of its own. The error is nan for a single cluster, and 0 if all
     differences are equal.
 
     Args:
-        before, after: the score of each question, in [0, 1].
+        before, after: the scores of each question, in [0, 1].
     """
     differences = [new - old for old, new in zip(before, after, strict=True)]
     return clustered_mean([differences], [question.document_id or question.id for question in questions])
 
 
 def clustered_mean(groups: Sequence[Sequence[float]], clusters: Sequence[str]) -> tuple[float, float]:
-    """The mean over groups of the mean of each group, and its standard error, clustered as in
-    `knowledge_recall.score`.
+    """Return the mean over groups of the mean of each group, and its standard error.
+
+    The error is clustered as in `knowledge_recall.score`.
 
     Args:
-        clusters: the cluster of each value, group after group.
+        groups: the values of each group.
+        clusters: the cluster of each value, first for the first group, then for the second, and so on.
     """
     means = [math.fsum(group) / len(group) for group in groups]
     residuals = [

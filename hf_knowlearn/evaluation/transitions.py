@@ -1,4 +1,4 @@
-"""Transitions: how many questions a model learned, retained and forgot during training."""
+"""Transitions: how many questions a model learned to answer, still answers, or no longer answers after training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,14 +19,14 @@ def transitions(
     language: str = "en",
     examples: int = 5,
 ) -> dict[str, Any]:
-    """The numbers of questions that were learned, retained, forgotten and never known, with some examples.
+    """Return the numbers of questions that are `learned`, `retained`, `forgotten` and `never` right, with `examples`.
 
-    A response is correct if its first line is, see `knowledge_recall.correct`.
+    A response is right if its first line is an accepted answer (see `knowledge_recall.correct`).
 
     Args:
-        before, after: the model's response to each question.
-        language: see `knowledge_recall.scoring.normalize`.
-        examples: maximum number of examples of learned questions, and of forgotten questions.
+        before, after: the model's response to each question, before and after training.
+        language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
+        examples: maximum number of examples of learned questions and of forgotten questions.
 
     Raises:
         ValueError: the numbers of questions and responses differ.
@@ -36,8 +36,8 @@ def transitions(
         1
     """
     if not len(questions) == len(before) == len(after):
-        numbers = f"{len(questions)} questions, {len(before)} responses before, {len(after)} after"
-        raise ValueError(f"{numbers}: give one response before and one after for each question.")
+        numbers = f"questions: {len(questions)}, before: {len(before)}, after: {len(after)}"
+        raise ValueError(f"{numbers}. Give one response in `before` and one in `after` for each question.")
     by_kind: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS.values()}
     for question, old, new in zip(questions, before, after, strict=True):
         was, now = (correct(first_line(text), question.answers, language) for text in (old, new))
@@ -48,6 +48,6 @@ def transitions(
 
 
 def _spread(rows: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    """At most `number` of the rows, at equal distances. Why: neighbouring rows are about the same document."""
+    """Return at most `number` of the rows, at equal distances. Why: adjacent rows are about the same document."""
     number = min(number, len(rows))
     return [rows[i * len(rows) // number] for i in range(number)]

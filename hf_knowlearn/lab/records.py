@@ -1,6 +1,6 @@
-"""The results of a study as JSON and Markdown: a table of all arms, and the differences between them.
+"""Writes the results of a study as JSON and Markdown: a table of all arms, and the differences between them.
 
-The tables of an unfinished study cover the finished runs and state how many runs are missing.
+While a study is unfinished, its tables cover the finished runs, and the page states how many runs are missing.
 """
 
 import json
@@ -21,9 +21,9 @@ from hf_knowlearn.reports.tables import moves
 from hf_knowlearn.teach import run_folder
 from hf_knowlearn.teach.provenance import commit
 
-# Figures of a report that are too large for a record.
+# Figures of a report that are left out of the results, because they are large.
 NOT_RECORDED = ("by_relation", "cost", "curve", "transitions")
-# The shares and losses in the table, with their titles. These columns have standard errors.
+# The columns of scores in the table of arms, with their titles. Scores have standard errors.
 SCORES = {
     "correct": "correct",
     "exact_match": "exact match",
@@ -33,7 +33,7 @@ SCORES = {
     "knowledge_tokens": "knowledge tokens",
     "train_loss": "loss",
 }
-# The costs in the table, with their titles and formats.
+# The columns of costs in the table of arms, with their titles and formats.
 COST_COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "steps": ("steps", "{:,.0f}".format),
     "gradient_evaluations": ("gradient evals", "{:,.0f}".format),
@@ -44,11 +44,11 @@ COST_COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 def read_run(planned: PlannedRun) -> Run:
-    """The figures of a finished run."""
+    """Return a finished run with the figures from its report."""
     report = run_folder.read_report(planned.recipe.output_dir)
     before, after = ({**scores} for scores in (report["before"], report["runs"][planned.arm]))
     cost = dict(after["cost"])
-    cost["train_seconds"] += cost.get("self_replay_seconds", 0)  # part of the method's time
+    cost["train_seconds"] += cost.get("self_replay_seconds", 0)  # Why: generating text is part of the method
     for name in NOT_RECORDED:
         before.pop(name, None)
         after.pop(name, None)
@@ -56,11 +56,11 @@ def read_run(planned: PlannedRun) -> Run:
 
 
 def record(study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str]) -> dict[str, Any]:
-    """The results of a study as plain values: its runs, and the tables of each phase.
+    """Return the results of a study as plain values: for each phase, its runs and its tables.
 
     Args:
-        planned: All runs of the study. Runs without a report count as missing.
-        failed: The error of each failed run, by key.
+        planned: all runs of the study. A run without a report is missing.
+        failed: the error message of each failed run, by the key of the run.
     """
     phases: dict[str, Any] = {}
     every: list[Run] = []
@@ -88,8 +88,10 @@ def record(study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str
 
 
 def arm_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
-    """A header, and a row of means for each arm, with ± the standard error (over seeds, or over questions for a single
-    seed)."""
+    """Yield a header, then a row for each arm: means over seeds, with standard errors.
+
+    The errors are over seeds. With a single seed, they are over questions.
+    """
     titles = [*SCORES.values(), *(title for title, _ in COST_COLUMNS.values())]
     rows = [["arm", "seeds", *titles]]
     for arm, of_arm in by_arm(runs).items():
@@ -115,13 +117,16 @@ def _cost(runs: Sequence[Run], name: str, form: Callable[[float], str]) -> str:
 
 
 def number(value: float) -> str:
-    """The value with three decimals, or with two significant digits if the three decimals would be zeros."""
+    """Return the value with three decimals. If these decimals would all be 0, return two significant digits."""
     return f"{value:.3f}" if not value or abs(value) >= 0.0005 else f"{value:.1e}"
 
 
 def mastery_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
-    """A header, and a row for each arm and mastery class: the average number of questions that moved up, stayed or
-    moved down."""
+    """Yield a header, then a row for each arm and each mastery class of questions before training.
+
+    A row has the mean numbers, over seeds, of questions that are in a better, the same or a worse class after
+    training.
+    """
     classified = [run for run in runs if (run.figures.get("mastery") or {}).get("flow")]
     if classified:
         yield ["arm", "class before", "questions", "acquired", "retained", "lost"]
@@ -132,7 +137,7 @@ def mastery_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> Iterator[list[str]]:
-    """A header, and a row of mean differences for each comparison, with their 95 % intervals over seeds."""
+    """Yield a header, then a row for each comparison: the mean differences, with 95 % intervals over seeds."""
     measures = list(dict.fromkeys(measure for one in comparisons for measure in one.differences))
     if comparisons:
         yield ["arm", "minus", "at equal", *(SCORES.get(measure, measure) for measure in measures)]
@@ -149,7 +154,7 @@ def _difference(found: Mapping[str, float] | None) -> str:
 
 
 def to_markdown(record: Mapping[str, Any]) -> str:
-    """The results as a page of Markdown."""
+    """Return the results as a page of Markdown."""
     lines = [f"# {record['study']}", "", *([record["question"], ""] if record["question"] else [])]
     for name, phase in record["phases"].items():
         missing = phase["planned"] - len(phase["runs"])
@@ -166,15 +171,16 @@ def to_markdown(record: Mapping[str, Any]) -> str:
 
 
 NOTE = (
-    "± one standard error: over seeds if there are several, otherwise over questions. Differences are paired by seed."
-    " Brackets contain their 95 % interval by Student's t. At equal gradient evaluations or time, the other method is"
-    " interpolated linearly between its two nearest budgets; without a budget on both sides, there is no row. Time is"
-    " that of training and of generating replayed text, while the study's runs share the machine."
+    "± is the standard error: over seeds if there are several, otherwise over questions. Differences are paired by"
+    " seed, and brackets contain their 95 % intervals by Student's t. At equal gradient evaluations or time, the"
+    " scores of the baseline are interpolated linearly between its two nearest numbers of steps. Outside the range of"
+    " these numbers, there is no row. Time is the time of training and of generating replayed text. The runs of a"
+    " study share the machine, so it is longer than the time of a single run."
 )
 
 
 def write(folder: Path, study: Study, planned: Sequence[PlannedRun], failed: Mapping[str, str]) -> dict[str, Any]:
-    """Write study.md, study.json and, if there are finished runs, study.png. Returns the results of `record`."""
+    """Write study.md, study.json and, if a run is finished, study.png. Return the results, as `record` does."""
     from hf_knowlearn.lab.charts import draw
 
     results = record(study, planned, failed)
@@ -187,5 +193,5 @@ def write(folder: Path, study: Study, planned: Sequence[PlannedRun], failed: Map
 
 
 def as_json(record: Mapping[str, Any]) -> str:
-    """The results as JSON."""
+    """Return the results as JSON."""
     return json.dumps(atomic_files.json_values(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

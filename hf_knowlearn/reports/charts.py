@@ -1,7 +1,7 @@
-"""Charts of a report, drawn by matplotlib: scores by run, and loss and correct responses over steps.
+"""Draws the charts of a report with matplotlib: the scores of each run, and loss and scores over optimizer steps.
 
-The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind readers can distinguish;
-hatches and line styles distinguish them in grey.
+The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind readers can distinguish.
+In a grey print, hatches, markers and line styles distinguish bars and lines.
 """
 
 import re
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 5.0  # inches: still legible when a phone scales it down
-INK = "#1b1f23"  # text and axes; on the page it becomes the colour of the page's text
-# Figure, what its questions are about, colour, hatch.
+WIDTH = 5.0  # inches; the text is still legible on a phone
+INK = "#1b1f23"  # colour of text and axes; in the HTML page, they have the colour of the page's text
+# For each bar: the name of the score, what its questions are about, the colour, the hatch.
 BARS = (
     ("correct", "training documents", "#0072B2", ""),
     ("replayed", "replayed documents", "#E69F00", "//"),
-    ("retention", "nowhere in the run", "#999999", ".."),
+    ("retention", "outside the training data", "#999999", ".."),
 )
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", "-.", ":", "-", "--")
@@ -36,21 +36,21 @@ _LEGEND: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "fon
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write scores.png: correct, replayed and retention for each state of the model, with standard errors.
+    """Draw the scores of each state of the model, with standard errors, and write the chart as a PNG.
 
-    The report must have scores (`has_scores`).
+    The report must have a score (see `has_scores`).
     """
     with style():
         scores_by_run(report).savefig(path, dpi=150, format="png")
 
 
 def has_scores(report: Report) -> bool:
-    """Whether any state of the model has a score that `draw` shows."""
+    """Return whether the report has a score that `draw` can show."""
     return any(known(scores.get(name)) for _, scores in states(report) for name in COLUMNS)
 
 
 def charts(report: Report) -> dict[str, str]:
-    """The SVG of each chart that has something to show, by title."""
+    """Return the charts that have data, as SVG, by title."""
     found = {}
     with style():
         if has_scores(report):
@@ -61,14 +61,14 @@ def charts(report: Report) -> dict[str, str]:
 
 
 def style() -> Any:
-    """A context in which figures get the style of a report."""
+    """Return a context in which matplotlib draws charts in the style of a report."""
     from matplotlib import rc_context
 
     inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     style: dict[Any, Any] = dict.fromkeys(inked, INK)
     style |= {"axes.spines.top": False, "axes.spines.right": False, "hatch.linewidth": 0.6}
     style |= {"text.parse_math": False}  # a run name is not a formula
-    # Why: text stays text in the SVG, so that it can be searched and read aloud, and has the page's font.
+    # Why: text remains text in the SVG. It can be searched and read aloud, and it has the font of the page.
     style |= {"svg.fonttype": "none", "svg.hashsalt": "hf_knowlearn"}
     return rc_context(style)
 
@@ -79,16 +79,16 @@ def _svg(figure: "Figure", prefix: str) -> str:
     figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    # Why: all charts are in one page, where an id must be unique.
+    # Why: all charts are in the same page, and an id may occur only once in a page.
     return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
 
 
 def scores_by_run(report: Report) -> "Figure":
-    """A group of bars for each state of the model, one bar for each headline figure that is known."""
+    """Draw a group of bars for each state of the model, with a bar for each score that is known."""
     rows = [(name, scores) for name, scores in states(report) if any(known(scores.get(bar[0])) for bar in BARS)]
     bars_of_rows = [[bar for bar in BARS if known(scores.get(bar[0]))] for _, scores in rows]
     titles = column_titles(report)
-    # The bars of a state are adjacent; a gap as high as a bar separates them from the next state's.
+    # The bars of a state are adjacent. A gap of the height of a bar separates two states.
     starts = list(accumulate((len(bars) + 1 for bars in bars_of_rows), initial=0))
     figure, (axes,) = _panels([0.5 + 0.2 * starts[-1]])
     drawn: dict[str, Any] = {}
@@ -108,7 +108,7 @@ def scores_by_run(report: Report) -> "Figure":
 
 
 def curves(report: Report) -> "Figure":
-    """A panel for each figure that was logged during training, over the same steps, with a line for each run."""
+    """Draw a panel for each figure that was logged during training, with a line for each run."""
     of_runs = {name: curve for name, figures in report["runs"].items() if (curve := figures.get("curve"))}
     names = _logged(report)
     figure, panels = _panels([1.7] * len(names), sharex=True)
@@ -125,7 +125,7 @@ def curves(report: Report) -> "Figure":
 
 
 def _line(axes: "Axes", curve: Sequence[Mapping[str, Any]], name: str) -> Any:
-    """The line of a run with its error bars, for the legend."""
+    """Draw the line of a run with error bars, and return it for the legend."""
     points = [point for point in curve if known(point.get(name))]
     steps, values = ([point[key] for point in points] for key in ("step", name))
     errors = [_error(point, name) for point in points]
@@ -133,19 +133,19 @@ def _line(axes: "Axes", curve: Sequence[Mapping[str, Any]], name: str) -> Any:
 
 
 def _logged(report: Report) -> list[str]:
-    """The figures that were logged during training by any run."""
+    """Return the names of the figures that at least one run logged during training."""
     points = [point for figures in report["runs"].values() for point in figures.get("curve") or ()]
     return [name for name in CURVES if any(known(point.get(name)) for point in points)]
 
 
 def _error(figures: Mapping[str, Any], name: str) -> float:
-    """The standard error of a figure; 0 if it is not known."""
+    """Return the standard error of a figure; 0 if it is not known."""
     error = figures.get(f"{name}_se")
     return error if known(error) else 0
 
 
 def _panels(heights: Sequence[float], sharex: bool = False) -> "tuple[Figure, list[Axes]]":
-    """A figure with one column of panels, with these heights in inches."""
+    """Return a matplotlib figure with panels in one column. Heights are in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.9), layout="constrained")

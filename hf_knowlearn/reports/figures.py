@@ -1,4 +1,4 @@
-"""Figures with their unit. The unit determines the format of a figure in sentences, tables and tiles."""
+"""Figures of a report with their units. The unit determines how a figure is written in sentences, tables and tiles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from hf_knowlearn.reports.formatting import duration, known, size
 
 
 class Unit(Enum):
-    """What a number measures."""
+    """The unit of a figure."""
 
     SHARE = "share of questions"
     PROBABILITY = "mean probability"
@@ -24,8 +24,8 @@ class Figure:
     """A finite number with its unit.
 
     Args:
-        n: number of questions or documents over which the figure is a mean. None if it is not a mean.
-        error: standard error of the figure. None if it is not known.
+        n: number of questions or documents that the figure is a mean over. None if it is not a mean.
+        error: standard error of the figure. None if it is unknown.
 
     Example:
         >>> Figure(0.5, Unit.SHARE).text.replace("\\u00a0", " "), Figure(0.012, Unit.PROBABILITY, error=0.003).text
@@ -39,7 +39,7 @@ class Figure:
 
     @property
     def text(self) -> str:
-        """The figure in a sentence. Only a share is given in per cent, with a space that does not break."""
+        """The figure as text for a sentence. Only shares are in per cent, with a non-breaking space."""
         match self.unit:
             case Unit.SHARE:
                 return self.short
@@ -54,19 +54,22 @@ class Figure:
 
     @property
     def short(self) -> str:
-        """The text of a share or a probability without the error."""
+        """The text of a share or probability, without its standard error."""
         return f"{100 * self.value:.1f}\u00a0%" if self.unit is Unit.SHARE else f"{self.value:.3f}"
 
     @property
     def short_error(self) -> str:
-        """The standard error of a share in percentage points, or of a probability; empty if it is not known."""
+        """The standard error as text; "" if it is unknown. The error of a share is in percentage points."""
         if self.error is None:
             return ""
         return f"{100 * self.error:.1f}" if self.unit is Unit.SHARE else f"{self.error:.3f}"
 
 
 def change(before: Figure | None, after: Figure | None) -> int | None:
-    """1 if the figure rose, -1 if it fell, 0 if it stayed within two standard errors; None if that is unknown."""
+    """Return 1 if the figure rose, -1 if it fell, and 0 if it changed by at most two standard errors.
+
+    Return None if a figure or its standard error is unknown.
+    """
     if before is None or after is None or before.error is None or after.error is None:
         return None
     assert before.unit is after.unit
@@ -76,12 +79,12 @@ def change(before: Figure | None, after: Figure | None) -> int | None:
 
 
 def share_of(scores: Mapping[str, Any], name: str, n: int | None = None) -> Figure | None:
-    """The share of questions `name`, such as `exact_match`; None if it is not known."""
+    """Return the share of questions with this name, such as `correct`; None if it is unknown."""
     return _figure(scores, name, Unit.SHARE, n)
 
 
 def knowledge_of(scores: Mapping[str, Any]) -> Figure | None:
-    """The mean probability of knowledge tokens; None if it is not known."""
+    """Return the mean probability of knowledge tokens; None if it is unknown."""
     tokens = scores.get("knowledge_tokens") or {}
     return _figure(tokens, "probability", Unit.PROBABILITY, tokens.get("documents"))
 

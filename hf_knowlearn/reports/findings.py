@@ -1,6 +1,6 @@
-"""The findings in words, computed from the figures: what the model learned, what it forgot and what that cost.
+"""Writes the findings of a report as sentences: what the model learned, what it forgot, and what the run cost.
 
-A difference of less than two standard errors does not count as a change.
+A difference of at most two standard errors does not count as a change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,10 @@ from hf_knowlearn.reports.schema import Report, best_run, by_knowledge_tokens, c
 Figures = Mapping[str, Any]
 
 KNOWLEDGE_TOKENS_NOTE = (
-    "knowledge tokens: mean probability of the words that carry the facts of the documents, in views that are not"
-    " trained on."
+    "knowledge tokens: mean probability of the words that carry the facts of the documents, in formats and orders that"
+    " training did not use."
 )
-# Cost -> its unit, and its words in a sentence; of a count, the noun.
+# Name of a cost -> its unit, and its words in a sentence. The words of a count are its noun.
 COSTS = {
     "train_seconds": (Unit.SECONDS, "{} of training"),
     "steps": (Unit.COUNT, "step"),
@@ -25,7 +25,7 @@ COSTS = {
     "tokens": (Unit.COUNT, "token"),
     "peak_memory_bytes": (Unit.BYTES, "{} of peak memory"),
 }
-# By the unit of the headline figure: what it says if it rose, did not change measurably, fell, or if that is unknown.
+# By the unit of the headline figure and its `change`: the words for what the model learned.
 LEARNED = {
     Unit.SHARE: {
         1: "The model learned",
@@ -49,7 +49,7 @@ FORGOTTEN = {
 
 
 def findings(report: Report) -> list[str]:
-    """The findings about the run with the most correct responses; the first is about learning."""
+    """Return the findings about the best run: what its model learned and forgot, its cost, and how it compares."""
     cost = report["runs"][best_run(report)].get("cost") or {}
     words = cost_in_words(cost)
     device = f" on {cost['device']}" if cost.get("device") else ""
@@ -58,7 +58,7 @@ def findings(report: Report) -> list[str]:
 
 
 def trained_on(counts: Mapping[str, int]) -> str:
-    """What a run was trained on, such as `3 documents and 20 questions`."""
+    """Return the training data in words, such as `3 documents and 20 questions`."""
     nouns = {
         "documents": "document",
         "train_documents": "further document" if counts.get("documents") else "document",
@@ -77,7 +77,7 @@ def _learned(report: Report) -> str:
     if by_knowledge_tokens(report) and (tokens := knowledge_of(after)):
         return f"{start}. {_learned_by_tokens(knowledge_of(before), tokens)}"
     measured = (after.get("knowledge_tokens") or {}).get("tokens")
-    facts = ", and no words that carry facts were found in the documents" if measured == 0 else ""
+    facts = ", and the documents contain no words that carry facts" if measured == 0 else ""
     return f"{start}{facts}, so what it learned is unknown."
 
 
@@ -90,7 +90,7 @@ def _learned_by_questions(report: Report, before: Figure | None, after: Figure) 
     sentences = [f"{LEARNED[after.unit][moved]}: {after.text} of {questions} {about} are answered correctly{seeds}."]
     if before:
         chance = ", within two standard errors" if moved == 0 else ""
-        sentences.append(f"Before training it was {before.text}{chance}.")
+        sentences.append(f"Before training, it was {before.text}{chance}.")
     if book := share_of(report.get("open_book") or {}, "correct"):
         sentences.append(f"With the document in the prompt, the base model reaches {book.text}.")
     return " ".join(sentences)
@@ -102,7 +102,7 @@ def _learned_by_tokens(before: Figure | None, after: Figure) -> str:
 
 
 def forgotten(report: Mapping[str, Any]) -> str:
-    """The finding about what the best run forgot."""
+    """Return the finding about what the model of the best run forgot."""
     counts = report["counts"]
     before = share_of(report["before"], "retention")
     after = share_of(report["runs"][best_run(report)], "retention", counts["retention_questions"])
@@ -110,13 +110,13 @@ def forgotten(report: Mapping[str, Any]) -> str:
         why = report.get("retention_source") or "No retention questions were evaluated."
         return f"It is unknown what the model forgot. {why}"
     questions = number_of(counts["retention_questions"], "question")
-    now = f"retention is {after.text} on {questions} about what appears nowhere in the run"
-    then = f" Before training it was {before.text}." if before else ""
+    now = f"retention is {after.text} on {questions} about facts outside the training data"
+    then = f" Before training, it was {before.text}." if before else ""
     return f"{FORGOTTEN[change(before, after)]}: {now}.{then}"
 
 
 def cost_in_words(cost: Figures) -> str:
-    """The known costs, such as `2.2 min of training, 250 steps`; empty if none is known."""
+    """Return the known costs in words, such as `2.2 min of training, 250 steps`; "" if no cost is known."""
     return ", ".join(
         number_of(cost[name], words) if unit is Unit.COUNT else words.format(Figure(cost[name], unit).text)
         for name, (unit, words) in COSTS.items()
@@ -134,7 +134,7 @@ def _compared(report: Report) -> Iterator[str]:
 
 
 def legend(report: Report) -> list[str]:
-    """What the columns of the headline table mean: one line each, `name: meaning`."""
+    """Return a line for each column of the headline table, with its name and meaning: `name: meaning`."""
     counts, titles = report["counts"], column_titles(report)
     documents = f" about the {number_of(counts['documents'], 'training document')}" if counts["documents"] else ""
     replayed = (
@@ -145,7 +145,7 @@ def legend(report: Report) -> list[str]:
     meanings = {
         "correct": ("questions", f"questions{documents}."),
         "replayed": ("replayed_questions", f"questions about {replayed}."),
-        "retention": ("retention_questions", "questions about what appears nowhere in the run."),
+        "retention": ("retention_questions", "questions about facts outside the training data."),
     }
     shown = {name: title for name, title in titles.items() if counts.get(meanings[name][0])}
     lines = [
@@ -159,7 +159,7 @@ def legend(report: Report) -> list[str]:
     if by_knowledge_tokens(report):
         lines.append(KNOWLEDGE_TOKENS_NOTE)
     if report.get("open_book"):
-        lines.append("open book: the base model with the document in the prompt. This is not an upper limit.")
+        lines.append("open book: the base model with the document in the prompt. A trained model can be better.")
     if report.get("retention_source"):
         lines.append(report["retention_source"])
     lines.append("loss: mean training loss over the last logged steps.")
@@ -173,12 +173,15 @@ def _replayed_by(report: Report) -> str:
 
 
 def examples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Learned and forgotten answers of the best run: a title and the examples, for each role and transition."""
+    """Return examples of questions that the model of the best run learned or forgot.
+
+    Each item is a title and the examples for one role and one kind of transition.
+    """
     name = best_run(report)
     about = {
         "questions": "about the training documents",
         "replayed_questions": "about replayed documents" if is_replayed(report) else "of replayed_questions",
-        "retention_questions": "about documents outside the run",
+        "retention_questions": "about facts outside the training data",
     }
     whose = f" ({name})" if len(report["runs"]) > 1 else ""
     return [

@@ -1,4 +1,4 @@
-"""Numbers as text: shares with standard errors, counts, durations and sizes."""
+"""Writes numbers as text: shares with standard errors, counts, durations and sizes."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -8,13 +8,15 @@ NOT_EVALUATED = "not evaluated"
 
 
 def known(value: object) -> TypeGuard[float]:
-    """Whether the value is a finite number. False for the nan loss of a diverged run, and for the standard error of a
-    single document."""
+    """Return whether the value is a finite number.
+
+    A figure can be None or nan, such as the loss of a diverged run or a standard error over a single document.
+    """
     return isinstance(value, int | float) and isfinite(value)
 
 
 def share(scores: Mapping[str, Any], name: str, absent: str = NOT_EVALUATED) -> str:
-    """The figure `name` with its standard error, such as `0.500 ± 0.100`; `absent` if it is not known."""
+    """Return the figure `name` with its standard error, such as `0.500 ± 0.100`; `absent` if it is unknown."""
     value, error = scores.get(name), scores.get(f"{name}_se")
     if not known(value):
         return absent
@@ -22,22 +24,22 @@ def share(scores: Mapping[str, Any], name: str, absent: str = NOT_EVALUATED) -> 
 
 
 def knowledge_share(scores: Mapping[str, Any]) -> str:
-    """The mean probability of knowledge tokens, with its standard error over documents."""
+    """Return the mean probability of knowledge tokens, with its standard error over documents."""
     return share(scores.get("knowledge_tokens") or {}, "probability", "")
 
 
 def number(figures: Mapping[str, Any], name: str, form: str = ",.0f") -> str:
-    """The figure `name` in the given format; empty if it is not known."""
+    """Return the figure `name` in the given format; "" if it is unknown."""
     return format(figures[name], form) if known(figures.get(name)) else ""
 
 
 def duration(seconds: float) -> str:
-    """A duration in the largest unit in which its value is at least 2: `119 s`, `2.0 min`, `2.0 h`."""
+    """Return a duration in hours, minutes or seconds, such as `2.0 h`. Its value is at least 2, except in seconds."""
     if seconds >= 2 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 2 * 60 else f"{seconds:.0f} s"
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units: `5 MB`, `1.00 GB`."""
+    """Return a number of bytes in decimal units, such as `5 MB` or `1.00 GB`."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,6 +1,6 @@
-"""A report as one self-contained HTML file.
+"""Renders a report as one HTML file that loads no other files.
 
-The page has no script, and its content security policy forbids scripts. The template escapes every value.
+The page contains no scripts, and its content security policy forbids scripts. The template escapes every value.
 """
 
 from pathlib import Path
@@ -16,11 +16,11 @@ from hf_knowlearn.reports.tables import tables
 from hf_knowlearn.reports.templates import environment
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-LONGEST = 300  # characters of a response that the page shows
+LONGEST = 300  # maximum number of characters of a response that the page shows
 
 
 def to_html(report: Report) -> str:
-    """The whole page."""
+    """Return the HTML page of a report."""
     template = environment(Path(__file__).parent).get_template("report.html.jinja")
     return template.render(
         policy=POLICY,
@@ -38,7 +38,7 @@ def to_html(report: Report) -> str:
 
 
 def _tiles(report: Report) -> list[tuple[str, Figure | None, str]]:
-    """The headline figures at the top of the page, each with its title and caption."""
+    """Return the headline figures at the top of the page: for each one, its title, figure and caption."""
     before, after = report["before"], report["runs"][best_run(report)]
     if by_knowledge_tokens(report):
         caption = "mean probability of the words that carry the facts"
@@ -52,7 +52,7 @@ def _tiles(report: Report) -> list[tuple[str, Figure | None, str]]:
         (
             "Retention after",
             share_of(after, "retention"),
-            f"before: {retained.short}" if retained else "outside the run",
+            f"before: {retained.short}" if retained else "outside the training data",
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""A report as text: columns for a terminal, and a page of Markdown."""
+"""Renders a report as text for a terminal and as a Markdown page."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ from hf_knowlearn.reports.tables import columns, difference_rows, headline_rows,
 
 
 def summary(report: Report, folder: Path) -> str:
-    """What `knowlearn` prints after a run: the headline tables, the legend and the files in `folder`."""
+    """Return the text that `knowlearn` prints after a run: the headline tables, the legend and the written files."""
     names = ["report.html", "report.md", *(["scores.png"] if has_scores(report) else []), "report.json"]
     files = ", ".join(str(folder / name) for name in names)
     legend_text = "\n".join(legend(report))
@@ -22,9 +22,9 @@ def summary(report: Report, folder: Path) -> str:
 
 
 def next_step(report: Report, folder: Path) -> str:
-    """The command that asks the model of the run in `folder` a question, as the evaluation does.
+    """Return the command that gives the trained model a question, in the same prompt as the evaluation.
 
-    The question is an example of the evaluation, if there is one.
+    The question is one of the examples in the report, if there are any.
     """
     recipe = report["recipes"][best_run(report)]
     template = (recipe.get("evaluation") or {}).get("template", "plain")
@@ -34,12 +34,12 @@ def next_step(report: Report, folder: Path) -> str:
 
 
 def to_text(report: Report) -> str:
-    """The headline tables in columns, for a terminal."""
+    """Return the headline tables as text in columns, for a terminal."""
     return "\n\n".join(columns(rows) for rows in (headline_rows(report), difference_rows(report)) if rows)
 
 
 def to_markdown(report: Report) -> str:
-    """The content of report.md: findings, tables, chart and recipes."""
+    """Return the content of report.md: findings, tables, chart and recipes."""
     lines = ["# What was learned, and what it cost", "", *(f"{_cell(finding)}\n" for finding in findings(report))]
     first, *others = tables(report)
     lines += [*markdown_table(first.rows), *(f"- {line}" for line in legend(report)), ""]
@@ -62,7 +62,7 @@ def _examples(report: Report) -> list[str]:
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table with a header and rows, followed by an empty line. Cells are escaped."""
+    """Return the lines of a Markdown table, and an empty line. The first row is the header. Cells are escaped."""
     header, *body = rows
     return [_line(header), _line(["---"] * len(header)), *map(_line, body), ""]
 
@@ -72,6 +72,6 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """The text on one line, with Markdown's special characters escaped so that they are shown literally."""
+    """Return the text on one line. Special characters of Markdown are escaped, so they are shown unchanged."""
     one_line = re.sub(r"[^\S\u00a0]+", " ", text).strip(" ")
     return re.sub(r"[\\|`*<&]|\](?=[(\[])", r"\\\g<0>", one_line)

@@ -1,29 +1,30 @@
-"""The report: one plain dictionary that holds everything a run or a study measured.
+"""The report: one dictionary of plain values with all figures of a run, or of several runs.
 
-Keys:
-    created: time of writing, ISO 8601, UTC.
-    before: figures of the base model.
-    runs: figures after training, by run name.
-    stages: figures after each stage, in order, with the keys `run` and `name`; absent if the run has one stage.
-    open_book: figures of the base model with the document in the prompt; absent if not evaluated.
-    recipes, seeds: options and seed, by run name.
-    counts: numbers of documents and of questions, by role.
-    data: `source`, `n` and `sha256` of each data set, by the option that names it.
-    model: `name` and `revision` of the base model.
-    contamination: training rows that contain an evaluation question (`n` of `rows`), with examples.
-    retention_source: where the retention questions come from, in one sentence.
-    versions, machine: of the packages and the computer.
-    differences, by_seed: of a study over several seeds only; see `lab.quickstart`.
+Keys of the report:
+    created: the time when the report was written, in ISO 8601, UTC.
+    before: the figures of the base model.
+    runs: the figures after training, by run name.
+    stages: the figures after each stage, in order, with the keys `run` and `name`. Only for runs with several stages.
+    open_book: the figures of the base model with the document in the prompt. Only if they were evaluated.
+    recipes, seeds: the options and the seed of each run, by run name.
+    counts: the number of documents, and the number of questions in each role.
+    data: for each option that names data, the `source`, the number of items `n` and the `sha256`.
+    model: the `name` and `revision` of the base model.
+    contamination: the number of training rows that contain an evaluation question (`n` of `rows`), with examples.
+    retention_source: one sentence that states the source of the retention questions.
+    versions, machine: the versions of the packages, and the computer.
+    differences, by_seed: only for several seeds (see `lab.quickstart`).
 
-Figures (shares are from 0 to 1; `_se` marks the standard error of a figure):
-    correct, exact_match, f1, contains: on the questions about the training documents.
-    replayed, retention: `correct` on questions about replayed documents, and about documents outside the run.
+Figures (shares are from 0 to 1; `NAME_se` is the standard error of the figure NAME):
+    correct, exact_match, f1, contains: the scores on questions about the training documents.
+    replayed: `correct` on questions about replayed documents.
+    retention: `correct` on questions about facts that are not in the training data.
     transitions: for each role, the number of questions `learned`, `retained`, `forgotten` and `never` right.
-    mastery: number of questions by class; `flow` counts them by class before and class after.
-    knowledge_tokens, drift, editing: see `evaluation`.
+    mastery: the number of questions in each class. `flow` has the number for each class before and class after.
+    knowledge_tokens, drift, editing: see the modules of these names in `evaluation`.
     cost: `train_seconds`, `evaluation_seconds`, `self_replay_seconds`, `steps`, `tokens`, `peak_memory_bytes`, ...
-    curve: loss, `correct` and exact match, by optimizer step.
-    train_loss: mean loss over the last logged steps.
+    curve: the loss, `correct` and `exact_match` at optimizer steps during training.
+    train_loss: the mean loss over the last logged steps.
 """
 
 import platform
@@ -38,11 +39,11 @@ from hf_knowlearn.reports.formatting import known
 Report = dict[str, Any]
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "evaluate")
-# Role of a set of questions -> the figure that holds its share of correct responses.
+# Role of a set of questions -> the figure with its share of correct responses.
 ROLES = {"questions": "correct", "replayed_questions": "replayed", "retention_questions": "retention"}
-# Headline figure -> its name in tables, charts and cards.
+# Headline figure -> its title in tables and charts.
 COLUMNS = {"correct": "correct", "replayed": "replayed", "retention": "retention"}
-# The same with exact match and F1: the figures that cards and model comparisons show.
+# Figure -> its title in cards and model comparisons.
 CARD_COLUMNS = {
     "correct": "correct",
     "exact_match": "exact match",
@@ -51,18 +52,19 @@ CARD_COLUMNS = {
     "retention": "retention",
 }
 
-# Options that name what is replayed, besides self-generated text.
+# Options that name replayed data. Self-generated text has other options.
 REPLAYED = ("replay_documents", "replay_questions", "replay_categories")
 
 
 def run_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of a run from the metric's scores by role.
+    """Return the figures of a run.
 
-    For the role `questions`, all scores are included. For other roles, only exact match and its standard error are
-    included.
+    Args:
+        scores: the metric's scores of each role. All scores of the role `questions` become figures. Of the other
+            roles, only `correct` and its standard error become figures, such as `retention` and `retention_se`.
     """
     figures = dict(scores.get("questions", {}))
-    figures.pop("n", None)  # `counts` has it
+    figures.pop("n", None)  # Why: the report has it in `counts`
     for role in ("replayed_questions", "retention_questions"):
         if role in scores:
             figures[ROLES[role]] = scores[role]["correct"]
@@ -76,11 +78,13 @@ def new_report(
     recipe: Mapping[str, Any],
     counts: Mapping[str, int],
 ) -> Report:
-    """The report of one run.
+    """Return the report of one run.
 
     Args:
-        before: figures of the base model.
-        runs: figures after training, by run name.
+        before: the figures of the base model.
+        runs: the figures after training, by run name.
+        recipe: the options of the run.
+        counts: the number of documents, and the number of questions in each role.
     """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -93,7 +97,7 @@ def new_report(
 
 
 def made_with() -> dict[str, Any]:
-    """The versions of the packages, and the machine."""
+    """Return the versions of the packages, and a description of the machine."""
     return {
         "versions": {"hf_knowlearn": __version__, **{name: version(name) for name in PACKAGES}},
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -101,7 +105,7 @@ def made_with() -> dict[str, Any]:
 
 
 def merge(reports: Sequence[Report]) -> Report:
-    """One report with the runs of all reports. Values that do not belong to a run are taken from the first report."""
+    """Return one report with the runs of all reports. All other values are those of the first report."""
     by_run = [key for key in ("runs", "recipes", "seeds") if any(key in report for report in reports)]
     merged = {key: {name: of for report in reports for name, of in report.get(key, {}).items()} for key in by_run}
     stages = [stage for report in reports for stage in report.get("stages", ())]
@@ -109,48 +113,48 @@ def merge(reports: Sequence[Report]) -> Report:
 
 
 def states(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Each measured state of the model with its figures: before, open book, after each stage, after each run."""
+    """Return the figures of each evaluated state of the model: before, open book, after each stage and each run."""
     book, runs = report.get("open_book"), report["runs"]
     found = [("before", report["before"]), *([("open book", book)] if book else [])]
     for name, figures in runs.items():
         whose = f"{name}, " if len(runs) > 1 else ""
-        # Why not by name alone: redaction may change the name of the only run.
+        # Why with len(runs) == 1: in a redacted report, the name of the only run can differ from the stage's.
         of_run = [stage for stage in report.get("stages") or () if stage["run"] == name or len(runs) == 1]
-        # The figures after the last stage are those of the run.
+        # Why without the last stage: its figures are those of the run.
         found += [(f"{whose}after {stage['name']}", stage) for stage in of_run[:-1]]
         found.append((name, figures))
     return found
 
 
 def best_run(report: Mapping[str, Any]) -> str:
-    """The run with the most correct responses; the first one if several are equal or no question was evaluated."""
+    """Return the name of the run with the highest `correct`, or of the first run if no run has this score."""
     runs: Mapping[str, Mapping[str, Any]] = report["runs"]
     scores = {name: figures["correct"] for name, figures in runs.items() if known(figures.get("correct"))}
     return max(scores, key=scores.__getitem__) if scores else next(iter(runs))
 
 
 def by_knowledge_tokens(report: Mapping[str, Any]) -> bool:
-    """Whether knowledge tokens are the headline: no questions were evaluated, and their probability is known."""
+    """Return whether knowledge tokens are the headline: they were measured, and no questions were evaluated."""
     measured = (figures.get("knowledge_tokens") or {} for _, figures in states(report))
     return not report["counts"]["questions"] and any(known(tokens.get("probability")) for tokens in measured)
 
 
 def replays(recipe: Mapping[str, Any]) -> bool:
-    """Whether a run replays documents or questions. A run that replays only self-generated text does not count."""
+    """Return whether a run replays documents or questions. Self-generated text does not count."""
     stages = [{**recipe, **stage} for stage in recipe.get("stages") or [{}]]
     return any(stage.get(name) and stage.get("replay_share", 1) for stage in stages for name in REPLAYED)
 
 
 def is_replayed(report: Mapping[str, Any]) -> bool:
-    """Whether any run replayed documents or questions."""
+    """Return whether at least one run of the report replayed documents or questions."""
     return any(map(replays, report.get("recipes", {}).values()))
 
 
 def column_titles(report: Mapping[str, Any]) -> dict[str, str]:
-    """The headline figures of this report with their titles.
+    """Return the headline figures of this report, with their titles.
 
-    The questions of `replayed_questions` are called replayed only if a run replayed something; without such questions
-    they have no column.
+    Without the questions of `replayed_questions`, there is no column `replayed`. If no run replayed anything, the
+    title of this column is `replayed_questions`.
     """
     figures = [scores.get("replayed") for _, scores in states(report)]
     if not report["counts"].get("replayed_questions") and not any(map(known, figures)):

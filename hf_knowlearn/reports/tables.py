@@ -1,4 +1,4 @@
-"""The figures of a report as tables of text. The terminal, the Markdown and the HTML page show the same tables."""
+"""The tables of a report, as rows of text. The Markdown page and the HTML page show the same tables."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from hf_knowlearn.reports.schema import ROLES, by_knowledge_tokens, column_title
 Report = Mapping[str, Any]
 Rows = list[list[str]]
 
-# Measure -> its title, and its meaning.
+# Figure -> its title, and a sentence that explains it.
 DETAILS = {
     "f1": ("F1", "F1: shared words."),
     "consistency_all": ("right in all wordings", ""),
@@ -26,8 +26,8 @@ DETAILS = {
     ),
     "contains": (
         "contains (words of the response)",
-        "Contains: an accepted answer occurs anywhere in the response; in brackets the mean number of words, since a"
-        " long response contains more.",
+        "Contains: an accepted answer occurs anywhere in the response. The mean number of words is in brackets,"
+        " because a longer response contains more answers.",
     ),
     "knowledge_tokens": ("knowledge tokens", KNOWLEDGE_TOKENS_NOTE.capitalize()),
 }
@@ -46,12 +46,12 @@ COSTS = {
 
 
 class Table(NamedTuple):
-    """A table as text.
+    """A table of a report.
 
     Args:
-        rows: a header, then the rows; all of the same length.
-        note: a sentence below the table.
-        figures: whether the cells are figures, which are aligned to the right.
+        rows: the header, then the rows. All have the same length.
+        note: a sentence that is shown below the table.
+        figures: whether the cells are figures. Figures are aligned to the right.
     """
 
     title: str
@@ -61,7 +61,7 @@ class Table(NamedTuple):
 
 
 def tables(report: Report) -> list[Table]:
-    """All tables that have at least one row, in the order of the report."""
+    """Return the tables of a report, in their order. Tables without rows are left out."""
     all_tables = (
         Table("Before and after", headline_rows(report)),
         Table("Differences over seeds", difference_rows(report)),
@@ -86,29 +86,31 @@ _TRANSITIONS_NOTE = (
     " Never: wrong both times."
 )
 _MASTERY_NOTE = (
-    "Number of questions by class. HighlyKnown: right with every prompt. MaybeKnown: right with some prompts."
-    " WeaklyKnown: right only in a sampled answer. Unknown: never right (arXiv 2405.05904)."
+    "Number of questions in each class (arXiv 2405.05904). HighlyKnown: right with every prompt. MaybeKnown: right"
+    " with some prompts. WeaklyKnown: right only in some sampled responses. Unknown: never right."
 )
 _MOVES_NOTE = (
-    "By class before the run. Acquired: in a better class now. Retained: in the same class. Lost: in a worse class."
+    "Questions by their class before the run. Acquired: in a better class after the run. Retained: in the same class."
+    " Lost: in a worse class."
 )
 _DRIFT_NOTE = (
-    "How far the next-token probabilities on general text moved from those of the base model: Kullback-Leibler"
-    " divergence in nats per token. 0 means no change."
+    "Kullback-Leibler divergence between the next-token probabilities of the base model and of the trained model, on"
+    " general text, in nats per token. 0 means no change."
 )
 _EDITING_NOTE = (
-    "Each cell: share of right tokens under teacher forcing, then share of right generated answers. Fluency: entropy"
-    " of the n-grams of generated text, in bits, before and after; it is low if the text repeats itself."
+    "Each cell has the share of right tokens with teacher forcing, then the share of right generated answers."
+    " Fluency is the entropy of the n-grams of generated text, in bits, before and after. It is low if the text"
+    " repeats itself."
 )
 
 
 def headline_rows(report: Report) -> Rows:
-    """A header and a row for each state of the model: the headline figures and what they cost."""
+    """Return a header, then a row for each state of the model: its headline figures, loss and cost."""
     titles = column_titles(report)
     tokens = ["knowledge tokens"] if by_knowledge_tokens(report) else []
     rows = [["", *titles.values(), *tokens, "loss", "steps", "gradient evals", "time"]]
     for name, scores in states(report):
-        # Open book is evaluated on the questions about the training documents only.
+        # Why: open book is evaluated only on the questions about the training documents.
         absent = "" if scores is report.get("open_book") else NOT_EVALUATED
         shares = [share(scores, column, absent) for column in titles]
         weighed = [knowledge_share(scores) for _ in tokens]
@@ -123,7 +125,10 @@ def _spent(cost: Report) -> list[str]:
 
 
 def difference_rows(report: Report) -> Rows:
-    """For a study over several seeds: the mean of the paired differences between each run and the first run."""
+    """Return a header, then a row for each run: its mean differences from the first run over seeds, paired by seed.
+
+    Return no rows if the report is not over several seeds.
+    """
     if not report.get("differences"):
         return []
     form, titles = "{mean:+.3f} [{low:+.3f}, {high:+.3f}]", column_titles(report)
@@ -135,7 +140,7 @@ def difference_rows(report: Report) -> Rows:
 
 
 def _filled(rows: Iterable[list[str]]) -> Rows:
-    """The rows and columns that have values besides their title."""
+    """Return the rows and columns that have a value beside their title."""
     header, *body = rows
     body = [row for row in body if any(row[1:])]
     places = [i for i in range(len(header)) if i == 0 or any(row[i] for row in body)]
@@ -143,7 +148,7 @@ def _filled(rows: Iterable[list[str]]) -> Rows:
 
 
 def _details_table(report: Report) -> Table:
-    """The table of measures of the answers, with the meaning of each measure that it shows."""
+    """Return the table of further figures about the responses. Its note explains the figures that it shows."""
     rows = _filled(_details(report))
     titles = {row[0] for row in rows[1:]}
     notes = [note for title, note in DETAILS.values() if title in titles and note]
@@ -151,7 +156,7 @@ def _details_table(report: Report) -> Table:
 
 
 def _details(report: Report) -> Iterator[list[str]]:
-    """A row for each measure, and a column for each state of the model."""
+    """Yield a row for each figure, with a column for each state of the model."""
     names, scores = zip(*states(report), strict=True)
     yield ["", *names]
     cells: dict[str, Callable[[Report], str]] = {"contains": _contains, "knowledge_tokens": knowledge_share}
@@ -160,7 +165,7 @@ def _details(report: Report) -> Iterator[list[str]]:
 
 
 def _contains(scores: Report) -> str:
-    # Why: a response that lists every value contains every answer, so the figure means nothing without the length.
+    # Why with the length: a response that lists all possible answers contains every answer.
     words = number(scores, "mean_answer_words", ".1f")
     return f"{scores['contains']:.3f} ({words})" if words and known(scores.get("contains")) else ""
 
@@ -211,11 +216,13 @@ def _mastery_moves(report: Report) -> Iterator[list[str]]:
 
 
 def moves(flow: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, float, float, float, float]]:
-    """For each class with questions before training: their number, and how many of them are in a better, the same or a
-    worse class after training.
+    """Yield a tuple for each class that had questions before training.
+
+    The tuple has the name of the class, the number of its questions, and the numbers of them that are in a better, the
+    same and a worse class after training.
 
     Args:
-        flow: class before -> class after -> number of questions; both ordered from the best class to the worst.
+        flow: class before -> class after -> number of questions. Classes are in order from the best to the worst.
     """
     for place, (category, after) in enumerate(flow.items()):
         counts = list(after.values())
@@ -247,7 +254,7 @@ def _edited(figures: Report) -> str:
 
 
 def _cost(report: Report) -> Iterator[list[str]]:
-    """A row for each kind of cost, and a column for each run."""
+    """Yield a row for each kind of cost, with a column for each run."""
     costs = [figures.get("cost") or {} for figures in report["runs"].values()]
     yield ["", *report["runs"]]
     for name, (title, unit) in COSTS.items():
@@ -285,7 +292,9 @@ def _made_with(report: Report) -> Iterator[list[str]]:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """A header and rows in columns, for a terminal. The first column is aligned to the left, all others to the right.
+    """Return rows as text in columns, for a terminal. The first row is the header.
+
+    The first column is aligned to the left, all others are aligned to the right.
 
     >>> print(columns([["", "steps"], ["formats", "250"]]))
              steps

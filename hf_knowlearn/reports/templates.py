@@ -1,4 +1,4 @@
-"""Jinja environments of pages and cards: values are escaped, and a value that is not given is an error."""
+"""The Jinja environment of pages and cards. It escapes all values, and raises an error if a value is missing."""
 
 from functools import cache
 from pathlib import Path
@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 @cache
 def environment(folder: Path) -> Environment:
-    """The templates in a folder, with autoescaping on."""
+    """Return the Jinja environment with the templates of a folder."""
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,

@@ -241,16 +241,16 @@ def test_all_problems_are_in_one_error():
     assert str(error.value).splitlines() == [
         "Unknown kinds of questions: 'two-hop' (question 'odd'). Choose from None, 'rephrased',"
         " 'alias', 'one-hop', 'reversed'.",
-        "1 question ids occur more than once, such as 'first': give each question its own.",
-        "`before` lacks responses to 2 questions, such as 'far-1'. Add them.",
-        "`after` lacks responses to 2 questions, such as 'odd'. Add them.",
+        "1 question id occurs more than once, such as 'first'. Give each question its own id.",
+        "before: 2 questions have no response, such as 'far-1'. Add the responses.",
+        "after: 2 questions have no response, such as 'odd'. Add the responses.",
     ]
 
 
 def test_responses_of_two_tokenizers_are_an_error():
     other = replace(BEFORE, teacher_forced={id: forced(id, (1,), (1,)) for id in ("far-1", "far-2")})
     with pytest.raises(
-        ValueError, match="answers to 2 locality questions, such as 'far-1', have different tokens before"
+        ValueError, match="accepted answers of 2 locality questions, such as 'far-1', have different tokens before"
     ):
         editing_scores(TRAINED, OTHERS, other, AFTER)
 

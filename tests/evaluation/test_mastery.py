@@ -270,7 +270,7 @@ def test_questions_without_a_relation_count_as_one_relation_with_a_warning(
     with caplog.at_level(logging.WARNING, "hf_knowlearn"):
         found = classify_mastery(scripted, tokenizer, [*bare, QUESTIONS[6]], **{**HOW, "pool": [*POOL, *bare]})
     assert [m.question_id for m in found] == [q.id for q in QUESTIONS[:7]]
-    assert "6 of 7 questions have no relation and count as one relation" in caplog.text
+    assert "6 questions have no relation, out of 7." in caplog.text
     caplog.clear()
     classify_mastery(scripted, tokenizer, QUESTIONS[:4], **HOW, prompts=2, samples=1)
     assert not caplog.records
@@ -352,10 +352,12 @@ def test_a_flow_counts_questions_by_the_class_before_and_after():
 
 
 def test_a_flow_between_different_questions_is_an_error():
-    with pytest.raises(ValueError, match=r"2 questions occur only before, such as 'a'.\n1 question occurs only after"):
+    with pytest.raises(
+        ValueError, match=r"2 questions occur only in `before`, such as 'a'.\n1 question occurs only in `after`"
+    ):
         flow(BEFORE, [*AFTER[:3], *of(f="Unknown")])
     with pytest.raises(
-        ValueError, match=r"1 question ids occur more than once after, such as 'e'.\nGive each question"
+        ValueError, match=r"1 question id occurs more than once in `after`, such as 'e'.\nGive each question"
     ):
         flow(BEFORE, [*AFTER, AFTER[0]])
 

@@ -78,7 +78,7 @@ def test_responses_are_compared_in_their_language():
 
 
 def test_a_missing_response_is_an_error():
-    with pytest.raises(ValueError, match="2 questions, 2 responses before, 1 after: give one response before"):
+    with pytest.raises(ValueError, match=r"questions: 2, before: 2, after: 1\. Give one response in `before`"):
         transitions(questions(2), ["", ""], [""])
     assert transitions([], [], [])["learned"] == 0
 

@@ -69,8 +69,8 @@ def test_a_mean_probability_is_never_printed_as_a_share():
 
 def test_without_facts_the_report_states_that_there_is_nothing_to_measure():
     assert findings(WITHOUT_FACTS)[0] == (
-        "The model was trained on 3 documents. No questions were evaluated, and no words that carry facts were found"
-        " in the documents, so what it learned is unknown."
+        "The model was trained on 3 documents. No questions were evaluated, and the documents contain no words"
+        " that carry facts, so what it learned is unknown."
     )
     assert "knowledge tokens" not in text_of(WITHOUT_FACTS)
     assert "%" not in text_of(WITHOUT_FACTS)

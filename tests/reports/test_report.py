@@ -243,14 +243,14 @@ def findings_of(before: dict[str, Any], runs: dict[str, dict[str, Any]], **more:
 def test_the_first_finding_is_about_learning(before: float | None, after: float | None, start: str):
     text = findings_of(scores(before), {"tuned": scores(after)})
     assert text.startswith(start)
-    assert ("Before training it was" in text) == (before is not None)
+    assert ("Before training, it was" in text) == (before is not None)
     assert ("within two standard errors" in text) == ("nothing measurable" in start)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "sentence"),
     [
-        (1.0, 0.4, "The model forgot: retention is 40.0 % on 100 questions about what appears nowhere in the run."),
+        (1.0, 0.4, "The model forgot: retention is 40.0 % on 100 questions about facts outside the training data."),
         (1.0, 0.99, "The model forgot nothing measurable: retention is 99.0 % on 100 questions"),
         (0.4, 0.6, "The model forgot nothing that was evaluated: retention is 60.0 % on 100 questions"),
         (None, 0.6, "It is unknown whether the model forgot: retention is 60.0 % on 100 questions"),
