@@ -1,4 +1,5 @@
-"""Studies compare several ways of training, each over several seeds, at equal steps, gradient evaluations and time.
+"""Studies: comparisons of several ways of training, over several seeds, at equal steps, gradient evaluations and time.
 
-A study is a YAML file. Each of its arms is a recipe. A run trains one arm with one seed.
+A YAML file describes a study. Each way of training is an arm of the study, and has a recipe. A run trains one arm with
+one seed.
 """

@@ -1,4 +1,4 @@
-"""The chart of a study: retention against correctness, and correctness against its cost."""
+"""The chart of a study: retention against the score `correct`, and this score against its cost."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,10 @@ PANELS = (
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
-    """Draw the last phase that has runs as a PNG. Each arm has a marker with error bars of one standard error."""
+    """Draw the runs of the study's last phase as a PNG. Phases without finished runs are skipped.
+
+    Each arm is a marker at the mean over its seeds, with error bars of one standard error.
+    """
     from matplotlib.figure import Figure
 
     *_, runs = [phase["runs"] for phase in record["phases"].values() if phase["runs"]]
@@ -40,7 +43,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
 
 
 def _draw_arm(axes: "Axes", number: int, arm: str, points: Sequence[tuple[float, float]]) -> None:
-    """Draw the mean of an arm's points. The first 36 arms differ in colour or marker."""
+    """Draw the mean of an arm's points. No two of the first 36 arms have the same colour and marker."""
     if not points:
         return
     (x, x_error), (y, y_error) = (mean_and_error(values) for values in zip(*points, strict=True))

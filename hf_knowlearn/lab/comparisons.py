@@ -1,8 +1,8 @@
-"""Differences between the arms of a study, paired over seeds, at equal steps, gradient evaluations or time.
+"""Computes differences between the arms of a study at equal steps, gradient evaluations or time.
 
-Arms that differ only in their number of steps are one method at several budgets. At equal cost, the method's value is
-interpolated linearly between its two nearest budgets, seed by seed. Outside the range of its budgets the value is
-unknown.
+Runs with the same seed are compared with each other. Arms that differ only in their number of steps are one method at
+several budgets. The score of a method at another cost is interpolated linearly between its two nearest budgets.
+Outside the range of its budgets, the score is unknown.
 """
 
 import statistics
@@ -15,7 +15,7 @@ from scipy.stats import t as student_t
 
 from hf_knowlearn.reports.formatting import known
 
-# The figures that are compared.
+# The scores that are compared.
 MEASURES = ("correct", "consistency_all", "replayed", "retention")
 # The costs at which two methods are compared, and their titles.
 COSTS = {"steps": "steps", "gradient_evaluations": "gradient evaluations", "train_seconds": "time"}
@@ -26,7 +26,7 @@ Figures = Mapping[str, Any]
 
 
 class Run(NamedTuple):
-    """A finished run: the arm, the seed, the figures and the options."""
+    """A finished run: its arm, its seed, its measured figures and its options."""
 
     arm: str
     seed: int
@@ -35,10 +35,14 @@ class Run(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The differences between an arm and the method of its baseline arm, at an equal cost.
+    """The differences between an arm and its baseline, at equal cost.
 
-    For each measure, `differences` has the mean and the number of `seeds`. With two or more seeds, it also has the 95
-    % interval (`low`, `high`).
+    Args:
+        arm: the name of the arm.
+        against: the name of its baseline arm.
+        cost: the cost that is equal, a key of `COSTS`.
+        differences: for each measure, the `mean` difference and the number of `seeds`. With two or more seeds, also
+            the limits `low` and `high` of its 95 % interval.
     """
 
     arm: str
@@ -48,7 +52,10 @@ class Comparison(NamedTuple):
 
 
 def paired(differences: Sequence[float]) -> dict[str, float]:
-    """The mean of paired differences over two or more seeds, and its 95 % interval by Student's t.
+    """Return the mean of the differences and its 95 % interval by Student's t.
+
+    Args:
+        differences: the difference for each seed, for at least two seeds.
 
     Example:
         >>> paired([0.1, 0.2, 0.3])
@@ -60,40 +67,40 @@ def paired(differences: Sequence[float]) -> dict[str, float]:
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean and its standard error. The error is None for a single value."""
+    """Return the mean and its standard error, which is None for a single value."""
     error = statistics.stdev(values) / sqrt(len(values)) if len(values) > 1 else None
     return statistics.fmean(values), error
 
 
 def figure(figures: Figures, name: str) -> Any:
-    """The figure `name` of a run, or None if the run lacks it. For `knowledge_tokens`, their probability."""
+    """Return a figure of a run, or None if the run does not have it. `knowledge_tokens` gives their probability."""
     value = figures.get(name)
     return value.get("probability") if isinstance(value, Mapping) else value
 
 
 def pairs(runs: Iterable[Figures], one: str, other: str) -> list[tuple[float, float]]:
-    """A pair of two figures for each run that has both."""
+    """Return the figures `one` and `other` of each run that has both."""
     found = [(figure(run, one), figure(run, other)) for run in runs]
     return [(left, right) for left, right in found if known(left) and known(right)]
 
 
 def over_seeds(runs: Sequence[Run], name: str) -> tuple[float, float | None] | None:
-    """The mean of a figure over an arm's seeds, and the standard error of the mean. None if the figure is unknown."""
+    """Return the mean of a figure over runs, and the standard error of the mean. Return None if no run has it."""
     values = [value for run in runs if known(value := figure(run.figures, name))]
     return mean_and_error(values) if values else None
 
 
 def by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs of each arm, in the order of the arms."""
+    """Return the runs of each arm, by the name of the arm."""
     return {arm: [run for run in runs if run.arm == arm] for arm in dict.fromkeys(run.arm for run in runs)}
 
 
 def compare(runs: Sequence[Run], against: Mapping[str, str]) -> list[Comparison]:
-    """Compare every arm with the method of its baseline, at each cost.
+    """Compare every arm with its baseline, at each kind of cost.
 
     Args:
-        runs: The finished runs. Runs with the same seed are paired.
-        against: The baseline arm of each arm.
+        runs: the finished runs of a phase.
+        against: the name of the baseline arm of each arm.
     """
     arms = by_arm(runs)
     found = []
@@ -111,7 +118,7 @@ def _is_same_method(one: Run, other: Run) -> bool:
 
 
 def _at_equal(cost: str, of_arm: Sequence[Run], method: Sequence[Run]) -> dict[str, dict[str, float]]:
-    """The differences in each measure that both methods have."""
+    """Return the differences in each score that the arm and the method have."""
     differences: dict[str, dict[str, float]] = {}
     for measure in MEASURES:
         values = list(_differences(cost, measure, of_arm, method))
@@ -122,7 +129,7 @@ def _at_equal(cost: str, of_arm: Sequence[Run], method: Sequence[Run]) -> dict[s
 
 
 def _differences(cost: str, measure: str, of_arm: Sequence[Run], method: Sequence[Run]) -> Iterator[float]:
-    """The difference for each seed that both methods have."""
+    """Yield the difference in one score for each seed that the arm and the method have."""
     for run in of_arm:
         curve = [other.figures for other in method if other.seed == run.seed]
         for at, value in pairs([run.figures], cost, measure):
@@ -132,9 +139,16 @@ def _differences(cost: str, measure: str, of_arm: Sequence[Run], method: Sequenc
 
 
 def value_at(curve: Sequence[Figures], cost: str, at: float, measure: str) -> float | None:
-    """A method's value at a cost, interpolated linearly between its two nearest budgets. None outside these budgets.
+    """Return the score of a method at a cost, or None if the cost is outside the range of its budgets.
 
-    At equal steps nothing is interpolated.
+    The score is interpolated linearly between the two nearest budgets. At equal steps, it is not interpolated: one
+    budget must have exactly this number of steps.
+
+    Args:
+        curve: the figures of the method at each budget.
+        cost: the kind of cost, a key of `COSTS`.
+        at: the cost.
+        measure: the name of the score.
     """
     points = sorted(pairs(curve, cost, measure))
     if cost == "steps" or not points:

@@ -1,8 +1,8 @@
-"""Correlations between correctness and other figures, over all runs of a study.
+"""Correlations between the score `correct` and other figures, over all runs of a study.
 
-arXiv 2503.03705 reports that models which predict knowledge tokens in new contexts also answer questions about them.
-The table compares this predictor with the training loss and retention. It includes runs with other documents and other
-base models, because a useful predictor works for all of them.
+arXiv 2503.03705 reports that a model which predicts knowledge tokens in new contexts also answers questions about
+them. The table of correlations compares knowledge tokens with the training loss and retention. A useful predictor
+works for all documents and base models, so the table covers all runs of a study.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,15 +12,17 @@ from scipy.stats import pearsonr, spearmanr
 
 from hf_knowlearn.lab.comparisons import Run, pairs
 
-FEWEST_RUNS = 4  # Fisher's interval needs 4
+FEWEST_RUNS = 4  # Fisher's interval needs at least 4 runs
 PREDICTORS = {"knowledge tokens": "knowledge_tokens", "training loss": "train_loss", "retention": "retention"}
 
 
 def correlations(runs: Sequence[Run], score: str = "correct") -> list[dict[str, Any]]:
-    """Compute the correlation of each predictor with the score. A predictor needs different values in 4 runs.
+    """Compute the correlation of each predictor with the score.
+
+    A predictor is left out if fewer than 4 runs have it, or if all runs have the same value.
 
     Args:
-        score: `correct`, or `exact_match` for runs that were recorded before `correct` existed.
+        score: `correct`. Or `exact_match`, for runs that were recorded before `correct` existed.
     """
     found = []
     for title, name in PREDICTORS.items():
@@ -31,9 +33,9 @@ def correlations(runs: Sequence[Run], score: str = "correct") -> list[dict[str, 
 
 
 def correlation(values: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Pearson's r with its 95 % interval by Fisher's transformation, and Spearman's rank correlation.
+    """Return Pearson's r, its 95 % interval by Fisher's transformation, and Spearman's rank correlation.
 
-    The interval assumes that the runs are independent.
+    The interval assumes that the pairs of values are independent.
     """
     left, right = zip(*values, strict=True)
     pearson = pearsonr(left, right)
@@ -47,7 +49,7 @@ def correlation(values: Sequence[tuple[float, float]]) -> dict[str, float]:
 
 
 def correlation_rows(found: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
-    """The rows of a table: a header, and a row for each predictor."""
+    """Yield the rows of the table: a header, then a row for each predictor."""
     if found:
         yield [f"predictor of {found[0]['score'].replace('_', ' ')}", "runs", "Pearson's r", "Spearman's"]
     for one in found:

@@ -1,7 +1,7 @@
-"""The runs of a study as processes, several at a time.
+"""Runs the runs of a study as processes, several at a time.
 
-Each run is `python -m hf_knowlearn.teach` with the recipe beside its folder. A single run can be repeated by this
-command. After an interruption, it continues from its last checkpoint.
+Each process is `python -m hf_knowlearn.teach --config RECIPE`. The recipe is the file beside the folder of the run, so
+a user can repeat a single run. An interrupted run continues from its last checkpoint.
 """
 
 import os
@@ -17,26 +17,25 @@ from hf_knowlearn import atomic_files
 from hf_knowlearn.lab.study import PlannedRun
 from hf_knowlearn.teach import run_folder
 
-# Environment variables that set the number of threads of torch and of the libraries that torch uses.
+# Environment variables that set the number of threads of torch and its libraries.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 SECONDS = 0.1  # seconds between two checks of the processes
 
 
 def is_finished(run: PlannedRun) -> bool:
-    """Whether the run is finished.
+    """Return whether the run is finished.
 
     Raises:
-        ValueError: Its folder contains another run.
+        ValueError: the folder of the run contains another run.
     """
     return run_folder.is_finished(run.recipe.output_dir, run.recipe.options, overwrite=False)
 
 
 def run_all(runs: Sequence[PlannedRun], jobs: int) -> Generator[tuple[PlannedRun, str | None], None, None]:
-    """Run all runs, `jobs` at a time, on equal shares of the cores. Yields each run when it ends, with its error or
-    None.
+    """Run all runs, `jobs` at a time. Each run gets an equal share of the cores.
 
-    If the generator is closed, the processes are terminated. The next call continues these runs from their last
-    checkpoints.
+    Yields each run when it ends, with its error message, or None if it succeeded. Closing the generator terminates the
+    processes. The next call then continues these runs from their last checkpoints.
     """
     waiting = list(runs)
     running: dict[subprocess.Popen[bytes], PlannedRun] = {}
@@ -57,12 +56,12 @@ def run_all(runs: Sequence[PlannedRun], jobs: int) -> Generator[tuple[PlannedRun
 
 
 def cores() -> int:
-    """The number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def log_path(run: PlannedRun) -> Path:
-    """The path of the run's log, beside the folder of the run."""
+    """Return the path of the run's log, beside the folder of the run."""
     folder = run.recipe.output_dir
     return folder.with_name(f"{folder.name}.log")
 
@@ -79,7 +78,7 @@ def _start(run: PlannedRun, threads: int) -> "subprocess.Popen[bytes]":
 
 
 def _error(run: PlannedRun, code: int) -> str | None:
-    """The error of a run whose process has ended with this exit code; None if the run is finished."""
+    """Return the error message of a run whose process ended with this exit code; None if the run is finished."""
     if is_finished(run):
         return None
     lines = log_path(run).read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -1,7 +1,7 @@
-"""The quickstart: three recipes from one base model, with the same number of steps, in one report.
+"""The quickstart: trains one base model by three recipes, with the same number of steps, and writes one report.
 
-Unlike a study, the quickstart trains in this process, one recipe after another. Its result is a report like that of a
-run.
+Unlike a study, the quickstart trains in this process, one recipe after another. Its report has the same format as the
+report of a run.
 """
 
 import logging
@@ -24,10 +24,13 @@ MEASURES = ("correct", "exact_match", "replayed", "retention", "train_loss")
 
 
 def run_recipes(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any]) -> Report:
-    """Run each recipe with these options, in its own folder below `folder`. Returns one report of all runs.
+    """Run each recipe with these options, and return one report of all runs.
+
+    Args:
+        folder: the folder of the report. The run of each recipe has its own folder in it.
 
     Raises:
-        ValueError: `folder` contains other files or another run. The error occurs before anything runs.
+        ValueError: `folder` contains other files or another run. The error is raised before the first run.
     """
     _check_folder(folder, {path.stem for path in recipes})
     runs = [
@@ -45,11 +48,12 @@ def run_recipes(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any
 
 
 def run_seeds(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any], seeds: Sequence[int]) -> Report:
-    """Call `run_recipes` for each seed. Returns the means over seeds, and the differences of each recipe to the first
-    recipe.
+    """Call `run_recipes` for each seed, and return one report with means over seeds.
+
+    The report also has the paired differences between each recipe and the first recipe.
 
     Raises:
-        ValueError: there are fewer than two different seeds; or `run_recipes` raises an error.
+        ValueError: there are fewer than two seeds, or a seed occurs twice. Or `run_recipes` raises an error.
     """
     if len(set(seeds)) != len(seeds) or len(seeds) < 2:
         raise ValueError(f"seeds={list(seeds)}: give two or more different seeds.")
@@ -61,17 +65,21 @@ def run_seeds(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any],
 
 
 def _check_folder(folder: Path, runs: set[str]) -> None:
-    """Raise ValueError if `folder` contains anything but these runs and their report."""
+    """Raise a `ValueError` if `folder` contains anything except these runs and their report."""
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if foreign := sorted(found - runs - set(run_folder.OURS)):
         raise ValueError(
-            f"output_dir={str(folder)!r} contains {', '.join(foreign[:5])}, which this command doesn't write. Choose a"
-            " new or an empty folder."
+            f"output_dir={str(folder)!r} contains {', '.join(foreign[:5])}, which this command did not write. Choose"
+            " a new or an empty folder."
         )
 
 
 def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
-    """One report for several seeds: means, standard errors over seeds, and paired differences to the first run."""
+    """Return one report with means and standard errors over seeds, and paired differences to the first run.
+
+    Args:
+        reports: a report for each seed. All reports have the same runs.
+    """
     runs = {name: _mean([report["runs"][name] for report in reports]) for name in reports[0]["runs"]}
     first, *others = runs
     differences = {f"{other} - {first}": _differences(reports, other, first) for other in others}
@@ -85,7 +93,7 @@ def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
 
 
 def _differences(reports: Sequence[Report], other: str, first: str) -> dict[str, dict[str, float]]:
-    """The paired differences in each measure that both runs have on every seed."""
+    """Return the paired differences in each score that both runs have for every seed."""
     found = {}
     for measure in MEASURES:
         pairs = [[report["runs"][name].get(measure) for name in (other, first)] for report in reports]
@@ -95,10 +103,9 @@ def _differences(reports: Sequence[Report], other: str, first: str) -> dict[str,
 
 
 def _mean(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The mean over seeds of each number, including nested ones, that the figures of every seed have. Lists and
-    strings are left out.
+    """Return the mean over seeds of each number, including nested numbers. `NAME_se` becomes the error over seeds.
 
-    The `_se` of a figure becomes its standard error over seeds.
+    Lists, strings, and numbers that some seed does not have are left out.
     """
     mean: dict[str, Any] = {}
     errors: dict[str, Any] = {}

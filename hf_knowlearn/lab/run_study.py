@@ -1,4 +1,4 @@
-"""Runs a study from its file, and writes its tables again after every run."""
+"""Runs a study that a file describes, and writes the tables of the study again after every run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -26,20 +26,21 @@ def run_study(
 ) -> Iterator[str]:
     """Run the unfinished runs of a study. Yields progress messages and, at the end, the tables as text.
 
-    A failed run does not stop the others.
+    If a run fails, the other runs continue.
 
     Args:
-        study: Its YAML file.
-        output_dir: The folder of its runs; by default `outputs/lab/NAME`.
-        phase, arms, seeds: Run only these. None: run all. The tables always show every finished run of the study.
-        steps: Optimizer steps of each run. They override the steps in the study.
-        jobs: Number of runs at the same time; by default one per core.
-        record: A folder for a copy of the results.
-        only_list: List the runs without running them.
+        study: the YAML file of the study.
+        output_dir: the folder of the runs. None: `outputs/lab/NAME`.
+        phase, arms, seeds: run only this phase, these arms and these seeds. None: run all. The tables always show all
+            finished runs of the study.
+        steps: the number of optimizer steps of each run. None: the number in the study.
+        jobs: the number of runs at the same time. None: one per core.
+        record: the folder for a copy of the results. None: no copy.
+        only_list: list the runs, but do not run them.
 
     Raises:
-        ValueError: The study, its arms or its folders are invalid (raised before anything runs); or some runs failed
-            (raised at the end).
+        ValueError: the study, an arm or a folder is invalid. This error is raised before the first run. Or a run
+            failed. This error is raised after all other runs.
     """
     plan = read_study(study)
     folder = output_dir or Path("outputs/lab") / plan.name
@@ -59,7 +60,7 @@ def run_study(
             if error:
                 failed[run.key] = error
             found = records.write(folder, plan, every, failed)
-            yield f"{number} of {len(missing)}: {run.key}: {error or _figures(run)}"
+            yield f"Run {number} of {len(missing)}: {run.key}: {error or _figures(run)}"
     if record:
         name = f"lab-{plan.name}-{date.today().isoformat()}.json"
         atomic_files.write_text(record / name, records.as_json(found))
@@ -68,12 +69,13 @@ def run_study(
     if failed:
         errors = [f"{run.key}: {failed[run.key]} ({processes.log_path(run)})" for run in missing if run.key in failed]
         raise ValueError(
-            "These runs failed. Fix the cause, and repeat the command to run them again:\n" + "\n".join(errors)
+            "These runs failed. Fix the causes, and repeat the command. It runs only these runs again:\n"
+            + "\n".join(errors)
         )
 
 
 def _unfinished(runs: Sequence[PlannedRun]) -> set[str]:
-    """The keys of the runs that are not finished. Raises ValueError with all folders that contain a different run."""
+    """Return the keys of the unfinished runs. Raise a `ValueError` if a folder contains a different run."""
     unfinished, problems = set(), []
     for run in runs:
         try:
@@ -87,7 +89,7 @@ def _unfinished(runs: Sequence[PlannedRun]) -> set[str]:
 
 
 def _figures(run: PlannedRun) -> str:
-    """The main figures of a finished run, in one line."""
+    """Return the main figures of a finished run, in one line."""
     header, row = records.arm_rows([records.read_run(run)])
     return ", ".join(f"{title} {value}" for title, value in zip(header[2:], row[2:], strict=True))
 

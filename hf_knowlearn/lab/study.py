@@ -1,8 +1,8 @@
-"""A study: a question, the arms that answer the question, and the seeds. The YAML file of a study is written before
-there are results.
+"""Reads a study from its YAML file: a question, and the arms and seeds that are run to answer it.
 
-A study has two phases. Screening runs many arms on one seed. The final phase runs a few of these arms on other seeds.
-More than 40 screening runs, or a seed in both phases, would bias the results and raise an error.
+A study has two phases. The screening runs many arms on one seed. The final phase runs a few of these arms on other
+seeds. With more than 40 screening runs, or with a seed in both phases, the results would be biased, so these studies
+raise an error.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,18 +20,18 @@ MOST_SCREENED = 40
 PHASES = ("screening", "final")
 STUDY_KEYS = ("question", "config", "options", "arms", "against", *PHASES)
 PHASE_KEYS = ("arms", "seeds")
-LAB_OPTIONS = ("run_name", "seed", "output_dir", "overwrite", "disable_tqdm")  # options that the laboratory sets
+LAB_OPTIONS = ("run_name", "seed", "output_dir", "overwrite", "disable_tqdm")  # options that `knowlearn lab` sets
 
 
 class Phase(NamedTuple):
-    """The arms and the seeds of a phase. Every arm runs on every seed."""
+    """The arms and the seeds of a phase. Every arm is run with every seed."""
 
     arms: Sequence[str]
     seeds: Sequence[int]
 
 
 class PlannedRun(NamedTuple):
-    """A planned run: its phase, arm, seed and recipe. Its output folder is `STUDY/ARM/seed_N`."""
+    """A run of a study: its phase, arm, seed and recipe. Its output folder is `STUDY/ARM/seed_N`."""
 
     phase: str
     arm: str
@@ -40,7 +40,7 @@ class PlannedRun(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The run's name. Names are unique, because no seed is in both phases."""
+        """The name of the run. Names are unique, because no seed is in both phases."""
         return f"{self.arm}, seed {self.seed}"
 
 
@@ -49,12 +49,12 @@ class Study:
     """The content of a study file.
 
     Args:
-        name: The file's name without its suffix.
-        question: The question that the study answers.
-        arms: The options of each arm, merged with the options of the study. `config` and `curriculum` name the recipe
-            of the arm.
-        against: The baseline arm of each arm.
-        phases: The arms and seeds of `screening` and `final`.
+        name: the name of the file without its suffix.
+        question: the question that the study answers.
+        arms: the options of each arm, merged with the options of the study. The options `config` and `curriculum` name
+            the recipe of the arm.
+        against: the name of the baseline arm of each arm.
+        phases: the arms and seeds of the phases `screening` and `final`.
 
     Example:
         >>> study = read_study(Path("recipes/lab/ten_minutes.yaml"))
@@ -69,14 +69,14 @@ class Study:
     phases: Mapping[str, Phase]
 
     def runs(self, folder: Path, given: Mapping[str, Any] | None = None) -> list[PlannedRun]:
-        """All runs, phase by phase.
+        """Return all runs of the study, phase by phase.
 
         Args:
-            folder: The folder that contains the folders of all runs.
-            given: Options that override the options of every arm.
+            folder: the folder of the study, which contains the folders of all runs.
+            given: options that override the options of every arm.
 
         Raises:
-            ValueError: Lists the arms whose options are invalid.
+            ValueError: the options of some arms are invalid. The message lists these arms.
         """
         planned, problems = [], []
         for phase, (arms, seeds) in self.phases.items():
@@ -91,7 +91,7 @@ class Study:
 
     def _recipe(self, arm: str, seed: int, folder: Path, given: Mapping[str, Any]) -> Recipe:
         options = {
-            # The path of another study's model contains its seed.
+            # Why: an arm can start from a model of another study, and the path of this model contains the seed.
             name: value.replace("{seed}", str(seed)) if isinstance(value, str) else value
             for name, value in self.arms[arm].items()
         }
@@ -108,11 +108,10 @@ def choose(
     arms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> list[PlannedRun]:
-    """The runs of this phase, these arms and these seeds. None means all.
+    """Return the runs that have this phase, one of these arms and one of these seeds. None means all.
 
     Raises:
-        ValueError: some of the values match no run. The message names the requested phase, arms and seeds without a
-            run.
+        ValueError: the phase, an arm or a seed has no run. The message lists all of them.
     """
     wanted = {"phase": [phase] if phase else [], "arm": arms or [], "seed": seeds or []}
     chosen = [
@@ -125,16 +124,16 @@ def choose(
         if all(getattr(run, name) != value for run in chosen)
     ]
     if absent:
-        raise ValueError(f"The study has no run with {', '.join(absent)}. Choose from the runs that --list shows.")
+        raise ValueError(f"The study has no run with {', '.join(absent)}. Add --list to the command to see all runs.")
     return chosen
 
 
 def read_study(path: Path) -> Study:
-    """Read a study from its YAML file. `Study.runs` checks the options of the arms.
+    """Read a study from its YAML file. The options of the arms are checked by `Study.runs`.
 
     Raises:
-        ValueError: the file is missing, is not YAML or has no arms; or the study is invalid. The message lists all
-            problems.
+        ValueError: the file does not exist, is not YAML, or has no arms. Or the study is invalid: the message then
+            lists all problems.
     """
     content = _content(path)
     _raise_problems(path, _type_problems(content))
@@ -148,7 +147,7 @@ def read_study(path: Path) -> Study:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """The content of the file: a mapping with the mapping `arms`."""
+    """Return the content of the file, which is a mapping. Its value of `arms` is a mapping too."""
     if not path.is_file():
         raise ValueError(f"The study {str(path)!r} does not exist. Give the path of a YAML file.")
     try:
@@ -168,7 +167,7 @@ def _raise_problems(path: Path, problems: Iterable[str]) -> None:
 
 
 def _type_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    """Messages about values of the wrong type."""
+    """Yield messages about values of the wrong type."""
     mappings = {key: content.get(key) for key in ("options", *PHASES)}
     mappings |= {f"arm {str(name)!r}": options for name, options in content["arms"].items()}
     for where, value in mappings.items():
@@ -182,7 +181,7 @@ def _type_problems(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _phases(content: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Phase]:
-    """The phases. A phase without `arms:` has all arms. A study without phases screens all arms on seed 0."""
+    """Return the phases. A phase without `arms` has all arms. A study without phases screens all arms with seed 0."""
     given = {name: content.get(name) or {} for name in PHASES}
     if not any(given.values()):
         given["screening"] = {"seeds": [0]}
@@ -193,8 +192,7 @@ def _phases(content: Mapping[str, Any], arms: Iterable[str]) -> dict[str, Phase]
 
 
 def _option_problems(content: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Messages about unknown keys, options that the laboratory sets, and names of arms that cannot be names of
-    folders."""
+    """Yield messages about unknown keys, options that a study cannot set, and invalid names of arms."""
     known = {"": (content, STUDY_KEYS), **{f"{name}: ": (content.get(name) or {}, PHASE_KEYS) for name in PHASES}}
     for where, (given, keys) in known.items():
         unknown = [str(key) for key in given if key not in keys]
@@ -202,17 +200,16 @@ def _option_problems(content: Mapping[str, Any], arms: Mapping[str, Mapping[str,
     of = {"options": content.get("options") or {}, **{f"arm {name!r}": options for name, options in arms.items()}}
     for where, options in of.items():
         if own := [option for option in LAB_OPTIONS if option in options]:
-            yield f"{where}: {', '.join(own)}: the laboratory sets these options. Remove them."
+            yield f"{where}: {', '.join(own)}: knowlearn lab sets these options itself. Remove them."
     for name in arms:
         if not STAGE_NAME.fullmatch(name):
             yield (
-                f"arm {name!r}: the name of an arm consists of letters, digits, '-', '_' and '.', and begins with a"
-                " letter or digit."
+                f"arm {name!r}: give a name of letters, digits, '-', '_' and '.' that begins with a letter or digit."
             )
 
 
 def _phase_problems(phases: Mapping[str, Phase], arms: Mapping[str, Any], against: Mapping[str, str]) -> Iterator[str]:
-    """Messages about unknown arms, invalid seeds, and phases that would bias the results."""
+    """Yield messages about unknown arms, invalid seeds, and phases that would bias the results."""
     named = {"against": against.values(), **{name: phase.arms for name, phase in phases.items()}}
     for where, names in named.items():
         unknown = [name for name in names if name not in arms]
@@ -228,16 +225,19 @@ def _phase_problems(phases: Mapping[str, Phase], arms: Mapping[str, Any], agains
     screening, final = phases["screening"], phases["final"]
     if (runs := len(screening.arms) * len(screening.seeds)) > MOST_SCREENED:
         yield (
-            f"screening: {runs} runs: give at most {MOST_SCREENED}. Among more runs, the best one is often the best by"
-            " chance."
+            f"screening: {runs} runs: give at most {MOST_SCREENED} (arms times seeds). The best of more runs is often"
+            " the best by chance."
         )
     if both := [seed for seed in final.seeds if seed in screening.seeds]:
-        yield f"final: seeds {both} are also seeds of the screening. Choose other seeds."
+        yield f"final: seeds: {both}: these are also seeds of the screening. Choose other seeds."
 
 
 def _merged(content: Mapping[str, Any], of_arm: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The options of an arm, merged with those of the study, which they override. The path of the recipe is relative
-    to `folder`."""
+    """Return the options of the study, overridden by those of the arm. The path of the recipe becomes absolute.
+
+    Args:
+        folder: the folder of the study's file, to which the path is relative.
+    """
     options = merged_options({"config": content.get("config"), **(content.get("options") or {})}, of_arm)
     if config := options["config"]:
         options["config"] = str((folder / str(config)).resolve())

@@ -49,7 +49,7 @@ def test_a_failed_run_stops_no_other_and_a_finished_run_is_not_repeated(
     (lost,) = (line for line in shown.out.splitlines() if "lost, seed 0: exit code 2: " in line)
     assert "gone.questions.jsonl" in lost  # the last line of the log
     assert "gone.questions.jsonl" in shown.err
-    assert "repeat the command to run them again" in shown.err
+    assert "Fix the causes, and repeat the command" in shown.err
     assert "gone.documents.jsonl" in (tmp_path / "out" / "lost" / "seed_0.log").read_text(encoding="utf-8")
     found = json.loads((tmp_path / "out" / "study.json").read_text(encoding="utf-8"))
     (copy,) = (tmp_path / "record").glob("lab-small-*.json")

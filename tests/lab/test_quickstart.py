@@ -87,7 +87,7 @@ def test_the_folder_of_a_later_run_is_checked_before_the_first_run(tmp_path: Pat
 
 def test_a_folder_with_other_files_is_an_error_and_is_not_changed(tmp_path: Path):
     (tmp_path / "thesis.md").write_text("mine", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"contains thesis.md, which this command doesn't write. Choose a new"):
+    with pytest.raises(ValueError, match=r"contains thesis.md, which this command did not write. Choose a new"):
         quickstart.run_recipes(quickstart.QUICKSTART, tmp_path, {})
     with pytest.raises(ValueError, match=r"contains thesis.md"):
         quickstart.run_seeds(quickstart.QUICKSTART, tmp_path, {}, [0, 1])

@@ -107,7 +107,7 @@ def test_runs_can_be_chosen_by_phase_arm_and_seed(tmp_path: Path):
     assert chosen() == [("a", 9), ("b", 9), ("b", 0), ("b", 1)]
     assert chosen(phase="final") == [("b", 0), ("b", 1)]
     assert chosen(arms=["b"], seeds=[9, 1]) == [("b", 9), ("b", 1)]
-    with pytest.raises(ValueError, match=r"no run with phase final, arm a\. Choose from the runs that --list shows"):
+    with pytest.raises(ValueError, match=r"no run with phase final, arm a\. Add --list to the command"):
         choose(runs, phase="final", arms=["a"])
     with pytest.raises(ValueError, match="no run with arm bb, seed 2"):
         choose(runs, arms=["b", "bb"], seeds=[0, 2])
@@ -125,11 +125,11 @@ def test_invalid_options_of_all_arms_are_reported_together(tmp_path: Path):
 def test_an_unfair_study_is_an_error(tmp_path: Path):
     many = {f"a{number}": {"max_steps": number + 1} for number in range(MOST_SCREENED + 1)}
     assert (
-        "screening: 41 runs: give at most 40. Among more runs, the best one is often the best by chance"
+        "screening: 41 runs: give at most 40 (arms times seeds). The best of more runs is often the best by chance"
         in error_of(write(tmp_path, arms=many))
     )
     phases = {"screening": {"seeds": [0]}, "final": {"arms": ["a"], "seeds": [0, 1]}}
-    assert "final: seeds [0] are also seeds of the screening. Choose other seeds" in error_of(
+    assert "final: seeds: [0]: these are also seeds of the screening. Choose other seeds" in error_of(
         write(tmp_path, arms={"a": {}}, **phases)
     )
 
@@ -139,8 +139,8 @@ def test_all_problems_of_the_file_are_reported_together(tmp_path: Path):
     message = error_of(write(tmp_path, arms=arms, agianst="up", against="upp", final={"arms": ["up"]}))
     for part in (
         "agianst: unknown",
-        "arm 'a b': the name of an arm consists of letters",
-        "arm 'own': seed: the laboratory sets these options",
+        "arm 'a b': give a name of letters",
+        "arm 'own': seed: knowlearn lab sets these options",
         "against: there is no arm 'upp'",
         "final: give both arms and seeds, or neither",
     ):
@@ -151,7 +151,7 @@ def test_all_problems_of_phases_and_options_are_reported_together(tmp_path: Path
     phases = {"screening": {"seed": [7]}, "final": {"arms": ["a", "a"], "seeds": [1], "amrs": ["a"]}}
     message = error_of(write(tmp_path, arms={"a": {}}, options={"seed": 3, "run_name": "x"}, **phases))
     for part in (
-        "options: run_name, seed: the laboratory sets these options",
+        "options: run_name, seed: knowlearn lab sets these options",
         "screening: seed: unknown",
         "final: amrs: unknown",
         "final: arms: a, a: give each value only once",
