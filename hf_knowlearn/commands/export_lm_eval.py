@@ -16,8 +16,10 @@ import yaml
 
 from hf_knowlearn import atomic_files
 from hf_knowlearn.commands.reading_options import add_question_options, question_options
+from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.counts import number_of
-from hf_knowlearn.knowledge_recall import scoring
+from hf_knowlearn.knowledge_recall import correctness, quantities, scoring
+from hf_knowlearn.knowledge_recall.correctness import correct
 from hf_knowlearn.knowledge_recall.scoring import exact_match, f1, first_line, normalize
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ logger = logging.getLogger(__name__)
 NAME = re.compile(r"\w[\w-]*", re.ASCII)  # `lm_eval --tasks` interprets commas, stars and slashes
 CODE = "scoring"
 HEADER = (
-    "# Called by the tasks beside this file. Written by knowlearn export-lm-eval: an unchanged copy of the scoring of"
-    "\n# hf_knowlearn, then two functions for the harness. It does not import hf_knowlearn (Apache-2.0).\n"
+    "# The tasks beside this file call this code. knowlearn export-lm-eval wrote it. It contains a copy of the scores"
+    "\n# of hf_knowlearn, and two functions for the harness. It does not import hf_knowlearn (Apache-2.0).\n"
 )
 
 
@@ -46,7 +48,7 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(_Function, lambda dumper, name: dumper.represent_scalar("!function", name))
 
 
-# The source code of the next two functions is copied into the folder, after that of `scoring`.
+# The source code of the next two functions is copied into the folder, after that of the modules of the scores.
 
 
 def read_rows(file: str, **_: object) -> dict[str, "datasets.Dataset"]:
@@ -66,7 +68,12 @@ def read_rows(file: str, **_: object) -> dict[str, "datasets.Dataset"]:
 def score_answer(doc: Mapping[str, Any], results: list[str]) -> dict[str, float]:
     """The scores of one response, computed from its first line."""
     answer = first_line(results[0])
-    return {"exact_match": float(exact_match(answer, doc["answers"])), "f1": f1(answer, doc["answers"])}
+    accepted = doc["answers"]
+    return {
+        "correct": float(correct(answer, accepted)),
+        "exact_match": float(exact_match(answer, accepted)),
+        "f1": f1(answer, accepted),
+    }
 
 
 def add_parser(subparsers: Any) -> None:
@@ -106,9 +113,9 @@ def export(
 ) -> None:
     """Write a group of tasks with their rows and the code that they call. The folder can be moved.
 
-    The task `NAME_generate` has all questions; its exact match and F1 equal those of `knowlearn recall`. The task
-    `NAME_choice` has the multiple-choice questions. Its `acc` is the share of questions for which an accepted choice
-    has the highest probability, as in `answer_logprobs`.
+    The task `NAME_generate` has all questions. Its scores `correct`, `exact_match` and `f1` equal those of `knowlearn
+    recall`. The task `NAME_choice` has the multiple-choice questions. Its `acc` is the share of questions for which an
+    accepted choice has the highest probability, as in `answer_logprobs`.
 
     Args:
         name: Name of the group.
@@ -121,8 +128,7 @@ def export(
     from hf_knowlearn.models.loading import ModelSettings, load_tokenizer
     from hf_knowlearn.prompts.questions import question_prompts
 
-    if problems := list(_problems(questions, folder, name)):
-        raise ValueError("\n".join(problems))
+    raise_problems(_problems(questions, folder, name))
     settings = GenerationSettings(shots=shots, seed=seed, max_new_tokens=max_new_tokens)
     # Only the text of the prompts is used, and it is the same with every tokenizer.
     tokenizer = load_tokenizer(ModelSettings("tiny_base"))
@@ -188,7 +194,7 @@ def _generate(max_new_tokens: int) -> dict[str, Any]:
         # Why `until` is empty: some models begin an answer with a line break.
         "generation_kwargs": {"until": [], "do_sample": False, "max_gen_toks": max_new_tokens},
         "process_results": _Function(f"{CODE}.score_answer"),
-        **_scored("exact_match", "f1"),
+        **_scored("correct", "exact_match", "f1"),
     }
 
 
@@ -214,5 +220,6 @@ def _write_yaml(path: Path, config: Mapping[str, Any]) -> None:
 
 
 def _code() -> str:
-    parts = (inspect.getsource(part) for part in (scoring, read_rows, score_answer))
-    return HEADER + "\n\n".join(parts)
+    parts = (inspect.getsource(part) for part in (scoring, quantities, correctness, read_rows, score_answer))
+    # Why: the harness imports a single file, so the modules of the scores become one, without imports of each other.
+    return HEADER + re.sub(r"^from \.\w+ import (\([^)]*\)|.*)\n", "", "\n\n".join(parts), flags=re.MULTILINE)

@@ -1,6 +1,7 @@
 """`knowlearn merge`: merges an adapter into its unquantised base model. The result loads without PEFT."""
 
 import argparse
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import yaml
 
 from hf_knowlearn import atomic_files
 from hf_knowlearn.commands.ask import MODEL_HELP, add_dtype, add_revision
+from hf_knowlearn.config.problems import raise_problems
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,8 +31,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Save the merged model with its tokenizer and a card."""
     folder: Path = arguments.output_dir
-    if problems := list(atomic_files.new_folder_problems(folder)):
-        raise ValueError("\n".join(problems))
+    raise_problems(atomic_files.new_folder_problems(folder))
     from hf_knowlearn.models.sources import CARD, resolve_model
     from hf_knowlearn.models.variants import load_variant
     from hf_knowlearn.teach.run_folder import disk_full_errors
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
         tokenizer.save_pretrained(draft)
         atomic_files.write_text(draft / CARD, card(source, model))
     show(f"Merged {source.name} into {source.base}, in {_dtype(model)}: {folder}")
+    show(f"Next: {shlex.join(['knowlearn', 'ask', str(folder), 'Who ...?'])}")
     return 0
 
 
@@ -55,16 +57,21 @@ def card(source: "Source", model: "PreTrainedModel") -> str:
 
     A folder is named without its path, which may be private.
     """
+    from markupsafe import Markup
+
+    from hf_knowlearn.hub.templates import render
+
     assert source.base is not None
     is_folder = Path(source.base).exists()
     base = Path(source.base).name if is_folder else source.base
-    adapter = Path(source.name).name if source.revision is None else source.name
-    at_base, at_adapter = (f" at {commit}" if commit else "" for commit in (source.base_revision, source.revision))
     # Why "finetune": on the Hub "merge" means a merge of several models.
     relation = {} if is_folder else {"base_model": base, "base_model_relation": "finetune"}
-    front = yaml.safe_dump({**relation, "library_name": "transformers"}, sort_keys=False)
-    return (
-        f"---\n{front}---\n\n# {adapter}, merged\n\nThe adapter `{adapter}`{at_adapter}, merged into"
-        f" `{base}`{at_base} in {_dtype(model)} by `knowlearn merge`.\nThe figures of the adapter's card were not"
-        " measured on this model: `knowlearn recall` measures it.\n"
+    return render(
+        "merged.md.jinja",
+        metadata=Markup(yaml.safe_dump({**relation, "library_name": "transformers"}, sort_keys=False).strip()),
+        adapter=Path(source.name).name if source.revision is None else source.name,
+        adapter_commit=source.revision,
+        base=base,
+        base_commit=source.base_revision,
+        dtype=_dtype(model),
     )

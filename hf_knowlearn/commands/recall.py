@@ -16,6 +16,7 @@ from hf_knowlearn.commands.ask import (
     given,
 )
 from hf_knowlearn.commands.reading_options import add_question_options, question_options
+from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
 
 RECALL = "recall.json"
@@ -49,8 +50,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """Print the table of all models, or the checked figures of each card."""
-    if problems := list(_problems(arguments)):
-        raise ValueError("\n".join(problems))
+    raise_problems(_problems(arguments))
     from hf_knowlearn.models.sources import resolve_model
     from hf_knowlearn.teach.missing_sources import check_exist
 

@@ -19,6 +19,7 @@ from hf_knowlearn.commands.reading_options import (
     document_options,
     question_options,
 )
+from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.splitting import TokenLengths
@@ -99,8 +100,7 @@ def _read_inputs(arguments: argparse.Namespace) -> _Inputs:
     documents = attempt(_read_documents, arguments)
     questions = attempt(partial(load_questions, **question_options(arguments)), arguments.questions)
     lengths = attempt(token_lengths, arguments.tokenizer)
-    if problems:
-        raise ValueError("\n".join(problems))
+    raise_problems(problems)
     wanted = [q for q in questions if arguments.document is None or q.document_id in (None, arguments.document)]
     families = {family: _part_views(arguments, family, lengths) for family in dict.fromkeys(arguments.views)}
     return _Inputs(arguments, documents, wanted, lengths, families)

@@ -49,6 +49,9 @@ def read_bool(word: str) -> bool:
     return BOOLS[word.lower()]
 
 
+# The choices of options whose source text computes the choices.
+LOG_LEVELS = ("detail", "debug", "info", "warning", "error", "critical", "passive")
+COMPUTED_CHOICES = {"log_level": LOG_LEVELS, "log_level_replica": LOG_LEVELS}
 TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": read_bool}
 
 
@@ -81,8 +84,9 @@ def _class_options(module: str, name: str) -> dict[str, Option]:
             values = {each.arg: each.value for each in getattr(line.value, "keywords", ())}
             annotation, default = ast.unparse(line.annotation), _plain(values.get("default"))
             metadata = {key: _plain(_entry(values.get("metadata"), key)) for key in ("choices", "nargs")}
-            metadata["choices"] = metadata["choices"] or _members(module, _value_type(annotation))
-            found[line.target.id] = _option(line.target.id, annotation, default, metadata)
+            name, members = line.target.id, _members(module, _value_type(annotation))
+            metadata["choices"] = metadata["choices"] or members or COMPUTED_CHOICES.get(name)
+            found[name] = _option(name, annotation, default, metadata)
     return found
 
 

@@ -6,7 +6,7 @@ values of a YAML file.
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from math import inf
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hf_knowlearn.config.library_options import Option, library_options, options_of, read_bool
 from hf_knowlearn.config.possible_values import check_possible
-from hf_knowlearn.config.precision import precision_words
+from hf_knowlearn.config.precision import fp16_problems, precision_words
+from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.config.teach_arguments import TRAINING_SETS, EvaluationArguments, TeachArguments
 from hf_knowlearn.models.packages import missing_packages, unknown_trackers
 from hf_knowlearn.training import SAMOptions
@@ -92,9 +93,9 @@ def check_options(options: Mapping[str, Any], has_stages: bool = False) -> dict[
     _check_required(values, has_stages)
     problems = [*_problems_of(TeachArguments, values), *_problems_of(EvaluationArguments, values.get(EVALUATION, {}))]
     problems += [*_problems_of(SAMOptions, values), *_number_problems(values)]
+    problems += [*_adapter_problems(values), *fp16_problems(values)]
     problems += [*missing_packages(values), *unknown_trackers(values)]
-    if problems:
-        raise ValueError("\n".join(problems))
+    raise_problems(problems)
     return values
 
 
@@ -117,8 +118,17 @@ def build_recipe(options: Mapping[str, Any], name: str = "") -> Recipe:
     evaluation = EvaluationArguments(**options.get(EVALUATION, {}))
     # Why: Trainer's own push_to_hub would push every checkpoint to a public repository, with a card without scores.
     pushes, training.push_to_hub = training.push_to_hub, False
-    recorded = {option: value for option, value in options.items() if option not in NOT_THE_RUN}
-    return Recipe(recorded, teach, evaluation, training, model, output_dir, name, pushes=pushes)
+    return Recipe(recorded_options(options), teach, evaluation, training, model, output_dir, name, pushes=pushes)
+
+
+def recorded_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that identify a run. The run folder and the report record them."""
+    return {option: value for option, value in options.items() if option not in NOT_THE_RUN}
+
+
+def needs_adapter(option: str) -> bool:
+    """Whether an option has an effect only if the run trains an adapter."""
+    return option.startswith("lora_") or option in ("use_rslora", "use_dora")
 
 
 def parsed_values(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,8 +144,7 @@ def parsed_values(options: Mapping[str, Any]) -> dict[str, Any]:
     inner, inner_wrong = _read(nested, evaluation_options(), f"{EVALUATION}.")
     messages = ["Unknown options:", *unknown] if unknown else []
     messages += ["These options have invalid values:", *wrong, *inner_wrong] if wrong or inner_wrong else []
-    if messages:
-        raise ValueError("\n".join(messages))
+    raise_problems(messages)
     return {**values, EVALUATION: inner} if inner else values
 
 
@@ -225,6 +234,16 @@ def _number_problems(values: Mapping[str, Any]) -> list[str]:
         for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
         if name in values and not 0 < values[name] < inf
     ]
+
+
+def _adapter_problems(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        is_set = value is not None and value is not False
+        if is_set and not values.get("use_peft") and (needs_adapter(name) or name in ("load_in_4bit", "load_in_8bit")):
+            yield (
+                f"{name}={value!r} needs an adapter, but use_peft is false. Set use_peft to true to train an adapter,"
+                f" or remove {name}."
+            )
 
 
 def _read(given: Mapping[str, Any], known: Mapping[str, Option], prefix: str = "") -> tuple[dict[str, Any], list[str]]:

@@ -1,12 +1,25 @@
 """The precision of a run: chooses the default precision, and describes the precision in words."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from hf_knowlearn.training import SAMConfig
+
+# Files in /dev that the drivers of GPUs and other accelerators create on Linux.
+DEVICES = ("nvidia*", "dxg", "kfd", "dri", "accel*", "davinci*")
+NO_GPU = "fp16=True needs a GPU, and this run has none. Remove fp16 and bf16 to use the default precision."
+
+
+def fp16_problems(options: Mapping[str, Any]) -> Iterator[str]:
+    """Messages if the options set fp16, and the run certainly has no GPU. Does not load torch."""
+    has_none = sys.platform == "linux" and not any(any(Path("/dev").glob(name)) for name in DEVICES)
+    if options.get("fp16") and (options.get("use_cpu") or has_none):
+        yield NO_GPU
 
 
 def precision_words(options: Mapping[str, Any]) -> list[str]:
@@ -22,7 +35,7 @@ def precision_words(options: Mapping[str, Any]) -> list[str]:
     cuda = torch.cuda.is_available() and not options.get("use_cpu")
     accelerator = torch.accelerator.is_available() and not options.get("use_cpu")
     if options.get("fp16") and not accelerator:
-        raise ValueError("fp16=True needs a GPU, and this run has none: remove fp16 and bf16 to use the default.")
+        raise ValueError(NO_GPU)
     if options.get("bf16") or options.get("fp16"):
         return []
     native = cuda and torch.cuda.is_bf16_supported(including_emulation=False)

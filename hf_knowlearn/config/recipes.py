@@ -12,8 +12,18 @@ from typing import Any
 
 import yaml
 
-from hf_knowlearn.config.library_options import library_options, options_of
-from hf_knowlearn.config.parsing import EVALUATION, Recipe, build_recipe, check_options, did_you_mean, parsed_values
+from hf_knowlearn.config.library_options import BOOLS, library_options, options_of
+from hf_knowlearn.config.parsing import (
+    EVALUATION,
+    Recipe,
+    build_recipe,
+    check_options,
+    did_you_mean,
+    needs_adapter,
+    parsed_values,
+    recorded_options,
+)
+from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.config.teach_arguments import TRAINING_SETS
 from hf_knowlearn.paths import CURRICULA, RECIPES
 from hf_knowlearn.training import SAMOptions
@@ -79,10 +89,15 @@ def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def merged_options(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """The merged options of all layers. A later layer overrides an earlier one. In the group `evaluation`, single
-    options are overridden."""
+    """Merge layers of options. A later layer overrides an earlier one.
+
+    In the group `evaluation`, single options are overridden. A layer with `use_peft: false` also removes the options
+    of the adapter from the earlier layers.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
+        if BOOLS.get(str(layer.get("use_peft")).lower()) is False:
+            merged = {name: value for name, value in merged.items() if not needs_adapter(name)}
         outer, inner = merged.get(EVALUATION), layer.get(EVALUATION)
         merged = {**merged, **layer}
         if isinstance(outer, Mapping) and isinstance(inner, Mapping):
@@ -113,19 +128,37 @@ def read_options(arguments: Sequence[str], given: Mapping[str, Any] | None = Non
     """The checked options of a command line, for the arguments of `parse_recipe`. This function does not load torch.
 
     Raises:
-        ValueError: see `parse_recipe`. Problems with the adapter of a stage or with this machine are not found here.
+        ValueError: see `parse_recipe`. Some problems with this machine are found only by `recipe_of`.
     """
     typed = _typed(arguments)
     config = read_recipe(_path(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
     curriculum = read_recipe(_curriculum_path(typed.pop("curriculum"))) if "curriculum" in typed else {}
     options = _nested(merged_options(config, curriculum), {**typed, **(given or {})})
-    return _check_stages(options, options.pop("stages")) if "stages" in options else check_options(options)
+    if "stages" in options:
+        return _check_stages(options, options.pop("stages"))
+    values = check_options(options)
+    _check_first_adapter(values)
+    raise_problems(_sequence_problems([("", values)]))
+    return values
 
 
 def recipe_of(options: Mapping[str, Any]) -> Recipe:
-    """Build the recipe of a run from options that `read_options` returned."""
+    """Build the recipe of a run and of its stages from options that `read_options` returned.
+
+    Raises:
+        ValueError: lists every problem of the run and of each stage that the libraries find.
+    """
     flat = {name: value for name, value in options.items() if name != "stages"}
-    return staged_recipe(flat, options["stages"]) if "stages" in options else single_recipe(flat)
+    run, stages, problems = build_recipe(flat), [], []
+    for number, stage in enumerate(options.get("stages", ()), 1):
+        name, own = stage["name"], {option: value for option, value in stage.items() if option != "name"}
+        folder = run.output_dir / "stages" / f"{number}-{name}"
+        try:
+            stages.append(build_recipe({**flat, **own, "output_dir": str(folder)}, name))
+        except ValueError as error:
+            problems.append(f"stage {name!r}: {error}")
+    raise_problems(problems)
+    return replace(run, options=recorded_options(options), stages=tuple(stages))
 
 
 def _nested(options: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,8 +187,7 @@ def _into_stages(options: dict[str, Any], typed: Mapping[str, Any]) -> dict[str,
         else:
             existing = f"the stages are {', '.join(by_name)}" if by_name else "the run has no stages"
             problems.append(f"--{name}: write --stages.NAME.OPTION or --{EVALUATION}.OPTION; {existing}.")
-    if problems:
-        raise ValueError("\n".join(problems))
+    raise_problems(problems)
     return {**options, "stages": stages} if stages else options
 
 
@@ -223,25 +255,27 @@ def _check_stages(options: Mapping[str, Any], stages: Any) -> dict[str, Any]:
     """
     if not isinstance(stages, list) or not stages or not all(isinstance(stage, dict) for stage in stages):
         raise ValueError(f"stages={stages!r}: give a list of at least one stage, each with a name and its options.")
-    if problems := list(_name_problems([stage.get("name") for stage in stages])):
-        raise ValueError("\n".join(problems))
-    run, checked = {}, []
+    raise_problems(_name_problems([stage.get("name") for stage in stages]))
+    run: dict[str, Any] = {}
+    problems: list[str] = []
+    checked: list[tuple[str, dict[str, Any]]] = []
     try:
         run = check_options(options, has_stages=True)
     except ValueError as error:
         problems.append(str(error))
     for stage in stages:
         try:
-            checked.append(_check_stage(options, _full_names(stage)))
+            checked.append((stage["name"], _check_stage(options, _full_names(stage), is_first=stage is stages[0])))
         except ValueError as error:
             if str(error) not in problems:  # problems of the run are also problems of every stage
                 problems.append(f"stage {stage['name']!r}: {error}")
-    if problems:
-        raise ValueError("\n".join(problems))
-    return {**run, "stages": checked}
+    if not problems:
+        problems += _sequence_problems([(name, {**run, **own}) for name, own in checked])
+    raise_problems(problems)
+    return {**run, "stages": [{"name": name, **own} for name, own in checked]}
 
 
-def _check_stage(options: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, Any]:
+def _check_stage(options: Mapping[str, Any], stage: Mapping[str, Any], is_first: bool) -> dict[str, Any]:
     own = parsed_values({name: value for name, value in stage.items() if name != "name"})
     allowed = OF_A_STAGE | (library_options("SFTConfig").keys() - OF_THE_RUN) | OF_AN_ADAPTER
     allowed |= options_of(SAMOptions).keys()
@@ -255,8 +289,12 @@ def _check_stage(options: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[s
         raise ValueError(
             f"this stage has nothing to train on. Give {', '.join(TRAINING_SETS[:-1])} or {TRAINING_SETS[-1]}."
         )
-    check_options(merged)
-    return {"name": stage["name"], **own}
+    values = check_options(merged)
+    if not is_first:
+        _check_adapter(values, own)
+    elif "adapter" in own:
+        _check_first_adapter(own)
+    return own
 
 
 def _name_problems(names: Sequence[Any]) -> Iterator[str]:
@@ -271,77 +309,47 @@ def _name_problems(names: Sequence[Any]) -> Iterator[str]:
         yield f"stages: {folded.count(name)} stages have the name {name!r}: give each a different name."
 
 
-# Runs and stages
+def _check_first_adapter(options: Mapping[str, Any]) -> None:
+    if (adapter := options.get("adapter", "continue")) != "continue":
+        raise ValueError(f"adapter={adapter!r}, but no earlier stage has an adapter to use. Remove this option.")
 
 
-def single_recipe(options: Mapping[str, Any]) -> Recipe:
-    """Build the recipe of a run without stages, from options that `check_options` returned."""
-    recipe = build_recipe(options)
-    _check_first_adapter(recipe.teach.adapter)
-    if problems := list(_sequence_problems([recipe])):
-        raise ValueError("\n".join(problems))
-    return recipe
+def _check_adapter(values: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Check the adapter of a stage that follows another stage.
 
-
-def staged_recipe(options: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> Recipe:
-    """Build the recipe of a run with stages. Each stage has `options`, overridden by the options of the stage. Both
-    come from `read_options`.
-
-    Raises:
-        ValueError: lists every problem of the run and of each stage.
+    Args:
+        values: the options of the stage, including those of the run.
+        own: the options that only the stage sets.
     """
-    run, recipes = build_recipe(options), []
-    problems = []
-    for number, stage in enumerate(stages, 1):
-        try:
-            recipes.append(_stage(options, stage, number))
-        except ValueError as error:
-            problems.append(f"stage {stage['name']!r}: {error}")
-    problems += _sequence_problems(recipes) if len(recipes) == len(stages) else []
-    if problems:
-        raise ValueError("\n".join(problems))
-    return replace(run, options={**run.options, "stages": [dict(stage) for stage in stages]}, stages=tuple(recipes))
-
-
-def _stage(options: Mapping[str, Any], stage: Mapping[str, Any], number: int) -> Recipe:
-    own = {name: value for name, value in stage.items() if name != "name"}
-    folder = Path(options["output_dir"]) / "stages" / f"{number}-{stage['name']}"
-    recipe = build_recipe({**options, **own, "output_dir": str(folder)}, stage["name"])
-    if number > 1:
-        _check_adapter(recipe, own)
-    elif "adapter" in own:
-        _check_first_adapter(recipe.teach.adapter)
-    return recipe
-
-
-def _check_first_adapter(adapter: str) -> None:
-    if adapter != "continue":
-        raise ValueError(f"adapter={adapter!r}: there is no earlier stage whose adapter it could use; remove it.")
-
-
-def _check_adapter(recipe: Recipe, own: Mapping[str, Any]) -> None:
-    adapter, model = recipe.teach.adapter, recipe.model
-    if adapter != "continue" and not model.use_peft:
-        raise ValueError(f"adapter={adapter!r}, but use_peft is false, so there is no adapter; remove it.")
-    if adapter == "merge" and (model.load_in_4bit or model.load_in_8bit):
+    adapter = values.get("adapter", "continue")
+    if adapter != "continue" and not values.get("use_peft"):
+        raise ValueError(f"adapter={adapter!r}, but use_peft is false, so there is no adapter. Remove this option.")
+    if adapter == "merge" and (values.get("load_in_4bit") or values.get("load_in_8bit")):
         raise ValueError(
-            "adapter='merge' into a model in 4 or 8 bits would round away what the adapter learned: use continue, or"
-            " load the model in 16 or 32 bits."
+            "adapter='merge' with a model in 4 or 8 bits: rounding would remove what the adapter learned. Set adapter"
+            " to continue, or load the model in 16 or 32 bits."
         )
     if adapter == "continue" and (shape := sorted(OF_AN_ADAPTER & set(own))):
         raise ValueError(
-            f"{', '.join(shape)}: the stage continues the previous adapter and cannot change its shape: set adapter:"
-            " merge or new to start another one."
+            f"{', '.join(shape)}: this stage continues the adapter of the previous stage and cannot change its shape."
+            " To start a new adapter, set adapter to merge or new."
         )
 
 
-def _sequence_problems(stages: Sequence[Recipe]) -> Iterator[str]:
-    """Messages about requirements of a stage that no earlier stage meets."""
-    for before, stage in zip([None, *stages], stages, strict=False):
-        teach, label = stage.teach, f"stage {stage.name!r}: " if stage.name else ""
-        if teach.train_improved and not before:
-            yield f"{label}train_improved=true in the first stage: nothing can improve before this stage. Remove it."
-        classified = bool(before.teach.classify) if before else any(each.teach.classify for each in stages)
-        if (teach.train_categories or teach.train_improved or teach.replay_categories) and not classified:
-            where = f" in stage {before.name!r}, which comes before" if before else ""
-            yield f"{label}the stage selects questions by their class, so set classify: full (or quick){where}."
+def _sequence_problems(stages: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """Messages about requirements of a stage that no earlier stage meets.
+
+    Args:
+        stages: the name and the options of each stage, including the options of the run.
+    """
+    for number, (name, options) in enumerate(stages):
+        label = f"stage {name!r}: " if name else ""
+        if options.get("train_improved") and not number:
+            yield f"{label}train_improved=true, but before the first stage no question can improve. Remove the option."
+        # Why: the first stage uses the classes from before the run, which any stage with `classify` requests.
+        classified = [each for each in (stages[number - 1 : number] if number else stages) if each[1].get("classify")]
+        if not classified and any(
+            options.get(each) for each in ("train_categories", "train_improved", "replay_categories")
+        ):
+            where = f" in stage {stages[number - 1][0]!r}, which comes before" if number else ""
+            yield f"{label}this stage selects questions by their class. Set classify to full or quick{where}."

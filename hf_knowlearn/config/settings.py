@@ -4,6 +4,7 @@
 methods that return new settings: the maximum length of a row (`with_context`) and the number of steps (`with_steps`).
 """
 
+import re
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -276,8 +277,6 @@ def resolve(recipe: Recipe) -> RunSettings:
 
 
 def _stage(stage: Recipe, run: Recipe, number: int) -> StageSettings:
-    from trl import get_peft_config
-
     teach = stage.teach
     replay = ReplaySettings(teach.replay_share, teach.replay_kl, teach.replay_self, _tuple(teach.replay_self_prompts))
     selection = SelectionSettings(
@@ -296,10 +295,21 @@ def _stage(stage: Recipe, run: Recipe, number: int) -> StageSettings:
         classify=teach.classify,
         adapter=teach.adapter,
         training=stage.training,
-        peft_config=get_peft_config(stage.model),
+        peft_config=_peft_config(stage.model),
         max_steps=stage.training.max_steps,
         max_length=stage.training.max_length,
     )
+
+
+def _peft_config(model: "ModelConfig") -> Any:
+    """The configuration of the adapter. None without an adapter."""
+    from trl import get_peft_config
+
+    config, only = get_peft_config(model), model.lora_target_modules
+    # Why: TRL makes a string of a list with one value, and PEFT reads a string as a regular expression for paths.
+    if isinstance(only, str) and only != "all-linear" and re.fullmatch(r"[\w.-]+", only):
+        config.target_modules = {only}
+    return config
 
 
 def _sources(teach: TeachArguments) -> SourceSettings:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.evaluation.mastery import CATEGORIES, PRESETS
 from hf_knowlearn.format_aug.settings import RAW
 from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
@@ -20,6 +21,7 @@ from hf_knowlearn.views.sampling import select_groups
 TRAINING_SETS = ("documents", "train_documents", "train_questions", "train_conversations")
 # Sets to train on, including the replayed ones.
 TRAINED_ON = (*TRAINING_SETS, "replay_documents", "replay_questions")
+DOCUMENT_OPTIONS = ("documents", "train_documents", "replay_documents")
 MIXED = "mixed"
 
 
@@ -36,93 +38,102 @@ class TeachArguments:
         " documents extra), a folder, a dataset on the Hub, or world:SPLIT for synthetic people."
     )
     questions: str | None = _option(
-        "Questions that evaluate the model before and after: a .jsonl, .json, .csv, .tsv or .parquet file, a folder, a"
-        " dataset on the Hub, or world:SPLIT. They are never trained on."
+        "Questions that evaluate the model before and after training: a .jsonl, .json, .csv, .tsv or .parquet file, a"
+        " folder, a dataset on the Hub, or world:SPLIT. The model is never trained on them."
     )
-    train_documents: str | None = _option("Further documents to train on, such as those of train_questions.")
-    train_questions: str | None = _option("Questions with answers to train on, with loss on the answer only.")
+    train_documents: str | None = _option("More documents to train on, such as those that train_questions are about.")
+    train_questions: str | None = _option("Questions with answers to train on. The loss covers the answers only.")
     train_conversations: str | None = _option(
-        'A .jsonl of conversations to train on, {"messages": [{"role": ..., "content": ...}, ...]} as in TRL, with'
-        " loss on the assistant's turns only."
+        'Conversations to train on: a .jsonl file with lines {"messages": [{"role": ..., "content": ...}, ...]} as in'
+        " TRL. The loss covers the assistant's turns only."
     )
-    text_column: str | None = _option("Column with the text of a document, in tables. Default: text.")
+    text_column: str | None = _option("Name of the column with the text of a document, for tables. Default: text.")
     empty: str = _option(
-        "What to do with empty documents: raise an error, or drop them.", default="raise", choices=["raise", "drop"]
+        "What the run does with empty documents: raise an error, or drop them.",
+        default="raise",
+        choices=["raise", "drop"],
     )
-    question_column: str | None = _option("Column with the question, in tables. Default: question or text.")
-    answer_column: str | None = _option("Column with the answers, in tables. Default: answers or answer.")
+    question_column: str | None = _option(
+        "Name of the column with the question, for tables. Default: question or text."
+    )
+    answer_column: str | None = _option("Name of the column with the answers, for tables. Default: answers or answer.")
     views: str = _option(
         f"Views of each document: {RAW} (unchanged), {', '.join(FAMILIES)}; or the weight of each family in a mixture,"
         ' such as {"formats": 1, "order": 3}.',
         default="formats",
     )
-    num_views: int = _option("Number of views of each document; every epoch trains on the next one.", default=12)
+    num_views: int = _option("Number of views of each document. Every epoch trains on the next view.", default=12)
     format_groups: list[str] | None = _option(
         f"Groups of formats to sample from: {', '.join(GROUPS)}. Default: all of them."
     )
     hold_out: str | None = _option(
-        "Group of formats that training never contains, to evaluate knowledge tokens in.", choices=GROUPS
+        "Group of formats that training never contains. Knowledge tokens are measured in these formats.",
+        choices=GROUPS,
     )
     document_template: str = _option(
-        "How documents are trained on: as plain text, or as the assistant's turn in the chat template after"
-        ' "Tell me about TITLE.", with loss on that turn only.',
+        "Form of the documents in training: plain text, or the chat template. With chat, a document is the response of"
+        ' the assistant to "Tell me about TITLE.", and the loss covers the response only.',
         default="plain",
         choices=["plain", "chat"],
     )
-    replay_documents: str | None = _option("Documents that the base model knows, replayed in every step.")
-    replay_questions: str | None = _option("Questions with answers that the base model knows, replayed in every step.")
+    replay_documents: str | None = _option("Documents that the base model knows. Every step replays some of them.")
+    replay_questions: str | None = _option(
+        "Questions with answers that the base model knows. Every step replays some of them."
+    )
     replay_self: int = _option(
-        "Number of texts that the model generates before training and replays during it. Use it when the original"
-        " training data is unavailable.",
+        "Number of texts that the model generates before training. The run replays these texts to reduce forgetting."
+        " Use it if the original training data of the model is unavailable.",
         default=0,
     )
     replay_self_prompts: list[str] | None = _option(
-        "Prompts of these texts, used in turn: words, a file with one prompt per line, or a file of questions;"
-        ' "" is the empty prompt and general:questions are questions of the package. Default: these two.'
+        "Prompts of the texts of replay_self, used in rotation: words, a file with one prompt per line, or a file of"
+        ' questions. "" is the empty prompt, and general:questions are 130 questions of the package. Default: "" and'
+        " general:questions."
     )
-    replay_share: float = _option("Share of each step's rows that are replayed.", default=0.25)
+    replay_share: float = _option("Share of the rows of each step that are replayed.", default=0.25)
     replay_kl: float = _option(
-        "Weight of KL(base model, fine-tuned model) on self-generated text; 0 trains on it like other text. Without an"
-        " adapter it needs a frozen copy of the model.",
+        "Weight of KL(base model, fine-tuned model), which is the loss on self-generated text. With 0, this text has"
+        " the same loss as other text. Without an adapter, KL needs a frozen copy of the model in memory.",
         default=0.0,
     )
     train_on: list[str] | None = _option(
-        f"Of a stage: the sets to train on, of {', '.join(TRAINING_SETS)}. Default: all that are given."
+        f"For a stage: names of the data sets to train on, from {', '.join(TRAINING_SETS)}. Default: all that are set."
     )
     question_order: str = _option(
-        "Of a stage: the training questions are shuffled with the documents, or come right before the document that"
-        " each is about (arXiv 2402.12847).",
+        "For a stage: order of the training questions. shuffled mixes them with the documents. before puts each"
+        " question right before the document that it is about (arXiv 2402.12847).",
         default="shuffled",
         choices=["shuffled", "before"],
     )
     classify: str | None = _option(
-        "Of a stage: classify the training questions by mastery (arXiv 2405.05904) before the run and after the stage,"
-        " with the quick or the full number of prompts and samples.",
+        "For a stage: classify the training questions by mastery (arXiv 2405.05904), before the run and after the"
+        " stage. quick uses fewer prompts and samples than full.",
         choices=sorted(PRESETS),
     )
     train_categories: list[str] | None = _option(
-        f"Of a stage: train only on questions in these classes of mastery: {', '.join(CATEGORIES)}. Needs classify."
+        f"For a stage: train only on questions in these classes of mastery: {', '.join(CATEGORIES)}. Needs classify."
     )
     train_improved: bool = _option(
-        "Of a stage: of these, train only on questions whose class has improved since before the run.", default=False
+        "For a stage: train only on those questions of train_categories whose class is better than before the run.",
+        default=False,
     )
     replay_categories: list[str] | None = _option(
-        "Of a stage: replay the training questions of these classes that the stage does not train on."
+        "For a stage: replay the training questions of these classes of mastery that the stage does not train on."
     )
     adapter: str = _option(
-        "Of a stage: continue to train the previous stage's adapter, merge it into the model and start a new one, or"
-        " drop it and start a new one.",
+        "For a stage: what happens to the adapter of the previous stage. continue trains it further, merge merges it"
+        " into the model and starts a new adapter, and new drops it and starts a new adapter.",
         default="continue",
         choices=["continue", "merge", "new"],
     )
     hub_license: str | None = _option(
-        "With push_to_hub: license of the published model. Default: that of the documents, if the Hub names it."
+        "License of the published model, with push_to_hub. Default: the license of the documents, if they are a"
+        " dataset on the Hub that names one."
     )
-    overwrite: bool = _option("Delete the run that the output folder contains.", default=False)
+    overwrite: bool = _option("Delete the earlier run in the output folder.", default=False)
 
     def __post_init__(self) -> None:
-        if problems := list(self._problems()):
-            raise ValueError("\n".join(problems))
+        raise_problems(self._problems())
 
     @property
     def family(self) -> str:
@@ -161,29 +172,36 @@ class EvaluationArguments:
     """Options of the evaluation before and after training. In a recipe, they are nested under `evaluation`."""
 
     template: str = _option(
-        'Template of the questions: plain ("Question: ... Answer:"), the chat template of the tokenizer, or auto (chat'
-        " if the tokenizer has one).",
+        'Template of the questions: plain ("Question: ... Answer:"), chat (the chat template of the tokenizer), or'
+        " auto (chat if the tokenizer has a chat template, otherwise plain).",
         default="plain",
         choices=["plain", "chat", "auto"],
     )
-    shots: int = _option("Answered questions of the same relation before each question.", default=0)
-    instruction: str = _option("Text before each question, such as an instruction to answer briefly.", default="")
-    max_new_tokens: int = _option("Longest response, in tokens.", default=32)
-    answer_language: str = _option(
-        "Language whose articles and punctuation do not count in an answer.", default="en", choices=list(LANGUAGES)
+    shots: int = _option(
+        "Number of few-shot examples before each question: questions of the same relation with their answers.",
+        default=0,
     )
-    every: int | None = _option("Also evaluate every N optimizer steps. Default: only before and after.")
+    instruction: str = _option("Text before each question, such as an instruction to give a short answer.", default="")
+    max_new_tokens: int = _option("Maximum length of a response, in tokens.", default=32)
+    answer_language: str = _option(
+        "Language of the answers. The scores ignore its articles and punctuation.",
+        default="en",
+        choices=list(LANGUAGES),
+    )
+    every: int | None = _option(
+        "Number of optimizer steps between evaluations during training. Default: evaluate only before and after."
+    )
     open_book: bool = _option(
-        "Also evaluate the base model with each question's document in the prompt.", default=False
+        "Also evaluate the base model with the document of each question in the prompt.", default=False
     )
     knowledge_tokens: bool | None = _option(
-        "Measure the probability of the tokens that carry facts, in views that training does not contain. Default: if"
-        " there are no questions."
+        "Measure the probability of the tokens that carry facts, in views that training does not contain. Default:"
+        " true if there are no questions."
     )
     replayed_questions: str | None = _option("Questions about the replayed documents, reported as `replayed`.")
     retention_questions: str | None = _option(
-        "Questions about what appears nowhere in the run, reported as `retention`. Default: those of `questions` about"
-        " other documents that the base model answers correctly."
+        "Questions about documents that do not occur in the run, reported as `retention`. Default: those of"
+        " `questions` that are about other documents and that the base model answers correctly."
     )
 
     def __post_init__(self) -> None:
@@ -192,8 +210,7 @@ class EvaluationArguments:
             for name, least in {"shots": 0, "max_new_tokens": 1, "every": 1}.items()
             if (value := getattr(self, name)) is not None and value < least
         ]
-        if problems:
-            raise ValueError("\n".join(problems))
+        raise_problems(problems)
 
 
 def _unknown_names(option: str, names: Sequence[str] | None, known: Sequence[str]) -> list[str]:

@@ -9,15 +9,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.config.settings import ReadingSettings, RunSettings, StageSettings
-from hf_knowlearn.config.teach_arguments import TRAINED_ON, TRAINING_SETS
+from hf_knowlearn.config.teach_arguments import DOCUMENT_OPTIONS, TRAINED_ON, TRAINING_SETS
 from hf_knowlearn.documents import Conversation, Document, Question
-from hf_knowlearn.teach.sources import load_conversations, load_documents, load_questions, load_replay_prompts
+from hf_knowlearn.teach.sources import (
+    has_tables,
+    load_conversations,
+    load_documents,
+    load_questions,
+    load_replay_prompts,
+)
 
 if TYPE_CHECKING:
     from hf_knowlearn.generation.free_text import GeneratedText
-
-DOCUMENT_OPTIONS = ("documents", "train_documents", "replay_documents")
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,7 @@ def load_data(settings: RunSettings) -> RunData:
             "--evaluation.open_book: no question names a document of the run, so no document can be put into a"
             " prompt. Give the questions a document_id, or remove the option."
         ] = None
-    if loader.problems:
-        raise ValueError("\n".join(loader.problems))
+    raise_problems(loader.problems)
     return data
 
 
@@ -134,14 +138,16 @@ class _Loader:
 
     def load(self, option: str, source: str | None) -> Any:
         if (option, source) not in self._loaded:
-            self._loaded[option, source] = self.attempt(option, self._loader_of(option), source, [])
+            self._loaded[option, source] = self.attempt(option, self._loader_of(option, source), source, [])
         return self._loaded[option, source]
 
-    def _loader_of(self, option: str) -> Callable[[Any], Any]:
+    def _loader_of(self, option: str, source: str | None) -> Callable[[Any], Any]:
         if option == "train_conversations":
             return load_conversations
         if option in DOCUMENT_OPTIONS:
-            return partial(load_documents, text_column=self.reading.text_column, empty=self.reading.empty)
+            # Why: one set of documents may be a table with this column, and another one may be text files.
+            text_column = self.reading.text_column if source and has_tables(source) else None
+            return partial(load_documents, text_column=text_column, empty=self.reading.empty)
         columns = {name: getattr(self.reading, name) for name in ("question_column", "answer_column")}
         return partial(load_questions, **columns)
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hf_knowlearn.config.parsing import EVALUATION
-from hf_knowlearn.config.teach_arguments import TRAINED_ON
+from hf_knowlearn.config.problems import raise_problems
+from hf_knowlearn.config.teach_arguments import DOCUMENT_OPTIONS, TRAINED_ON
 from hf_knowlearn.documents.files import hub_name
 from hf_knowlearn.documents.sources import DOCUMENT_FORMATS
 from hf_knowlearn.models.hub_access import check_hub
 from hf_knowlearn.models.loading import model_path
-from hf_knowlearn.teach.sources import WORLD
+from hf_knowlearn.teach.sources import WORLD, has_tables
 
 EVALUATED = ("replayed_questions", "retention_questions")
 
@@ -24,14 +25,19 @@ def check_sources(options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: files, folders or models do not exist. The message lists all of them, each with its option.
     """
-    problems = _missing(_sources(options))
+    sources = list(_sources(options))
+    problems = _missing(sources)
+    column, documents = options.get("text_column"), [source for name, source in sources if name in DOCUMENT_OPTIONS]
+    if column is not None and not problems and not any(map(has_tables, documents)):
+        problems.append(
+            f"--text_column {column}: the documents are text files, and only tables have columns. Remove the option."
+        )
     try:
         label = f"--model {options['model_name_or_path']}"
         check_hub(model_path(options["model_name_or_path"], label), label)
     except ValueError as error:
         problems.append(str(error))
-    if problems:
-        raise ValueError("\n".join(problems))
+    raise_problems(problems)
 
 
 def check_exist(sources: Iterable[tuple[str, str]]) -> None:
@@ -43,8 +49,7 @@ def check_exist(sources: Iterable[tuple[str, str]]) -> None:
     Raises:
         ValueError: files or folders do not exist. The message lists all of them.
     """
-    if problems := _missing(sources):
-        raise ValueError("\n".join(problems))
+    raise_problems(_missing(sources))
 
 
 def _missing(sources: Iterable[tuple[str, str]]) -> list[str]:

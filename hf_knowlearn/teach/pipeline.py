@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_knowlearn.config.parsing import Recipe
+from hf_knowlearn.config.parsing import Recipe, recorded_options
 from hf_knowlearn.config.precision import describe_precision
 from hf_knowlearn.config.recipes import read_options, recipe_of
 from hf_knowlearn.config.settings import RunSettings, resolve
@@ -59,7 +59,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     from hf_knowlearn.teach.clock import EVALUATION_BEFORE, SELF_REPLAY, Clock
     from hf_knowlearn.teach.data import load_data
     from hf_knowlearn.teach.measurements import Measurements, choose_retention
-    from hf_knowlearn.teach.provenance import fingerprints, model_of, reset_peak_memory
+    from hf_knowlearn.teach.provenance import base_weights, fingerprints, model_of, reset_peak_memory
     from hf_knowlearn.teach.schedule import schedule_stages
     from hf_knowlearn.teach.self_replay import with_generated_texts
     from hf_knowlearn.teach.stage_models import load_base
@@ -69,6 +69,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     folder, process = settings.folder, PartialState()
     if run_folder.is_finished(folder, settings.options, settings.overwrite):
         run_folder.check_data_unchanged(folder, fingerprints(settings, load_data(settings)))
+        run_folder.check_model_unchanged(folder, settings.model_name, base_weights(settings))
         logger.info("%s contains this run, and it is finished: there is nothing to do.", folder)
         if process.is_main_process:
             delete_stage_models(settings)  # in case the process was killed right after it wrote the report
@@ -81,6 +82,9 @@ def _run(settings: RunSettings) -> dict[str, Any]:
         run_folder.check_data_unchanged(folder, hashes)
         run_folder.check_rows_per_step(folder, settings.rows_per_step)
     model, tokenizer = load_base(settings)
+    weights = base_weights(settings)
+    if not settings.overwrite:
+        run_folder.check_model_unchanged(folder, settings.model_name, weights)
     logger.info("Precision: %s.", describe_precision(settings.stages[0].training, model))
     settings = settings.with_context(context_length(model))
     problems = Measurements(settings, data).problems(model, tokenizer)
@@ -91,7 +95,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     del model  # Why: the next stage needs its memory
     process.wait_for_everyone()
     if process.is_main_process:
-        run_folder.claim(folder, settings.options, hashes, settings.rows_per_step, settings.overwrite)
+        run_folder.claim(folder, settings.options, hashes, settings.rows_per_step, settings.overwrite, weights)
     process.wait_for_everyone()
 
     # The base model.
@@ -164,6 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return outcome.code
         options = read_options(words)
         check_sources(options)
+        folder, recorded = Path(options["output_dir"]), recorded_options(options)
+        run_folder.is_finished(folder, recorded, options.get("overwrite", False))  # Why here: before torch is loaded
         recipe = recipe_of(options)
         from hf_knowlearn.training.finite import NonFiniteError
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.config.settings import RunSettings
 from hf_knowlearn.config.teach_arguments import TRAINED_ON
+from hf_knowlearn.models.fingerprints import files_fingerprint
+from hf_knowlearn.models.loading import model_path
 from hf_knowlearn.paths import PACKAGE
 from hf_knowlearn.teach.data import RunData, sources_of
 
@@ -62,6 +64,11 @@ def fingerprint(items: Sequence[Any]) -> str:
 def model_of(settings: RunSettings, trainer: "SAMSFTTrainer") -> dict[str, Any]:
     """The name of the base model and its commit on the Hub. The commit of a local folder is None."""
     return {"name": settings.model_name, "revision": getattr(trainer.model.config, "_commit_hash", None)}
+
+
+def base_weights(settings: RunSettings) -> str | None:
+    """The fingerprint of the base model's weights. None if its safetensors files are not on this machine."""
+    return files_fingerprint(model_path(settings.model.name_or_path), settings.model.revision)
 
 
 def commit() -> str:

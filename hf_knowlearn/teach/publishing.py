@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.hub import staging
 from hf_knowlearn.hub.cards import TINY_BASE
 from hf_knowlearn.hub.licenses import terms_of, unlicensed
@@ -78,8 +79,7 @@ def publish(options: PublishOptions) -> None:
 
     from hf_knowlearn.hub.publish import publish as push
 
-    if problems := list(_problems(options)):
-        raise ValueError("\n".join(problems))
+    raise_problems(_problems(options))
     repo_id, repo_type = f"{options.namespace}/{_name(options)}", REPO_TYPES[options.kind]
     validate_repo_id(repo_id)
     stage = {"adapter": _adapter, "views": _views, "questions": _questions, "metric": _metric}[options.kind]
@@ -147,8 +147,7 @@ def publish_options(run: "RunSettings") -> PublishOptions | None:
     options = PublishOptions(
         "adapter", str(run.folder), owner, name, run.publish.private, run.publish.license, token=run.publish.token
     )
-    if problems := list(_problems(options)):
-        raise ValueError("\n".join(problems))
+    raise_problems(_problems(options))
     _terms(options, training_sources(run.options))
     _base(options, run.model_name, run.uses_adapter and not run.merges_adapter)
     return options

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from hf_knowlearn.atomic_files import DRAFTS, atomic_write, delete, json_values, write_text
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.reports.charts import draw, has_scores
 from hf_knowlearn.reports.html import to_html
 from hf_knowlearn.reports.markdown import to_markdown
@@ -48,6 +49,7 @@ OURS = (
     CHART,
     REPORT,
 )
+OTHERWISE = "Otherwise choose another folder, or pass --overwrite to delete that run."
 DISK_FULL = (ENOSPC, EDQUOT, EFBIG)  # error numbers of the operating system
 LITTLE_SPACE = 50_000_000  # bytes; with less free space, an error while writing is reported as a full disk
 
@@ -105,7 +107,7 @@ def _by_stage(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_data_unchanged(folder: Path, data: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that the data of an unfinished run have not changed since its start.
+    """Check that the data of the run in `folder` have not changed since its start.
 
     Args:
         data: number of items and SHA-256 of each set, by the option that names it.
@@ -113,20 +115,37 @@ def check_data_unchanged(folder: Path, data: Mapping[str, Mapping[str, Any]]) ->
     Raises:
         ValueError: lists the options whose data differ.
     """
-    if not (folder / RUN).is_file():
+    if (before := _recorded(folder, "data")) is None:
         return
-    before = json.loads((folder / RUN).read_text(encoding="utf-8"))["data"]
     changed = []
     for option in dict.fromkeys([*before, *data]):
         was, now = (sets.get(option, {"n": 0}) for sets in (before, data))
         if was != now:
-            same_number = ", not the same items" if was["n"] == now["n"] else ""
-            changed.append(f"  --{option}: {was['n']} items then, {now['n']} now{same_number}")
+            same_number = ", but with other content" if was["n"] == now["n"] else ""
+            changed.append(f"  --{option}: {number_of(was['n'], 'item')} then, {now['n']:,} now{same_number}")
     if changed:
         raise ValueError(
-            f"output_dir={str(folder)!r} contains an unfinished run, whose data have changed since it started:\n"
+            f"output_dir={str(folder)!r} contains a run whose data have changed since it started:\n"
             + "\n".join(changed)
-            + "\nRestore them to continue the run, choose another folder, or pass --overwrite to delete that run."
+            + f"\nRestore the data. {OTHERWISE}"
+        )
+
+
+def check_model_unchanged(folder: Path, model: str, weights: str | None) -> None:
+    """Check that the base model of the run in `folder` has not changed since the start of the run.
+
+    Args:
+        model: the name of the base model.
+        weights: the fingerprint of its weights now. None if it is unknown, which is not an error.
+
+    Raises:
+        ValueError: the weights differ from those at the start of the run.
+    """
+    before = _recorded(folder, "weights")
+    if before and weights and before != weights:
+        raise ValueError(
+            f"output_dir={str(folder)!r} contains a run whose base model {model!r} has changed since it started: the"
+            f" fingerprint of the weights was {before} then, and is {weights} now. Restore the model. {OTHERWISE}"
         )
 
 
@@ -137,16 +156,20 @@ def check_rows_per_step(folder: Path, rows_per_step: Sequence[int]) -> None:
         ValueError: the number of rows per step differs, because the number of processes differs. The schedule would
             differ too.
     """
-    if not (folder / RUN).is_file():
-        return
-    before = json.loads((folder / RUN).read_text(encoding="utf-8"))["rows_per_step"]
-    if before != list(rows_per_step):
+    before = _recorded(folder, "rows_per_step")
+    if before and before != list(rows_per_step):
         was, now = (" and ".join(map(str, rows)) for rows in (before, rows_per_step))
         raise ValueError(
-            f"output_dir={str(folder)!r} contains an unfinished run with {was} rows per optimizer step, but this"
-            f" command uses {now}, because it runs with another number of processes. Use the same number of processes"
-            " to continue it, choose another folder, or pass --overwrite to delete that run."
+            f"output_dir={str(folder)!r} contains an unfinished run with {was} rows per optimizer step. This command"
+            f" would use {now}, because it runs with another number of processes. Use the same number of processes."
+            f" {OTHERWISE}"
         )
+
+
+def _recorded(folder: Path, name: str) -> Any:
+    """A value that the run in `folder` recorded at its start. None if nothing is recorded."""
+    path = folder / RUN
+    return json.loads(path.read_text(encoding="utf-8"))[name] if path.is_file() else None
 
 
 def claim(
@@ -155,8 +178,14 @@ def claim(
     data: Mapping[str, Mapping[str, Any]],
     rows_per_step: Sequence[int],
     overwrite: bool,
+    weights: str | None = None,
 ) -> None:
-    """Make `folder` the folder of this run; with `overwrite`, delete the run that it contains."""
+    """Make `folder` the folder of this run. With `overwrite`, first delete the run that it contains.
+
+    Args:
+        options: the options of the run.
+        data, rows_per_step, weights: see `check_data_unchanged`, `check_rows_per_step` and `check_model_unchanged`.
+    """
     if overwrite:
         for name in OURS[::-1]:  # Why reversed: the marked recipe is deleted last, so that a repeat is possible
             delete(folder / name)
@@ -164,14 +193,13 @@ def claim(
         delete(draft)
     write_text(folder / RECIPE, MARK + yaml.safe_dump(dict(options), sort_keys=True, allow_unicode=True))
     if not (folder / RUN).is_file():
-        run = {"id": uuid.uuid4().hex, "data": data, "rows_per_step": list(rows_per_step)}
+        run = {"id": uuid.uuid4().hex, "data": data, "rows_per_step": list(rows_per_step), "weights": weights}
         write_text(folder / RUN, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
 
 def run_id(folder: Path) -> str:
     """The id of the run that claimed `folder`. The checkpoints of the run carry this id."""
-    run: str = json.loads((folder / RUN).read_text(encoding="utf-8"))["id"]
-    return run
+    return str(_recorded(folder, "id"))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
+from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.config.settings import RunSettings, StageSettings, raw_settings
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.format_aug.rows import (
@@ -63,8 +64,7 @@ def schedule_stages(
             rows.append(stage_rows)
         except ValueError as error:
             problems.append(f"{stage.label}{error}")
-    if problems:
-        raise ValueError("\n".join(problems))
+    raise_problems(problems)
     return replace(settings, stages=tuple(stages)), rows
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Conversation, Document, Question, read_conversations, read_documents, read_questions
+from hf_knowlearn.documents.sources import TABLE_FORMATS
 from hf_knowlearn.paths import GENERAL_QUESTIONS, RECIPES
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ def load_documents(source: str | None, **options: Any) -> list[Document]:
         return []
     split = _split(source)
     return split.documents() if split else read_documents(source, **options)
+
+
+def has_tables(source: str) -> bool:
+    """Whether a source of documents is or contains a table. A dataset on the Hub is a table."""
+    path = Path(source)
+    files = path.rglob("*") if path.is_dir() else [path]
+    is_on_hub = not source.startswith(WORLD) and not path.exists()
+    return is_on_hub or any(file.suffix.lower() in TABLE_FORMATS and file.name[0] != "." for file in files)
 
 
 def load_questions(source: str | None, **options: Any) -> list[Question]:

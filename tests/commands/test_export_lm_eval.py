@@ -153,7 +153,23 @@ RESPONSES = [
 def test_an_answer_has_the_scores_of_our_metric(exported, response):
     ours = score([response], [list(WHAT.answers)])
     theirs = code_in(exported).score_answer({"answers": list(WHAT.answers)}, [response])
-    assert theirs == {name: ours[name] for name in ("exact_match", "f1")}
+    assert theirs == {name: ours[name] for name in ("correct", "exact_match", "f1")}
+
+
+def test_the_modules_of_the_scores_have_no_names_in_common(exported):
+    tree = ast.parse((exported / "scoring.py").read_text(encoding="utf-8"))
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    names += [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    assert sorted(names) == sorted(set(names))
+    code = code_in(exported)
+    assert code.correct("June 2, 2023", ["2023-06-02"])
+    assert not code.correct("35", ["3.5"])
 
 
 def test_the_code_needs_only_datasets_and_the_standard_library(exported):
@@ -287,6 +303,8 @@ def test_the_harness_has_our_scores_for_a_base_and_an_adapter(lm_eval, adapter, 
 
     export(questions, tmp_path / "tasks", "mine")
     results, samples = lm_eval(shutil.move(tmp_path / "tasks", tmp_path / "moved"))
+    assert [sample["correct"] for sample in samples["generate"]] == [one["correct"] for one in each]
+    assert results["mine_generate"]["correct,none"] == pytest.approx(whole["correct"], abs=1e-12)
     assert [sample["exact_match"] for sample in samples["generate"]] == [one["exact_match"] for one in each]
     assert [sample["f1"] for sample in samples["generate"]] == [one["f1"] for one in each]
     assert [sample["acc"] for sample in samples["choice"]] == firsts

@@ -1,15 +1,18 @@
 """`knowlearn merge`: the merged model equals the adapter on its base, and a quantised base is an error."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hf_knowlearn.models.sources import resolve_model
+from hf_knowlearn.commands.merge import card
+from hf_knowlearn.models.sources import Source, resolve_model
 from hf_knowlearn.models.variants import load_variant
 from hf_knowlearn.paths import TINY_BASE
 
@@ -19,7 +22,9 @@ Command = Callable[..., tuple[int, str, str]]
 def test_the_merged_model_has_the_logits_of_the_adapter(run: Path, command: Command, tmp_path: Path):
     folder = tmp_path / "merged"
     code, shown, _ = command("merge", run, "--output_dir", folder)
-    assert (code, shown) == (0, f"Merged {run} into {TINY_BASE}, in float32: {folder}\n")
+    next_line = f"Next: knowlearn ask {folder} 'Who ...?'"
+    assert (code, shown) == (0, f"Merged {run} into {TINY_BASE}, in float32: {folder}\n{next_line}\n")
+    assert command(*shlex.split(next_line)[2:])[0] == 0
     assert {path.suffix for path in folder.iterdir()} <= {".safetensors", ".json", ".jinja", ".md"}
     assert not (folder / "adapter_config.json").exists()
     adapter, tokenizer = load_variant(resolve_model(str(run)))
@@ -89,6 +94,17 @@ def test_the_card_names_no_folder_of_this_machine(run: Path, command: Command, t
     assert str(TINY_BASE.parent) not in card
     assert "base_model" not in card
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype="auto").dtype == torch.bfloat16
+
+
+def test_the_card_names_the_base_model_and_the_commits_on_the_hub():
+    source = Source("mill/a*b*", "mill/a*b*", "c0ffee", Path("x"), Path("x"), "mill/base", "beef")
+    text = card(source, SimpleNamespace(dtype=torch.float16))  # type: ignore[arg-type]
+    assert text == (
+        "---\nbase_model: mill/base\nbase_model_relation: finetune\nlibrary_name: transformers\n---\n\n"
+        "# `mill/a*b*`, merged\n\nThe adapter `mill/a*b*` at c0ffee, merged into `mill/base` at beef in float16 by"
+        " `knowlearn merge`.\nThe figures of the adapter's card were not measured on this model. `knowlearn recall`"
+        " measures it.\n"
+    )
 
 
 def test_a_whole_model_or_a_folder_with_files_is_an_error(run: Path, command: Command, tmp_path: Path):

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from hf_knowlearn.config.recipes import parse_recipe
+from hf_knowlearn.config.recipes import parse_recipe, read_options, recipe_of
 from hf_knowlearn.config.settings import resolve
 from hf_knowlearn.teach.data import load_data
+from hf_knowlearn.teach.missing_sources import check_sources
 
 from .conftest import Command
 
@@ -28,6 +29,18 @@ def test_teach_reads_named_columns_and_drops_empty_documents(tables: Path):
     assert [(question.text, question.answers) for question in data.questions["questions"]] == [
         ("When does the ferry leave?", ("six",))
     ]
+
+
+def test_a_column_applies_to_the_tables_beside_text_files(tables: Path, tmp_path: Path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "mill.txt").write_text("The mill grinds rye.", encoding="utf-8")
+    words = ["--model", "tiny_base", "--output_dir", "out", "--use_cpu", "true", "--text_column", "body"]
+    words += ["--documents", f"{tables}/documents.csv", "--empty", "drop", "--replay_documents", f"{tmp_path}/old"]
+    options = read_options(words)
+    check_sources(options)
+    data = load_data(resolve(recipe_of(options)))
+    assert [document.text for document in data.documents] == ["The ferry leaves at six."]
+    assert [document.text for document in data.replay_documents] == ["The mill grinds rye."]
 
 
 def test_views_reads_named_columns_and_drops_empty_documents(tables: Path, command: Command):

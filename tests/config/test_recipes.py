@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from transformers import HfArgumentParser
+from peft import get_peft_model
+from transformers import AutoModelForCausalLM, HfArgumentParser
 from transformers.hf_argparser import string_to_bool
 from trl import ModelConfig, SFTConfig
 
@@ -17,10 +18,10 @@ from hf_knowlearn.config.library_options import library_options, read_bool
 from hf_knowlearn.config.parsing import check_options, evaluation_options, parsed_values, run_options
 from hf_knowlearn.config.possible_values import INSTEAD, POSSIBLE
 from hf_knowlearn.config.precision import describe_precision, precision_words
-from hf_knowlearn.config.recipes import parse_recipe, read_recipe
+from hf_knowlearn.config.recipes import parse_recipe, read_options, read_recipe
 from hf_knowlearn.config.settings import DEFAULT_NAME, resolve
 from hf_knowlearn.config.teach_arguments import EvaluationArguments, TeachArguments
-from hf_knowlearn.paths import RECIPES
+from hf_knowlearn.paths import RECIPES, TINY_BASE
 from hf_knowlearn.training import SAMOptions
 
 # Not recipes: world.yaml (data), accelerate/ (launch files), curricula/ (stages). models/ has its own tests.
@@ -256,9 +257,7 @@ def test_the_table_of_options_agrees_with_the_parser_of_the_installed_libraries(
     types = {int: int, float: float, string_to_bool: read_bool}
     for name, action in actions.items():
         option = table[name]
-        # Why: the choices of log levels are computed, so the source text does not have them.
-        choices = None if name.startswith("log_level") else tuple(action.choices or ()) or None
-        assert (name, option.nargs, option.choices) == (name, action.nargs, choices)
+        assert (name, option.nargs, option.choices) == (name, action.nargs, tuple(action.choices or ()) or None)
         assert option.type is types.get(action.type, str), name
     assert table["learning_rate"].default == SFTConfig("x", use_cpu=True, bf16=False).learning_rate
     assert table["lora_r"].default == ModelConfig().lora_r
@@ -343,7 +342,7 @@ def test_an_invalid_value_is_an_error_that_names_its_option(recipe: Callable[...
             "per_device_train_batch_size=0: give a number above 0.\nnum_train_epochs=nan: give a number above 0.",
         ),
         (["--num_train_epochs", "-3"], "num_train_epochs=-3.0: give a number above 0"),
-        (["--train_improved", "true", "--classify", "full"], "train_improved=true in the first stage"),
+        (["--train_improved", "true", "--classify", "full"], "train_improved=true, but before the first stage"),
         (["--train_categories", "Known"], "train_categories=['Known']: give one or more of HighlyKnown"),
     ],
 )
@@ -389,7 +388,7 @@ def test_null_turns_an_option_off(recipe: Callable[..., Path]):
 
 
 def test_lists_and_mappings_have_the_form_that_the_libraries_expect(recipe: Callable[..., Path]):
-    path = recipe("lora_target_modules: [all-linear]\nlr_scheduler_kwargs: {num_cycles: 2}\n")
+    path = recipe("use_peft: true\nlora_target_modules: [all-linear]\nlr_scheduler_kwargs: {num_cycles: 2}\n")
     run = parse_recipe(["--config", str(path), *NEEDED])
     assert run.model.lora_target_modules == "all-linear"  # PEFT accepts the word only outside a list
     assert run.training.lr_scheduler_kwargs == {"num_cycles": 2}
@@ -437,6 +436,72 @@ def test_a_precision_that_the_machine_lacks_is_an_error(monkeypatch: pytest.Monk
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ValueError, match=r"fp16=True needs a GPU|Your setup doesn't support bf16/gpu"):
         parse_recipe([*NEEDED[:-2], f"--{precision}", "true"])
+
+
+@pytest.mark.parametrize(("words", "has_gpu"), [(["--use_cpu", "true"], True), ([], False)])
+def test_fp16_without_a_gpu_is_an_error_before_torch_is_used(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], has_gpu: bool
+):
+    monkeypatch.setattr("hf_knowlearn.config.precision.DEVICES", ("null",) if has_gpu else ("no_such_device*",))
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(ValueError, match=r"fp16=True needs a GPU, and this run has none\. Remove fp16"):
+        read_options([*NEEDED[:-2], *words, "--fp16", "true"])
+    monkeypatch.setattr("hf_knowlearn.config.precision.DEVICES", ("null",))
+    assert read_options([*NEEDED[:-2], "--fp16", "true"])["fp16"]
+
+
+# Adapters
+
+
+@pytest.mark.parametrize(
+    "option", ["lora_r: 4", "lora_target_modules: [q_proj]", "lora_modules_to_save: [lm_head]", "use_dora: true"]
+)
+def test_an_option_of_the_adapter_without_an_adapter_is_an_error_that_names_the_fix(
+    recipe: Callable[..., Path], option: str
+):
+    message = rf"^{option.partition(':')[0]}=.* needs an adapter, but use_peft is false. Set use_peft to true"
+    with pytest.raises(ValueError, match=message):
+        read_options(["--config", str(recipe(option)), *NEEDED])
+    with pytest.raises(ValueError, match=message):
+        read_options(
+            [*NEEDED, "--use_peft", "false", *f"--{option}".replace(":", "").replace("[", "").strip("]").split()]
+        )
+    assert read_options(["--config", str(recipe(f"use_peft: true\n{option}")), *NEEDED])
+
+
+@pytest.mark.parametrize("bits", ["load_in_4bit", "load_in_8bit"])
+def test_training_quantised_weights_without_an_adapter_is_an_error(bits: str):
+    with pytest.raises(ValueError, match=f"{bits}=True needs an adapter, but use_peft is false"):
+        read_options([*NEEDED, "--use_peft", "false", f"--{bits}"])
+
+
+def test_a_run_without_an_adapter_drops_the_adapter_options_of_the_recipe_that_it_extends(
+    recipe: Callable[..., Path],
+):
+    recipe("use_peft: true\nlora_r: 4\nuse_dora: true\nlearning_rate: 0.5", "parent.yaml")
+    for words in (["--use_peft", "false"], ["--use_peft=0"]):
+        options = read_options(["--config", str(recipe("extends: parent.yaml")), *NEEDED, *words])
+        assert not {"lora_r", "use_dora"} & options.keys()
+        assert options["learning_rate"] == 0.5
+    path = recipe("extends: parent.yaml\nuse_peft: false\nlora_r: 8")
+    with pytest.raises(ValueError, match=r"^lora_r=8 needs an adapter"):
+        read_options(["--config", str(path), *NEEDED])
+
+
+@pytest.mark.parametrize(
+    ("value", "adapted"),
+    [
+        ("q_proj", {"q_proj"}),
+        ("self_attn.q_proj", {"q_proj"}),
+        (r".*\.(q|k)_proj", {"q_proj", "k_proj"}),
+        ("all-linear", {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}),
+    ],
+)
+def test_a_single_target_module_is_a_name_and_a_pattern_remains_a_pattern(value: str, adapted: set[str]):
+    run = parse_recipe([*NEEDED, "--use_peft", "true", "--lora_target_modules", value])
+    model = AutoModelForCausalLM.from_pretrained(TINY_BASE)
+    names = get_peft_model(model, resolve(run).stages[0].peft_config).targeted_module_names
+    assert {name.rpartition(".")[2] for name in names} == adapted
 
 
 def test_without_a_gpu_a_run_uses_fp32_on_the_cpu(monkeypatch: pytest.MonkeyPatch):

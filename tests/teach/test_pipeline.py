@@ -14,7 +14,7 @@ from unittest.mock import MagicMock
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from hf_knowlearn.config.recipes import parse_recipe
@@ -136,7 +136,7 @@ def test_a_finished_run_whose_documents_changed_is_an_error(
     ferry = Path(options["documents"]) / "ferry.txt"
     ferry.write_text(ferry.read_text(encoding="utf-8") + " It sank.", encoding="utf-8")
     assert knowlearn("teach", **options, questions=questions) == 2
-    assert "--documents: 2 items then, 2 now, not the same items" in capsys.readouterr().err
+    assert "--documents: 2 items then, 2 now, but with other content" in capsys.readouterr().err
 
 
 def test_the_saved_model_gives_the_recorded_responses(
@@ -228,7 +228,7 @@ def test_a_resumed_run_gives_the_same_result(
     use_peft: bool,
 ):
     changes = {"max_steps": 5, "save_steps": 2, "questions": questions, "sam_rho": 0.05, "learning_rate": 0.01}
-    options |= {**changes, "use_peft": use_peft, "lora_dropout": 0.2, "num_views": 3}
+    options |= {**changes, "use_peft": use_peft, **({"lora_dropout": 0.2} if use_peft else {}), "num_views": 3}
     whole, broken = options["output_dir"], options["output_dir"].with_name("broken")
     assert knowlearn("teach", **options) == 0
 
@@ -260,6 +260,50 @@ def test_a_resumed_run_gives_the_same_result(
             (figures if name in figures else figures["cost"]).pop(name)
     assert both[0] == both[1]
     assert both[0]["gradient_evaluations"] == 10
+
+
+@pytest.mark.parametrize("use_peft", [False, True], ids=["full", "lora"])
+def test_a_base_model_that_changed_since_the_run_started_is_an_error(
+    knowlearn: Callable[..., int],
+    options: dict[str, Any],
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    use_peft: bool,
+):
+    model = shutil.copytree(base, tmp_path / "own_base")
+    options |= {"model": model, "use_peft": use_peft}
+
+    def stopped(*_: Any) -> Any:
+        raise Stopped
+
+    def change_weights() -> None:
+        weights = load_file(model / "model.safetensors")
+        save_file(
+            {name: weight * 2 for name, weight in weights.items()}, model / "model.safetensors", {"format": "pt"}
+        )
+
+    def error() -> str:
+        assert knowlearn("teach", **options) == 2
+        return capsys.readouterr().err
+
+    message = f"contains a run whose base model {str(model)!r} has changed since it started"
+    monkeypatch.setattr("hf_knowlearn.teach.measurements.Measurements.measure", stopped)
+    with pytest.raises(Stopped):
+        knowlearn("teach", **options)
+    with pytest.raises(Stopped):  # the same weights are no error
+        knowlearn("teach", **options)
+    was = (model / "model.safetensors").read_bytes()
+    change_weights()
+    assert message in error()
+    (options["output_dir"] / "report.json").write_text("{}")  # marks the run as finished
+    assert message in error()
+    assert "pass --overwrite to delete that run" in error()
+    (model / "model.safetensors").write_bytes(was)
+    (options["output_dir"] / "report.json").unlink()
+    with pytest.raises(Stopped):
+        knowlearn("teach", **options)
 
 
 def test_a_resumed_run_reads_its_responses_from_the_cache(

@@ -198,23 +198,33 @@ def test_the_id_of_a_run_changes_when_it_is_overwritten(run: Path):
     assert run_folder.run_id(run) != was
 
 
-def test_changed_data_of_an_unfinished_run_are_an_error_that_lists_their_options(run: Path):
+def test_changed_data_of_a_run_are_an_error_that_lists_their_options(run: Path):
     run_folder.check_data_unchanged(run, DATA)
     now = {"questions": {"n": 9, "sha256": "c"}, "train_questions": {"n": 1, "sha256": "d"}}
     with pytest.raises(ValueError, match="whose data have changed since it started") as raised:
         run_folder.check_data_unchanged(run, now)
     assert str(raised.value).splitlines()[1:] == [
         "  --documents: 2 items then, 0 now",
-        "  --questions: 9 items then, 9 now, not the same items",
+        "  --questions: 9 items then, 9 now, but with other content",
         "  --train_questions: 0 items then, 1 now",
-        "Restore them to continue the run, choose another folder, or pass --overwrite to delete that run.",
+        "Restore the data. Otherwise choose another folder, or pass --overwrite to delete that run.",
     ]
 
 
 def test_another_number_of_rows_per_step_is_an_error(run: Path):
     run_folder.check_rows_per_step(run, [8])
-    with pytest.raises(ValueError, match="with 8 rows per optimizer step, but this command uses 16 and 4"):
+    with pytest.raises(ValueError, match=r"with 8 rows per optimizer step\. This command would use 16 and 4"):
         run_folder.check_rows_per_step(run, [16, 4])
+
+
+def test_another_base_model_is_an_error_and_an_unknown_one_is_not(run: Path):
+    run_folder.claim(run, RECIPE, DATA, [8], overwrite=True, weights="abc")
+    for weights in ("abc", None):
+        run_folder.check_model_unchanged(run, "base", weights)
+    with pytest.raises(ValueError, match=r"base model 'base' has changed since it started.*was abc then, and is abd"):
+        run_folder.check_model_unchanged(run, "base", "abd")
+    run_folder.claim(run, RECIPE, DATA, [8], overwrite=True, weights=None)
+    run_folder.check_model_unchanged(run, "base", "abd")
 
 
 def test_a_run_that_was_killed_before_it_recorded_its_data_accepts_any_data(run: Path):
