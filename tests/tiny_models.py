@@ -8,20 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import (
-    AutoTokenizer,
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    PreTrainedConfig,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 from transformers.modeling_outputs import CausalLMOutput
 
 from hf_knowlearn.documents import Document, Question
@@ -38,15 +25,19 @@ SMALL = {
     "initializer_range": 0.3,
 }
 GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512, "initializer_range": 0.3}
-MODELS: dict[str, Callable[..., Any]] = {
-    "llama": lambda **ids: LlamaForCausalLM(LlamaConfig(**SMALL, **ids)),
-    "qwen3": lambda **ids: Qwen3ForCausalLM(Qwen3Config(**SMALL, **ids)),
-    "gpt2": lambda **ids: GPT2LMHeadModel(GPT2Config(**GPT2, **ids)),
-    "mistral, a window of 24": lambda **ids: MistralForCausalLM(MistralConfig(sliding_window=24, **SMALL, **ids)),
-    "gemma2, every other layer a window of 24": lambda **ids: Gemma2ForCausalLM(
-        Gemma2Config(sliding_window=24, query_pre_attn_scalar=8, **SMALL, **ids)
-    ),
+MODELS: dict[str, dict[str, Any]] = {  # the model type is the first word
+    "llama": SMALL,
+    "qwen3": SMALL,
+    "gpt2": GPT2,
+    "mistral, a window of 24": {**SMALL, "sliding_window": 24},
+    "gemma2, every other layer a window of 24": {**SMALL, "sliding_window": 24, "query_pre_attn_scalar": 8},
 }
+
+
+def new_tiny_model(kind: str, **config: Any) -> Any:
+    """An untrained model of a kind of `MODELS`, with these values of its configuration."""
+    values = {**MODELS[kind], **config}
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind.partition(",")[0], **values))
 
 
 class Bigrams(nn.Module):
@@ -91,15 +82,17 @@ def tokenizer(base: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def build(tokenizer: Any) -> Callable[[str], Any]:
+def build(tokenizer: Any) -> Callable[..., Any]:
     """A function that returns an untrained model. Its responses end with a line, with the text, or not at all."""
 
-    def build(kind: str) -> Any:
+    def build(kind: str, **config: Any) -> Any:
         ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            model = MODELS[kind](vocab_size=len(tokenizer), **ids).eval()
-            model.get_output_embeddings().weight = torch.nn.Parameter(torch.randn(len(tokenizer), 32) * 0.3)
+            model = new_tiny_model(kind, vocab_size=len(tokenizer), **ids, **config).eval()
+            model.get_output_embeddings().weight = torch.nn.Parameter(
+                torch.randn(len(tokenizer), model.config.hidden_size) * 0.3
+            )
         with torch.no_grad():
             head = model.get_output_embeddings().weight
             head[tokenizer.convert_tokens_to_ids("Ċ")] *= 3  # a line break, in byte-level BPE

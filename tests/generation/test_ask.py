@@ -1,13 +1,13 @@
 """`ask` against a plain loop: one question at a time, without padding and cache, argmax of the logits."""
 
 import copy
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.cache_check import supports_decoder
@@ -22,33 +22,10 @@ from hf_knowlearn.worlds.people import World
 MOST = 12  # tokens of an answer
 
 
-@pytest.fixture(scope="module")
-def tokenizer(base: Path) -> Any:
-    return AutoTokenizer.from_pretrained(base)
-
-
 @pytest.fixture
-def talker(tokenizer: Any) -> LlamaForCausalLM:
-    """An untrained model whose responses end with a line, with the text, or not at all."""
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=96,
-        initializer_range=0.3,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        model = LlamaForCausalLM(config)
-    with torch.no_grad():
-        model.lm_head.weight[tokenizer.convert_tokens_to_ids("Ċ")] *= 4  # a line break, in byte-level BPE
-        model.lm_head.weight[tokenizer.eos_token_id] *= 3
-    return model
+def talker(build: Callable[..., Any]) -> Any:
+    """A model with a short context, which the tests may change."""
+    return build("llama", max_position_embeddings=96)
 
 
 @pytest.fixture(scope="module")

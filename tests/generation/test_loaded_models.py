@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.responses import generate_responses
@@ -19,7 +19,7 @@ SETTINGS = GenerationSettings(max_new_tokens=6, batch_size=7)
 
 
 def test_the_folder_of_an_adapter_gives_the_responses_of_the_adapter(
-    build: Callable[[str], Any], tokenizer: Any, world_questions: list[Question], tmp_path: Path
+    build: Callable[..., Any], tokenizer: Any, world_questions: list[Question], tmp_path: Path
 ):
     build("llama").save_pretrained(tmp_path / "base")
     base = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
@@ -35,21 +35,11 @@ def test_the_folder_of_an_adapter_gives_the_responses_of_the_adapter(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # bitsandbytes warns that its CPU kernels are missing
 def test_a_model_in_4_bit_gives_the_responses_of_generate(
-    tokenizer: Any, world_questions: list[Question], tmp_path: Path
+    build: Callable[..., Any], tokenizer: Any, world_questions: list[Question], tmp_path: Path
 ):
     pytest.importorskip("bitsandbytes")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,  # bitsandbytes wants multiples of 64
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        initializer_range=0.3,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    widths = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}  # bitsandbytes needs multiples of 64
+    build("llama", **widths, num_key_value_heads=4).save_pretrained(tmp_path / "base")
     four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "base", quantization_config=four, device_map="cpu")
     responses = generate_responses(loaded, tokenizer, world_questions[:6], replace(SETTINGS, batch_size=1))
