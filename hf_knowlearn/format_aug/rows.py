@@ -4,24 +4,34 @@ A row has a `prompt`, without loss, and a `completion`, with loss. The prompt of
 `masked` views and in the chat template. `dataset_rows.py` makes the rows of the published dataset from the same views.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import views
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Conversation, Document, Question
+from hf_knowlearn.documents.order_rules import order_rules
+from hf_knowlearn.documents.sentences import sentences
 from hf_knowlearn.documents.splitting import TokenLengths
 from hf_knowlearn.format_aug.settings import RAW, ViewSettings
 from hf_knowlearn.prompts.control_tokens import check_control_tokens, check_questions
 from hf_knowlearn.prompts.conversations import conversation_turns
 from hf_knowlearn.prompts.templates import CHAT, first_answer, prompt_and_completion, text_around_answer
 from hf_knowlearn.views import View
+from hf_knowlearn.views.order import has_other_order
 from hf_knowlearn.views.parts import views_of_parts
+from hf_knowlearn.views.similarity import distinct_views
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+logger = logging.getLogger(__name__)
+
 Row = dict[str, Any]
+LEAST_PROSE = 0.2  # share of a text; below it, near-identical views are left out
 
 DOCUMENT_REQUEST = "Tell me about {title}."  # the user's message before a document in the chat template
 # Values of the column `family` in rows that are not views of a document.
@@ -46,6 +56,48 @@ def make_views(part: Document, settings: ViewSettings, number: int | None = None
     options = {name: getattr(settings, name) for name in ("groups", "hold_out", "weights", "ratio")}
     given = {name: value for name, value in options.items() if value is not None}
     return views.FAMILIES[settings.family](part, number, settings.seed, first=first, **given)
+
+
+def training_views(part: Document, settings: ViewSettings) -> list[View]:
+    """Make the views of a document, or of a part of one, on which a run trains.
+
+    A document with fewer views than `settings.num_views` gets the views that it has. If little of its layout can
+    change, as in a table, near-identical views are left out. Where no sentence can move, views of `formats` replace
+    views of `order`.
+
+    Raises:
+        TooFewViewsError: the document has no view at all.
+    """
+    if settings.family == "order" and not has_other_order(part):
+        settings = replace(settings, family="formats")
+    try:
+        made = make_views(part, settings)
+    except views.TooFewViewsError as error:
+        if not error.available:
+            raise
+        made = make_views(part, settings, error.available)
+    return distinct_views(made) if _has_little_layout(part) else made
+
+
+def _has_little_layout(part: Document) -> bool:
+    """Return whether less than a fifth of the text is prose, between whose sentences a view changes the layout."""
+    pieces = sentences(part.text, part.language)
+    prose = sum(length for length, verbatim in zip(pieces.lengths, pieces.verbatim, strict=True) if not verbatim)
+    return prose < LEAST_PROSE * len(part.text)
+
+
+def settings_for(document: Document, settings: ViewSettings) -> ViewSettings:
+    """The settings for one document: without views of `order` if its sentences keep their order as a whole.
+
+    Why for the whole document: a part of a contract or of a story may not show what it is.
+    """
+    if settings.family not in ("order", "mixed") or not order_rules(document).keeps_order:
+        return settings
+    if settings.family == "order":
+        return replace(settings, family="formats")
+    weights = {**(settings.weights or views.WEIGHTS)}
+    weights["formats"] = weights.get("formats", 0) + weights.pop("order", 0)
+    return replace(settings, weights=weights)
 
 
 def document_rows(
@@ -80,7 +132,10 @@ def document_rows(
         check_control_tokens(tokenizer, texts, "documents")
     rows: list[list[Row]] = []
     problems = []
+    kept: Counter[str] = Counter()
     for document in documents:
+        if settings.family in ("order", "mixed") and (rules := order_rules(document)).keeps_order:
+            kept[rules.kind] += 1
         try:
             for part_views in document_views(document, settings, lengths, max_length, tokenizer):
                 rows.append([view_row(view) for view in part_views])
@@ -88,6 +143,9 @@ def document_rows(
             problems.append(str(error))
     if problems:
         raise ValueError(listing(problems))
+    if kept:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in kept.most_common())
+        logger.info("%d of %s keep their order: %s.", kept.total(), number_of(len(documents), "document"), kinds)
     return rows
 
 
@@ -107,8 +165,10 @@ def document_views(
     """Return a list of views for each part of a document, in the template of the settings. For the arguments, see
     `document_rows`."""
 
+    settings = settings_for(document, settings)
+
     def part_views(part: Document) -> list[View]:
-        made = make_views(part, settings)
+        made = training_views(part, settings)
         if settings.template != CHAT:
             return made
         assert tokenizer is not None, "template='chat' requires a tokenizer"

@@ -21,7 +21,7 @@ from hf_knowlearn.evaluation.editing import KINDS
 from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
 from hf_knowlearn.evaluation.knowledge_tokens import KnowledgeTokens, knowledge_tokens
 from hf_knowlearn.evaluation.model_responses import ModelResponses, continuations, teacher_forced
-from hf_knowlearn.format_aug.rows import Row, make_views
+from hf_knowlearn.format_aug.rows import Row, settings_for, training_views
 from hf_knowlearn.generation.free_text import sample_texts
 from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.reports.schema import run_scores
@@ -155,12 +155,13 @@ class Measurements:
 
     def _knowledge_tokens(self, trainer: "SAMSFTTrainer", when: str, folder: Path) -> KnowledgeTokens:
         settings, views = self.settings, self.settings.views
+        documents = {document.id: document for document in self.data.documents}
         tokens = knowledge_tokens(
             _model_of(trainer),
             trainer.processing_class,
             self.data.documents,
             self.data.questions["questions"],
-            trained=lambda part: make_views(part, views),
+            trained=lambda part: training_views(part, settings_for(documents[part.id], views)),
             hold_out=views.hold_out,
             seed=settings.seed,
             part_tokens=settings.evaluation.part_tokens,

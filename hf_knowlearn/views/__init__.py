@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from hf_knowlearn.views.formats import Format, format_views, raw_view
 from hf_knowlearn.views.groups import GROUPS, MARKS, Mark
 from hf_knowlearn.views.masked import masked_views
-from hf_knowlearn.views.mixed import mixed_views
+from hf_knowlearn.views.mixed import WEIGHTS, mixed_views
 from hf_knowlearn.views.order import order_views
 from hf_knowlearn.views.proof import prove
 from hf_knowlearn.views.sampling import TooFewViewsError
@@ -24,6 +24,7 @@ __all__ = [
     "FAMILIES",
     "GROUPS",
     "MARKS",
+    "WEIGHTS",
     "Format",
     "Mark",
     "Span",

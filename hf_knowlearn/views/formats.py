@@ -17,7 +17,7 @@ from hf_knowlearn.documents.sentences import sentences
 from hf_knowlearn.views.features import document_features
 from hf_knowlearn.views.groups import GROUPS, MARKS, Mark
 from hf_knowlearn.views.layout import Frame, lay_out
-from hf_knowlearn.views.sampling import sampling_number, select_groups, take_views
+from hf_knowlearn.views.sampling import sampling_number, select_groups, take_views, with_heading
 from hf_knowlearn.views.view import View
 
 BLOCK_SIZE = 12  # formats in a block
@@ -66,7 +66,7 @@ def _composed(*marks: Mark) -> Format:
 def raw_view(document: Document) -> View:
     """Return the view with the unchanged text of the document."""
     text = document.text
-    return View(document.id, document.part, 0, "formats", "raw", text, ((0, 0, len(text)),))
+    return with_heading(View(document.id, document.part, 0, "formats", "raw", text, ((0, 0, len(text)),)), document)
 
 
 def format_views(

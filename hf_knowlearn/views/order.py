@@ -1,8 +1,8 @@
 """Makes order views: a document with its sentences in another order. A model then does not learn a fact only after the
 fact before it.
 
-Permuted sentences help a model to extract facts (arXiv 2309.14316, §3). A sentence that refers back ("She", "However")
-moves together with the sentence before it. A paragraph moves together with the heading above it.
+Permuted sentences help a model to extract facts (arXiv 2309.14316, §3). `documents/order_rules.py` decides which
+sentences can move.
 """
 
 from collections import Counter
@@ -39,16 +39,16 @@ def order_views(
 ) -> list[View]:
     """Return `num_views` views of `document` with its sentences permuted, never in the document's own order.
 
-    Sentences move within their paragraph, and paragraphs within the document. A sentence that begins with a pronoun or
-    a connective stays right after the sentence before it. The word lists (`BACK_REFERENCES`) cover English, German,
-    French, Spanish, Italian and Portuguese. In other languages, only whole paragraphs move. A verbatim block or a
-    heading stays between its neighbours.
+    Sentences move within their paragraph, and paragraphs within a run of prose, which is a sequence of paragraphs
+    between two other blocks. So no sentence leaves its section. Texts whose order matters, such as procedures and
+    stories, keep it, and so do sentences that refer to the text before or after them: see `order_rules`.
 
     Args:
         groups: groups of formats for the layout of the permuted sentences. None: all groups. `()`: the plain layout
             only.
         hold_out: a group that is never sampled.
         first: number of views to skip.
+        force: permute also the sentences of texts whose order matters.
 
     Raises:
         TooFewViewsError: the document has fewer distinct views. A document of one sentence, for example, has none.

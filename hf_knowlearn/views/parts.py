@@ -1,7 +1,6 @@
 """Makes views of the parts of a long document, and limits the number of tokens of a view."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from hf_knowlearn.documents import Document, split_document
 from hf_knowlearn.documents.splitting import TokenLengths
@@ -31,20 +30,9 @@ def views_of_parts(
     while size >= SHORTEST_PART:
         # Why: a long run of white space can fill a whole part, which then contains nothing to train on.
         parts = [part for part in split_document(document, lambda text: lengths([text])[0], size) if part.text.strip()]
-        found: list[tuple[Document, Sequence[View]]] = [
-            (part, [with_heading(view, part) for view in make_views(part)]) for part in parts
-        ]
+        found = [(part, make_views(part)) for part in parts]
         texts = [view.prompt + view.text for _, views in found for view in views]
         if limit is None or not texts or max(lengths(texts)) <= limit:
             return found
         size = size * 3 // 4
     raise ValueError(f"Document {document.id!r} has no views of at most {limit} tokens. Increase max_length.")
-
-
-def with_heading(view: View, part: Document) -> View:
-    """The view with the heading of its part, which is the title and the section path, in front of its text."""
-    if not part.heading:
-        return view
-    length = len(part.heading)
-    spans = tuple((at + length, source, size) for at, source, size in view.spans)
-    return replace(view, text=part.heading + view.text, spans=spans)

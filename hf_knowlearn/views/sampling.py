@@ -4,6 +4,7 @@ that a document has too few views."""
 import hashlib
 import operator
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from hf_knowlearn.documents import Document
@@ -47,7 +48,16 @@ def take_views(
     views = list(islice(sequence, first + num_views))
     if len(views) < first + num_views:
         raise too_few_views(document, num_views, first, len(views), what, fix)
-    return views[first:]
+    return [with_heading(view, document) for view in views[first:]] if document.heading else views[first:]
+
+
+def with_heading(view: View, part: Document) -> View:
+    """The view with the heading of its part, which is the title and the section path, in front of its text."""
+    if not part.heading:
+        return view
+    length = len(part.heading)
+    spans = tuple((at + length, source, size) for at, source, size in view.spans)
+    return replace(view, text=part.heading + view.text, spans=spans)
 
 
 def select_groups(
