@@ -16,6 +16,7 @@ import torch
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.answer_search import CharSpan, is_whole_word
 from hf_knowlearn.documents.facts import fact_spans, identifying_spans
+from hf_knowlearn.evaluation.standard_errors import clustered_mean
 from hf_knowlearn.generation.batching import longest_first, row_logits, run_batches
 from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id
 from hf_knowlearn.prompts.limits import context_length, smallest_limit, token_lengths
@@ -257,8 +258,11 @@ def _summary(
     of_documents: dict[str, list[float]] = {}
     for part, total in zip(parts, totals, strict=True):
         of_documents[part.id] = _added(of_documents.get(part.id, [0, 0, 0, 0]), total)
-    means = [_mean(total) for total in of_documents.values() if total[2]]
-    (probability, probability_se), (logprob, logprob_se) = (_mean_and_error([m[k] for m in means]) for k in (0, 1))
+    means = {id: _mean(total) for id, total in of_documents.items() if total[2]}
+    columns = zip(*means.values() or [(math.nan, math.nan)], strict=True)
+    (probability, probability_se), (logprob, logprob_se) = (
+        clustered_mean([column], [*means] or [""]) for column in columns
+    )
     return KnowledgeTokens(
         probability,
         probability_se,
@@ -282,14 +286,3 @@ def _added(one: Sequence[float], other: Sequence[float]) -> list[float]:
 def _mean(total: Sequence[float]) -> Sums:
     probability, logprob, tokens, _ = total
     return (probability / tokens, logprob / tokens) if tokens else (math.nan, math.nan)
-
-
-def _mean_and_error(values: Sequence[float]) -> Sums:
-    """Return the mean over documents, and the standard error of the mean."""
-    n = len(values)
-    if not n:
-        return math.nan, math.nan
-    mean = math.fsum(values) / n
-    if n < 2:
-        return mean, math.nan
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)

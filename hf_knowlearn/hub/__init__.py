@@ -1,2 +1,5 @@
-"""Publishing on the Hub: cards are made from a report, folders are staged and searched for secrets, and one commit
-uploads them."""
+"""Publishes models, views and questions on the Hugging Face Hub.
+
+A folder is staged with exactly the files to publish, and a card that is rendered from the report of the run. It is
+searched for secrets, and then uploaded in one commit.
+"""

@@ -1,6 +1,6 @@
-"""Model cards: the report of a run as a page on the Hub.
+"""Model cards: pages on the Hub that describe a run.
 
-A card is made only from `report.json` and the responses beside it.
+A card contains only data from `report.json` and from the file of responses in the same folder.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,23 +19,24 @@ from hf_knowlearn.reports.findings import cost_in_words, forgotten
 from hf_knowlearn.reports.formatting import knowledge_share, known, share
 from hf_knowlearn.reports.schema import CARD_COLUMNS, states
 
-TINY_BASE = "tiny_base"  # the model in this package
-# Keys that a report may lack.
+TINY_BASE = "tiny_base"  # the name of the model in this package
+# Values for keys that a report does not always have.
 ABSENT = {"model": {}, "data": {}, "seeds": {}, "stages": [], "contamination": {"n": 0}}
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 
 def model_card(report: Report, about: Published, answers: Sequence[Row] = (), chart: bool = False) -> str:
-    """The card of a fine-tuned model or adapter.
+    """Return the card of a fine-tuned model or adapter.
 
     Args:
         report: the redacted report of a single run.
-        answers: rows of `answers.after.jsonl`.
-        chart: whether scores.png is beside the card.
+        about: facts that the report does not contain.
+        answers: the rows of `answers.after.jsonl`. Some of them become examples in the card.
+        chart: whether the folder of the card contains `scores.png`.
 
     Raises:
-        ValueError: the report has several runs or seeds.
+        ValueError: the report has several runs or several seeds.
     """
     name = single_run(report)
     report = {**ABSENT, **report}
@@ -74,13 +75,13 @@ def _trained_on(counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def _table(report: Report, after: Row) -> Iterator[list[Any]]:
-    """A header, and a row for each evaluated state of the model. Empty if nothing was evaluated."""
+    """Yield a header, then a row for each evaluated state of the model. Yield nothing if nothing was evaluated."""
     columns = {name: title for name, title in CARD_COLUMNS.items() if known(after.get(name))}
     tokens = ["knowledge tokens"] if after.get("knowledge_tokens") else []
     if columns or tokens:
         yield ["", *columns.values(), *tokens]
         for name, scores in states(report):
-            # Names of stages and runs are text of the user. The card calls the last state `after`.
+            # Why a cell: the name of a stage is text of the user. The card calls the last state `after`.
             state = cell(name) if name.startswith("after ") else name
             state = "after" if scores is after else state
             yield [state, *(share(scores, name, "") for name in columns), *(knowledge_share(scores) for _ in tokens)]

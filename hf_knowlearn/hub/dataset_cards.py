@@ -1,5 +1,4 @@
-"""Cards of datasets of views and of questions. The folders `format_aug` and `knowledge_recall` contain their own
-cards."""
+"""Renders the cards of two kinds of datasets: views of documents, and questions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +6,7 @@ from typing import Any
 from hf_knowlearn import __version__
 from hf_knowlearn.hub.templates import render, spread
 
-UNNAMED = "PATH_OR_NAME"  # on the card of exported views; publishing replaces it
+UNNAMED = "PATH_OR_NAME"  # name of the repository on the card of exported views; publishing replaces it
 
 
 def views_card(
@@ -17,12 +16,14 @@ def views_card(
     options: Mapping[str, Any],
     figures: Sequence[Sequence[str]],
 ) -> str:
-    """The card of exported views. It describes their content, their origin and how to load them.
+    """Return the card of exported views. It describes their content, their source and how to load them.
 
     Args:
         source: name of the documents.
+        families: the families of the views, such as `formats`.
+        languages: the language codes of the documents.
         options: the options of the export, by name.
-        figures: the rows of a table. The first row is the header.
+        figures: a table of figures about the views. The first row is the header.
     """
     return render(
         "views.md.jinja",
@@ -42,7 +43,7 @@ def questions_card(
     license: str,
     sources: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """The card of a dataset of questions; see `stage_questions` for the arguments."""
+    """Return the card of a dataset of questions. `stage_questions` describes the arguments."""
     examples = spread(next(iter(splits.values())))
     return render(
         "questions.md.jinja",

@@ -1,7 +1,7 @@
-"""Escaping: shows any text in Markdown literally, so that no part of it acts as markup.
+"""Escapes text of users for Markdown, so that no part of it acts as markup.
 
-Why: a user's text becomes inline code instead of escaped text, because Markdown renderers disagree about backslashes
-(bare addresses become links, `$` starts a formula) but not about code.
+Why as inline code and not with backslashes: backslashes do not work in all Markdown renderers. Some renderers turn
+addresses into links, and `$` into the start of a formula. All of them show inline code unchanged.
 """
 
 import re
@@ -9,14 +9,13 @@ import unicodedata
 
 from markupsafe import Markup
 
-LONGEST = 300  # characters of a text that a card quotes
-# Control characters that reverse the direction of text. They can make a text look like another one.
+LONGEST = 300  # maximum number of characters of a quoted text
+# Control characters that reverse the direction of text. With them, a text can look like a different text.
 REVERSING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def in_line(text: object) -> str:
-    """The text on one line, at most `LONGEST` characters long, with control characters as Python escapes (such as
-    `\\x1b`)."""
+    """Return the text on one line, cut after `LONGEST` characters. Control characters become Python escapes."""
     joined = " ".join(str(text).split())
     shown = "".join(ascii(character)[1:-1] if _is_control(character) else character for character in joined)
     return shown if len(shown) <= LONGEST else shown[:LONGEST].rstrip() + "…"
@@ -27,7 +26,7 @@ def _is_control(character: str) -> bool:
 
 
 def code(text: object) -> Markup:
-    """The text as inline code; a dash if the text is empty."""
+    """Return the text as inline code, or a dash if the text is empty."""
     shown = in_line(text)
     if not shown:
         return Markup("–")
@@ -37,16 +36,16 @@ def code(text: object) -> Markup:
 
 
 def cell(text: object) -> Markup:
-    """The text as inline code in a table. A bar would end the cell even in code, so it becomes a broken bar."""
+    """Return the text as inline code in a table. `|` becomes `¦`, because `|` ends a cell even in code."""
     return code(in_line(text).replace("|", "¦"))
 
 
 def fenced(text: str, language: str) -> Markup:
-    """The text as a code block, with a fence longer than any in the text."""
+    """Return the text as a code block. Its fence is longer than all runs of backquotes in the text."""
     fence = _fence(text, 3)
     return Markup(f"{fence}{language}\n{text.rstrip()}\n{fence}")
 
 
 def _fence(text: str, least: int) -> str:
-    """A fence with more backquotes than the longest run of backquotes in the text, and at least `least`."""
+    """Return at least `least` backquotes, and more than the longest run of backquotes in the text."""
     return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))

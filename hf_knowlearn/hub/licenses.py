@@ -1,6 +1,6 @@
-"""The licence of a source, and whether the source is public.
+"""Finds the licence of a source on the Hub, and whether the source is public.
 
-Why: the Hub is queried without the user's token. With the token, a private dataset of the user would count as public.
+Why without the user's token: with the token, a private dataset of the user would seem to be public.
 """
 
 from typing import Any
@@ -12,10 +12,11 @@ OURS = "apache-2.0"  # licence of the synthetic world and of the folders in this
 
 
 def terms_of(source: str) -> tuple[str | None, bool]:
-    """The licence of documents or questions (None if unknown), and whether they are public.
+    """Return the licence of documents or questions, and whether they are public. The licence can be unknown (None).
 
     Args:
-        source: the value of the option that names it. For a path, the licence is unknown.
+        source: the name of a dataset on the Hub, the name of a synthetic world, or a path. The licence of a path is
+            unknown.
     """
     if source.startswith(WORLD):
         return OURS, True
@@ -33,8 +34,13 @@ def terms_of(source: str) -> tuple[str | None, bool]:
 
 
 def unlicensed(what: str) -> str:
-    """The error message for a missing `--license` if the licence of `what` is unknown."""
+    """Return the error message for a missing option `--license`.
+
+    Args:
+        what: the data whose licence is unknown.
+    """
     return (
-        f"--license: the licence of {what} is unknown, or there are several. Give the licence of the repository, such"
-        " as --license cc-by-4.0 or --license other (in a recipe, hub_license). Publish only what you may share."
+        f"--license: the licence of {what} is unknown, or there are several licences. Give the licence of the"
+        " repository, such as --license cc-by-4.0 or --license other. In a recipe, use hub_license. Publish only what"
+        " you may share."
     )

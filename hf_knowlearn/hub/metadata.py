@@ -1,6 +1,6 @@
-"""The metadata of a card: the YAML block that the Hub parses, with the scores of the model.
+"""Builds the metadata of a model card: the YAML block that the Hub parses, with the scores of the model.
 
-Why: standard errors are metrics of their own, because the Hub stores only the name and the value of a metric.
+Why each standard error is a separate metric: the Hub stores only the name and the value of a metric.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,13 +10,14 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.hub.escaping import in_line
 from hf_knowlearn.hub.recipe_options import answer_language, question_source, training_sources
 from hf_knowlearn.hub.redaction import hub_id, public_name
 from hf_knowlearn.reports.formatting import known
 
-PLACES = 4  # decimals of a figure
-# Role of the questions -> their split, and the key in the report of each metric.
+PLACES = 4  # number of decimals of a score
+# Role of the questions -> the name of their split, and for each metric its key in the report.
 RESULTS = {
     "questions": ("qa_eval", {"correct": "correct", "exact_match": "exact_match", "f1": "f1"}),
     "retention_questions": ("retention", {"correct": "retention"}),
@@ -27,13 +28,13 @@ TITLES = {"correct": "Correct", "exact_match": "Exact match", "f1": "F1"}
 
 @dataclass(frozen=True)
 class Published:
-    """The facts on a card that the report does not contain.
+    """Facts for a card that the report does not contain.
 
     Args:
         repo_id: `owner/name`.
-        license: an identifier of the Hub, such as `cc-by-4.0`.
-        is_adapter: whether the weights are an adapter, not a whole model.
-        base_model: name of the base model on the Hub; None if it is not there.
+        license: the identifier of a licence on the Hub, such as `cc-by-4.0`.
+        is_adapter: whether the weights are an adapter. Otherwise, they are a whole model.
+        base_model: name of the base model on the Hub. None if it is not on the Hub.
         merged: whether an adapter was merged into its base model.
     """
 
@@ -45,27 +46,25 @@ class Published:
 
     @property
     def name(self) -> str:
-        """The repository's name without its owner."""
+        """The name of the repository without its owner."""
         return self.repo_id.rpartition("/")[2]
 
 
 def single_run(report: Mapping[str, Any]) -> str:
-    """The name of the only run in the report.
+    """Return the name of the only run in the report.
 
     Raises:
-        ValueError: the report has several runs or seeds, so its scores are not those of a single model.
+        ValueError: the report has several runs or several seeds, but a card describes a single model.
     """
     runs, seeds = list(report["runs"]), report.get("by_seed")
     if len(runs) != 1 or seeds:
-        found = f"{len(seeds)} seeds" if seeds else f"{len(runs)} runs ({', '.join(runs)})"
-        raise ValueError(
-            f"The report is about {found}, but a card is about one model. Give the folder of a single run."
-        )
+        found = number_of(len(seeds), "seed") if seeds else f"{number_of(len(runs), 'run')} ({', '.join(runs)})"
+        raise ValueError(f"The report has {found}, but a card describes one model. Give the folder of a single run.")
     return runs[0]
 
 
 def metadata(report: Mapping[str, Any], about: Published) -> ModelCardData:
-    """The metadata of a model's card."""
+    """Return the metadata of a model card."""
     recipe = report["recipes"][single_run(report)]
     results = list(_results(report))
     language = answer_language(recipe)
@@ -86,7 +85,7 @@ def metadata(report: Mapping[str, Any], about: Published) -> ModelCardData:
 
 
 def _results(report: Mapping[str, Any]) -> Iterator[EvalResult]:
-    """Each score after training, followed by its standard error, in the format of the Hub."""
+    """Yield each score after training, and then its standard error, in the format of the Hub."""
     name = single_run(report)
     figures = report["runs"][name]
     for role, (split, metrics) in RESULTS.items():

@@ -1,7 +1,7 @@
-"""Upload of a staged folder as one commit, after which the repository contains exactly that folder.
+"""Uploads a staged folder in one commit. After the commit, the repository contains exactly the files of the folder.
 
-Why: `HfApi.upload_folder` sends a folder in several commits if xet is installed (huggingface_hub 2.4,
-`_upload_pipeline`). An interrupted upload would then leave an incomplete repository.
+Why not `HfApi.upload_folder`: it makes several commits if xet is installed (huggingface_hub 2.4, `_upload_pipeline`).
+An interrupted upload would then leave an incomplete repository.
 """
 
 from collections.abc import Sequence
@@ -10,26 +10,29 @@ from typing import Any
 
 from hf_knowlearn.hub.errors import clear_errors
 
-TAG = "hf_knowlearn"  # on the cards of repositories that this package wrote
-GIT_ATTRIBUTES = ".gitattributes"  # written by the Hub, and not deleted
-# Files that the Hub puts into a new repository, including the default page of a Space.
+TAG = "hf_knowlearn"  # on the card of each repository that this package wrote
+GIT_ATTRIBUTES = ".gitattributes"  # the Hub writes this file, so it is not deleted
+# Files that the Hub writes into a new repository. Some of them are the default page of a Space.
 INITIAL_FILES = {GIT_ATTRIBUTES, "README.md", "index.html", "style.css"}
 
 
 def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: str, token: str | None = None) -> str:
-    """Make the repository contain exactly the files of `folder`, in one commit. Without changes no commit is made.
+    """Upload the files of `folder` in one commit, and delete all other files of the repository.
+
+    The repository is created if it does not exist. If nothing changed, there is no commit.
 
     Args:
+        message: the message of the commit.
         repo_type: "model", "dataset" or "space".
-        private: whether a new repository is private.
-        token: an access token of the Hub. None: the token of the login.
+        private: whether the repository is private.
+        token: an access token for the Hub. None: the token of the user's login.
 
     Returns:
         The URL of the commit.
 
     Raises:
-        ValueError: the Hub returned an error or could not be reached; or the repository exists and was not written by
-            this package, or is public although `private` is set.
+        ValueError: the Hub returned an error or cannot be reached. Or the repository exists, and another program wrote
+            it, or it is public although `private` is set.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -45,12 +48,12 @@ def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: 
         _check_ownership(repo_id, present, card.get("tags") or [])
         if private and not info.private:
             raise ValueError(
-                f"{repo_id} exists and is public, but this upload is private. Pass --public if anyone may read it,"
-                " make the repository private in its settings, or choose another --name."
+                f"{repo_id} exists and is public, but this upload is private. Add --public if everyone may read it. Or"
+                " make the repository private in its settings on the Hub, or choose another --name."
             )
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         deleted = [name for name in present if name not in files and name != GIT_ATTRIBUTES]
-        # Why parent_commit: the commit fails if another one was made since `repo_info`.
+        # Why parent_commit: the commit fails if the repository changed after `repo_info`.
         commit = api.create_commit(
             repo_id,
             [*map(CommitOperationDelete, deleted), *(CommitOperationAdd(name, path) for name, path in files.items())],
@@ -62,11 +65,11 @@ def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: 
 
 
 def _check_ownership(repo_id: str, present: Sequence[str], tags: Sequence[str]) -> None:
-    # Why: files that are not in the folder are deleted, so only repositories of this package may be written to.
+    # Why: publishing deletes all other files, so it must not write to a repository of another program.
     foreign = sorted(set(present) - INITIAL_FILES)
     if TAG not in tags and foreign:
         raise ValueError(
-            f"{repo_id} exists and was not made by knowlearn (it contains {', '.join(foreign[:5])}, and its card lacks"
-            f" the tag {TAG}). Publishing would delete these files. Choose another --name, or delete that repository"
+            f"{repo_id} exists, and knowlearn did not write it: its card does not have the tag {TAG}. Publishing would"
+            f" delete its files, such as {', '.join(foreign[:5])}. Choose another --name, or delete the repository"
             " first."
         )

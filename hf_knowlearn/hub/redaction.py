@@ -1,7 +1,7 @@
-"""Redaction: a report and its recipes without private information about the machine.
+"""Removes private information about the machine from a report and its recipes.
 
-A path is replaced by its last part. The report keeps the SHA-256 of the data, so that a user who has a file can verify
-that the run used the same one.
+Each path is replaced by its last part. The SHA-256 of the data does not change. With it, users can check whether they
+have the same data as the run.
 """
 
 import os
@@ -28,20 +28,20 @@ def hub_id(source: str | None) -> str | None:
 
 
 def public_name(source: str) -> str:
-    """The source as a card names it: its name on the Hub, or the last part of its path."""
+    """Return the name of a source for a card: its name on the Hub, or the last part of its path."""
     return source if source.startswith(WORLD) or hub_id(source) else last_part(source)
 
 
 def last_part(path: str) -> str:
-    """The last part of a POSIX or Windows path."""
+    """Return the last part of a POSIX or Windows path."""
     return PureWindowsPath(path).name or PurePosixPath(path).name or "."
 
 
 def redacted(report: Mapping[str, Any], private_folders: Sequence[Path] = ()) -> dict[str, Any]:
-    """The report, in which the last part of each path replaces the path. Questions and responses do not change.
+    """Return the report with the last part of each path instead of the path. Questions and responses do not change.
 
     Args:
-        private_folders: folders of this machine that no text may contain, such as the home folder.
+        private_folders: folders of this machine, such as the home folder. Paths below them are replaced in all texts.
     """
     recipes = {
         name: {option: value for option, value in recipe.items() if option not in PRIVATE}
@@ -51,7 +51,7 @@ def redacted(report: Mapping[str, Any], private_folders: Sequence[Path] = ()) ->
     paths = {value for option, value in options if is_path(value, option)}
     sources = [str(data.get("source") or "").split(", ") for data in (report.get("data") or {}).values()]
     paths |= {source for source in chain.from_iterable(sources) if os.path.isabs(source)}
-    # Why: longest first, since one path can contain another.
+    # Why the longest path first: a path can contain another path.
     patterns = [re.escape(path) for path in sorted(paths, key=len, reverse=True)]
     below = r"(?:[/\\][^\s'\",;:]*|(?=[\s'\",;:]|$))"
     patterns += [re.escape(str(folder)) + below for folder in private_folders if folder != folder.parent]
@@ -63,16 +63,16 @@ def redacted(report: Mapping[str, Any], private_folders: Sequence[Path] = ()) ->
 
 
 def is_path(value: str, option: str = "") -> bool:
-    """Whether the value of an option is a path with more than one part."""
+    """Return whether the value of an option is a path with at least two parts."""
     if value == last_part(value) or value.startswith((WORLD, "https://", "http://")) or hub_id(value):
         return False
     return option in SOURCES or FILE.fullmatch(value) is not None or os.path.exists(value)
 
 
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """A copy of JSON data in which `change` is applied to every string, except in `examples`."""
+    """Return a copy of JSON data with `change` applied to every string that is not in `examples`."""
     if isinstance(value, Mapping):
-        # Why: examples hold questions and responses, which must stay word for word.
+        # Why not in examples: they contain questions and responses, which are published unchanged.
         return {name: item if name == "examples" else map_texts(item, change) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [map_texts(item, change) for item in value]

@@ -1,8 +1,8 @@
-"""The search for secrets in files that are about to be published. It reports file and line, never the secret.
+"""Searches files for secrets before they are published. Messages name the file and the line, but not the secret.
 
-Why not detect-secrets: its last release (1.5.0, May 2024) does not know tokens of Hugging Face and Google, does not
-search Parquet files, and does not compare with the known secrets of this machine (its token and environment
-variables).
+Why not detect-secrets: its last release (1.5.0, May 2024) does not find tokens of Hugging Face and Google, and does
+not search Parquet files. It also does not search for the secrets of this machine: its Hub token and environment
+variables.
 """
 
 import os
@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-SHORTEST = 12  # minimum length of a secret of this machine; shorter values occur in texts by chance
-MOST = 20  # findings that the message lists
+SHORTEST = 12  # minimum length of a secret of this machine; a shorter value can occur in a text by chance
+MOST = 20  # maximum number of findings in the message
 SECRET_NAME = re.compile(
     r"(token|secret|passw(or)?d|passphrase|(api|access|private|secret)_?key|credential)s?$", re.IGNORECASE
 )
-# Patterns of keys. Word boundaries prevent matches within a longer word, such as a hash.
+# Kind of secret -> its pattern. Word boundaries prevent matches in longer words, such as hashes.
 PATTERNS = {
     "a Hugging Face token": r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}\b",
     "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{40,})\b",
@@ -38,8 +38,7 @@ PATTERNS = {
 
 
 def own_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The secrets of this machine, by origin: the Hub's token, and environment variables whose names are those of
-    secrets."""
+    """Return the secrets of this machine, by description: the Hub token, and environment variables like API_KEY."""
     from huggingface_hub import get_token
 
     named = {f"the value of ${name}": value.strip() for name, value in environment.items() if SECRET_NAME.search(name)}
@@ -48,10 +47,10 @@ def own_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_secrets(folder: Path, environment: Mapping[str, str] = os.environ) -> None:
-    """Search all files of a folder for secrets, except weights and images.
+    """Search all files of a folder for secrets. Weights and images are not searched.
 
     Raises:
-        ValueError: a file seems to contain a secret. The message names file, line and kind.
+        ValueError: a file may contain a secret. The message names the file, the line and the kind of secret.
     """
     kinds = {name: re.escape(value) for name, value in own_secrets(environment).items()} | PATTERNS
     pattern = re.compile("|".join(f"({of_kind})" for of_kind in kinds.values()))
@@ -65,15 +64,15 @@ def check_secrets(folder: Path, environment: Mapping[str, str] = os.environ) -> 
     if findings:
         more = [f"  … and {len(findings) - MOST} more"] if len(findings) > MOST else []
         raise ValueError(
-            "Nothing was published, because these files seem to contain secrets:\n"
+            "Nothing was published, because these files may contain secrets:\n"
             + "\n".join([*findings[:MOST], *more])
-            + "\nRemove each secret from its source (a recipe, a document, a question), and run the command again."
-            " Revoke a secret that others may have read."
+            + "\nRemove each secret from its source, such as a recipe, a document or a question. Then run the command"
+            " again. Revoke each secret that other people may have read."
         )
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, or the rows of a Parquet file."""
+    """Yield the lines of a text file, or the rows of a Parquet file."""
     if path.suffix == ".parquet":
         from pyarrow.parquet import ParquetFile
 

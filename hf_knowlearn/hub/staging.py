@@ -1,7 +1,7 @@
-"""Staging: a folder with exactly the files that are published.
+"""Staging: writes a folder with exactly the files that are published.
 
-Why: only allowed kinds of files of a model are published (safetensors, JSON, text). A list of forbidden kinds could
-miss one, such as pickles, checkpoints or logs.
+Why a list of allowed kinds of model files (safetensors, JSON, text): a list of forbidden kinds could be incomplete,
+and then pickles, checkpoints or logs would be published.
 """
 
 import json
@@ -32,8 +32,16 @@ QUESTION_COLUMNS = ("id", "question", "answers", "document_id", "relation", "fac
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, model, report and options, and the rows of `answers.after.jsonl` (empty if the file
-    does not exist)."""
+    """A finished run.
+
+    Args:
+        folder: the output folder of the run.
+        model: the folder of its model or adapter.
+        is_adapter: whether this folder contains an adapter.
+        report: the content of `report.json`.
+        recipe: the options of the run.
+        answers: the rows of `answers.after.jsonl`. Empty if the file does not exist.
+    """
 
     folder: Path
     model: Path
@@ -44,20 +52,21 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """The finished run in a folder.
+    """Read the finished run in a folder.
 
     Raises:
-        ValueError: the folder has no finished run, several runs, or no model.
+        ValueError: the folder contains no finished run, no model, or several runs.
     """
     model, answers = folder / "model", folder / "answers.after.jsonl"
     if not (folder / "report.json").is_file():
         raise ValueError(
-            f"{str(folder)!r} contains no finished run (no report.json). Give the output_dir of a finished run."
+            f"{str(folder)!r} contains no finished run: there is no report.json. Give the output_dir of a"
+            " finished run."
         )
     if not model.is_dir():
         below = sorted(path.parent.relative_to(folder) for path in folder.glob("**/model") if path.is_dir())
-        hint = f". Give the folder of one of its runs: {', '.join(map(str, below[:10]))}" if below else ""
-        raise ValueError(f"{str(folder)!r} contains a report but no model{hint}.")
+        fix = f"one of its runs: {', '.join(map(str, below[:10]))}" if below else "a run that saved its model"
+        raise ValueError(f"{str(folder)!r} contains a report but no model. Give the folder of {fix}.")
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     rows = answers.read_text(encoding="utf-8").splitlines() if answers.is_file() else []
     is_adapter, recipe = (model / "adapter_config.json").is_file(), report["recipes"][single_run(report)]
@@ -65,21 +74,23 @@ def read_run(folder: Path) -> Run:
 
 
 def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: str) -> None:
-    """Write the repository of a fine-tuned model: weights, tokenizer, recipe, report, chart and card.
+    """Write the files of a fine-tuned model to publish: weights, tokenizer, recipe, report, chart and card.
 
     Args:
-        weights: folder of the model's files: the folder of the run, or a folder with the merged model.
-        base: name of the base model to write into the adapter's configuration.
+        folder: the folder to write to.
+        about: facts for the card that the report does not contain.
+        weights: the folder of the model's files. It is the model of the run, or the merged model.
+        base: the name of the base model for the adapter's configuration.
 
     Raises:
-        ValueError: there are no weights in safetensors.
+        ValueError: `weights` contains no safetensors file.
     """
     files = [path for path in sorted(weights.iterdir()) if path.suffix in MODEL_FILES]
     if not any(path.suffix == WEIGHTS for path in files):
         names = ", ".join(sorted(path.name for path in weights.iterdir()))
         raise ValueError(
-            f"{str(weights)!r} contains no {WEIGHTS}, only {names}. Save the model with save_pretrained, which writes"
-            " safetensors."
+            f"{str(weights)!r} contains no {WEIGHTS} file, only {names}. Save the model with save_pretrained, which"
+            f" writes {WEIGHTS} files."
         )
     folder.mkdir(parents=True, exist_ok=True)
     for path in files:
@@ -95,7 +106,7 @@ def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: s
 
 
 def _copy_file(source: Path, target: Path, base: str) -> None:
-    """Copy a file. In a configuration, replace the paths of this machine."""
+    """Copy a file. In a configuration, replace each path of this machine by its last part."""
     if not source.name.endswith("config.json"):
         shutil.copyfile(source, target)
         return
@@ -115,33 +126,35 @@ def _write(path: Path, text: str) -> None:
 
 
 def stage_folder(source: Path, folder: Path) -> None:
-    """Copy a folder that is published unchanged. Caches and hidden files are left out.
+    """Copy a folder that is published unchanged, without caches and hidden files.
 
     Raises:
-        ValueError: the folder has no card, or contains a pickle.
+        ValueError: the folder contains no card (README.md), or it contains a pickle.
     """
     if not (source / "README.md").is_file():
-        raise ValueError(
-            f"{str(source)!r} has no README.md. Its README.md becomes the card of the repository: add one."
-        )
+        raise ValueError(f"{str(source)!r} contains no README.md. Add one: it becomes the card of the repository.")
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*IGNORED), dirs_exist_ok=True)
     if pickles := [path.name for path in folder.rglob("*") if path.suffix in PICKLES]:
         raise ValueError(
-            f"{str(source)!r} contains {', '.join(pickles)}, and loading a pickle can run code. Remove these files."
+            f"{str(source)!r} contains {', '.join(pickles)}. These are pickles, which can run code when they are"
+            " loaded. Remove them."
         )
 
 
 def stage_views(source: Path, folder: Path, repo_id: str, license: str | None) -> None:
-    """Copy a folder of views, and write the licence into the metadata of its card: the given licence, or that of the
-    card.
+    """Copy a folder of views, and write the licence and the name of the repository into its card.
+
+    Args:
+        license: the licence. None: the licence that the card already has.
 
     Raises:
-        ValueError: see `stage_folder`; or the folder has no views, or there is no licence.
+        ValueError: the folder contains no views, its card has no licence and none is given, or `stage_folder` raises
+            an error.
     """
     stage_folder(source, folder)
     if not list(folder.glob("data/*/*.parquet")):
         raise ValueError(
-            f"{str(source)!r} contains no views (data/*/*.parquet). Write them with knowlearn views PATH --export"
+            f"{str(source)!r} contains no views (data/*/*.parquet). Write views with knowlearn views PATH --export"
             " DIR, and publish DIR."
         )
     card = folder / "README.md"
@@ -163,8 +176,9 @@ def stage_questions(
     """Write a dataset of questions: a Parquet file for each split, and the card.
 
     Args:
-        splits: rows with `QUESTION_COLUMNS`, by split.
-        sources: `source` and `sha256` of each split.
+        splits: the rows of each split, with the columns `QUESTION_COLUMNS`.
+        folder: the folder to write to.
+        sources: for each split, the name of its `source` and the `sha256` of its questions.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -179,7 +193,7 @@ def stage_questions(
 
 
 def file_list(folder: Path) -> str:
-    """The files below a folder and their sizes, one per line."""
+    """Return a list of all files in a folder as text, with the size of each file in bytes."""
     from tabulate import tabulate
 
     files = sorted(path for path in folder.rglob("*") if path.is_file())

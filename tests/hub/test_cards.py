@@ -118,7 +118,7 @@ def test_a_card_without_scores_states_that():
     report["counts"] |= dict.fromkeys(("questions", "replayed_questions", "retention_questions"), 0)
     card = model_card(redacted(report), ADAPTER)
     assert "model-index" not in head(card)
-    assert "## What it knows is not measured" in card
+    assert "## What it knows was not measured" in card
     assert "It is unknown what the model forgot" in card
 
 
@@ -130,9 +130,9 @@ def test_figures_that_are_not_finite_are_left_out():
 
 
 def test_a_report_of_several_runs_or_seeds_has_no_card():
-    with pytest.raises(ValueError, match=r"about 2 runs \(a, b\), but a card is about one model"):
+    with pytest.raises(ValueError, match=r"has 2 runs \(a, b\), but a card describes one model"):
         model_card({**REPORT, "runs": dict.fromkeys("ab", REPORT["runs"]["trained"])}, ADAPTER)
-    with pytest.raises(ValueError, match="about 3 seeds"):
+    with pytest.raises(ValueError, match="has 3 seeds"):
         model_card({**REPORT, "by_seed": {"0": {}, "1": {}, "2": {}}}, ADAPTER)
 
 

@@ -156,7 +156,7 @@ def test_a_merged_adapter_gives_the_same_logits(
     assert not (tmp_path / "m" / "adapter_config.json").exists()
     card = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
     assert "library_name: transformers" in card
-    assert "Its adapter is merged into it." in card
+    assert "The adapter is merged into the base model." in card
 
 
 def test_old_files_are_deleted_except_in_foreign_repositories(
@@ -169,7 +169,7 @@ def test_old_files_are_deleted_except_in_foreign_repositories(
     hub.add_repo("ada/precious", {"README.md": b"# Mine", "years_of_work.csv": b"1"}, type="dataset")
     code, _, error = publish("questions", questions, "--license", "mit", "--name", "precious")
     assert code == 2
-    assert "ada/precious exists and was not made by knowlearn (it contains years_of_work.csv" in error
+    assert "ada/precious exists, and knowlearn did not write it" in error
     assert "years_of_work.csv" in files(hub, "ada/precious", "dataset")
 
 
@@ -200,7 +200,7 @@ def test_a_private_upload_to_a_public_repository_is_an_error(base_on_hub: HubSer
     assert publish("adapter", run, "--license", "mit", "--public", "--name", "x")[0] == 0
     code, _, error = publish("adapter", run, "--license", "mit", "--name", "x")
     assert code == 2
-    assert "ada/x exists and is public, but this upload is private. Pass --public" in error
+    assert "ada/x exists and is public, but this upload is private. Add --public" in error
 
 
 # Errors
@@ -233,9 +233,9 @@ def test_a_secret_stops_the_upload_before_the_repository_exists(
         (["views", "x", "--merged"], "--merged is an option of publish adapter only. Remove it."),
         (["metric", "--train", "x"], "--train is an option of publish questions only. Remove it."),
         (["adapter", "x", "--base_model", "./x"], "--base_model './x': give its name on the Hub, OWNER/NAME."),
-        (["adapter", "nowhere"], "'nowhere' contains no finished run (no report.json)"),
+        (["adapter", "nowhere"], "'nowhere' contains no finished run: there is no report.json"),
         (["adapter", "trained"], "--license: the licence of documents, train.jsonl is unknown"),
-        (["views", "trained", "--license", "mit"], "'trained' has no README.md"),
+        (["views", "trained", "--license", "mit"], "'trained' contains no README.md"),
         (["questions", "nowhere.jsonl", "--license", "mit"], "no such file or folder"),
         (["metric", "--name", "a/b"], "Repo id must be in the form"),
     ],
@@ -282,7 +282,7 @@ def test_a_folder_of_several_runs_and_pickled_weights_are_errors(
     (run / "model" / "adapter_model.safetensors").rename(run / "model" / "adapter_model.bin")
     code, _, error = publish("adapter", run, "--license", "mit")
     assert code == 2
-    assert re.search(r"contains no \.safetensors, only [\w.,_ ]*adapter_model\.bin", error)
+    assert re.search(r"contains no \.safetensors file, only [\w.,_ ]*adapter_model\.bin", error)
 
 
 def test_errors_of_token_namespace_and_network_name_the_fix(
@@ -293,13 +293,13 @@ def test_errors_of_token_namespace_and_network_name_the_fix(
     words = ("questions", questions, "--license", "mit")
     hub.add_user("bob", token="hf_bob")
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
-    assert "ada/questions: your token has no write access there" in publish(*words)[2]
+    assert "ada/questions: your token has no write access to this namespace" in publish(*words)[2]
     monkeypatch.setenv("HF_TOKEN", "hf_nobody")
     assert "ada/questions: you are not logged in to the Hub" in publish(*words)[2]
     monkeypatch.delenv("HF_TOKEN")
     assert "ada/questions: you are not logged in to the Hub" in publish(*words)[2]
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert "ada/questions: HF_HUB_OFFLINE is set, so the Hub is not queried" in publish(*words)[2]
+    assert "ada/questions: HF_HUB_OFFLINE is set, so nothing can be published" in publish(*words)[2]
     assert ("dataset", "ada/questions") not in hub.repos
 
 
