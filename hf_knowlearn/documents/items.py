@@ -42,7 +42,7 @@ def read_items(
             except EmptyDocumentError as error:
                 if dropped is None:
                     problems.fixes.add('To skip empty documents, set empty to "drop".')
-                message = f"{error}{source.hint_if_empty}"
+                message = str(error)
                 (problems if dropped is None else dropped).add(source.place, message, number)
             except ValueError as error:
                 problems.add(source.place, str(error), number)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +13,10 @@ from hf_knowlearn.documents import tabular, text_files
 from hf_knowlearn.documents.document import show
 from hf_knowlearn.documents.error_report import ErrorReport
 from hf_knowlearn.documents.files import PathLike, common_folder, find_files, hub_name
+from hf_knowlearn.documents.folder_settings import SETTINGS_FILE
 from hf_knowlearn.documents.tabular import Rows
+
+logger = logging.getLogger(__name__)
 
 Paths: TypeAlias = "PathLike | Sequence[PathLike]"
 Formats: TypeAlias = "Mapping[str, Callable[[Path], Rows]]"  # suffix -> function that yields the rows of a file
@@ -25,11 +29,13 @@ TABLE_FORMATS: Formats = {
     ".tsv": tabular.tsv_rows,
 }
 _TEXT_FORMATS: Formats = {
+    ".log": text_files.plain_text,
     ".md": text_files.markdown,
     ".txt": text_files.plain_text,
     **dict.fromkeys(text_files.CONVERTERS, text_files.converted),
 }
 DOCUMENT_FORMATS: Formats = dict(sorted({**TABLE_FORMATS, **_TEXT_FORMATS}.items()))
+_TEXT_READERS = {*_TEXT_FORMATS.values(), text_files.source_code}
 
 
 REACHABLE_WITHIN = 10.0  # seconds until the Hub must answer
@@ -46,32 +52,36 @@ class Source:
         name: the name of the source in ids.
         content: the path of the file, or the loaded split.
         reader: the function that yields the rows of `content`.
+        settings: the fields `language`, `title` and `views` that `hf_knowlearn.yaml` sets for the file.
     """
 
     place: str
     name: str
     content: Any
     reader: Callable[[Any], Rows]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_text(self) -> bool:
         """Whether the whole source is one document. The options for columns do not apply to it."""
-        return self.reader in _TEXT_FORMATS.values()
+        return self.reader in _TEXT_READERS
 
     @property
     def is_converted(self) -> bool:
         """Whether the source is converted to Markdown, which can take long."""
         return self.reader is text_files.converted
 
-    @property
-    def hint_if_empty(self) -> str:
-        """The words that the message about an empty text adds for this source."""
-        is_pdf = self.place.lower().endswith(".pdf")
-        return " (if its pages are images, run OCR on the file first)" if is_pdf else ""
-
     def rows(self) -> Rows:
-        """Return the rows, each with its number."""
-        return self.reader(self.content)
+        """Yield the rows, each with its number.
+
+        The settings replace the title and the language of a text. Values in the rows of a table have priority over
+        the settings.
+        """
+        for number, row in self.reader(self.content):
+            if self.settings and isinstance(row, dict):
+                kept = () if self.is_text else {name for name, value in row.items() if value is not None}
+                row = {**row, **{name: value for name, value in self.settings.items() if name not in kept}}
+            yield number, row
 
 
 def list_paths(path: Paths) -> list[PathLike]:
@@ -99,7 +109,7 @@ def find_sources(
         formats: the supported formats of files.
         config, split, revision: as in `datasets.load_dataset`, for datasets on the Hub.
     """
-    suffixes, paths = tuple(formats), list_paths(path)
+    suffixes, paths = tuple(formats), [_without_settings_file(one) for one in list_paths(path)]
     names = {one: hub_name(one, suffixes) for one in paths}
     if not paths:
         problems.add("[]", "the list of paths is empty; give at least one path")
@@ -116,9 +126,26 @@ def find_sources(
             except ValueError as error:
                 problems.add(one, str(error))
         else:
-            files = find_files(one, suffixes, base, problems)
-            sources.extend(Source(str(file), name, file, formats[file.suffix.lower()]) for file, name in files)
+            sources.extend(_file_sources(one, formats, base, problems))
     return sources
+
+
+def _file_sources(path: PathLike, formats: Formats, base: Path, problems: ErrorReport) -> Iterator[Source]:
+    """Yield the sources for the files at `path`. If the formats include texts, any file with text is one."""
+    is_text = text_files.has_text if ".txt" in formats else None
+    files = find_files(path, tuple(formats), base, problems, is_text)
+    suffixes = {*formats, *text_files.SOURCE_CODE}
+    if unknown := [file.name for file, _, _ in files if file.suffix.lower() not in suffixes]:
+        logger.warning("Read in %s as plain text, because their suffix is unknown: %s.", path, show(unknown))
+    for file, name, settings in files:
+        suffix = file.suffix.lower()
+        other = text_files.source_code if suffix in text_files.SOURCE_CODE else text_files.plain_text
+        yield Source(str(file), name, file, formats.get(suffix, other), settings)
+
+
+def _without_settings_file(path: PathLike) -> PathLike:
+    """Return the folder of a `hf_knowlearn.yaml`; any other path unchanged."""
+    return Path(path).parent if os.path.isfile(path) and Path(path).name == SETTINGS_FILE else path
 
 
 def _load_split(name: str, config: str | None, split: str | None, revision: str | None) -> tuple[str, Any]:

@@ -1,91 +1,78 @@
-"""Reads files that contain one document each. The library `markitdown` converts formats other than `.txt` and `.md`.
+"""Reads files that contain one document each. Most formats become Markdown; the suffix selects the converter.
 
-Converted files become Markdown. The suffix selects the converter. Plugins are not loaded, and nothing is downloaded.
+Plugins of `markitdown` are not loaded, and nothing is downloaded.
 """
 
 from __future__ import annotations
 
-import io
+import codecs
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+from hf_knowlearn.documents import html_files, mail, notebooks, office_files, pdf_pages, rst, tex
+from hf_knowlearn.documents.conversion import Converter, first_heading
+from hf_knowlearn.documents.front_matter import split_front_matter, title_and_language
 from hf_knowlearn.documents.progress import named_if_slow
 from hf_knowlearn.documents.tabular import Rows, decoded
 
-EXTRA = 'pip install ".[documents]" in a checkout of hf_knowlearn'
-
-# suffix -> (converter of markitdown, whether the title that the file declares has priority over its first heading)
-CONVERTERS = {
-    ".docx": ("DocxConverter", False),
-    ".epub": ("EpubConverter", True),  # Why: the first heading is the title of a chapter.
-    ".htm": ("HtmlConverter", False),  # Why: <title> often contains the name of the site.
-    ".html": ("HtmlConverter", False),
-    ".pdf": ("PdfConverter", False),
-    ".pptx": ("PptxConverter", False),
+CONVERTERS: Mapping[str, Converter] = {
+    ".docx": office_files.office_file,
+    ".eml": mail.message,
+    ".epub": office_files.book,
+    ".htm": html_files.html_file,
+    ".html": html_files.html_file,
+    ".ipynb": notebooks.notebook,
+    ".pdf": pdf_pages.pdf_file,
+    ".pptx": office_files.office_file,
+    ".rst": rst.rst_file,
+    ".tex": tex.tex_file,
+    ".xhtml": html_files.html_file,
+    ".xlsx": office_files.workbook,
 }
-
-# Why: `strict` raises an error instead of returning plain text; the others leave snake_case without backslashes.
-_OPTIONS = {"strict": True, "escape_asterisks": False, "escape_underscores": False}
+SOURCE_CODE = frozenset(
+    ".bash .bat .c .cc .cfg .clj .cmake .conf .cpp .cs .css .cu .dart .ex .f90 .go .gradle .h .hpp .hs .ini .java .jl "
+    ".js .jsx .kt .lua .m .ml .php .pl .properties .proto .ps1 .py .pyi .r .rb .rs .scala .scss .sh .sql .swift .tf "
+    ".toml .ts .tsx .vue .xml .yaml .yml .zig .zsh".split()
+)
+BEGINNING = 1 << 16  # bytes of a file that decide whether it is text
 
 
 def plain_text(file: Path) -> Rows:
-    """Yield the text of a `.txt` file. The title is the name of the file."""
+    """Yield the text of a file without changes. The title is the name of the file."""
     yield 0, {"text": decoded(file.read_bytes()), "title": file.stem}
 
 
+def source_code(file: Path) -> Rows:
+    """Yield the text of a file without changes. The title is the name of the file, with its suffix."""
+    yield 0, {"text": decoded(file.read_bytes()), "title": file.name}
+
+
 def markdown(file: Path) -> Rows:
-    """Yield the text of a `.md` file. The title is the first heading, or the name of the file."""
-    text = decoded(file.read_bytes())
-    yield 0, {"text": text, "title": first_heading(text) or file.stem}
+    """Yield the text of a `.md` file after its front matter.
 
-
-def first_heading(text: str) -> str:
-    """Return the first `# ` heading outside of fenced code, or an empty string."""
-    fenced = False
-    for line in re.split(r"\r\n?|\n", text):
-        if line.startswith(("```", "~~~")):
-            fenced = not fenced
-        elif not fenced and line.startswith("# ") and (heading := line[2:].strip().rstrip("#").strip()):
-            return heading
-    return ""
+    The title is that of the front matter, or else the first heading, or else the name of the file.
+    """
+    text = re.sub(r"\r\n?", "\n", decoded(file.read_bytes()))
+    fields, body = split_front_matter(text)
+    yield 0, {"text": body, "title": first_heading(body) or file.stem, **title_and_language(fields)}
 
 
 def converted(file: Path) -> Rows:
-    """Yield the file as Markdown. The title is the first heading, the declared title, or the name of the file."""
-    try:
-        from markitdown import MarkItDown, MarkItDownException, StreamInfo, converters
-    except ImportError:
-        raise ValueError(f"this format requires markitdown; install it: {EXTRA}") from None
-    name, prefer_declared = CONVERTERS[file.suffix.lower()]
-    content, charset = file.read_bytes(), None
-    if name == "HtmlConverter":
-        content, charset = _decode_html(content).encode(), "utf-8"
-    # Why: with all converters enabled, a broken .docx would be converted as a zip archive.
-    markitdown = MarkItDown(enable_builtins=False, enable_plugins=False)
-    markitdown.register_converter(getattr(converters, name)())
-    info = StreamInfo(extension=file.suffix.lower(), charset=charset)
-    try:
-        with named_if_slow(file):
-            result = markitdown.convert_stream(io.BytesIO(content), stream_info=info, **_OPTIONS)
-    except MarkItDownException as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"cannot be converted ({reason}); check that another program can open it") from error
-    text = result.markdown.replace("\f", "\n")  # Why: pdfminer writes page breaks as form feeds.
-    titles = [first_heading(text), (result.title or "").strip()]
-    title = next(filter(None, reversed(titles) if prefer_declared else titles), file.stem)
-    yield 0, {"text": text, "title": " ".join(title.split())}
+    """Yield the file as Markdown. The title is the one that the converter finds, or the name of the file."""
+    with named_if_slow(file):
+        text, title = CONVERTERS[file.suffix.lower()](file)
+    text = text.replace("\f", "\n").replace("\0", "")
+    yield 0, {"text": text, "title": " ".join(title.split()) or file.stem}
 
 
-def _decode_html(content: bytes) -> str:
-    """Decode a page as UTF-8, or with the encoding that it declares."""
-    from bs4.dammit import EncodingDetector
-
+def has_text(file: Path) -> bool:
+    """Whether the beginning of a file is text in UTF-8 with at least one character that is not white space."""
+    with open(file, "rb") as stream:
+        content = stream.read(BEGINNING)
     try:
-        return decoded(content)  # Why: markitdown would guess, and read a Latin-1 é as a katakana.
-    except ValueError as error:
-        marked = EncodingDetector.strip_byte_order_mark(content)[1]
-        declared = EncodingDetector.find_declared_encoding(content, is_html=True)
-        try:
-            return content.decode(marked or declared or "utf-8")
-        except (UnicodeDecodeError, LookupError):
-            raise ValueError(f"{error}, or correct the encoding that the page declares: {declared}") from None
+        # Why: the last character of a part of a file may be incomplete.
+        text = codecs.getincrementaldecoder("utf-8")().decode(content, final=len(content) < BEGINNING)
+    except UnicodeDecodeError:
+        return False
+    return bool(text.strip()) and not re.search(r"[\0-\x08\x0e-\x1a]", text)

@@ -118,13 +118,14 @@ def _key(source: Any, reading: Mapping[str, Any]) -> str:
     """Return a hash of everything that determines the documents: names and bytes of the files, options, and the code
     that reads them."""
     digest = hashlib.blake2b(ascii(sorted(reading.items())).encode(), digest_size=16)
-    digest.update(code_hash([PACKAGE / "documents"], "markitdown").encode())  # markitdown converts PDF files
+    for library in ("docutils", "markdownify", "markitdown", "pdfplumber", "pylatexenc", "resiliparse"):
+        digest.update(code_hash([PACKAGE / "documents"], library).encode())
     hub = {name: reading.get(name) for name in ("config", "split", "revision")}
     # Why: `iter_documents` reports these problems. The key includes them because a source with a missing path must not
     # have the key of the same source without this path.
     problems = ErrorReport("")
     for found in find_sources(source, DOCUMENT_FORMATS, problems, **hub):
-        digest.update(ascii(found.name).encode())
+        digest.update(ascii((found.name, sorted(found.settings.items()))).encode())
         if isinstance(found.content, Path):
             with open(found.content, "rb") as file:
                 digest.update(hashlib.file_digest(file, "blake2b").digest())

@@ -135,11 +135,12 @@ def test_a_row_has_an_id_column_and_its_other_columns_are_metadata(tmp_path: Pat
         ("a.jsonl", "\ufeff\n\n", "a.jsonl: contains no rows"),
         (
             "a.png",
-            "x",
-            "a.png']; supported are .csv, .docx, .epub, .htm, .html, .json, .jsonl, .md, .parquet, .pdf, .pptx, .tsv, "
-            ".txt files, and hidden files are ignored.",
+            b"\x89PNG",
+            "a.png']; supported are .csv, .docx, .eml, .epub, .htm, .html, .ipynb, .json, .jsonl, .log, .md, "
+            ".parquet, .pdf, .pptx, .rst, .tex, .tsv, .txt, .xhtml, .xlsx files and other files with text in UTF-8; "
+            "hidden files are ignored.",
         ),
-        ("txt", "x", "txt: no supported file, only ["),
+        ("txt", b"\xff", "txt: no supported file, only ["),
     ],
 )
 def test_invalid_documents_are_errors_with_file_and_line(
@@ -170,23 +171,25 @@ def test_a_missing_path_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_folder_without_supported_files_is_an_error_with_the_supported_suffixes(
     tmp_path: Path, write: Write, read_error: ReadError
 ):
-    assert f"{tmp_path}: no supported file, only []; supported are .csv, .docx, .epub, " in read_error(
+    assert f"{tmp_path}: no supported file, only []; supported are .csv, .docx, .eml, " in read_error(
         read_documents, tmp_path
     )
     write(tmp_path / ".hidden.txt", "x")
     assert "no supported file, only []" in read_error(read_documents, tmp_path)
     for number in range(3):
-        write(tmp_path / f"{number}.png", "x")
+        write(tmp_path / f"{number}.png", b"\x89PNG")
     assert "no supported file, only ['0.png', '1.png', '2.png']; supported are" in read_error(read_documents, tmp_path)
 
 
 def test_skipped_files_are_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture, write: Write):
     write(tmp_path / "a.txt", "x")
     assert not caplog.records
-    write(tmp_path / "b" / "c.png", "x")
+    write(tmp_path / "b" / "c.png", b"\x89PNG")
+    write(tmp_path / "b" / "empty.py", "")
     read_documents(tmp_path)
     assert [record.getMessage() for record in caplog.records] == [
-        f"Skipped in {tmp_path}, because their suffix is not supported: ['c.png']."
+        f"Skipped in {tmp_path}, because their suffix is not supported and they are empty or not text in UTF-8: "
+        "['c.png', 'empty.py']."
     ]
     assert caplog.records[0].name.startswith("hf_knowlearn.documents.")
 

@@ -1,0 +1,47 @@
+"""What converters of files share: the result, the packages that they need, and the first heading of Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+EXTRA = 'pip install ".[documents]" in a checkout of hf_knowlearn'
+
+
+class Converted(NamedTuple):
+    """The text of a file, and its title or an empty string."""
+
+    text: str
+    title: str
+
+
+Converter: TypeAlias = Callable[[Path], Converted]
+
+
+def require_packages(*names: str) -> None:
+    """Raise ValueError if a package of the extra `documents` is not installed."""
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError:
+            raise ValueError(f"this format requires {name}; install it: {EXTRA}") from None
+
+
+def cannot_convert(error: Exception) -> ValueError:
+    """The error for a broken file."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return ValueError(f"cannot be converted ({reason}); check that another program can open it")
+
+
+def first_heading(text: str) -> str:
+    """The first `# ` heading outside of fenced code, or an empty string."""
+    fenced = False
+    for line in re.split(r"\r\n?|\n", text):
+        if line.startswith(("```", "~~~")):
+            fenced = not fenced
+        elif not fenced and line.startswith("# ") and (heading := line[2:].strip().rstrip("#").strip()):
+            return heading
+    return ""

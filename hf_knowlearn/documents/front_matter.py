@@ -1,0 +1,46 @@
+"""Front matter of Markdown files: fields between two lines of `---` (YAML) or `+++` (TOML) at the beginning."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+_FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)\s*", re.DOTALL | re.MULTILINE)
+
+
+def split_front_matter(text: str) -> tuple[Mapping[str, Any], str]:
+    """The fields of the front matter, and the text after it.
+
+    A text without front matter, or whose first lines are no valid fields, has no fields and stays unchanged.
+
+    Example:
+        >>> split_front_matter("---\\ntitle: The ferry\\nlang: en\\n---\\n\\nIt leaves at six.")
+        ({'title': 'The ferry', 'lang': 'en'}, 'It leaves at six.')
+    """
+    found = _FRONT_MATTER.match(text)
+    fields = _fields(found[1], found[2]) if found else None
+    return (fields, text[found.end() :]) if found and isinstance(fields, dict) else ({}, text)
+
+
+def title_and_language(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The fields `title`, and `lang` or `language`, as columns of a row. Fields that are no text are ignored."""
+    columns = {"title": fields.get("title"), "language": fields.get("lang") or fields.get("language")}
+    return {
+        name: " ".join(value.split()) for name, value in columns.items() if isinstance(value, str) and value.strip()
+    }
+
+
+def _fields(mark: str, source: str) -> Any:
+    if mark == "+++":
+        try:
+            return tomllib.loads(source)
+        except tomllib.TOMLDecodeError:
+            return None
+    import yaml
+
+    try:
+        return yaml.safe_load(source)
+    except (yaml.YAMLError, ValueError):  # Why: an impossible date raises a plain ValueError.
+        return None

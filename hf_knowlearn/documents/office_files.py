@@ -1,0 +1,140 @@
+"""Office files and books as Markdown: `.docx` and `.pptx` through `markitdown`, `.xlsx` and `.epub` directly."""
+
+from __future__ import annotations
+
+import io
+import logging
+import posixpath
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from hf_knowlearn.counts import number_of
+from hf_knowlearn.documents.conversion import Converted, cannot_convert, first_heading, require_packages
+from hf_knowlearn.documents.html_files import decode_html
+from hf_knowlearn.documents.pdf_paragraphs import markdown_table
+
+logger = logging.getLogger(__name__)
+
+# Why: `strict` raises an error instead of returning plain text; the others leave snake_case without backslashes.
+_OPTIONS = {"strict": True, "escape_asterisks": False, "escape_underscores": False}
+_FORMULA_WITHOUT_VALUE = re.compile(rb"</f>(?:<v\s*/>|<v></v>)?</c>|<f [^>]*/>(?:<v\s*/>|<v></v>)?</c>")
+
+
+def office_file(file: Path) -> Converted:
+    """Convert a `.docx` or `.pptx` file. The title is the first heading, or the declared title."""
+    require_packages("markitdown")
+    from markitdown import MarkItDown, MarkItDownException, StreamInfo, converters
+
+    # Why: with all converters enabled, a broken .docx would be converted as a zip archive.
+    markitdown = MarkItDown(enable_builtins=False, enable_plugins=False)
+    suffix = file.suffix.lower()
+    markitdown.register_converter(getattr(converters, f"{suffix[1:].title()}Converter")())
+    try:
+        stream = io.BytesIO(file.read_bytes())
+        result = markitdown.convert_stream(stream, stream_info=StreamInfo(extension=suffix), **_OPTIONS)
+    except MarkItDownException as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"cannot be converted ({reason}); check that another program can open it") from error
+    return Converted(result.markdown, first_heading(result.markdown) or (result.title or "").strip())
+
+
+def workbook(file: Path) -> Converted:
+    """Convert an `.xlsx` file: each sheet becomes a heading and a table. Empty rows and columns are omitted."""
+    require_packages("openpyxl")
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = load_workbook(file, read_only=True, data_only=True)
+        parts = [part for sheet in book.worksheets for part in _sheet(sheet)]
+        book.close()
+        _report_formulas(file)
+    except (InvalidFileException, KeyError, zipfile.BadZipFile) as error:
+        raise cannot_convert(error) from error
+    return Converted("\n\n".join(parts), "")
+
+
+def _sheet(sheet: Any) -> Iterator[str]:
+    """Yield the name of a sheet as a heading, the lines above its table, and the table."""
+    rows = [row for cells in sheet.iter_rows() if any(row := [_cell(cell) for cell in cells])]
+    if not rows:
+        return
+    yield f"## {sheet.title}"
+    is_wide = any(sum(map(bool, row)) > 1 for row in rows)
+    while is_wide and sum(map(bool, rows[0])) == 1:
+        yield "".join(rows.pop(0))
+    columns = [column for column in zip_longest(*rows, fillvalue="") if any(column)]
+    yield markdown_table(list(zip(*columns, strict=True)))
+
+
+def _cell(cell: Any) -> str:
+    """The value of a cell, as a spreadsheet shows it except for the number of decimals."""
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()
+    if isinstance(value, date | time):
+        return value.isoformat(*([" "] if isinstance(value, datetime) else []))
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        is_percent = "%" in (cell.number_format or "")
+        return f"{value * 100:.15g}%" if is_percent else f"{value:.15g}"
+    return " ".join(str(value).split())
+
+
+def _report_formulas(file: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
+        count = sum(len(_FORMULA_WITHOUT_VALUE.findall(archive.read(name))) for name in names)
+    if count:
+        logger.warning(
+            "%s: %s without a saved value; their cells are read as empty. Open the file in a spreadsheet and save it.",
+            file,
+            number_of(count, "formula"),
+        )
+
+
+def book(file: Path) -> Converted:
+    """Convert an `.epub` file: its authors and its chapters, in reading order. The title is that of the book."""
+    require_packages("lxml", "bs4", "markdownify")
+    from lxml import etree
+
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return _book(archive)
+    except (zipfile.BadZipFile, KeyError, IndexError, etree.XMLSyntaxError) as error:
+        raise cannot_convert(error) from error
+
+
+def _book(archive: zipfile.ZipFile) -> Converted:
+    from hf_knowlearn.documents.html_pages import read_chapter
+
+    root = _xml(archive.read("META-INF/container.xml"))
+    package_name = root.xpath("//*[local-name()='rootfile']/@full-path")[0]
+    package = _xml(archive.read(package_name))
+    items = {item.get("id"): item for item in package.xpath("//*[local-name()='manifest']/*")}
+    chapters = [items.get(one.get("idref")) for one in package.xpath("//*[local-name()='spine']/*")]
+    parts = [f"**Authors:** {authors}"] if (authors := ", ".join(_texts(package, "creator"))) else []
+    for item in chapters:
+        if item is not None and "nav" not in (item.get("properties") or "").split():
+            name = posixpath.normpath(posixpath.join(posixpath.dirname(package_name), unquote(item.get("href"))))
+            parts.append(read_chapter(decode_html(archive.read(name))))
+    return Converted("\n\n".join(filter(None, parts)), next(iter(_texts(package, "title")), ""))
+
+
+def _xml(content: bytes) -> Any:
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=False)
+    return etree.fromstring(content, parser=parser)
+
+
+def _texts(package: Any, name: str) -> Sequence[str]:
+    found = package.xpath(f"//*[local-name()='metadata']//*[local-name()='{name}']")
+    return [text for one in found if (text := " ".join("".join(one.itertext()).split()))]
