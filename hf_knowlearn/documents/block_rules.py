@@ -84,7 +84,8 @@ _DATE = (
     rf"(?:\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.]\s?\d{{1,2}}[-/.]\s?\d{{2,4}}"
     rf"|\d{{1,2}}(?:st|nd|rd|th|er)?\.?\s{_MONTH}(?:\s\d{{4}})?|{_MONTH}\s+\d{{1,2}}\b(?:,?\s\d{{4}})?"
     r"|(?:day|tag|jour|d\u00eda|giorno|dia|week|woche|semaine)\s\d{1,4}"
-    r"|(?:v|version\s)\d+(?:\.\d+)+)"
+    r"|(?:v|version\s)\d+(?:\.\d+)+|\d{1,2}\.\d{1,2}\.(?=\W)|[JDT][+-]?\d{1,3}(?=\s?[:\u2013\u2014-])"
+    r"|(?:[01]\d|2[0-3])[0-5]\d(?=\s[^\W\d_]))"
 )
 _WEEKDAY = (
     r"(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|mi\u00e9|jue|vie|s\u00e1b|dom|gio"
@@ -112,6 +113,9 @@ _STEP = re.compile(
     r"^[^\S\n]*(?:\*\*)?(?:step|schritt|\u00e9tape|etape|paso|passo|fase|phase|\u0448\u0430\u0433|\u624b\u9806|\u6b65\u9aa4"
     r"|\u7b2c\s?[\d\u4e00-\u9fff]{1,3}\s?\u6b65)\s?\d*\b",
     re.IGNORECASE,
+)
+_LETTERED = re.compile(
+    r"^[^\S\n]*\(?([a-z]|[ivx]{1,5}|[A-Z]|[IVX]{1,5}|[A-Z]\.\d{1,2})(?:[.)]|(?<=\d))\s", re.MULTILINE
 )
 _CLAUSE = re.compile(
     r"^[^\S\n]*(?:\d{1,3}(?:\.\d{1,3})+\.?[ \t]|\u00a7{1,2}\s?\d+"
@@ -153,6 +157,11 @@ class DocumentSigns:
         return frozenset(found | {label for label in labels if len(label.split()) <= 3 and label not in _MAIL_LABELS})
 
     @cached_property
+    def has_letters(self) -> bool:
+        """Whether at least two lines begin with different labels in letters, such as "a)" and "b)"."""
+        return len({match.group(1) for match in _LETTERED.finditer(self.text)}) > 1
+
+    @cached_property
     def is_log(self) -> bool:
         """Whether at least two lines begin with a time stamp."""
         stamps = _TIME_STAMP.finditer(self.text)
@@ -175,6 +184,8 @@ def kind_of_block(block: str, signs: DocumentSigns) -> BlockKind:
     ):
         if pattern.match(block):
             return kind
+    if signs.has_letters and _LETTERED.match(block):
+        return BlockKind.CLAUSE
     if _FIRST_LINE.match(block):
         return _kind_of_mark(block)
     if "\n" not in block:

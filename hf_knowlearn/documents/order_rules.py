@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from hf_knowlearn.documents.block_rules import BlockKind
 from hf_knowlearn.documents.document import Document
-from hf_knowlearn.documents.sentence_rules import LANGUAGES, SentenceRules, rules_for
+from hf_knowlearn.documents.sentence_rules import LANGUAGES, SentenceRules, rules_for, words_of
 from hf_knowlearn.documents.sentences import PARAGRAPH, SOFT, Sentences, sentences
 from hf_knowlearn.documents.structure import Block, parse_blocks
 
@@ -153,12 +153,28 @@ def _document_sign(
         return DocumentKind.MAIL, "a mail or a letter"
     if counts[BlockKind.DIALOGUE_TURN] > 1 and share[BlockKind.DIALOGUE_TURN] > 0.3:
         return DocumentKind.DIALOGUE, f"{counts[BlockKind.DIALOGUE_TURN]} turns of a dialogue"
+    if (questions := sum(_asks(text[block.start : block.end]) for block in blocks)) > 1:
+        return DocumentKind.DIALOGUE, f"{questions} questions, whose answers follow"
     if share.get(BlockKind.LOG_LINE, 0) > 0.3:
         return DocumentKind.LOG, "most lines begin with a time"
     legal_words = {match.casefold() for match in rules.legal.findall(text)}
-    if counts[BlockKind.CLAUSE] > 1 or len(legal_words) > 3 or (counts[BlockKind.CLAUSE] and legal_words):
+    defines = _DEFINED_TERM.search(text) is not None
+    has_items = counts[BlockKind.CLAUSE] + counts[BlockKind.ORDERED_LIST] > 0
+    if counts[BlockKind.CLAUSE] > 1 or len(legal_words) + defines + has_items > 2 or (defines and legal_words):
         return DocumentKind.LEGAL, "clauses of a contract or statute"
     return None
+
+
+# A defined term, such as: (the "Product"), "Services" means.
+_DEFINED_TERM = re.compile(
+    '\\((?:[^()\\n]{0,20})["\u201c\u201e\u00ab]\\s?[^"\u201d\u201c\u00bb\\n]{1,40}["\u201d\u201c\u00bb]\\)'
+    '|["\u201d\u201c\u00bb] (?:means|bezeichnet|ist im Sinne|d\u00e9signe|d\u00e9signent)\\b'
+)
+
+
+def _asks(block: str) -> bool:
+    """Whether the first line of a block is a question."""
+    return block.strip().split("\n")[0].rstrip('*_"\u201d\u00bb ').endswith(_QUESTION_MARKS)
 
 
 def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool:
@@ -173,6 +189,7 @@ def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool
 
 _YEAR = re.compile(r"(?<![\d.,(])(?:1[0-9]|20)\d\d(?![\d,)%])(?!\.\d)")
 _CLOCK = re.compile(r"(?<!\d)\d{1,2}(?::\d{2}|(?:\.\d{2})?\s?(?:Uhr|h\b|[ap]\.?m\b))")
+_QUESTION_MARKS = ("?", "\u061f", "\uff1f")
 _QUOTED = re.compile("[\"\u201c\u201d\u201e\u00ab\u00bb]|(?:^|\\s)'[^\\W\\d_]")
 
 
@@ -180,7 +197,8 @@ def _signed_parts(
     pieces: Sentences, prose: list[int], heading: str, rules: SentenceRules, force: bool
 ) -> Iterator[tuple[list[int], Sign | None]]:
     """The run in parts, each with its sign. A procedure can begin or end between two paragraphs of a run."""
-    sign = None if force else _run_sign([pieces.texts[i] for i in prose], heading, rules)
+    texts = [_text(pieces, sentence) for paragraph in _paragraphs(pieces, prose) for sentence in paragraph]
+    sign = None if force else _run_sign(texts, heading, rules)
     if sign is None or sign[0] is not DocumentKind.PROCEDURE:
         yield prose, sign
         return
@@ -206,9 +224,12 @@ def _run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign 
     if instructions + steps > 2 or (instructions > 1 and 3 * instructions >= count):
         found = f"{instructions} of {count} sentences are instructions"
         return DocumentKind.PROCEDURE, found if instructions >= steps else f"{steps} of {count} sentences order steps"
-    if (instructions or steps) and rules.procedure.search(heading):
+    processes = sum(map(rules.describes_step, texts))
+    if processes > 2 and 5 * processes >= 3 * count:
+        return DocumentKind.PROCEDURE, f"{processes} of {count} sentences describe steps"
+    if (instructions or steps or processes) and rules.procedure.search(heading):
         return DocumentKind.PROCEDURE, f"the heading {heading!r} announces a procedure"
-    if any(text.rstrip().endswith(("?", "\u061f", "\uff1f")) for text in texts):
+    if any(map(_asks, [heading, *texts])):
         return DocumentKind.DIALOGUE, "a question, whose answer follows"
     return _narrative_sign(texts, rules)
 
@@ -218,6 +239,9 @@ def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
     told = sum(map(rules.narrates, texts))
     timed = sum(rules.narrative_time.search(text) is not None for text in texts)
     quoted = sum(_QUOTED.search(text) is not None and rules.narrates(text) for text in texts)
+    acted = sum(map(rules.acts_in_past, texts))
+    if acted > 2 and 2 * acted >= count and not _has_one_subject(texts, rules):
+        return DocumentKind.NARRATIVE, f"{acted} of {count} sentences report an action in the past"
     own = sum(rules.is_in_first_person(text) for text in texts)
     if (told > 1 and 4 * (told + timed) >= count) or (told and timed) or quoted:
         return DocumentKind.NARRATIVE, f"{told} of {count} sentences narrate"
@@ -232,6 +256,12 @@ def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
         if len(times) > 2 and is_sequence and times == sorted(times):
             return DocumentKind.NARRATIVE, f"{len(times)} {name} in ascending order"
     return None
+
+
+def _has_one_subject(texts: Sequence[str], rules: SentenceRules) -> bool:
+    """Whether one word occurs in most sentences, as in the facts about one person or thing."""
+    words = Counter(word for text in texts for word in {*words_of(text.casefold())} if rules.can_name(word))
+    return bool(words) and 5 * words.most_common(1)[0][1] >= 3 * len(texts)
 
 
 def _number(time: str) -> float:

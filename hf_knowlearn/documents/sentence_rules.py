@@ -23,6 +23,17 @@ _CLEFT = re.compile(
 _MARKS = " \t\n\"'\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb([*_#>-\u2013\u2014\u2022"
 
 
+_QUOTED = re.compile(
+    '"[^"\n]+"|\u201c[^\u201d\n]+\u201d|\u201e[^\u201c\u201d\n]+[\u201c\u201d]|\u00ab[^\u00bb\n]+\u00bb|\u00bb[^\u00ab\n]+\u00ab'
+)
+
+
+def without_quotations(sentence: str) -> str:
+    """The sentence with "Title" in place of each quotation. Why: a title such as "Now and Then" is a name."""
+    shown = _QUOTED.sub("Title", sentence)
+    return shown if len(shown) > 12 else sentence
+
+
 @dataclass(frozen=True)
 class SentenceRules:
     """The rules of one language. `language_rules.toml` describes the fields."""
@@ -41,9 +52,13 @@ class SentenceRules:
     lead: frozenset[str]
     imperatives: frozenset[str]
     instruction: re.Pattern[str]
+    process: re.Pattern[str]
     procedure: re.Pattern[str]
     narrative: frozenset[str]
     past: re.Pattern[str]
+    past_verbs: frozenset[str]
+    not_past: frozenset[str]
+    past_ending: re.Pattern[str]
     narrative_time: re.Pattern[str]
     first_person: frozenset[str]
     legal: re.Pattern[str]
@@ -58,6 +73,7 @@ class SentenceRules:
             >>> [rules.refers_back(text) for text in ("It is old.", "Tarn has a mill.", "In 1990 it burned down.")]
             [True, False, True]
         """
+        sentence = without_quotations(sentence)
         words = words_of(sentence)
         if not words:
             return True
@@ -95,9 +111,14 @@ class SentenceRules:
             clauses.append(clauses[-1][match.end() :])
         return any(map(self._begins_with_imperative, clauses)) or self.instruction.search(stripped) is not None
 
+    def describes_step(self, sentence: str) -> bool:
+        """Whether the sentence describes a step of a process in the passive, such as "The lid is removed"."""
+        return self.process.search(sentence) is not None
+
     def orders_steps(self, sentence: str) -> bool:
         """Whether the sentence begins with a word that orders steps, such as "then", but not with a name such as
         "First Bank"."""
+        sentence = without_quotations(sentence)
         words = words_of(sentence)
         for i, lower in enumerate(_lower_words(sentence)[:2]):
             is_name = (
@@ -109,9 +130,22 @@ class SentenceRules:
 
     def narrates(self, sentence: str) -> bool:
         """Whether the sentence has a verb of a story, such as "smiled"."""
+        sentence = without_quotations(sentence)
         if self.past.search(sentence):
             return True
         return not self.narrative.isdisjoint(word.rstrip(".") for word in words_of(sentence))
+
+    def acts_in_past(self, sentence: str) -> bool:
+        """Whether the sentence has an active verb in the past tense, such as "reached"."""
+        sentence = without_quotations(sentence)
+        if not self.past_verbs.isdisjoint(words_of(sentence)):
+            return True
+        found = (verb for match in self.past_ending.finditer(sentence) for verb in match.groups() if verb)
+        return any(verb not in self.not_past for verb in found)
+
+    def can_name(self, word: str) -> bool:
+        """Whether a word in lower case can be the name of a person or thing."""
+        return len(word) > 3 and word not in self.determiners and self._can_be_noun(word)
 
     def is_in_first_person(self, sentence: str) -> bool:
         """Whether the sentence has a word of the first person, such as "my"."""
