@@ -14,7 +14,8 @@ from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.document import Document, Question, show
 from hf_knowlearn.documents.error_report import ErrorReport
-from hf_knowlearn.documents.items import read_items
+from hf_knowlearn.documents.items import Make, read_items
+from hf_knowlearn.documents.language import language_code, with_languages
 from hf_knowlearn.documents.question_columns import QuestionColumns
 from hf_knowlearn.documents.sources import DOCUMENT_FORMATS, TABLE_FORMATS, Paths, Source, describe, find_sources
 from hf_knowlearn.documents.table_columns import DocumentColumns, conversation_of
@@ -42,7 +43,11 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
     the first of them that is not null counts. Otherwise the id is `<file>:<line>` (`.jsonl`, `.csv`, `.tsv`),
     `<file>:<row>`, or `<split>:<row>` on the Hub. Lines and rows are counted from 1. Integers become strings.
 
-    The column `language` sets the language. Unused columns become `metadata`. Texts, ids and titles are normalized to
+    The column `language` sets the language of a row, and the front matter of a file sets it as `lang` or `language`.
+    Otherwise py3langid detects it (https://pypi.org/project/py3langid/). A text that is short or whose language is
+    not certain gets the most frequent language of the documents before it, or "en".
+
+    Unused columns become `metadata`. Texts, ids and titles are normalized to
     Unicode NFC, with `\\n` as line break and no byte order mark.
 
     Files in a folder are read in the order of their names. Hidden files are ignored. The log lists files with other
@@ -61,6 +66,7 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
         duplicates: what to do with a document whose text equals that of an earlier document, except for white space
             around it. "keep" keeps it, and "drop" drops it. The log lists duplicates in both cases. A text that occurs
             twice has twice the weight in training.
+        language: language code of all documents, such as "de". No language is detected then.
 
     Raises:
         ValueError: some data cannot be read. The message lists all problems, each with its file and line. Problems
@@ -88,6 +94,7 @@ def iter_documents(
     revision: str | None = None,
     empty: str = "raise",
     duplicates: str = "keep",
+    language: str | None = None,
 ) -> Iterator[Document]:
     """Read documents one at a time, with the arguments of `read_documents`.
 
@@ -110,6 +117,7 @@ def iter_documents(
         b The mill grinds rye.
     """
     _check_choices(empty=(empty, ("raise", "drop")), duplicates=(duplicates, ("keep", "drop")))
+    language = None if language is None else language_code(language)
     subject = f"The documents at {describe(path)}"
     problems, warnings = ErrorReport(subject), ErrorReport(subject, "warning")
     sources = find_sources(path, DOCUMENT_FORMATS, problems, config, split, revision)
@@ -118,13 +126,13 @@ def iter_documents(
         message = "the name of a column is given, but text files have no columns; remove the option"
         problems.add(describe(path), message)
     columns = DocumentColumns(text_column or "text", id_column, title_column)
-    items = read_items(
-        sources,
-        lambda source: (DocumentColumns() if source.is_text else columns).document,
-        problems,
-        warnings if empty == "drop" else None,
-    )
-    documents = _without_duplicates(items, duplicates == "drop", problems, warnings)
+
+    def make_for(source: Source) -> Make[Document]:
+        make = (DocumentColumns() if source.is_text else columns).document
+        return (lambda row, default_id: make({**row, "language": language}, default_id)) if language else make
+
+    items = read_items(sources, make_for, problems, warnings if empty == "drop" else None)
+    documents = with_languages(_without_duplicates(items, duplicates == "drop", problems, warnings))
     if problems:
         next(documents)  # Why: this checks the remaining rows and raises the error.
     return documents

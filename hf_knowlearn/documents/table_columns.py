@@ -13,6 +13,7 @@ from typing import Any
 
 from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.document import Document, show, text_problems
+from hf_knowlearn.documents.language import UNDETERMINED, language_code
 
 
 class EmptyDocumentError(ValueError):
@@ -44,7 +45,7 @@ class DocumentColumns:
         text = "" if row[self.text] is None else clean(row[self.text])
         if isinstance(text, str) and not text.strip():
             raise EmptyDocumentError(*text_problems("text", text))
-        optional = {"title": clean(row.get(title_key)), "language": clean(row.get("language"))}
+        optional = {"title": clean(row.get(title_key)), "language": language_code(row.get("language") or UNDETERMINED)}
         return Document(
             name_of(id, default_id),
             text,

@@ -92,10 +92,10 @@ def test_a_row_has_an_id_column_and_its_other_columns_are_metadata(tmp_path: Pat
         {"text": "4", "document_id": "d", "id": "e"},
     )
     assert read_documents(path) == [
-        Document("d", "1", metadata={"wiki_id": 5, "id": None, "year": [1900]}),
+        Document("d", "1", language="fr", metadata={"wiki_id": 5, "id": None, "year": [1900]}),
         Document("6", "2", language="fr"),
-        Document("a.jsonl:3", "3"),
-        Document("e", "4", metadata={"document_id": "d"}),
+        Document("a.jsonl:3", "3", language="fr"),
+        Document("e", "4", language="fr", metadata={"document_id": "d"}),
     ]
 
 

@@ -10,7 +10,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from hf_knowlearn.documents import iter_documents, read_documents
+from hf_knowlearn.documents import Document, iter_documents, read_documents
+from hf_knowlearn.documents.language import with_languages
 
 Write = Callable[[Path, str | bytes], Path]
 WriteRows = Callable[..., Path]
@@ -79,6 +80,7 @@ def test_memory_does_not_grow_with_the_documents(tmp_path: Path, suffix: str, wr
     else:
         write_rows(tmp_path / "a.jsonl", *[{"text": text} for text in texts])
     del texts
+    list(with_languages([Document("d", "word " * 20, language="und")]))  # loads the detector
     tracemalloc.start()
     before = pyarrow.total_allocated_bytes()
     try:
