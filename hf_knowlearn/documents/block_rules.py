@@ -191,7 +191,9 @@ def kind_of_block(block: str, signs: DocumentSigns) -> BlockKind:
     if "\n" not in block:
         if block.startswith(("    ", "\t")):
             return BlockKind.CODE
-        return BlockKind.MAIL_HEADER if _QUOTE_INTRODUCTION.search(block) else BlockKind.PARAGRAPH
+        # Why: the search takes long, and the end of the block rules most blocks out.
+        introduces = block.rstrip().endswith(":") and _QUOTE_INTRODUCTION.search(block)
+        return BlockKind.MAIL_HEADER if introduces else BlockKind.PARAGRAPH
     lines = block.split("\n")
     if all(map(_FIELD.match, lines)) or all(map(_ITEM.match, lines)):
         return BlockKind.UNORDERED_LIST
