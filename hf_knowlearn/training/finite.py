@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 
 class NonFiniteError(RuntimeError):
@@ -44,17 +44,10 @@ class StopOnNonFinite(TrainerCallback):
         finite = torch.isfinite(loss.detach()).all()
         self._is_finite = finite if self._is_finite is None else self._is_finite & finite
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._is_finite = None
 
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: nn.Module | None = None,
-        **_: Any,
-    ) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, model: nn.Module | None = None, **_: Any) -> None:
         if self._is_finite is not None and not bool(self._is_finite):
             raise NonFiniteError(state.global_step, "the loss", _last_checkpoint(args), args)
         self._is_finite = None
@@ -65,10 +58,8 @@ class StopOnNonFinite(TrainerCallback):
 
 def _not_finite(model: nn.Module) -> str | None:
     """Return the name of the first trained weight with a value that is not finite, or None."""
-    for name, weight in model.named_parameters():
-        if weight.requires_grad and not bool(torch.isfinite(weight.detach()).all()):
-            return name
-    return None
+    trained = ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
+    return next((name for name, weight in trained if not torch.isfinite(weight).all()), None)
 
 
 def _last_checkpoint(args: TrainingArguments) -> Path | None:

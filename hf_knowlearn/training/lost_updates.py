@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 
 logger = logging.getLogger(__name__)
 
@@ -28,17 +28,11 @@ class WarnOfLostUpdates(TrainerCallback):
         self._before: list[tuple[nn.Parameter, torch.Tensor, torch.Tensor, int]] = []
         self.changed: list[float] = []  # the share of changed weights in each measured step
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._before, self.changed = [], []
 
     def on_pre_optimizer_step(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: nn.Module | None = None,
-        lr_scheduler: Any = None,
-        **_: Any,
+        self, args: Any, state: Any, control: Any, model: nn.Module | None = None, lr_scheduler: Any = None, **_: Any
     ) -> None:
         if len(self.changed) == STEPS or model is None or lr_scheduler is None:
             return
@@ -50,9 +44,7 @@ class WarnOfLostUpdates(TrainerCallback):
             has_gradient = _sample(weight.grad, stride) != 0
             self._before.append((weight, _sample(weight, stride).clone(), has_gradient, stride))
 
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not self._before:
             return
         changed = counted = 0

@@ -1,6 +1,6 @@
 """`SAMOptions`: options of sharpness-aware minimisation (SAM). This module does not load torch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal, get_args
@@ -61,7 +61,7 @@ class SAMOptions:
         default="gradient",
         metadata={
             "help": "Direction of the ascent step: that of the gradient, or a random one. A step in a random "
-            "direction costs one pass. It is a control that shows whether the direction of the gradient matters."
+            "direction costs one pass. As a control, it shows whether the direction of the gradient matters."
         },
     )
 
@@ -74,23 +74,10 @@ class SAMOptions:
             trainer_config.__post_init__()
 
     def _invalid_values(self) -> Iterator[str]:
-        values: dict[str, Any] = self.__dict__  # a recipe may contain values of any type
-        if not _is_number(values["sam_rho"]):
-            yield f"sam_rho: {self.sam_rho!r} is not a finite number of 0 or more. Set 0.05, or 0 to disable SAM."
-        if not isinstance(values["sam_adaptive"], bool):
-            yield f"sam_adaptive: {self.sam_adaptive!r} is not true or false. Set true or false, without quotes."
-        if not _is_count(values["sam_ascent_batches"]):
-            yield (
-                f"sam_ascent_batches: {self.sam_ascent_batches!r} is not a whole number of 0 or more. "
-                "Set 0 to use the whole accumulation window."
-            )
-        if not _is_number(values["sam_start"]) or float(values["sam_start"]) >= 1:
-            yield (
-                f"sam_start: {self.sam_start!r} is not a number of at least 0 and less than 1. "
-                "Set 0 to begin at the first step, or sam_rho: 0 to disable SAM."
-            )
-        if values["sam_direction"] not in get_args(Direction):
-            yield f"sam_direction: {self.sam_direction!r} is not one of gradient, random. Set gradient."
+        for name, is_valid, rule in _RULES:
+            value = getattr(self, name)  # of any type, because a recipe may contain any value
+            if not is_valid(value):
+                yield f"{name}: {value!r} is not {rule}"
 
     def _invalid_ascent_batches(self) -> Iterator[str]:
         batches = self.sam_ascent_batches
@@ -125,3 +112,17 @@ def _is_number(value: Any) -> bool:
 def _is_count(value: Any) -> bool:
     """Whether `value` is a whole number of 0 or more."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+# For each option: whether a value is valid, and the rest of the message "OPTION: VALUE is not ...".
+_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("sam_rho", _is_number, "a finite number of 0 or more. Set 0.05, or 0 to disable SAM."),
+    ("sam_adaptive", lambda value: isinstance(value, bool), "true or false. Set true or false, without quotes."),
+    ("sam_ascent_batches", _is_count, "a whole number of 0 or more. Set 0 to use the whole accumulation window."),
+    (
+        "sam_start",
+        lambda value: _is_number(value) and float(value) < 1,
+        "a number of at least 0 and less than 1. Set 0 to begin at the first step, or sam_rho: 0 to disable SAM.",
+    ),
+    ("sam_direction", lambda value: value in get_args(Direction), "one of gradient, random. Set gradient."),
+)

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 
@@ -49,10 +49,9 @@ class GradientEvaluations(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         return {"args": {}, "attributes": {"count": self.count}}
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         # Why: Trainer restores callbacks only on request. The checkpoint of a plain trainer has no count, but each of
         # its steps was one pass.
-        callbacks: Any = state.stateful_callbacks
-        saved = callbacks.get(type(self).__name__) if state.global_step else None
+        saved = state.stateful_callbacks.get(type(self).__name__) if state.global_step else None
         self.count = saved["attributes"]["count"] if saved else state.global_step
-        callbacks[type(self).__name__] = self.state()
+        state.stateful_callbacks[type(self).__name__] = self.state()

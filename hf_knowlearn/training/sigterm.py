@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import distributed
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 
 logger = logging.getLogger("hf_knowlearn.training")
 
@@ -49,7 +49,7 @@ class SaveOnSigterm(TrainerCallback):
     def _handle(self, *_: Any) -> None:
         self.received = True
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if args.world_size > 1:
             received = torch.tensor(int(self.received), device=args.device)
             distributed.all_reduce(received, op=distributed.ReduceOp.MAX)
@@ -57,7 +57,7 @@ class SaveOnSigterm(TrainerCallback):
         if self.received:
             control.should_save = True
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         # Why: with `should_training_stop`, the code for the end of training would still run.
         if self.received:
             logger.info("Stopped by SIGTERM. Step %d is saved. Run the same command to resume.", state.global_step)
