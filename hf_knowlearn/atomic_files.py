@@ -14,8 +14,7 @@ DRAFTS = ".*.[0-9]*.draft"  # pattern of the names of unfinished files
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Write to the draft path that the block receives. When the block ends without an error, the draft is renamed to
-    `path`.
+    """Give the block a draft path to write to. If the block ends without an error, rename the draft to `path`.
 
     Example:
         >>> with atomic_write(Path("out/report.json")) as draft:
@@ -47,10 +46,10 @@ def delete_matching(folder: Path, pattern: str) -> None:
 
 
 def new_folder_problems(folder: Path, option: str = "output_dir") -> Iterator[str]:
-    """Messages if nothing can be written to `folder`, the value of `option`. The folder must be new or empty."""
+    """Yield a message if `folder`, the value of `option`, is not a new or an empty folder."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         why = "is not empty" if folder.is_dir() else "is not a folder"
-        yield f"{option}={str(folder)!r} {why}: choose a new or an empty folder."
+        yield f"{option}={str(folder)!r} {why}. Choose a new or an empty folder."
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,7 +64,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def json_values(value: Any) -> Any:
-    """The value with null in place of nan and infinity, which JSON does not have."""
+    """Replace nan and infinity, which JSON does not have, by None."""
     if isinstance(value, Mapping):
         return {key: json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

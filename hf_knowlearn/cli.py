@@ -16,7 +16,7 @@ RESUMES = ("quickstart", "lab")
 
 
 def version() -> str:
-    """The version, the commit of a checkout, and the folder of the package."""
+    """Return the version and the folder of the package, and the commit of a git checkout."""
     from hf_knowlearn.teach.provenance import commit
 
     checkout = f" (commit {commit()})" if commit() else ""
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command in `arguments` (by default `sys.argv`). Returns the exit code."""
+    """Run the command in `arguments`, by default in `sys.argv`. Return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["teach"]:
         from hf_knowlearn.commands import teach

@@ -1,5 +1,4 @@
-"""The console of a command: prints messages on standard output, and determines the exit code. A `ValueError` gives
-exit code 2."""
+"""Prints the messages of a command, and determines its exit code. A `ValueError` gives exit code 2."""
 
 import logging
 import os

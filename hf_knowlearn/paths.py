@@ -1,5 +1,6 @@
-"""Paths of the data files of this package. They are inside an installed package, and at the top of the repository in a
-checkout.
+"""Paths of the data files of this package.
+
+An installed package contains these files. In a checkout, they are at the top of the repository.
 
 `[tool.hatch.build.targets.wheel.sources]` puts the files into the package. This module imports no other module of the
 package.

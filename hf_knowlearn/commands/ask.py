@@ -1,4 +1,4 @@
-"""`knowlearn ask`: asks a model questions, closed book, and prints its greedy and sampled answers."""
+"""`knowlearn ask`: asks a model questions without documents, and prints its greedy and sampled answers."""
 
 import argparse
 import sys
@@ -30,8 +30,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def add_generation_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of generation. An option that is not given is None, and `GenerationSettings` has the
-    default."""
+    """Declare the options of generation. Their value is None if the user does not give them: the defaults are in
+    `GenerationSettings`."""
     add = parser.add_argument
     add("--template", choices=("plain", "chat", "auto"), help='"Question: ... Answer:" (plain), or the chat template')
     add("--instruction", help="text before every question")
@@ -41,7 +41,7 @@ def add_generation_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_loading_options(parser: argparse.ArgumentParser, in_4bit: str = "quantise with bitsandbytes") -> None:
-    """Declare the options of loading."""
+    """Declare the options for loading a model."""
     parser.add_argument("--load_in_4bit", action="store_true", help=in_4bit)
     add_dtype(parser, "dtype of the weights (as stored; with an adapter, as in training)")
     add_revision(parser)
@@ -58,14 +58,14 @@ def add_revision(parser: argparse.ArgumentParser) -> None:
 
 
 def generation_settings(arguments: argparse.Namespace) -> "GenerationSettings":
-    """The generation settings for the given options."""
+    """Build the generation settings from the options of the command line."""
     from hf_knowlearn.generation.settings import GenerationSettings
 
     return GenerationSettings(**{name: getattr(arguments, name) for name in given(arguments, GENERATION)})
 
 
 def given(arguments: argparse.Namespace, names: Sequence[str]) -> list[str]:
-    """The options among `names` that the user gave."""
+    """Return the options among `names` that the user gave."""
     return [name for name in names if getattr(arguments, name, None) not in (None, False)]
 
 
@@ -90,16 +90,16 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
 
 
 def _questions(words: Sequence[str]) -> list[str]:
-    """The questions on the command line; each `-` is replaced by the lines of standard input."""
+    """Return the questions of the command line. The word `-` is replaced by the lines of standard input."""
     lines = [line.strip() for word in words for line in (sys.stdin if word == "-" else [word])]
     questions = [line for line in lines if line]
     if not questions:
-        raise ValueError('There are no questions. Write each in quotes: knowlearn ask MODEL "Who ...?"')
+        raise ValueError('There are no questions. Write each question in quotes: knowlearn ask MODEL "Who ...?"')
     return questions
 
 
 def _lines(responses: "Responses") -> list[str]:
-    """The greedy answer, then the distinct sampled answers with their counts, the most frequent first."""
+    """Return the greedy answer, and a line for each distinct sampled answer. The most frequent one is first."""
     samples = Counter(first_line(text) or EMPTY for text in responses.sampled[0])
     counted = [f"  {count} of {number_of(samples.total(), 'sample')}: {text}" for text, count in samples.most_common()]
     return [responses.greedy[0].strip() or EMPTY, *counted]

@@ -1,8 +1,8 @@
-"""Checks a model card: evaluates the model again with the settings in its report, and compares each figure.
+"""Checks a model card: evaluates the model again and compares the scores with those on the card.
 
-The report names the questions and their SHA-256, the settings of the evaluation, the base model and the versions. With
-the same versions, machine and device, a figure must be equal to the rounded figure on the card. Otherwise the last
-bits of the logits can differ, and a difference of up to 2 standard errors is accepted.
+The report beside the card has the settings of the evaluation, the sources and hashes of the questions, and the
+versions of the libraries. With the same versions, machine and device, each score must equal the rounded score on the
+card. Otherwise logits can differ slightly, and a score may differ by up to 2 standard errors.
 """
 
 import json
@@ -32,11 +32,11 @@ EQUAL, WITHIN, DIFFERS = "equal", "within 2 standard errors", "differs"
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the card, together with the same figure measured now.
+    """A score on a model card, and the same score measured now.
 
     Args:
-        name: Its name in the report, such as "correct" or "retention".
-        card, card_error: The card's value, and its standard error if it is known.
+        name: The name of the score in the report, such as "correct" or "retention".
+        card, card_error: The value on the card, and its standard error if it is known.
         now: The value measured now.
         verdict: "equal", "within 2 standard errors" or "differs".
     """
@@ -50,12 +50,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class CheckedCard:
-    """The checked figures of a model's card.
+    """The result of checking a model card.
 
     Args:
         model: The model's name.
-        figures: Its figures.
-        notes: One sentence each: how the model was evaluated, and which versions differ from those of the report.
+        figures: The scores on the card, each with the score measured now.
+        notes: Sentences about the evaluation, and about versions that differ from those in the report.
     """
 
     model: str
@@ -64,11 +64,11 @@ class CheckedCard:
 
     @property
     def holds(self) -> bool:
-        """Whether no figure differs."""
+        """Whether every score on the card is confirmed."""
         return all(figure.verdict != DIFFERS for figure in self.figures)
 
     def text(self) -> str:
-        """The figures in columns, and the notes."""
+        """Return the scores in columns, and the notes."""
         rows = [["", "card", "now", "difference", ""]]
         for figure in self.figures:
             card = f"{figure.card:.4f} ± {figure.card_error:.4f}" if known(figure.card_error) else f"{figure.card:.4f}"
@@ -77,28 +77,30 @@ class CheckedCard:
         return "\n".join([self.model, "", columns(rows), "", *self.notes])
 
     def as_dict(self) -> dict[str, Any]:
-        """The content of `recall.json`."""
+        """Return the content of `recall.json`."""
         return {**asdict(self), "holds": self.holds}
 
 
 def check(source: Source, files: Mapping[str, str]) -> CheckedCard:
-    """Evaluate a model again with the settings in its report, and compare each figure of its card.
+    """Evaluate a model again with the settings in its report, and compare the scores with those on its card.
 
     Args:
-        files: Files of questions by role, in place of those that the report names, and the names of their columns.
-            Their content must be the same.
+        files: Files of questions by role, which replace the files that the report names, and the names of their
+            columns. The questions in these files must be those of the report.
 
     Raises:
-        ValueError: There is no report, the card has no figures, or the questions are missing or changed.
+        ValueError: There is no report, the card has no scores, or the questions are missing or have changed.
     """
     report = source.report
     if report is None:
-        raise ValueError(f"{source.name}: there is no report.json. Compare models instead, with --questions FILE.")
+        raise ValueError(
+            f"{source.name} has no report.json, so its card cannot be checked. Use --questions FILE to compare models."
+        )
     run = single_run(report)
     recipe, figures = report["recipes"][run], report["runs"][run]
     claims = {name: claim for name, claim in _claims(source.report_folder / CARD, figures).items() if known(claim[0])}
     if not claims:
-        raise ValueError(f"{source.name}: the card and the report have no figures to check.")
+        raise ValueError(f"{source.name}: the card and the report have no scores to check.")
     questions = _questions(source, report, recipe, files)
     as_trained = {"bits": quantised_bits(recipe), "dtype": recipe.get("dtype")} if source.base else {}
     model, tokenizer = load_variant(source, **as_trained)
@@ -113,7 +115,7 @@ def check(source: Source, files: Mapping[str, str]) -> CheckedCard:
 
 
 def _settings(recipe: Mapping[str, Any], seed: int) -> tuple[GenerationSettings, str]:
-    """The generation settings of the run, and the language of the answers."""
+    """Return the generation settings of the run and the language of the answers."""
     options = EvaluationArguments(**recipe.get("evaluation") or {})
     settings = GenerationSettings(
         shots=options.shots,
@@ -127,7 +129,7 @@ def _settings(recipe: Mapping[str, Any], seed: int) -> tuple[GenerationSettings,
 
 
 def _claims(card: Path, figures: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Each figure in the card's metadata with its standard error. Without a card, the figures are those of the
+    """Return each score in the card's metadata with its standard error. Without a card, return the scores of the
     report."""
     names = {(split, measure): name for split, of in RESULTS.values() for measure, name in of.items()}
     if not card.is_file():
@@ -142,7 +144,7 @@ def _claims(card: Path, figures: Mapping[str, Any]) -> dict[str, tuple[Any, Any]
 def _questions(
     source: Source, report: Mapping[str, Any], recipe: Mapping[str, Any], files: Mapping[str, str]
 ) -> dict[str, list[Question]]:
-    """The questions of the report by role. All that are missing or changed are reported together."""
+    """Return the questions of the evaluation by role. Report all missing or changed files in one error."""
     found: dict[str, list[Question]] = {}
     problems: list[str] = []
     named = {name: value for name, value in {**recipe, **files}.items() if name in QUESTION_COLUMNS}
@@ -157,7 +159,9 @@ def _questions(
             problems.append(f"{role}: {error} SHA-256 of the report: {sha256}.")
     if problems:
         raise ValueError(
-            f"{source.name}: its questions are missing or have changed.\n" + "\n".join(problems) + "\nName the files:"
+            f"{source.name}: questions of its report are missing or have changed.\n"
+            + "\n".join(problems)
+            + "\nName the files:"
             f" knowlearn recall {source.name} --card --questions FILE [--retention_questions FILE]"
             " [--replayed_questions FILE]"
         )
@@ -165,7 +169,7 @@ def _questions(
 
 
 def _read(source: Source, file: str, role: str, columns: Mapping[str, Any]) -> list[Question]:
-    """The questions of a file, or of the role's split of a dataset on the Hub; only those that were evaluated."""
+    """Read the questions of a file, or of a dataset on the Hub. Return only the questions that the run evaluated."""
     on_hub = not Path(file).exists() and file.count("/") == 1
     questions = read_questions(file, split=RESULTS[role][0]) if on_hub else load_questions(file, **columns)
     answers = source.report_folder / "answers.after.jsonl"
@@ -178,10 +182,10 @@ def _read(source: Source, file: str, role: str, columns: Mapping[str, Any]) -> l
 
 
 def judge(card: float, error: float | None, now: float, same_machine: bool) -> str:
-    """Compare a figure with the card's.
+    """Compare a score with the score on the card.
 
     Args:
-        error: The standard error of the card's figure, if it is known.
+        error: The standard error of the score on the card, if it is known.
         same_machine: Whether the versions, the machine and the device are the same.
     """
     if math.isclose(round(now, PLACES), round(card, PLACES), abs_tol=1e-9):
@@ -190,7 +194,7 @@ def judge(card: float, error: float | None, now: float, same_machine: bool) -> s
 
 
 def _changes(report: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterator[str]:
-    """The versions, the machine and the device that differ from the report's."""
+    """Yield a sentence for each version, machine or device that differs from the report."""
     import torch
     from accelerate import PartialState
 

@@ -1,7 +1,7 @@
 """Compares several models, and several variants of each model, on the same questions.
 
-An adapter on its base, merged into it, and on its base in 4 bits are three rows: the table shows what merging and
-quantisation lose.
+For an adapter, the table can have three rows: the adapter on its base model, merged into the base model, and on the
+base model in 4 bits. The rows show how merging and quantisation change the scores.
 """
 
 import gc
@@ -29,12 +29,12 @@ MEASURES = {"correct": correct, "exact_match": exact_match, "f1": f1}
 
 @dataclass(frozen=True)
 class Variants:
-    """Which variants of each model to compare.
+    """The variants of each model to compare.
 
     Args:
         dtype: Dtype of the weights. None: `load_variant` chooses it.
-        merged: Whether to add a row for the merged adapter.
-        in_4bit: Whether to add a row for 4-bit weights.
+        merged: Whether to also evaluate the merged adapter.
+        in_4bit: Whether to also evaluate the model with 4-bit weights.
     """
 
     dtype: str | None = None
@@ -42,7 +42,7 @@ class Variants:
     in_4bit: bool = False
 
     def of(self, source: Source) -> Iterator[dict[str, Any]]:
-        """The arguments of `load_variant` for each row of a model."""
+        """Yield the arguments of `load_variant` for each variant of a model."""
         yield {"dtype": self.dtype}
         if self.merged and source.base is not None:
             yield {"dtype": self.dtype, "merged": True}
@@ -66,8 +66,8 @@ def compare(
         columns: `question_column` and `answer_column`, if the user named them.
 
     Returns:
-        The content of `recall.json`: settings, data, versions and rows. A row has the figures of a report's run, and
-        under `difference` their paired differences to the first row.
+        The content of `recall.json`: settings, data, versions and rows. A row has the scores of one variant. Its key
+        `difference` has the paired differences to the scores of the first row.
     """
     questions = {role: load_questions(file, **(columns or {})) for role, file in files.items()}
     rows: list[dict[str, Any]] = []
@@ -92,7 +92,7 @@ def compare(
 
 
 def difference(first: EvaluationResult, other: EvaluationResult) -> dict[str, float]:
-    """`other` minus `first` for each figure, with the standard error of the paired difference."""
+    """Return `other` minus `first` for each score, with the standard error of the paired difference."""
     found: dict[str, float] = {}
     for role, questions in first.questions.items():
         for measure, name in RESULTS[role][1].items():
@@ -102,7 +102,7 @@ def difference(first: EvaluationResult, other: EvaluationResult) -> dict[str, fl
 
 
 def _scores(measure: str, questions: Sequence[Question], responses: Sequence[str], language: str) -> list[float]:
-    """The score of the first line of each response, in [0, 1]."""
+    """Return the score of the first line of each response, in [0, 1]."""
     score = MEASURES[measure]
     return [float(score(first_line(text), q.answers, language)) for q, text in zip(questions, responses, strict=True)]
 
@@ -117,7 +117,7 @@ def _free_memory() -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows in columns: figures with their standard errors, then the differences to the first row."""
+    """Format the rows as a table: scores with their standard errors, and differences to the first row."""
     names = {name: title for name, title in CARD_COLUMNS.items() if known(rows[0].get(name))}
     compared = [name for name in names if name != "f1"] if len(rows) > 1 else []
     lines = [["", "form", *names.values(), *(f"{names[name]} - first" for name in compared)]]

@@ -1,6 +1,6 @@
-"""`knowlearn export-lm-eval`: questions as tasks of EleutherAI's lm-evaluation-harness, which computes equal scores.
+"""`knowlearn export-lm-eval`: writes questions as tasks of EleutherAI's lm-evaluation-harness.
 
-The tasks contain complete prompts with few-shot examples, so the harness does not format prompts.
+The tasks contain complete prompts with their few-shot examples. The harness computes the same scores as this package.
 """
 
 import argparse
@@ -38,11 +38,11 @@ HEADER = (
 
 
 class _Function(str):
-    """The name of a function in a task's YAML. The harness imports it from the file beside the YAML."""
+    """The name of a Python function in the YAML file of a task. The file beside the task contains the function."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a `_Function` with the harness's YAML tag."""
+    """Writes a `_Function` with the YAML tag that the harness expects."""
 
 
 _Dumper.add_representer(_Function, lambda dumper, name: dumper.represent_scalar("!function", name))
@@ -52,7 +52,7 @@ _Dumper.add_representer(_Function, lambda dumper, name: dumper.represent_scalar(
 
 
 def read_rows(file: str, **_: object) -> dict[str, "datasets.Dataset"]:
-    """The rows of a file beside this one.
+    """Read the rows of a file in the folder of this file.
 
     Why not `load_dataset("json")`: it converts strings that look like dates.
     """
@@ -66,7 +66,7 @@ def read_rows(file: str, **_: object) -> dict[str, "datasets.Dataset"]:
 
 
 def score_answer(doc: Mapping[str, Any], results: list[str]) -> dict[str, float]:
-    """The scores of one response, computed from its first line."""
+    """Compute the scores of one response from its first line."""
     answer = first_line(results[0])
     accepted = doc["answers"]
     return {
@@ -77,7 +77,7 @@ def score_answer(doc: Mapping[str, Any], results: list[str]) -> dict[str, float]
 
 
 def add_parser(subparsers: Any) -> None:
-    """Declare the command's options. Options that are not given are left out, and `export` has their defaults."""
+    """Declare the command's options. Their defaults are those of `export`."""
     text = "write questions as tasks of EleutherAI's lm-evaluation-harness"
     parser = subparsers.add_parser(
         "export-lm-eval", help=text, description=f"{text.capitalize()}.", argument_default=argparse.SUPPRESS
@@ -111,15 +111,15 @@ def export(
     seed: int = 0,
     max_new_tokens: int = 32,
 ) -> None:
-    """Write a group of tasks with their rows and the code that they call. The folder can be moved.
+    """Write a group of tasks, their rows and the code that they call into a folder.
 
     The task `NAME_generate` has all questions. Its scores `correct`, `exact_match` and `f1` equal those of `knowlearn
     recall`. The task `NAME_choice` has the multiple-choice questions. Its `acc` is the share of questions for which an
     accepted choice has the highest probability, as in `answer_logprobs`.
 
     Args:
-        name: Name of the group.
-        shots, seed, max_new_tokens: As in `GenerationSettings`. The examples come from `questions`.
+        name: Name of the group of tasks.
+        shots, seed, max_new_tokens: See `GenerationSettings`. The examples of a prompt come from `questions`.
 
     Raises:
         ValueError: The folder, the name, the settings or the choices of the questions are invalid.
@@ -173,7 +173,7 @@ def _options(question: "Question") -> list[str]:
 
 
 def _accepted(question: "Question") -> list[int]:
-    """The indices of the choices that are accepted as answers."""
+    """Return the indices of the options that are accepted answers."""
     answers = {normalize(answer) for answer in question.answers}
     return [place for place, option in enumerate(_options(question)) if normalize(option) in answers]
 

@@ -1,4 +1,4 @@
-"""`knowlearn lab`: runs a study, and compares its runs at equal steps, gradient evaluations and time."""
+"""`knowlearn lab`: runs a study, and compares its runs at equal numbers of steps, gradient evaluations and seconds."""
 
 import argparse
 from collections.abc import Callable

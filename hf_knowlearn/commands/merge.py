@@ -1,4 +1,4 @@
-"""`knowlearn merge`: merges an adapter into its unquantised base model. The result loads without PEFT."""
+"""`knowlearn merge`: merges an adapter into its base model, so that the result loads without PEFT."""
 
 import argparse
 import shlex
@@ -52,10 +52,10 @@ def _dtype(model: "PreTrainedModel") -> str:
 
 
 def card(source: "Source", model: "PreTrainedModel") -> str:
-    """A model card that names the adapter and the base model. It has no figures, because the known figures were
-    measured with the unmerged adapter.
+    """Render a model card that names the adapter and the base model.
 
-    A folder is named without its path, which may be private.
+    The card has no scores, because the run measured the unmerged adapter. It names a folder without its path, because
+    paths may be private.
     """
     from markupsafe import Markup
 

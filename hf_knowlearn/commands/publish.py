@@ -29,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
-    """Publish, or write the files of the repository into a folder."""
+    """Upload the repository, or with --dry_run write its files into a folder."""
     from hf_knowlearn.teach.publishing import PublishOptions, publish
 
     publish(PublishOptions(**{name: value for name, value in vars(arguments).items() if name != "command"}))

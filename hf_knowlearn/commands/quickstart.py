@@ -1,4 +1,4 @@
-"""`knowlearn quickstart`: compares three ways of training on a tiny model and 300 made-up people."""
+"""`knowlearn quickstart`: trains a tiny model on 300 made-up people in three ways, and compares the results."""
 
 import argparse
 from collections.abc import Callable
@@ -19,14 +19,14 @@ def add_parser(subparsers: Any) -> None:
 
 
 def positive(word: str) -> int:
-    """Parse a whole number of at least 1, for argparse."""
+    """Parse an option that is a whole number of at least 1."""
     if not word.isdecimal() or not int(word):
-        raise argparse.ArgumentTypeError(f"{word!r}: give a whole number, 1 or more")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number of at least 1")
     return int(word)
 
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
-    """Train the runs, and print the summary of their common report."""
+    """Train the three runs, and print the summary of their report."""
     if arguments.model is not None:
         from hf_knowlearn.models.hub_access import check_hub
         from hf_knowlearn.models.loading import model_path

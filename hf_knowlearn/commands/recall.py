@@ -1,4 +1,4 @@
-"""`knowlearn recall`: compares models on the same questions, or measures the figures of a model card again."""
+"""`knowlearn recall`: compares models on the same questions, or checks the scores on model cards."""
 
 import argparse
 import json
@@ -25,18 +25,18 @@ ROLES = ("questions", "replayed_questions", "retention_questions")
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
-    text = "compare models on the same questions, or check the figures of a model card"
+    text = "compare models on the same questions, or check the scores on model cards"
     more = (
-        "With --questions: one table of all models, each with its paired difference to the first. Without: evaluate"
-        " each model again as its report says, and compare with the figures of its card. Exit code 0: all figures"
-        " hold; 1: some don't; 2: they can't be measured again."
+        "With --questions, the command prints a table of all models, with their paired differences to the first model."
+        " Without --questions, it evaluates each model again as its report states, and compares the scores with those"
+        " on its card. The exit code is 0 if all scores are confirmed, 1 if a score differs, and 2 for an error."
     )
     parser = subparsers.add_parser("recall", help=text, description=more)
     add = parser.add_argument
     add("models", metavar="MODEL", nargs="+", help=MODEL_HELP)
     add("--questions", metavar="FILE", help="questions about the training documents: a file, or world:SPLIT")
     add("--replayed_questions", metavar="FILE", help="questions about the replayed documents")
-    add("--retention_questions", metavar="FILE", help="questions about what appears nowhere in the run")
+    add("--retention_questions", metavar="FILE", help="questions about facts that appear nowhere in the run")
     add_question_options(parser)
     add("--card", action="store_true", help="check the card with the given files instead of those that it names")
     add("--merged", action="store_true", help="one more row for each adapter: merged into its unquantised base")
@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
-    """Print the table of all models, or the checked figures of each card."""
+    """Print a table of all models, or the result of checking each card."""
     raise_problems(_problems(arguments))
     from hf_knowlearn.models.sources import resolve_model
     from hf_knowlearn.teach.missing_sources import check_exist
@@ -89,11 +89,11 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
     options = given(arguments, (*GENERATION_OPTIONS, "answer_language", "merged", "load_in_4bit", "dtype"))
     if _checks_card(arguments) and options:
         yield (
-            f"{', '.join(f'--{name}' for name in options)}: the check of a card evaluates as the card's report says."
-            " Leave the options out, or give --questions to compare models."
+            f"{', '.join(f'--{name}' for name in options)}: a card is checked with the settings in its report."
+            " Remove these options, or give --questions to compare models."
         )
     other_roles = given(arguments, ROLES[1:])
     if not arguments.card and arguments.questions is None and other_roles:
-        yield f"--{other_roles[0]} without --questions: give --questions too, or --card to check the card."
+        yield f"--{other_roles[0]} needs --questions to compare models, or --card to check a card. Add one of them."
     if arguments.answer_language is not None and arguments.answer_language not in LANGUAGES:
         yield f"--answer_language {arguments.answer_language}: choose from {', '.join(LANGUAGES)}."

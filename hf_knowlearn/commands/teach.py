@@ -1,4 +1,4 @@
-"""`knowlearn teach`: train a model on documents, and measure what it learned and forgot."""
+"""`knowlearn teach`: trains a model on documents, and measures what it has learned and forgotten."""
 
 import argparse
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def add_parser(subparsers: Any) -> None:
-    """List the command. Its options are those of a recipe, which `hf_knowlearn.teach` parses itself."""
+    """Add the command to the help. `hf_knowlearn.teach` parses its options, which are those of a recipe."""
     text = "train a model on documents, and evaluate what it learned and forgot"
     subparsers.add_parser("teach", help=text, add_help=False)
 

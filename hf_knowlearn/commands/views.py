@@ -1,4 +1,4 @@
-"""`knowlearn views`: show a document in its views, or count or export the views of all documents."""
+"""`knowlearn views`: shows the views of a document, or counts or exports the views of all documents."""
 
 import argparse
 import os
@@ -56,11 +56,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
-    """Print the views of one document, or the counts of all.
+    """Print the views of one document, or the counts of the views of all documents.
 
     Raises:
-        ValueError: lists all problems of the options, the documents and the questions before anything is shown or
-            written; or names the documents without enough views.
+        ValueError: options, documents or questions are invalid. The message lists all problems, and nothing is printed
+            or written. Also raised if an export finds documents without enough views.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal's encoding lacks
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """The options, and the data that they name."""
+    """The options of the command, and the documents and questions that they name."""
 
     arguments: argparse.Namespace
     documents: list[Document]
@@ -107,7 +107,7 @@ def _read_inputs(arguments: argparse.Namespace) -> _Inputs:
 
 
 def _part_views(arguments: argparse.Namespace, family: str, lengths: TokenLengths) -> MakePartViews:
-    """The function that makes the views of a document as `knowlearn teach` does."""
+    """Return a function that makes the views of a document, as `knowlearn teach` makes them."""
     from hf_knowlearn.format_aug.rows import document_views
     from hf_knowlearn.format_aug.settings import ViewSettings
 
@@ -141,12 +141,12 @@ def _read_documents(arguments: argparse.Namespace) -> list[Document]:
     ids = [document.id for document in documents]
     near = ", ".join(map(repr, get_close_matches(wanted, ids, 3) or ids[:3]))
     raise ValueError(
-        f"--document {wanted!r}: there are {number_of(len(ids), 'document')}, but none with this id. Some ids: {near}."
+        f"--document {wanted!r}: no document has this id. Some ids of the {number_of(len(ids), 'document')}: {near}."
     )
 
 
 def token_lengths(tokenizer: str) -> TokenLengths:
-    """The function that counts the tokens of texts as rows, with special tokens at both ends.
+    """Return a function that counts the tokens of texts, including the special tokens of a row.
 
     Raises:
         ValueError: the tokenizer cannot be loaded.
@@ -169,7 +169,7 @@ def token_lengths(tokenizer: str) -> TokenLengths:
 
 
 def _document_views(inputs: _Inputs) -> Iterator[str]:
-    """The views of the first document: a description, and one block for each view."""
+    """Yield a description of the first document, and a text for each of its views."""
     from hf_knowlearn.commands.views_output import describe_document, render_view
 
     document = inputs.documents[0]
@@ -181,7 +181,7 @@ def _document_views(inputs: _Inputs) -> Iterator[str]:
 
 
 def _counts(inputs: _Inputs) -> Iterator[str]:
-    """The counts of all documents, after the views have been exported."""
+    """Export the views of all documents if the user requested it, and yield the tables of counts."""
     from tqdm.auto import tqdm
 
     from hf_knowlearn.commands.views_output import describe_report, failed_documents
@@ -199,7 +199,7 @@ def _counts(inputs: _Inputs) -> Iterator[str]:
 
 
 def _export(inputs: _Inputs, report: CoverageReport) -> None:
-    """Write the folder that `knowlearn publish views` publishes: Parquet for each family, and a card."""
+    """Write a folder for `knowlearn publish views`: a Parquet file for each family, and a card."""
     from hf_knowlearn.commands.views_output import statistics_rows
     from hf_knowlearn.hub.dataset_cards import views_card
     from hf_knowlearn.teach.provenance import fingerprint

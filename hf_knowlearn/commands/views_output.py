@@ -1,4 +1,4 @@
-"""Output of `knowlearn views`: views in colour, and the tables of a coverage report."""
+"""Formats the output of `knowlearn views`: views in colour, and tables of counts."""
 
 import re
 from collections import Counter
@@ -26,17 +26,17 @@ Piece = tuple[str, str]  # (key of STYLES, text)
 
 
 def escaped(text: str) -> str:
-    """`text` with control characters as Python escapes, because a terminal would execute them."""
+    """Replace control characters by Python escapes, because a terminal would execute them."""
     return CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 def in_line(text: str) -> str:
-    """`text`, escaped and on one line."""
+    """Return the escaped text on one line."""
     return " ".join(escaped(text).split())
 
 
 def render_view(view: View, tokens: int) -> str:
-    """A heading, the prompt and the text of a view."""
+    """Return the heading, the prompt and the text of a view."""
     part = f"part {view.part}, " if view.part else ""
     title = f"{part}view {view.index}: {view.family}/{view.format}, {number_of(tokens, 'token')}"
     heading = ("heading", f"--- {title} ".ljust(80, "-"))
@@ -44,8 +44,8 @@ def render_view(view: View, tokens: int) -> str:
 
 
 def text_pieces(view: View) -> Iterator[Piece]:
-    """The text of a view as pieces of three kinds: words, layout, and white space of the layout, which would be
-    invisible."""
+    """Split the text of a view into pieces of three kinds: words of the document, layout, and wide white space of the
+    layout."""
     position = 0
     for start, _, length in [*view.spans, (len(view.text), 0, 0)]:
         for i, text in enumerate(WIDE_SPACE.split(view.text[position:start])):
@@ -55,7 +55,7 @@ def text_pieces(view: View) -> Iterator[Piece]:
 
 
 def _styled(pieces: Iterable[Piece]) -> str:
-    """The pieces with terminal colours if standard output has colours."""
+    """Join the pieces. Add terminal colours if standard output supports them."""
     segments = []
     for kind, text in pieces:
         for line in re.split("(\n)", escaped(text)):  # Why: pagers end a style at the end of each line.
@@ -71,7 +71,7 @@ def _rendered(renderable: RenderableType) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A table of rows, the header first. The first column is left-aligned, the others right-aligned."""
+    """Format rows as a table. The first row is the header. All columns except the first are right-aligned."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(rows[0]):
         table.add_column(name, justify="right" if i else "left", no_wrap=True)
@@ -81,7 +81,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def describe_document(document: Document, count: int, tokenizer: str) -> str:
-    """The lines above the views of a document, the first of `count` documents."""
+    """Return the lines above the views of a document, which is the first of `count` documents."""
     title = f" ({in_line(document.title)})" if document.title else ""
     size = f"{number_of(len(document.text), 'character')}, language {in_line(document.language)}"
     number, more = (f" 1 of {count:,}", " Choose another with --document ID.") if count > 1 else ("", "")
@@ -96,7 +96,7 @@ def _counted_by(tokenizer: str) -> str:
 
 
 def describe_report(report: CoverageReport, tokenizer: str) -> Iterator[str]:
-    """The tables of a report, the documents without enough views, and the questions that no view answers."""
+    """Yield the tables of a report, the documents without enough views, and the questions that no view answers."""
     yield _table(statistics_rows(report))
     yield f"\n{_counted_by(tokenizer)}"
     yield from (f"\n{line}" for line in failed_documents(report))
@@ -110,7 +110,7 @@ def describe_report(report: CoverageReport, tokenizer: str) -> Iterator[str]:
 
 
 def statistics_rows(report: CoverageReport) -> list[list[str]]:
-    """A header with the families, and one row for each number."""
+    """Return the rows of a table with one column for each family. The first row is the header."""
     statistics = list(report.statistics.values())
     rows = {
         "documents": [s.documents for s in statistics],
@@ -127,14 +127,14 @@ def statistics_rows(report: CoverageReport) -> list[list[str]]:
 
 
 def failed_documents(report: CoverageReport) -> Iterator[str]:
-    """For each family, how many documents have too few views, with the first messages."""
+    """Yield a text for each family in which documents have too few views. It has their number and the first errors."""
     for family, statistics in report.statistics.items():
         if failed := statistics.failed:
             total = statistics.documents + len(failed)
             messages = [f"  {in_line(message)}" for message in list(failed.values())[:5]]
             more = [f"  ... and {len(failed) - 5:,} more"] if len(failed) > 5 else []
             yield "\n".join(
-                [f"{family}: no views of {len(failed):,} of {number_of(total, 'document')}", *messages, *more]
+                [f"{family}: {len(failed):,} of {number_of(total, 'document')} without enough views", *messages, *more]
             )
 
 

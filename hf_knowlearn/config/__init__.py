@@ -1,1 +1,1 @@
-"""Options: parses and checks recipes and the command line, and resolves them into frozen settings."""
+"""Options of a run: parses and checks recipes and the command line, and resolves them into frozen settings."""

@@ -1,5 +1,5 @@
-"""`knowlearn teach --help`: shows the most important options with their effective defaults. `--help all` also shows
-the other options of this package."""
+"""The text of `knowlearn teach --help`: the most important options, with the defaults that a run without a recipe has.
+`--help all` also shows the other options of this package."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields
@@ -53,10 +53,10 @@ LONG: dict[str, tuple[str, ...]] = {
 
 
 def help_text(everything: bool = False) -> str:
-    """The help of `knowlearn teach`.
+    """Build the help text of `knowlearn teach`.
 
     Args:
-        everything: also list the options of this package that few runs need.
+        everything: also show the options that few runs need.
     """
     own, defaults = own_options(), effective_defaults()
     groups = dict(SHORT)
@@ -77,7 +77,7 @@ def help_text(everything: bool = False) -> str:
 
 @cache
 def own_options() -> "dict[str, Field[Any]]":
-    """The options of this package by name. Options of the evaluation are named `evaluation.NAME`."""
+    """Return the options of this package by name. An option of the evaluation has the name `evaluation.NAME`."""
     own = {option.name: option for option in fields(TeachArguments)}
     own |= {f"evaluation.{option.name}": option for option in fields(EvaluationArguments)}
     return own | {option.name: option for option in fields(SAMOptions)}
@@ -85,8 +85,8 @@ def own_options() -> "dict[str, Field[Any]]":
 
 @cache
 def effective_defaults() -> Mapping[str, Any]:
-    """The default of every option of a run without a recipe: the value in recipes/teach.yaml, otherwise the default of
-    the class."""
+    """Return the default of every option of a run without a recipe: the value in recipes/teach.yaml if it sets the
+    option, and otherwise the default of the class."""
     defaults = {name: option.default for name, option in run_options().items()}
     defaults |= {name: option.default for name, option in own_options().items()}
     return {**defaults, **read_recipe(RECIPES / "teach.yaml")}
@@ -108,7 +108,7 @@ def _choices(option: "Field[Any]") -> Iterator[str]:
 
 
 def shown_default(default: Any) -> str:
-    """A default in the form that the help and the table of options show. Empty if there is no default."""
+    """Format a default value for the help and the table of options. Empty if there is no default."""
     if default in (None, "", -1, MISSING):
         return ""
     return str(default).lower() if isinstance(default, bool) else str(default)

@@ -1,7 +1,7 @@
-"""The options of TRL's and transformers' configuration classes, read from the source of the installed libraries.
+"""Reads the options of TRL's and transformers' configuration classes from the source code of the installed libraries.
 
-Why not from the classes: their import loads torch, which takes seconds, and a misspelled option should be reported at
-once. A test compares this table with `HfArgumentParser`, which parses the values again when a run starts.
+Why not from the classes: importing them loads torch, which takes seconds, and a misspelled option should be reported
+at once. When a run starts, transformers' `HfArgumentParser` parses the values again. A test compares both.
 """
 
 import ast
@@ -20,14 +20,14 @@ BOOLS = {
 
 @dataclass(frozen=True)
 class Option:
-    """The rules to parse an option from the words of a command line.
+    """Describes how to parse an option from the words of a command line.
 
     Args:
         type: a function that parses one word. It raises ValueError for an invalid word.
-        choices: the possible values; None: any.
-        nargs: as in argparse: "+" for a list, "?" for a bool (its value can be omitted), None for one word.
-        nullable: whether None is a value.
-        default: the default if it is a plain value, otherwise None.
+        choices: the valid values. None: all values are valid.
+        nargs: as in argparse: "+" for a list, "?" for a bool, whose value can be omitted, None for one word.
+        nullable: whether None is a valid value.
+        default: the default value. None if the source code computes it.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Option:
 
 
 def read_bool(word: str) -> bool:
-    """The bool that a word means, by the rules of transformers.
+    """Parse a bool by the rules of transformers.
 
     Raises:
         ValueError: the word means neither true nor false.
@@ -56,7 +56,7 @@ TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": re
 
 
 def options_of(*classes: Any) -> dict[str, Option]:
-    """The options of this package's dataclasses, by name."""
+    """Return the options of dataclasses of this package, by name."""
     of_classes = [field for each in classes for field in fields(each)]
     return {
         field.name: _option(field.name, formatannotation(field.type), field.default, field.metadata)
@@ -66,7 +66,7 @@ def options_of(*classes: Any) -> dict[str, Option]:
 
 @cache
 def library_options(*classes: str) -> Mapping[str, Option]:
-    """The options of these configuration classes of TRL, by name."""
+    """Return the options of configuration classes of TRL, by name."""
     found: dict[str, Option] = {}
     for name in classes:
         found |= _class_options("trl", name)
@@ -74,7 +74,7 @@ def library_options(*classes: str) -> Mapping[str, Option]:
 
 
 def _class_options(module: str, name: str) -> dict[str, Option]:
-    """The options of a dataclass and of the classes that it inherits from."""
+    """Return the options of a dataclass and of the classes that it inherits from."""
     module, definition = _definition(module, name)
     found: dict[str, Option] = {}
     for base in definition.bases:
@@ -91,7 +91,7 @@ def _class_options(module: str, name: str) -> dict[str, Option]:
 
 
 def _option(name: str, annotation: str, default: Any, metadata: Mapping[str, Any]) -> Option:
-    """The option of a field, by the rules of transformers' `HfArgumentParser`."""
+    """Build the option for a field by the rules of transformers' `HfArgumentParser`."""
     kind, choices, nargs = _value_type(annotation), metadata.get("choices"), metadata.get("nargs")
     if kind.startswith("list["):
         kind, nargs = kind.removeprefix("list[").removesuffix("]"), "+"
@@ -108,7 +108,7 @@ def _union(annotation: str) -> list[str]:
 
 
 def _value_type(annotation: str) -> str:
-    """The type of a value that is not None, as text. In a union with str, this is the type that is parsed."""
+    """Return the name of the type of a value that is not None. In a union with str, return the other type."""
     kinds = _union(annotation)
     if "bool" in kinds and "None" in kinds:
         return "bool"
@@ -121,7 +121,7 @@ def _value_type(annotation: str) -> str:
 
 
 def _definition(module: str, name: str) -> tuple[str, ast.ClassDef]:
-    """The definition of a class that `module` defines or imports, and the name of the module with this definition."""
+    """Return the source of a class that `module` defines or imports, and the name of the module that defines it."""
     for line in _lines(module):
         if isinstance(line, ast.ClassDef) and line.name == name:
             return module, line
@@ -132,7 +132,7 @@ def _definition(module: str, name: str) -> tuple[str, ast.ClassDef]:
 
 
 def _members(module: str, name: str) -> list[Any]:
-    """The values of an enumeration. Empty if the name is not that of an enumeration."""
+    """Return the values of the enumeration `name`. Empty if `name` is not an enumeration."""
     if not name.isidentifier() or not name[0].isupper():
         return []
     _, definition = _definition(module, name)
@@ -142,7 +142,7 @@ def _members(module: str, name: str) -> list[Any]:
 
 
 def _imported(module: str, line: ast.ImportFrom) -> str:
-    """The full name of the module that an import names."""
+    """Return the full name of the module in an import statement."""
     if not line.level:
         return line.module or ""
     parents = module.split(".")
@@ -164,7 +164,7 @@ def _is_package(module: str) -> bool:
 
 @cache
 def _lines(module: str) -> tuple[ast.stmt, ...]:
-    """The statements of a module, including those in `if TYPE_CHECKING` and in other blocks."""
+    """Return the statements of a module, including those in `if` and `try` blocks."""
     path = _path(module)
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -179,13 +179,13 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _entry(node: ast.expr | None, key: str) -> ast.expr | None:
-    """The value of a key in the source of a dictionary."""
+    """Return the value of a key in the source of a dictionary. None if the key is missing."""
     pairs = zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
     return next((value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key), None)
 
 
 def _plain(node: ast.expr | None) -> Any:
-    """The value of an expression; None if it is not a plain value."""
+    """Evaluate an expression. Return None if it is not a literal."""
     try:
         return None if node is None else ast.literal_eval(node)
     except ValueError:

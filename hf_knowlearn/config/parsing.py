@@ -1,7 +1,7 @@
-"""Parses and checks the options of a run: all options of TRL, transformers and hf_knowlearn, under their own names.
+"""Parses and checks the options of a run. These are all options of TRL, transformers and hf_knowlearn.
 
-All values are parsed like words of a command line, including those of a recipe. Why: TRL's parser does not check the
-values of a YAML file.
+The values in a recipe are parsed like words of a command line. Why: TRL's parser does not check the values of a YAML
+file.
 """
 
 import difflib
@@ -55,14 +55,14 @@ REQUIRED = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """The parsed options of a run, or of one of its stages. `config.settings.resolve` turns it into settings.
+    """The parsed options of a run or of one stage. `config.settings.resolve` converts a recipe to settings.
 
     Args:
-        options: the options as plain values; `stages` holds those of each stage.
-        evaluation: the options under `evaluation`.
+        options: the options as plain values, as the report records them. The key `stages` has those of the stages.
+        evaluation: the options of the group `evaluation`.
         output_dir: the run folder, or the folder of the stage inside the run folder.
-        name: name of the stage; empty for the run itself.
-        stages: the recipe of each stage, with the options of the run and of the stage. Empty without stages.
+        name: name of the stage. Empty for the recipe of the whole run.
+        stages: the recipe of each stage. It has the options of the run, overridden by those of the stage.
         pushes: whether the finished run is published (`push_to_hub`).
     """
 
@@ -78,16 +78,13 @@ class Recipe:
 
 
 def check_options(options: Mapping[str, Any], has_stages: bool = False) -> dict[str, Any]:
-    """The options of a run or a stage with parsed values. Equal values such as 2e-4 and 0.0002 become equal numbers.
-
-    All checks that do not need torch are made here.
+    """Parse the options of a run or a stage, and check everything that can be checked without loading torch.
 
     Args:
-        has_stages: whether the options are defaults for stages. Missing data sets are then accepted, because a stage
-            can name them.
+        has_stages: whether the run has stages. Data sets may then be missing, because each stage can name its own.
 
     Raises:
-        ValueError: lists unknown options with the nearest known ones, invalid values, or missing options.
+        ValueError: options are unknown, invalid or missing. The message suggests known names for unknown ones.
     """
     values = parsed_values(options)
     _check_required(values, has_stages)
@@ -103,7 +100,7 @@ def build_recipe(options: Mapping[str, Any], name: str = "") -> Recipe:
     """Build the recipe of a run, or of the stage `name`, from options that `check_options` returned.
 
     Raises:
-        ValueError: an option cannot be used on this machine, or contradicts another option.
+        ValueError: TRL or transformers rejects the options, for example on a machine without a GPU.
     """
     parser = _library_parser()
     flat = {option: value for option, value in options.items() if option != EVALUATION}
@@ -114,7 +111,7 @@ def build_recipe(options: Mapping[str, Any], name: str = "") -> Recipe:
     try:
         teach, training, model = parser.parse_args_into_dataclasses(args=words, look_for_args_file=False)
     except ImportError as error:  # of a package that an option needs, such as deepspeed
-        raise ValueError(f"A package that these options need is missing: {error}") from None
+        raise ValueError(f"These options need a package that is not installed: {error}") from None
     evaluation = EvaluationArguments(**options.get(EVALUATION, {}))
     # Why: Trainer's own push_to_hub would push every checkpoint to a public repository, with a card without scores.
     pushes, training.push_to_hub = training.push_to_hub, False
@@ -122,7 +119,7 @@ def build_recipe(options: Mapping[str, Any], name: str = "") -> Recipe:
 
 
 def recorded_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that identify a run. The run folder and the report record them."""
+    """Return the options that identify a run. The run folder and the report record these options."""
     return {option: value for option, value in options.items() if option not in NOT_THE_RUN}
 
 
@@ -135,7 +132,7 @@ def parsed_values(options: Mapping[str, Any]) -> dict[str, Any]:
     """Parse the values of options.
 
     Raises:
-        ValueError: lists unknown options, or values that an option cannot have.
+        ValueError: options are unknown, or their values are invalid. The message lists all of them.
     """
     nested = _evaluation_options(options.get(EVALUATION))
     flat = {option: value for option, value in options.items() if option != EVALUATION}
@@ -150,21 +147,21 @@ def parsed_values(options: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def run_options() -> Mapping[str, Option]:
-    """The options of a run by name, without those of the evaluation."""
+    """Return the options of a run by name, without the options of the evaluation."""
     return {**library_options("SFTConfig", "ModelConfig"), **options_of(TeachArguments, SAMOptions)}
 
 
 @cache
 def evaluation_options() -> Mapping[str, Option]:
-    """The options of the evaluation, by name without `evaluation.`."""
+    """Return the options of the evaluation by name, without the prefix `evaluation.`."""
     return options_of(EvaluationArguments)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint with the known name that is most similar to an unknown one. Empty if no name is similar.
+    """Return a hint with the known name that is most similar to `name`. Empty if no known name is similar.
 
     Args:
-        known: the known names. A mapping gives the form in which each name is shown.
+        known: the known names, or a mapping from each known name to the text that the hint shows.
     """
     shown = known if isinstance(known, Mapping) else {each: each for each in known}
     likely = [SYNONYMS.get(name, ""), *difflib.get_close_matches(name, shown, n=1, cutoff=0.5)]
@@ -177,8 +174,8 @@ def _evaluation_options(given: Any) -> dict[str, Any]:
         return {}
     if not isinstance(given, Mapping):
         raise ValueError(
-            f"{EVALUATION}={given!r} is not possible: `{EVALUATION}` is a group of options. In a recipe, write"
-            f" `{EVALUATION}: {{shots: 4}}`; on the command line, --{EVALUATION}.shots 4."
+            f"{EVALUATION}={given!r} is not possible, because `{EVALUATION}` is a group of options. For example, write"
+            f" `{EVALUATION}: {{shots: 4}}` in a recipe, or --{EVALUATION}.shots 4 on the command line."
         )
     return {str(name): value for name, value in given.items()}
 
@@ -199,7 +196,7 @@ def _raise(message: str) -> NoReturn:
 
 
 def _unknown(flat: Mapping[str, Any], nested: Mapping[str, Any]) -> list[str]:
-    """One line for each unknown option, with the nearest known one."""
+    """Return a line for each unknown option, with the most similar known option."""
     known, nested_known = run_options().keys(), evaluation_options().keys()
     shown = {name: f"{EVALUATION}.{name}" for name in nested_known} | {name: name for name in known}
     lines = [f"  {name}{did_you_mean(name, shown)}" for name in sorted(map(str, set(flat) - known))]
@@ -214,13 +211,13 @@ def _check_required(options: Mapping[str, Any], has_stages: bool) -> None:
     absent = [name for name in options.get("train_on") or () if name in TRAINING_SETS and name not in given]
     if absent and not has_stages:
         raise ValueError(
-            f"train_on={options['train_on']!r}, but the run has no {' and no '.join(absent)}:"
-            f" pass {', '.join(f'--{name} PATH' for name in absent)}."
+            f"train_on={options['train_on']!r}, but the run has no {' and no '.join(absent)}. Add"
+            f" {', '.join(f'--{name} PATH' for name in absent)}, or change train_on."
         )
 
 
 def _problems_of(arguments: type, values: Mapping[str, Any]) -> list[str]:
-    """The lines of the error that a dataclass of this package raises for these values. Empty without an error."""
+    """Return the lines of the error that the class `arguments` raises for these values. Empty without an error."""
     try:
         arguments(**{field.name: values[field.name] for field in fields(arguments) if field.name in values})
     except ValueError as error:
@@ -247,7 +244,7 @@ def _adapter_problems(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _read(given: Mapping[str, Any], known: Mapping[str, Option], prefix: str = "") -> tuple[dict[str, Any], list[str]]:
-    """The values of the known options, and one message for each invalid value."""
+    """Parse the values of the known options. Return the values, and a message for each invalid value."""
     values: dict[str, Any] = {}
     problems = []
     for name, value in given.items():
@@ -266,13 +263,13 @@ def _value(option: Option, value: Any) -> Any:
         # Why: transformers cannot parse null for this option; the word `none` disables it.
         if option.nullable and option.name != "report_to":
             return None
-        raise ValueError("null is not a value of this option; remove it to use the default.")
+        raise ValueError("null is not a valid value. Remove the option to use its default.")
     if isinstance(value, bool) and option.type is not read_bool:
         raise ValueError(
-            "a value is missing. (YAML reads yes, no, on and off as booleans: quote them if you mean the words.)"
+            "a value is missing. Add a value. If it is the word yes, no, on or off in YAML, write it in quotes."
         )
     if isinstance(value, list) and option.nargs != "+":
-        raise ValueError(f"give one value instead of {len(value)}: {' '.join(map(str, value))}.")
+        raise ValueError(f"{' '.join(map(str, value))} are {len(value)} values. Give one value.")
     read = [_read_word(option, word) for word in (value if isinstance(value, list) else [_word(value)])]
     return read if option.nargs == "+" else read[0]
 
@@ -288,7 +285,7 @@ def _read_word(option: Option, word: Any) -> Any:
 
 
 def _words(name: str, value: Any) -> list[str]:
-    """An option as words of a command line."""
+    """Return an option as words of a command line."""
     return [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
 
 

@@ -1,4 +1,4 @@
-"""Options of TRL and transformers that a run does not support, each with an alternative."""
+"""Options of TRL and transformers that a run does not support. The error for each option names an alternative."""
 
 from typing import Any
 

@@ -16,18 +16,19 @@ NO_GPU = "fp16=True needs a GPU, and this run has none. Remove fp16 and bf16 to 
 
 
 def fp16_problems(options: Mapping[str, Any]) -> Iterator[str]:
-    """Messages if the options set fp16, and the run certainly has no GPU. Does not load torch."""
+    """Yield a message if the options set fp16 and the run certainly has no GPU. This function does not load torch."""
     has_none = sys.platform == "linux" and not any(any(Path("/dev").glob(name)) for name in DEVICES)
     if options.get("fp16") and (options.get("use_cpu") or has_none):
         yield NO_GPU
 
 
 def precision_words(options: Mapping[str, Any]) -> list[str]:
-    """Command-line words for the default precision: bf16 on GPUs that support it, fp16 on other GPUs, fp32 on a CPU.
-    Empty if the options set the precision.
+    """Return the default precision as words of a command line. Empty if the options set the precision.
+
+    The default is bf16 on GPUs that support it, fp16 on other GPUs, and fp32 on a CPU.
 
     Raises:
-        ValueError: fp16 without a GPU.
+        ValueError: the options set fp16, and there is no GPU.
     """
     # Why: TRL's default is always bf16, which raises an error on a machine without a GPU.
     import torch
@@ -46,7 +47,7 @@ def precision_words(options: Mapping[str, Any]) -> list[str]:
 
 
 def describe_precision(training: "SAMConfig", model: "PreTrainedModel") -> str:
-    """The precision of a run in words: "bf16 autocast on cuda, weights loaded in 4 bits"."""
+    """Describe the precision of a run in words, such as "bf16 autocast on cuda, weights loaded in 4 bits"."""
     compute = {"no": "fp32"}.get(training.mixed_precision, f"{training.mixed_precision} autocast")
     bits = [f"{bits} bits" for bits in (4, 8) if getattr(model, f"is_loaded_in_{bits}bit", False)]
     weights = bits[0] if bits else str(model.dtype).removeprefix("torch.")

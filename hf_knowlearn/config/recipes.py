@@ -1,7 +1,6 @@
-"""Recipes: YAML files with the options of a run, under the names of TRL and transformers. The command line overrides a
-recipe.
+"""Reads recipes: YAML files with the options of a run. Options on the command line override those of a recipe.
 
-Each stage of a run becomes a recipe: the options of the run, overridden by the options of the stage.
+A run can have stages. The options of a stage override those of the run.
 """
 
 import re
@@ -51,12 +50,13 @@ OF_AN_ADAPTER = {
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The options of a recipe file. `extends: OTHER.yaml` names a file in the same folder whose options are the
-    defaults of this file.
+    """Read the options of a recipe file.
+
+    A recipe with `extends: OTHER.yaml` overrides the options of another recipe in the same folder.
 
     Raises:
-        ValueError: the file is missing, is not YAML or is not a mapping; recipes extend each other in a circle; or the
-            file sets `trust_remote_code`, which only the command line may set.
+        ValueError: the file is missing or is not a YAML mapping, recipes extend each other in a circle, or the file
+            sets `trust_remote_code`, which only the command line may set.
     """
     return _read(path, ())
 
@@ -74,12 +74,12 @@ def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         raise ValueError(f"Recipe {str(path)!r} is not valid YAML: {error}") from None
     if not isinstance(options, dict):
         raise ValueError(
-            f"Recipe {str(path)!r} contains {options!r} instead of options: write lines of `name: value`."
+            f"Recipe {str(path)!r} contains {options!r} instead of options. Write `name: value` on each line."
         )
     if "trust_remote_code" in options:
         raise ValueError(
-            f"Recipe {str(path)!r} sets trust_remote_code. A recipe may not, because it would run downloaded code on"
-            " the machine of everyone who runs it: pass --trust_remote_code true on the command line."
+            f"Recipe {str(path)!r} sets trust_remote_code. Only the command line may set it, because this option"
+            " runs downloaded code on your machine. Use --trust_remote_code true on the command line."
         )
     options = _full_names(options)
     if "extends" not in options:
@@ -108,8 +108,8 @@ def merged_options(*layers: Mapping[str, Any]) -> dict[str, Any]:
 def parse_recipe(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> Recipe:
     """Parse the command line of a run: `--config RECIPE`, `--curriculum NAME`, and options that override both.
 
-    Without `--config`, `recipes/teach.yaml` contains the defaults. `--evaluation.OPTION` sets an option of the
-    evaluation, `--stages.NAME.OPTION` an option of a stage.
+    Without `--config`, the recipe is `recipes/teach.yaml`. `--evaluation.OPTION` sets an option of the evaluation, and
+    `--stages.NAME.OPTION` sets an option of a stage.
 
     Args:
         given: options that override the command line.
@@ -125,10 +125,10 @@ def parse_recipe(arguments: Sequence[str], given: Mapping[str, Any] | None = Non
 
 
 def read_options(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The checked options of a command line, for the arguments of `parse_recipe`. This function does not load torch.
+    """Read and check the options of a command line, without loading torch. See `parse_recipe` for the arguments.
 
     Raises:
-        ValueError: see `parse_recipe`. Some problems with this machine are found only by `recipe_of`.
+        ValueError: see `parse_recipe`. Problems that only TRL and transformers find are errors of `recipe_of`.
     """
     typed = _typed(arguments)
     config = read_recipe(_path(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
@@ -146,7 +146,7 @@ def recipe_of(options: Mapping[str, Any]) -> Recipe:
     """Build the recipe of a run and of its stages from options that `read_options` returned.
 
     Raises:
-        ValueError: lists every problem of the run and of each stage that the libraries find.
+        ValueError: TRL or transformers rejects options. The message lists the problems of all stages.
     """
     flat = {name: value for name, value in options.items() if name != "stages"}
     run, stages, problems = build_recipe(flat), [], []
@@ -162,7 +162,7 @@ def recipe_of(options: Mapping[str, Any]) -> Recipe:
 
 
 def _nested(options: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """`options`, overridden by the options of the command line. Dotted names become nested options."""
+    """Override `options` by the options of the command line. Names with dots become nested options."""
     dotted = {name: value for name, value in typed.items() if "." in name}
     plain = {name: value for name, value in typed.items() if name not in dotted}
     prefix = f"{EVALUATION}."
@@ -173,7 +173,7 @@ def _nested(options: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, A
 
 
 def _into_stages(options: dict[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, with each `stages.NAME.OPTION` moved into the stage of this name."""
+    """Move each option `stages.NAME.OPTION` into the stage with this name."""
     given = options.get("stages", ())
     is_list = isinstance(given, list | tuple) and all(isinstance(stage, dict) for stage in given)
     if not typed or not is_list:
@@ -186,7 +186,9 @@ def _into_stages(options: dict[str, Any], typed: Mapping[str, Any]) -> dict[str,
             by_name[stage][option] = value
         else:
             existing = f"the stages are {', '.join(by_name)}" if by_name else "the run has no stages"
-            problems.append(f"--{name}: write --stages.NAME.OPTION or --{EVALUATION}.OPTION; {existing}.")
+            problems.append(
+                f"--{name} is not possible. Write --stages.NAME.OPTION or --{EVALUATION}.OPTION. Here {existing}."
+            )
     raise_problems(problems)
     return {**options, "stages": stages} if stages else options
 
@@ -194,30 +196,32 @@ def _into_stages(options: dict[str, Any], typed: Mapping[str, Any]) -> dict[str,
 def _path(name: Any, option: str) -> Path:
     if not isinstance(name, str):
         given = " ".join(name) if isinstance(name, list) else "nothing"
-        raise ValueError(f"--{option}: {given} is given; pass one recipe: --{option} RECIPE.yaml.")
+        raise ValueError(
+            f"--{option} needs one file, but the command line gives {given}. Write --{option} RECIPE.yaml."
+        )
     return Path(name)
 
 
 def _curriculum_path(name: Any) -> Path:
-    """The file of a curriculum of the package, or the user's file."""
+    """Return the file of a curriculum. `name` is a curriculum of the package or a path."""
     path, shipped = _path(name, "curriculum"), {file.stem: file for file in sorted(CURRICULA.glob("*.yaml"))}
     if name not in shipped and not path.is_file():
         raise ValueError(
-            f"--curriculum {name}: this is neither a curriculum nor a file{did_you_mean(name, shipped)}. Give a file,"
-            f" or one of {', '.join(shipped)}."
+            f"--curriculum {name}: there is no such curriculum and no such file{did_you_mean(name, shipped)}. Give a"
+            f" file, or one of {', '.join(shipped)}."
         )
     return shipped.get(name, path)
 
 
 def _typed(arguments: Sequence[str]) -> dict[str, Any]:
-    """The options of a command line. A value is a word, a list of words, or True if the value is omitted. The word
-    null becomes None."""
+    """Split a command line into options and values. A value is a word, a list of words, or True if it is omitted. The
+    word null becomes None."""
     found: dict[str, Any] = {}
     words = list(arguments)
     while words:
         word = words.pop(0)
         if not word.startswith("--"):
-            raise ValueError(f"{word!r} is not an option: write options as --name value.")
+            raise ValueError(f"{word!r} is not an option. Write options as --name value.")
         name, equals, value = word[2:].partition("=")
         prefix, dot, name = name.rpartition(".")  # a stage's name may contain dashes
         name = name.replace("-", "_")
@@ -245,16 +249,18 @@ def _full_names(options: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _check_stages(options: Mapping[str, Any], stages: Any) -> dict[str, Any]:
-    """The parsed options of the run. Under `stages`, they include the name and the options of each stage.
+    """Check the options of a run with stages. Return the parsed options of the run, with those of its stages.
 
     Args:
-        stages: a list of mappings from YAML, each with a `name`.
+        stages: the value of `stages` in YAML: a list of mappings, each with a `name`.
 
     Raises:
         ValueError: lists every problem of the run and of each stage.
     """
     if not isinstance(stages, list) or not stages or not all(isinstance(stage, dict) for stage in stages):
-        raise ValueError(f"stages={stages!r}: give a list of at least one stage, each with a name and its options.")
+        raise ValueError(
+            f"stages={stages!r} is not a list of stages. Give a list of mappings, each with a name and options."
+        )
     raise_problems(_name_problems([stage.get("name") for stage in stages]))
     run: dict[str, Any] = {}
     problems: list[str] = []
@@ -281,8 +287,8 @@ def _check_stage(options: Mapping[str, Any], stage: Mapping[str, Any], is_first:
     allowed |= options_of(SAMOptions).keys()
     if foreign := [name for name in own if name not in allowed]:
         raise ValueError(
-            f"{', '.join(foreign)}: only the whole run can set these options. Move them from the stage to the top"
-            " level of the recipe."
+            f"{', '.join(foreign)}: a stage cannot set these options. Move them to the top level of the recipe, where"
+            " they apply to the whole run."
         )
     merged = {**options, **own, "output_dir": options.get("output_dir") or "."}
     if not any(merged.get(name) for name in TRAINING_SETS):
@@ -301,12 +307,12 @@ def _name_problems(names: Sequence[Any]) -> Iterator[str]:
     for number, name in enumerate(names, 1):
         if not isinstance(name, str) or not STAGE_NAME.fullmatch(name):
             yield (
-                f"stages: name of stage {number}: {name!r}: use letters, digits, '-', '_' and '.', starting with a"
-                " letter or a digit (in quotes, if YAML reads it as a number)."
+                f"stages: stage {number} has the name {name!r}. Use letters, digits, '-', '_' and '.', starting with a"
+                " letter or a digit. Write a number in quotes."
             )
     folded = [str(name).casefold() for name in names]
     for name in sorted({name for name in folded if folded.count(name) > 1}):
-        yield f"stages: {folded.count(name)} stages have the name {name!r}: give each a different name."
+        yield f"stages: {folded.count(name)} stages have the name {name!r}. Give each stage a different name."
 
 
 def _check_first_adapter(options: Mapping[str, Any]) -> None:
@@ -337,7 +343,7 @@ def _check_adapter(values: Mapping[str, Any], own: Mapping[str, Any]) -> None:
 
 
 def _sequence_problems(stages: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
-    """Messages about requirements of a stage that no earlier stage meets.
+    """Yield messages about stages that need something from an earlier stage that no earlier stage provides.
 
     Args:
         stages: the name and the options of each stage, including the options of the run.

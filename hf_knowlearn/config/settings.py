@@ -1,7 +1,7 @@
-"""Resolved settings: frozen dataclasses with the values of a recipe that `teach/` and the packages below it use.
+"""Settings of a run: frozen dataclasses with the values of a recipe. `teach/` and the packages below it use them.
 
-`resolve` is the only function that converts a `Recipe`. Values that depend on the model or the data are added later by
-methods that return new settings: the maximum length of a row (`with_context`) and the number of steps (`with_steps`).
+`resolve` converts a recipe to settings. Two values depend on the model or the data and are set later: `with_context`
+returns settings with the maximum length of a row, and `with_steps` returns settings with the number of steps.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.config.parsing import Recipe
 from hf_knowlearn.config.teach_arguments import TRAINED_ON, TRAINING_SETS, TeachArguments
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.evaluation.settings import EvaluationSettings
 from hf_knowlearn.format_aug.settings import RAW, ViewSettings
 from hf_knowlearn.generation.settings import GenerationSettings
@@ -33,7 +34,7 @@ MOST_READ_ROWS = 16  # maximum number of rows in a batch whose logits are all in
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """Where the data of a run or a stage comes from: a path, a name on the Hub or world:SPLIT for each set.
+    """The sources of the data of a run or a stage. A source is a path, a name on the Hub, or world:SPLIT.
 
     Args:
         train_on: the names of the sets to train on, in the order of `TRAINING_SETS`.
@@ -50,7 +51,7 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class ReadingSettings:
-    """How documents and questions are read: the arguments of `read_documents` and `read_questions` of these names."""
+    """Options for reading documents and questions: arguments of `read_documents` and `read_questions`."""
 
     text_column: str | None = None
     empty: str = "raise"
@@ -60,8 +61,13 @@ class ReadingSettings:
 
 @dataclass(frozen=True)
 class SelectionSettings:
-    """Which training questions a stage selects by their class of mastery. None: it trains on all questions and replays
-    none."""
+    """Selects the training questions of a stage by their class of mastery.
+
+    Args:
+        train_categories: classes of the questions to train on. None: all classes.
+        train_improved: whether to train only on questions whose class has improved since before the run.
+        replay_categories: classes of the questions to replay. None: no questions are replayed.
+    """
 
     train_categories: tuple[str, ...] | None = None
     train_improved: bool = False
@@ -73,8 +79,8 @@ class SelectionSettings:
 
 @dataclass(frozen=True)
 class PublishSettings:
-    """Where a finished run is published. If `private` or `license` is None, the documents of the run determine the
-    value."""
+    """The repository on the Hub to which a finished run is published. If `private` or `license` is None, the documents
+    of the run determine the value."""
 
     repo_id: str | None
     private: bool | None
@@ -84,17 +90,17 @@ class PublishSettings:
 
 @dataclass(frozen=True)
 class StageSettings:
-    """The settings of one stage; a run without stages has one stage without a name.
+    """The settings of one stage. A run without stages has a single stage, whose name is empty.
 
     Args:
         number: position of the stage in the run, from 0.
-        folder: folder of the stage; without a name, the run folder.
+        folder: folder of the stage. If the run has no stages, this is the run folder.
         question_template: template of the training questions.
         classify: preset for measuring mastery after the stage. None: mastery is not measured.
-        adapter: what happens to the previous stage's adapter: `continue`, `merge` or `new`.
-        training: arguments of the trainer. They are copied and never changed.
-        peft_config: configuration of the adapter that the stage starts. None: full training.
-        max_steps: number of optimizer steps. If the recipe gives epochs, 0 or less until `with_steps` is called.
+        adapter: use of the previous stage's adapter: `continue` to train it, `merge` to merge it, `new` to drop it.
+        training: arguments of the trainer. `trainer_arguments` changes a copy of them.
+        peft_config: configuration of a new adapter. None: all weights are trained.
+        max_steps: number of optimizer steps. If the recipe gives epochs, this is -1 until `with_steps` is called.
         max_length: maximum number of tokens of a row. None: no limit.
     """
 
@@ -116,52 +122,55 @@ class StageSettings:
 
     @property
     def label(self) -> str:
-        """The start of a message about the stage. Empty if the stage has no name."""
+        """Prefix of messages about the stage. Empty if the stage has no name."""
         return f"stage {self.name!r}: " if self.name else ""
 
     @property
     def rows_per_step(self) -> int:
-        """Rows of one optimizer step over all processes."""
+        """Number of rows of one optimizer step, over all processes."""
         training = self.training
         rows: int = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
         return rows
 
     @property
     def replays(self) -> bool:
-        """Whether the recipe names anything to replay."""
+        """Whether the stage replays documents, questions or self-generated text."""
         sources = (self.sources.replay_documents, self.sources.replay_questions, self.selection.replay_categories)
         return bool((any(sources) or self.replay.num_generated) and self.replay.share)
 
     @property
     def replayed_rows_per_step(self) -> int:
-        """Rows of one optimizer step that are replayed.
+        """Number of replayed rows of one optimizer step.
 
         Raises:
-            ValueError: the share rounds to no row or to all rows.
+            ValueError: `replay_share` of a step, rounded to whole rows, is no row or all rows.
         """
         if not self.replays:
             return 0
         batch, share = self.rows_per_step, self.replay.share
         rows = round(share * batch)
         if rows in (0, batch):
-            shares = f", or a share between {1 / batch:.3f} and {1 - 1 / batch:.3f}" if batch > 1 else ""
+            shares = f", or set replay_share between {1 / batch:.3f} and {1 - 1 / batch:.3f}" if batch > 1 else ""
             raise ValueError(
-                f"replay_share={share} of a step of {batch} rows is {rows} rows: use a larger batch"
-                f" (per_device_train_batch_size, gradient_accumulation_steps){shares}."
+                f"replay_share={share}: a step has {number_of(batch, 'row')}, and this share of them is {rows:,}. At"
+                " least one row must be replayed, and at least one must be new. Increase per_device_train_batch_size"
+                f" or gradient_accumulation_steps{shares}."
             )
         return rows
 
     @property
     def is_scheduled_late(self) -> bool:
-        """Whether the rows of the stage are known only when it starts, because they are selected by class or generated
-        by the model."""
+        """Whether the rows of the stage are unknown until the stage starts, because it selects questions by class or
+        replays self-generated text."""
         return bool(self.selection or self.replay.num_generated)
 
     def with_steps(self, units: int, replayed: int) -> "StageSettings":
-        """The stage with a number of steps in which each of `units` training units occurs `num_train_epochs` times.
+        """Set the number of steps so that each training unit occurs `num_train_epochs` times. Do nothing if the recipe
+        sets `max_steps`.
 
         Args:
-            replayed: replayed rows of each step.
+            units: number of training units.
+            replayed: number of replayed rows of each step.
         """
         if self.max_steps > 0:
             return self
@@ -169,7 +178,7 @@ class StageSettings:
         return replace(self, max_steps=max(1, steps))
 
     def trainer_arguments(self) -> "SAMConfig":
-        """The arguments of the stage's trainer. The trainer uses the rows of the schedule in their order."""
+        """Return the arguments of the stage's trainer. They make the trainer keep the order of the rows."""
         training = copy(self.training)
         training.max_steps = self.max_steps
         training.shuffle_dataset = False
@@ -188,11 +197,11 @@ class RunSettings:
 
     Args:
         name: name of the run in reports.
-        options: the options as plain values, as they are recorded.
+        options: the options of the recipe, as the report records them.
         questions: sources of the questions of the evaluation, by role.
-        model_name: the model as the user wrote it.
-        max_length: tokens that a row may have in the evaluation; None: no limit.
-        views: the views of the run, for the evaluation.
+        model_name: the name of the model in the recipe.
+        max_length: maximum number of tokens of a row in the evaluation. None: no limit.
+        views: the views that the evaluation must not use.
         show_progress: whether progress bars are shown.
     """
 
@@ -220,25 +229,25 @@ class RunSettings:
 
     @property
     def rows_per_step(self) -> list[int]:
-        """Rows of one optimizer step of each stage, over all processes."""
+        """Number of rows of one optimizer step of each stage, over all processes."""
         return [stage.rows_per_step for stage in self.stages]
 
     @property
     def classify(self) -> str | None:
-        """The preset with which mastery is measured before the run; None: it is not measured."""
+        """The preset for measuring mastery before the run. None: mastery is not measured."""
         return next((stage.classify for stage in self.stages if stage.classify), None)
 
     @property
     def merges_adapter(self) -> bool:
-        """Whether a stage merges an adapter, so that the run ends with a whole model."""
+        """Whether a stage merges an adapter. The result of the run is then a whole model."""
         return any(stage.adapter == "merge" for stage in self.stages[1:])
 
     def changes_base(self, number: int) -> bool:
-        """Whether the model of stage `number`, without its adapter, differs from the base model."""
+        """Whether stage `number` or an earlier stage changes weights of the base model itself."""
         return not self.uses_adapter or any(stage.adapter == "merge" for stage in self.stages[1 : number + 1])
 
     def with_context(self, context: int | None) -> "RunSettings":
-        """The settings for a model with a context of at most `context` tokens. None: no limit."""
+        """Limit the length of rows to `context`, the number of tokens of the model's context. None: no limit."""
         stages = tuple(replace(stage, max_length=smallest_limit(stage.max_length, context)) for stage in self.stages)
         return replace(self, max_length=smallest_limit(self.max_length, context), stages=stages)
 
@@ -302,7 +311,7 @@ def _stage(stage: Recipe, run: Recipe, number: int) -> StageSettings:
 
 
 def _peft_config(model: "ModelConfig") -> Any:
-    """The configuration of the adapter. None without an adapter."""
+    """Return the configuration of the adapter. None if the run trains all weights."""
     from trl import get_peft_config
 
     config, only = get_peft_config(model), model.lora_target_modules
@@ -332,7 +341,7 @@ def _views(recipe: Recipe) -> ViewSettings:
 
 
 def raw_settings(views: ViewSettings) -> ViewSettings:
-    """The settings of views that leave the documents unchanged, as plain text."""
+    """Change the settings to views that are the unchanged documents as plain text."""
     return replace(views, family=RAW, weights=None, template="plain")
 
 
@@ -373,8 +382,8 @@ def _model(recipe: Recipe, model: "ModelConfig") -> ModelSettings:
 
 
 def _dtype(recipe: Recipe) -> str:
-    """The dtype of the weights. With an adapter it is the dtype of the computation, otherwise the user's dtype or
-    fp32."""
+    """Return the dtype of the weights: the user's dtype, or by default fp32. With an adapter, the default is the dtype
+    of the computation."""
     if not recipe.model.use_peft or "dtype" in recipe.options:
         return str(recipe.model.dtype)
     return "bfloat16" if recipe.training.bf16 else "float16" if recipe.training.fp16 else "float32"

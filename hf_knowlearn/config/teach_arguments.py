@@ -137,12 +137,12 @@ class TeachArguments:
 
     @property
     def family(self) -> str:
-        """The family of views."""
+        """The family of views, or `mixed` for a mixture of families."""
         return MIXED if self.weights else self.views
 
     @property
     def weights(self) -> dict[str, float] | None:
-        """The weights of the families in a mixture. None if no weights are given."""
+        """The weight of each family in a mixture. None if `views` is not a mixture."""
         return _weights(self.views)
 
     def _problems(self) -> Iterator[str]:
@@ -220,17 +220,19 @@ def _unknown_names(option: str, names: Sequence[str] | None, known: Sequence[str
 
 
 def _weights(views: str) -> dict[str, float] | None:
-    """The weights of a mixture, parsed from JSON. None for a single family."""
+    """Parse the weights of a mixture of families from JSON. None for a single family."""
     example = '{"formats": 1, "order": 3}'
     families = (RAW, *FAMILIES)
     if views in families:
         return None
     if not views.lstrip().startswith("{"):
-        raise ValueError(f"views={views!r}: choose from {', '.join(families)}, or give weights such as {example}.")
+        raise ValueError(
+            f"views={views!r} is unknown. Choose from {', '.join(families)}, or give weights such as {example}."
+        )
     try:
         weights = json.loads(views)
     except json.JSONDecodeError as error:
-        raise ValueError(f"views={views!r} is not valid JSON ({error}): write {example}.") from None
+        raise ValueError(f"views={views!r} is not valid JSON ({error}). Write weights such as {example}.") from None
     if not all(type(value) in (int, float) for value in weights.values()):
         raise ValueError(f"views={views!r}: give a number for each family, such as {example}.")
     return dict(checked_weights(weights))

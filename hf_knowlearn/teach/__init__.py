@@ -1,1 +1,1 @@
-"""One run, from documents to a report. The functions in `pipeline.py` follow the order of the steps of a run."""
+"""Runs `knowlearn teach`, from documents to a report. `pipeline.py` has the steps of a run in their order."""

@@ -1,4 +1,4 @@
-"""`accelerate launch -m hf_knowlearn.teach --config RECIPE [--option value]`."""
+"""Makes the command `accelerate launch -m hf_knowlearn.teach --config RECIPE [--option value]` work."""
 
 import sys
 

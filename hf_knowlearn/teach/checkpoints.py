@@ -1,6 +1,6 @@
-"""Sealed checkpoints: a manifest with the SHA-256 of every file marks a checkpoint as complete.
+"""Seals checkpoints. A sealed checkpoint has a manifest with the SHA-256 of each of its files.
 
-Why: Trainer loads the states of optimizer and random number generators from pickles, which can run code. A run
+Why: Trainer loads the states of the optimizer and of random number generators from pickles, which can run code. A run
 therefore resumes only from its own unchanged checkpoints.
 """
 
@@ -21,14 +21,14 @@ MANIFEST = "manifest.json"
 
 
 class SealCheckpoints(TrainerCallback):
-    """Seals every checkpoint of a run when it is complete, and then deletes the oldest ones.
+    """Seals every checkpoint of a run after it is saved, and then deletes the oldest checkpoints.
 
     Why: Trainer's own rotation of checkpoints deletes the last sealed checkpoint before it seals the next one. A run
     that is killed in between would have no sealed checkpoint.
 
     Args:
         run: the id of the run.
-        limit: number of checkpoints to leave. None or 0: all.
+        limit: maximum number of checkpoints in the folder. None or 0: no limit.
     """
 
     def __init__(self, run: str, limit: int | None) -> None:
@@ -54,8 +54,8 @@ def seal(checkpoint: Path, run: str) -> None:
 
 
 def last_checkpoint(folder: Path, run: str) -> str | None:
-    """The last checkpoint in `folder` that is unchanged since `run` sealed it. Warns about each checkpoint that it
-    skips."""
+    """Return the last checkpoint in `folder` that has not changed since `run` sealed it. Log a warning for each newer
+    checkpoint."""
     for checkpoint in reversed(_by_step(folder)):
         if (problem := _problem(checkpoint, run)) is None:
             return str(checkpoint)
@@ -64,7 +64,7 @@ def last_checkpoint(folder: Path, run: str) -> str | None:
 
 
 def _problem(checkpoint: Path, run: str) -> str | None:
-    """The reason why a run cannot resume from a checkpoint. None if it can."""
+    """Return the reason why `run` cannot resume from a checkpoint. None if it can."""
     path = checkpoint / MANIFEST
     if not path.is_file():
         return f"it is incomplete (it has no {MANIFEST})"
@@ -81,7 +81,7 @@ def _problem(checkpoint: Path, run: str) -> str | None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below `folder` except the manifest, by relative path."""
+    """Return the SHA-256 of every file below `folder` except the manifest, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
 

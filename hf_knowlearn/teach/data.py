@@ -1,7 +1,7 @@
-"""The data of a run: the data to train on and to replay, and the questions that evaluate the model, by role.
+"""Loads the data of a run: the data to train on and to replay, and the questions of the evaluation.
 
-Roles: `questions` (about what is trained on), `replayed_questions` (about what is replayed) and `retention_questions`
-(about facts that appear nowhere in the data of the run).
+Questions of the evaluation have one of three roles: `questions` are about the training documents, `replayed_questions`
+are about the replayed documents, and `retention_questions` are about facts that appear nowhere in the data of the run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,12 +31,11 @@ class RunData:
 
     Args:
         questions: the questions of the evaluation, by role.
-        train_documents, train_questions, train_conversations: data to train on like `documents`, but without an
-            evaluation.
+        train_documents, train_questions, train_conversations: further data to train on, which is not evaluated.
         replay_prompts: prompts of self-generated replay, in the order of their use.
-        replay_generated: the generated texts; empty until the base model has generated them.
+        replay_generated: the self-generated texts. Empty until the base model has generated them.
         stages: the data of each stage.
-        retention_source: where the retention questions come from, or why there are none, in words.
+        retention_source: a sentence about the source of the retention questions, or the reason why there are none.
     """
 
     documents: list[Document]
@@ -52,27 +51,27 @@ class RunData:
     stages: "tuple[RunData, ...]" = ()
 
     def training_documents(self, train_on: Sequence[str]) -> list[Document]:
-        """The documents of the sets in `train_on`."""
+        """Return the documents of the data sets that `train_on` names."""
         sets = [name for name in TRAINING_SETS if name in DOCUMENT_OPTIONS and name in train_on]
         return [document for name in sets for document in getattr(self, name)]
 
     def training_questions(self, train_on: Sequence[str]) -> list[Question]:
-        """The questions to train on. Empty if `train_on` does not name them."""
+        """Return the questions to train on. Empty if `train_on` does not contain `train_questions`."""
         return self.train_questions if "train_questions" in train_on else []
 
     def classified_questions(self) -> list[Question]:
-        """The questions whose mastery is measured: the questions to train on, or the evaluation questions if there are
-        none."""
+        """Return the questions whose mastery is measured. These are the training questions, or the questions of the
+        evaluation if there are no training questions."""
         return self.train_questions or self.questions["questions"]
 
     def counts(self) -> dict[str, int]:
-        """The numbers of documents, of further training items, and of questions by role."""
+        """Return the number of items of each data set."""
         others = {name: len(getattr(self, name)) for name in TRAINING_SETS if name != "documents"}
         by_role = {role: len(questions) for role, questions in self.questions.items()}
         return {"documents": len(self.documents), **{name: n for name, n in others.items() if n}, **by_role}
 
     def sets(self) -> dict[str, Sequence[Any]]:
-        """All data sets, by the options that name them."""
+        """Return all data sets by the names of their options."""
         return {
             "documents": self.documents,
             "train_documents": self.train_documents,
@@ -85,13 +84,13 @@ class RunData:
         }
 
     def open_book_questions(self) -> list[Question]:
-        """The questions about a document of the run."""
+        """Return the questions that name a document of the run in `document_id`."""
         ids = {document.id for document in self.documents}
         return [question for question in self.questions["questions"] if question.document_id in ids]
 
     @property
     def has_edits(self) -> bool:
-        """Whether questions have a `kind`, so that the editing scores can be computed."""
+        """Whether a question has a `kind`. The editing scores need it."""
         return any(question.kind is not None for question in self.questions["questions"])
 
 
@@ -99,7 +98,7 @@ def load_data(settings: RunSettings) -> RunData:
     """Load the data that the settings name.
 
     Raises:
-        ValueError: some data are invalid. The message lists all problems of all data sets, each with its option.
+        ValueError: data are invalid. The message lists the problems of all data sets with the options that name them.
     """
     loader = _Loader(settings.reading)
     prompts = loader.attempt("replay_self_prompts", load_replay_prompts, settings.stages[0].replay.prompts, [""])
@@ -122,7 +121,7 @@ def load_data(settings: RunSettings) -> RunData:
 
 
 class _Loader:
-    """Loads each source of an option once, and collects the problems without duplicates."""
+    """Loads the sources of options. It loads each source once, and collects all problems."""
 
     def __init__(self, reading: ReadingSettings) -> None:
         self.reading = reading
@@ -152,7 +151,7 @@ class _Loader:
         return partial(load_questions, **columns)
 
     def training_sets(self, stages: Sequence[StageSettings]) -> dict[str, Any]:
-        """The training and replay data of these stages, in the order of the stages. Each source occurs once."""
+        """Load the training and replay data of these stages, in the order of the stages."""
         return {
             option: [item for source in sources_of(option, stages) for item in self.load(option, source)]
             for option in TRAINED_ON
@@ -170,8 +169,8 @@ def _self_replay_problems(settings: RunSettings) -> Iterator[str]:
 
 
 def sources_of(option: str, stages: Sequence[StageSettings]) -> list[str]:
-    """The sources that the stages give to an option, without duplicates. Sources of a training set count only for
-    stages that use this set."""
+    """Return the sources that the stages give to an option, without duplicates. Ignore training sets that a stage does
+    not train on."""
 
     def is_used(stage: StageSettings) -> bool:
         used = {*stage.sources.train_on, *(["train_questions"] if stage.selection.replay_categories else [])}
@@ -182,8 +181,8 @@ def sources_of(option: str, stages: Sequence[StageSettings]) -> list[str]:
 
 
 def _with_default_retention(data: RunData) -> RunData:
-    """Make questions about documents outside the run retention questions, because the run can only make the model
-    forget their answers."""
+    """Use the questions about documents outside the run as retention questions. Training cannot teach their
+    answers."""
     documents = [*data.documents, *data.train_documents, *data.replay_documents]
     inside, outside = split_by_documents(data.questions["questions"], documents)
     return replace(data, questions={**data.questions, "questions": inside, "retention_questions": outside})
@@ -192,10 +191,10 @@ def _with_default_retention(data: RunData) -> RunData:
 def split_by_documents(
     questions: Iterable[Question], documents: Iterable[Document]
 ) -> tuple[list[Question], list[Question]]:
-    """The questions about `documents` or about no named document, and those about other documents.
+    """Split questions into those about `documents` and those about other documents.
 
-    If no question names one of `documents`, the ids do not match this collection, and the first list has all
-    questions.
+    Questions without a `document_id` are in the first list. If no question names one of `documents`, the ids belong to
+    another collection, and all questions are in the first list.
     """
     questions, ids = list(questions), {document.id for document in documents}
     inside: list[Question] = []

@@ -1,7 +1,7 @@
-"""The measurements of a model before and after training.
+"""Measures a model before and after training.
 
-They cover responses to questions (by role, closed and open book), knowledge tokens, classes of mastery, editing
-scores, and drift from the base model on text that the base model generated.
+The measurements are responses to questions without and with their documents, knowledge tokens, classes of mastery,
+editing scores, and the drift from the base model on text that the base model generated.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
 from hf_knowlearn.config.settings import RunSettings, StageSettings
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents.contamination import find_contamination
 from hf_knowlearn.evaluation.answer_lengths import check_answers_fit
 from hf_knowlearn.evaluation.drift import Drift, drift
@@ -43,7 +44,7 @@ RETENTION = "retention_questions"
 
 @dataclass(frozen=True)
 class Measurement:
-    """The measurements of a model at one time. None: not measured."""
+    """The measurements of a model at one time. A value is None if it was not measured."""
 
     evaluation: EvaluationResult
     knowledge_tokens: KnowledgeTokens | None = None
@@ -51,8 +52,8 @@ class Measurement:
     mastery: "Sequence[Mastery] | None" = None
 
     def scores(self, before: "Measurement | None" = None) -> dict[str, Any]:
-        """The figures for a report. With `before`, they include how the classes of mastery changed since that
-        measurement."""
+        """Return the figures for a report. With the measurement `before`, they include the changes of the classes of
+        mastery since then."""
         scores = run_scores(self.evaluation.scores())
         if self.knowledge_tokens is not None:
             scores["knowledge_tokens"] = self.knowledge_tokens.figures()
@@ -70,13 +71,13 @@ def _mastery_figures(now: "Sequence[Mastery]", before: "Sequence[Mastery] | None
 
 @dataclass(frozen=True)
 class Measurements:
-    """Measures all models of a run in the same way, and writes the results to a folder."""
+    """Measures the models of a run in the same way, and writes the results to the folder of the run or stage."""
 
     settings: RunSettings
     data: RunData
 
     def problems(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-        """All problems that would make a measurement fail, without duplicates."""
+        """Return all problems that would make a measurement fail."""
         settings, data = self.settings.evaluation, self.data
         found: dict[str, None] = dict.fromkeys(self._unknown_kinds())
         prompts = partial(build_prompts, model, tokenizer)
@@ -110,7 +111,7 @@ class Measurements:
             return []
         listed = ", ".join(f"{kind!r} (such as question {id!r})" for kind, id in unknown.items())
         known = ", ".join(map(repr, KINDS[1:]))
-        return [f"--questions: unknown kinds: {listed}. Use {known}, or remove `kind`."]
+        return [f"--questions: these values of `kind` are unknown: {listed}. Use {known}, or remove `kind`."]
 
     def _mastery_options(self, preset: str) -> dict[str, Any]:
         generation = self.settings.evaluation.generation
@@ -122,7 +123,7 @@ class Measurements:
         }
 
     def measure(self, trainer: "SAMSFTTrainer", stage: StageSettings | None = None) -> Measurement:
-        """Evaluate the trainer's model and write the results.
+        """Measure the trainer's model and write the results.
 
         Args:
             stage: the stage that has trained the model. None: the model is the base model.
@@ -202,8 +203,8 @@ class Measurements:
         return classes
 
     def open_book(self, trainer: "SAMSFTTrainer") -> EvaluationResult | None:
-        """The base model's responses with each question's document in the prompt. None if the settings do not request
-        them."""
+        """Evaluate the base model with the document of each question in the prompt. Return None if the settings do not
+        request it."""
         settings = self.settings.evaluation
         if not settings.open_book:
             return None
@@ -221,7 +222,7 @@ class Measurements:
         return evaluation
 
     def drift_texts(self, trainer: "SAMSFTTrainer") -> list[str]:
-        """Texts that the base model generates, to measure drift later. Empty if the base model generates no words."""
+        """Generate texts with the base model, to measure drift later. Empty if the base model generates no words."""
         try:
             return sample_texts(_model_of(trainer), trainer.processing_class, DRIFT_TEXTS, seed=self.settings.seed)
         except ValueError as error:
@@ -229,8 +230,8 @@ class Measurements:
             return []
 
     def drift(self, trainer: "SAMSFTTrainer", base: "PreTrainedModel | None", texts: list[str]) -> Drift | None:
-        """How far the fine-tuned model has moved from `base` on `texts`. With `base=None`, the base is the model
-        without its adapter."""
+        """Measure the drift of the fine-tuned model from `base` on `texts`. If `base` is None, the base model is the
+        fine-tuned model without its adapter."""
         if not texts:
             return None
         return drift(
@@ -243,8 +244,7 @@ class Measurements:
         )
 
     def contamination(self, trainer: "SAMSFTTrainer", rows: Sequence[Row]) -> dict[str, Any]:
-        """The number of training rows that contain a question of the evaluation. `contamination.jsonl` lists these
-        rows."""
+        """Count the training rows that contain a question of the evaluation, and write `contamination.jsonl`."""
         questions = [question for of_role in self.data.questions.values() for question in of_role]
         texts = {question.id: question.text for question in questions}
         found = find_contamination(rows, questions)
@@ -253,9 +253,8 @@ class Measurements:
             path = self.settings.folder / "contamination.jsonl"
             _write_lines(trainer, path, [asdict(one) for one in found])
             logger.warning(
-                "%d of %d training rows contain a question of the evaluation (%s). The scores of these questions"
-                " prove little.",
-                len(contaminated), len(rows), path,
+                "%s of %s a question of the evaluation (%s). The scores of these questions are unreliable.",
+                f"{len(contaminated):,}", number_of(len(rows), "training row contains", "training rows contain"), path,
             )  # fmt: skip
         examples = [{"row": one.row, "question": texts[one.question_id], "overlap": one.overlap} for one in found[:5]]
         return {
@@ -270,8 +269,8 @@ class Measurements:
 
 
 def choose_retention(settings: RunSettings, data: RunData, before: Measurement) -> tuple[RunData, Measurement]:
-    """Select the default retention questions that the base model answers correctly. Why: no other answers can be
-    forgotten."""
+    """Select the default retention questions that the base model answers correctly. Why: only answers that a model
+    knows can be forgotten."""
     named, candidates = settings.questions[RETENTION], len(data.questions[RETENTION])
     if named is not None:
         return replace(data, retention_source=f"Retention questions: {named}, from the recipe."), before
@@ -282,14 +281,14 @@ def choose_retention(settings: RunSettings, data: RunData, before: Measurement) 
     chosen = list(evaluation.questions.get(RETENTION, []))
     if chosen:
         source = (
-            f"Retention questions: the {len(chosen)} of {candidates} questions about documents outside the run that"
-            " the base model answers correctly. The retention of the base model is therefore 1, and a lucky guess of"
-            " the base model can count as forgotten."
+            f"Retention questions: {len(chosen):,} of {number_of(candidates, 'question')} about documents outside the"
+            " run, which the base model answers correctly. The retention of the base model is therefore 1. A lucky"
+            " guess of the base model can count as forgotten."
         )
     else:
         source = (
-            f"Retention was not measured: the base model answers none of the {candidates} questions about documents"
-            " outside the run correctly."
+            "Retention was not measured: the base model answers no question about documents outside the run correctly"
+            f" ({number_of(candidates, 'question')})."
         )
     logger.info(source)
     data = replace(data, questions={**data.questions, RETENTION: chosen}, retention_source=source)
@@ -297,7 +296,7 @@ def choose_retention(settings: RunSettings, data: RunData, before: Measurement) 
 
 
 def read_mastery(stage: StageSettings) -> "list[Mastery] | None":
-    """The classes of mastery after a finished stage; None if they were not measured.
+    """Read the classes of mastery after a finished stage. None if they were not measured.
 
     Raises:
         ValueError: the file is missing.
@@ -309,7 +308,7 @@ def read_mastery(stage: StageSettings) -> "list[Mastery] | None":
     path = stage.folder / "mastery.after.jsonl"
     if not path.is_file():
         raise ValueError(
-            f"{str(path)!r} is missing. This file has the classes of mastery after stage {stage.name!r}. Delete the"
+            f"{str(path)!r} is missing. It contains the classes of mastery after stage {stage.name!r}. Delete the"
             " folder of that stage to train the stage again, or pass --overwrite to start the run again."
         )
     return [Mastery(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

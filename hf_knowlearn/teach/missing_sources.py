@@ -1,4 +1,4 @@
-"""Reports files and models that the options name but that do not exist, before torch is loaded."""
+"""Checks that the files and models of a run exist, before torch is loaded."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,13 +17,14 @@ EVALUATED = ("replayed_questions", "retention_questions")
 
 
 def check_sources(options: Mapping[str, Any]) -> None:
-    """Check that the files, folders and models of a run and of its stages exist.
+    """Check that the files, folders and the model of a run and of its stages exist.
 
     Args:
-        options: as `config.recipes.read_options` returns them.
+        options: the result of `config.recipes.read_options`.
 
     Raises:
-        ValueError: files, folders or models do not exist. The message lists all of them, each with its option.
+        ValueError: files, folders or the model do not exist, or `text_column` is set and there are no tables. The
+            message lists all problems.
     """
     sources = list(_sources(options))
     problems = _missing(sources)
@@ -41,10 +42,10 @@ def check_sources(options: Mapping[str, Any]) -> None:
 
 
 def check_exist(sources: Iterable[tuple[str, str]]) -> None:
-    """Check that the files and folders that these options name exist.
+    """Check that files and folders exist.
 
     Args:
-        sources: pairs of the name of an option and its source.
+        sources: pairs of an option and the path in its value.
 
     Raises:
         ValueError: files or folders do not exist. The message lists all of them.

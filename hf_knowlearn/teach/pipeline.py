@@ -1,4 +1,4 @@
-"""One run, in the order of its steps: data, schedule, evaluate, train, evaluate, report."""
+"""The steps of a run, in their order: data, schedule, evaluation, training, evaluation, report."""
 
 import logging
 import sys
@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 def teach(recipe: Recipe) -> dict[str, Any]:
-    """Run a recipe. Returns the report, which is also in the run folder.
+    """Run a recipe, and return the report.
 
-    A finished run is not repeated: its report is returned. An unfinished run continues from its last checkpoint.
+    If the run is already finished, return its report. An unfinished run continues from its last checkpoint.
 
     Raises:
         ValueError: the recipe, documents, questions, model or output folder are invalid. The message lists all
-            problems, and nothing is written. Also raised if the disk is full, a stage finds no questions of its
-            classes, or publishing fails.
+            problems, and nothing is written. Also raised if the disk is full, no question has a class that a stage
+            trains on, or publishing fails.
     """
     from accelerate import PartialState
 
@@ -157,7 +157,7 @@ def _report(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`knowlearn teach`: run the recipe of a command line. Returns the exit code: 2 for an error of the user."""
+    """Run `knowlearn teach` with the words of a command line. Return the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     with command_console() as outcome:
         from hf_knowlearn.config.help import help_text

@@ -1,4 +1,4 @@
-"""Progress of a run with stages: the current stage, and an estimate of the remaining training time."""
+"""Logs the progress of a run with stages: the current stage, and an estimate of the remaining training time."""
 
 import logging
 import time
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 class Progress(TrainerCallback):
-    """Logs the current stage of a run. As a callback of the trainers, it also measures the duration of the steps.
+    """Logs the current stage of a run. As a callback of the trainers, it measures the duration of the steps.
 
     Args:
         names: names of the stages.
-        steps: optimizer steps of each stage. If the number is not known yet, the largest possible number.
+        steps: number of optimizer steps of each stage. If it is unknown, the largest possible number.
     """
 
     def __init__(self, names: Sequence[str], steps: Sequence[int]) -> None:
@@ -30,17 +30,16 @@ class Progress(TrainerCallback):
         self._start, self._first_step = 0.0, 0
 
     def starts(self, number: int) -> None:
-        """Record that stage `number` (from 0) starts."""
+        """Log that stage `number`, counted from 0, starts."""
         steps = number_of(self.steps[number], "step")
         logger.info("\n%s, %s%s.", self._stage(number), steps, self._time_left(number))
 
     def ends(self, number: int) -> None:
-        """Record that stage `number` is trained."""
+        """Log that the training of stage `number` has finished."""
         logger.info("%s is trained%s.", self._stage(number), self._time_left(number + 1))
 
     def already_finished(self, number: int, steps: int, seconds: float) -> None:
-        """Record that an earlier process finished stage `number`. The duration of the stage counts for the
-        estimate."""
+        """Log that an earlier process finished stage `number`. Use the duration of the stage for the estimate."""
         self._measured_steps, self._measured_seconds = self._measured_steps + steps, self._measured_seconds + seconds
         logger.info("\n%s is finished.", self._stage(number))
 
@@ -55,7 +54,7 @@ class Progress(TrainerCallback):
         return f"Stage {number + 1} of {len(self.names)}: {self.names[number]}"
 
     def _time_left(self, number: int) -> str:
-        """The estimated time of the stages from `number` on, in words. Empty if it cannot be estimated."""
+        """Return the estimated training time from stage `number` on, in words. Empty without an estimate."""
         steps = sum(self.steps[number:])
         if not steps or not self._measured_steps:
             return ""

@@ -1,4 +1,4 @@
-"""The provenance and the cost of a run: hashes of the data, the revision of the model, time, tokens and memory."""
+"""The provenance and the cost of a run: hashes of the data and the model, and time, tokens and memory."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ MOST_POINTS = 500  # number of points of a curve in a report
 
 
 def data_of(settings: RunSettings, data: RunData) -> dict[str, Any]:
-    """Source, number of items and hash of each data set, by the option that names the set."""
+    """Return the source, the number of items and the hash of each data set, by option."""
     return {
         option: {"source": _source(settings, option), "n": len(items), "sha256": fingerprint(items)}
         for option, items in data.sets().items()
@@ -33,11 +33,10 @@ def data_of(settings: RunSettings, data: RunData) -> dict[str, Any]:
 
 
 def fingerprints(settings: RunSettings, data: RunData) -> dict[str, dict[str, Any]]:
-    """Number of items and hash of each data set at the start of the run, by the option that names the set."""
+    """Return the number of items and the hash of each data set at the start of a run, by option."""
     sets = dict(data.sets())
     if settings.questions["retention_questions"] is None:
-        # Why: the documents determine which questions are about documents outside the run, so both kinds form one set
-        # here.
+        # Why: which questions become retention questions depends on the documents, so both sets are hashed together.
         questions = [*data.questions["questions"], *data.questions.get("retention_questions", [])]
         sets |= {"questions": sorted(questions, key=lambda question: question.id), "retention_questions": []}
     return {option: {"n": len(items), "sha256": fingerprint(items)} for option, items in sets.items() if items}
@@ -52,7 +51,7 @@ def _source(settings: RunSettings, option: str) -> str | None:
 
 
 def fingerprint(items: Sequence[Any]) -> str:
-    """SHA-256 of the items in their order, as JSON: documents, questions, conversations or generated texts."""
+    """Return the SHA-256 of documents, questions, conversations or generated texts, as JSON in their order."""
     # Why: the items are hashed and not their files, so a folder, a table and a dataset on the Hub have the same hash.
     digest = hashlib.sha256()
     for item in items:
@@ -62,17 +61,17 @@ def fingerprint(items: Sequence[Any]) -> str:
 
 
 def model_of(settings: RunSettings, trainer: "SAMSFTTrainer") -> dict[str, Any]:
-    """The name of the base model and its commit on the Hub. The commit of a local folder is None."""
+    """Return the name of the base model, and its commit on the Hub. The commit of a local folder is None."""
     return {"name": settings.model_name, "revision": getattr(trainer.model.config, "_commit_hash", None)}
 
 
 def base_weights(settings: RunSettings) -> str | None:
-    """The fingerprint of the base model's weights. None if its safetensors files are not on this machine."""
+    """Return the fingerprint of the base model's weights. None if its safetensors files are not on this machine."""
     return files_fingerprint(model_path(settings.model.name_or_path), settings.model.revision)
 
 
 def commit() -> str:
-    """The git commit of the running code. Empty if the code is not in a git checkout."""
+    """Return the git commit of the running code. Empty if the code is not in a git checkout."""
     command = ["git", "-C", str(PACKAGE.parent), "rev-parse", "--short", "HEAD"]
     if not (PACKAGE.parent / ".git").exists() or shutil.which("git") is None:
         return ""
@@ -80,7 +79,7 @@ def commit() -> str:
 
 
 def reset_peak_memory() -> None:
-    """Start to measure peak GPU memory."""
+    """Start a new measurement of the peak GPU memory."""
     import torch
 
     if torch.cuda.is_available():
@@ -88,10 +87,10 @@ def reset_peak_memory() -> None:
 
 
 def cost_of(trainer: "SAMSFTTrainer", train_seconds: float, evaluation_seconds: float) -> dict[str, Any]:
-    """The cost of a stage: seconds, steps, gradient evaluations, tokens and memory.
+    """Return the cost of a stage: seconds, steps, gradient evaluations, tokens and memory.
 
-    `peak_memory_bytes` counts this process only: on a GPU, the memory allocated since `reset_peak_memory`; otherwise
-    the resident memory.
+    `peak_memory_bytes` is the peak of this process. On a GPU, it is the memory allocated since `reset_peak_memory`. On
+    a CPU, it is the resident memory.
     """
     import torch
 
@@ -109,7 +108,7 @@ def cost_of(trainer: "SAMSFTTrainer", train_seconds: float, evaluation_seconds: 
 
 
 def _tokens(trainer: "SAMSFTTrainer") -> int:
-    """The number of tokens of all training rows. Why: TRL's own count restarts at 0 when a run is resumed."""
+    """Return the number of tokens of all training rows. Why: TRL counts from 0 again when a run is resumed."""
     from pyarrow import compute
 
     count: int = compute.sum(compute.list_value_length(trainer.train_dataset.data.column("input_ids"))).as_py()
@@ -122,10 +121,10 @@ def _peak_resident_bytes() -> int:
 
 
 def curve_of(history: Sequence[Mapping[str, Any]], most: int = MOST_POINTS) -> list[dict[str, Any]]:
-    """Loss, correct responses and exact match by step, from a trainer's log.
+    """Return the loss and the scores by step, from the log of a trainer.
 
     Args:
-        most: maximum number of points. A longer log is thinned out, but points with scores are not removed.
+        most: approximate number of points. From a longer log, points without scores are removed at equal distances.
     """
     scores = ("correct", "correct_se", "exact_match", "exact_match_se")
     names = {"loss": "loss", **{f"recall/{name}": name for name in scores}}

@@ -1,4 +1,4 @@
-"""Publishing of a fine-tuned model, views, questions or the metric: staging, a search for secrets, and the upload.
+"""Publishes a fine-tuned model, views, questions or the metric on the Hub, after a search for secrets.
 
 A repository is private unless all data behind it are public. A data set on the Hub is public if it can be read without
 a token.
@@ -48,7 +48,7 @@ class PublishOptions:
         private: Whether the repository is private. None: it is public only if all its data are public.
         license: An identifier of the Hub, such as "cc-by-4.0"; by default the licence of the data.
         merged: Merge the adapter into its base model, and publish the whole model.
-        base_model: The Hub name of an adapter's base.
+        base_model: The Hub name of the base model of an adapter.
         train, retention: Files of questions for the splits `qa_train` and `retention`.
         token: An access token of the Hub; by default the token of the login.
         dry_run: Write the repository's files into `output_dir`, and upload nothing.
@@ -121,7 +121,7 @@ def _problems(options: PublishOptions) -> Iterator[str]:
 
 
 def _name(options: PublishOptions) -> str:
-    """The repository's name: the given name, or the name of the source."""
+    """Return the name of the repository. The default is the name of the source."""
     if options.name is not None:
         return options.name
     stem = Path(options.source or KNOWLEDGE_RECALL).absolute().name.removeprefix(WORLD)
@@ -130,19 +130,19 @@ def _name(options: PublishOptions) -> str:
 
 
 def publish_options(run: "RunSettings") -> PublishOptions | None:
-    """The options to publish a run when it is finished. None without `push_to_hub`. This function uploads nothing.
+    """Return the options for publishing a run after training. None without `push_to_hub`.
 
     Raises:
-        ValueError: The finished run could not be published. The check runs before training, so that no training time
-            is lost.
+        ValueError: The run cannot be published with its options. This function runs before training, so that the error
+            costs no training time.
     """
     if run.publish is None:
         return None
     owner, _, name = (run.publish.repo_id or "").partition("/")
     if not (owner and name):
         raise ValueError(
-            f"hub_model_id={run.publish.repo_id!r}: push_to_hub needs hub_model_id: OWNER/NAME. Or leave push_to_hub"
-            " out, and publish the finished run with knowlearn publish adapter OUTPUT_DIR."
+            f"hub_model_id={run.publish.repo_id!r}: push_to_hub needs hub_model_id: OWNER/NAME. Otherwise remove"
+            " push_to_hub, and publish the finished run with knowlearn publish adapter OUTPUT_DIR."
         )
     options = PublishOptions(
         "adapter", str(run.folder), owner, name, run.publish.private, run.publish.license, token=run.publish.token
@@ -173,8 +173,8 @@ def _adapter(options: PublishOptions, repo_id: str, folder: Path) -> bool:
 
 
 def _base(options: PublishOptions, named: str, is_adapter: bool) -> str | None:
-    """The Hub name of the base model. None for the base model of this package, and for a whole model whose base is not
-    on the Hub.
+    """Return the Hub name of the base model. None for `tiny_base`, and for a whole model whose base is not on the
+    Hub.
 
     Raises:
         ValueError: The base model of an adapter is not on the Hub.
@@ -190,7 +190,7 @@ def _base(options: PublishOptions, named: str, is_adapter: bool) -> str | None:
 
 
 def _merged(run: Path, folder: Path) -> Path:
-    """Write the run's adapter, merged into its base model, into a new folder."""
+    """Merge the adapter of a run into its base model, and save the result in a new folder."""
     # Why "auto": a merge in the stored dtype of the base model causes no further rounding.
     model, tokenizer = load_variant(resolve_model(str(run)), merged=True, dtype="auto")
     model.save_pretrained(folder)
@@ -226,7 +226,7 @@ def _questions(options: PublishOptions, repo_id: str, folder: Path) -> bool:
 
 
 def _terms(options: PublishOptions, sources: Sequence[str]) -> tuple[str, bool]:
-    """The licence of the repository, and whether all its data are public.
+    """Return the licence of the repository, and whether all its data are public.
 
     Raises:
         ValueError: No licence is given, and the licence of the data is unknown or ambiguous.

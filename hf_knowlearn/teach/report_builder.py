@@ -36,8 +36,8 @@ def stage_figures(
     before: Measurement,
     after: Measurement,
 ) -> dict[str, Any]:
-    """The scores after a stage, the transition of each question since the measurement `before` the run, and the costs
-    of the stage."""
+    """Return the scores and the costs of a stage, and the transition of each question since the measurement `before`
+    the run."""
     evaluation, language = after.evaluation, settings.evaluation.language
     cost = cost_of(trainer, train_seconds, evaluation_seconds)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -67,7 +67,7 @@ def log_figures(trainer: "SAMSFTTrainer", figures: Mapping[str, Any]) -> None:
 
 
 def run_figures(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of a run: the scores of the last stage and the total costs of all stages."""
+    """Return the scores of the last stage and the total costs of all stages."""
     *_, last = stages
     if len(stages) == 1:
         return dict(last)
@@ -87,7 +87,7 @@ def run_figures(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _joined_curve(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The curves of all stages joined into one, over the steps of the run."""
+    """Join the curves of all stages into one curve over the steps of the run."""
     joined: list[dict[str, Any]] = []
     start = 0
     for stage in stages:
@@ -109,12 +109,12 @@ def build_report(
     contamination: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The report of a run.
+    """Build the report of a run.
 
     Args:
         stages: the figures of each stage.
         base: name and revision of the base model.
-        seconds: duration of each part of the run outside the stages.
+        seconds: duration of each part of the run, in seconds.
     """
     figures = run_figures(stages)
     cost = dict(figures["cost"])

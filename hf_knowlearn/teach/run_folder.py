@@ -1,4 +1,4 @@
-"""The run folder: identifies the run that the folder belongs to, whether this run is finished, and its report."""
+"""The run folder: records which run the folder belongs to, and whether the run is finished. Writes the report."""
 
 import json
 import os
@@ -55,11 +55,11 @@ LITTLE_SPACE = 50_000_000  # bytes; with less free space, an error while writing
 
 
 def is_finished(folder: Path, options: Mapping[str, Any], overwrite: bool) -> bool:
-    """Whether `folder` contains the finished run with these options. Nothing is changed.
+    """Return whether `folder` contains the finished run with these options. This function changes nothing.
 
     Raises:
-        ValueError: the folder contains a run with other options and `overwrite` is false; it contains files but no
-            run; or it cannot be created.
+        ValueError: the folder cannot be created, it contains files but no run, or it contains a run with other options
+            and `overwrite` is false.
     """
     parent = next(path for path in (folder, *folder.parents) if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
@@ -74,8 +74,8 @@ def is_finished(folder: Path, options: Mapping[str, Any], overwrite: bool) -> bo
     text = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else ""
     if not text.startswith(MARK):
         raise ValueError(
-            f"output_dir={str(folder)!r} is not empty and contains no run of knowlearn (no {RECIPE} of a run): choose"
-            " a new or an empty folder."
+            f"output_dir={str(folder)!r} is not empty and contains no run of knowlearn ({RECIPE} of a run is missing)."
+            " Choose a new or an empty folder."
         )
     if overwrite:
         return False
@@ -89,7 +89,7 @@ def is_finished(folder: Path, options: Mapping[str, Any], overwrite: bool) -> bo
 
 
 def changed_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """One line for each key whose values differ."""
+    """Return a line for each key whose values differ."""
     unset = "(not set)"
     return [
         f"  {key}: {before.get(key, unset)!r} in the folder, {now.get(key, unset)!r} now"
@@ -99,7 +99,7 @@ def changed_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
 
 
 def _by_stage(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, in which those of stages and of the evaluation have dotted names."""
+    """Return the options. Options of stages and of the evaluation get names with dots."""
     flat = {key: value for key, value in options.items() if key not in ("stages", "evaluation")}
     for number, stage in enumerate(options.get("stages", ()), 1):
         flat |= {f"stages.{number}.{key}": value for key, value in stage.items()}
@@ -110,7 +110,7 @@ def check_data_unchanged(folder: Path, data: Mapping[str, Mapping[str, Any]]) ->
     """Check that the data of the run in `folder` have not changed since its start.
 
     Args:
-        data: number of items and SHA-256 of each set, by the option that names it.
+        data: number of items and SHA-256 of each data set, by option.
 
     Raises:
         ValueError: lists the options whose data differ.
@@ -153,8 +153,8 @@ def check_rows_per_step(folder: Path, rows_per_step: Sequence[int]) -> None:
     """Check that the rows per optimizer step of an unfinished run have not changed since its start.
 
     Raises:
-        ValueError: the number of rows per step differs, because the number of processes differs. The schedule would
-            differ too.
+        ValueError: the number of rows per step differs, because the number of processes differs. The schedule
+            of the remaining steps would differ too.
     """
     before = _recorded(folder, "rows_per_step")
     if before and before != list(rows_per_step):
@@ -167,7 +167,7 @@ def check_rows_per_step(folder: Path, rows_per_step: Sequence[int]) -> None:
 
 
 def _recorded(folder: Path, name: str) -> Any:
-    """A value that the run in `folder` recorded at its start. None if nothing is recorded."""
+    """Return a value that the run in `folder` recorded at its start. None if no run has started."""
     path = folder / RUN
     return json.loads(path.read_text(encoding="utf-8"))[name] if path.is_file() else None
 
@@ -198,13 +198,13 @@ def claim(
 
 
 def run_id(folder: Path) -> str:
-    """The id of the run that claimed `folder`. The checkpoints of the run carry this id."""
+    """Return the id of the run in `folder`, which is also in the manifests of its checkpoints."""
     return str(_recorded(folder, "id"))
 
 
 @contextmanager
 def disk_full_errors(folder: Path) -> Iterator[None]:
-    """Turn an error because of a full disk, within the block, into a `ValueError` that names the fix."""
+    """Convert errors of the block that a full disk causes into a `ValueError` that names the fix."""
     try:
         yield
     except Exception as error:
@@ -216,8 +216,8 @@ def disk_full_errors(folder: Path) -> Iterator[None]:
         if not full or isinstance(error, ValueError):
             raise
         raise ValueError(
-            f"A file in {str(folder)!r} could not be written ({error}); {free / 1e6:,.0f} MB are free. Free some space"
-            " and run the same command again: it continues from the last complete checkpoint."
+            f"A file in {str(folder)!r} could not be written ({error}). Only {free / 1e6:,.0f} MB are free. Free some"
+            " space and run the same command again. The run then continues from the last complete checkpoint."
         ) from error
 
 
@@ -236,7 +236,7 @@ def no_empty_folders(folder: Path) -> Iterator[None]:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """Write the report in all formats. Why: report.json is written last, because this file marks a run as finished."""
+    """Write the report in all formats. The last file is report.json, because it marks the run as finished."""
     write_text(folder / "report.md", to_markdown(report))
     write_text(folder / "report.html", to_html(report))
     if has_scores(report):
@@ -246,6 +246,6 @@ def write_report(folder: Path, report: Report) -> None:
 
 
 def read_report(folder: Path) -> Report:
-    """The report of the finished run in `folder`."""
+    """Read the report of the finished run in `folder`."""
     report: Report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     return report

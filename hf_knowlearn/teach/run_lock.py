@@ -1,5 +1,4 @@
-"""A lock that allows one process per run folder. A second process gets an error with the number of the first
-process."""
+"""Locks a run folder, so that only one process uses it. The error of a second process names the first process."""
 
 import hashlib
 import os

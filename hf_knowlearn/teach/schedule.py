@@ -1,8 +1,8 @@
-"""The schedule of a stage: which rows each optimizer step trains on, fixed before training starts.
+"""Schedules a stage: determines the rows of each optimizer step before training starts.
 
-A batch can contain documents and questions. The loss of a document covers all of its tokens, because its prompt is
+A step can contain documents and questions. The loss of a document covers all of its tokens, because its prompt is
 empty. The loss of a question covers only the answer (arXiv 2402.12847, section 3). Every step has the same number of
-replayed rows. The step of each row is fixed, so a resumed run needs no saved state of the order.
+replayed rows. The order does not depend on the state of a run, so a resumed run trains on the same rows.
 
 A training unit is shuffled as a whole. It is a document, a question, a conversation turn, or a document with its
 questions before it.
@@ -42,12 +42,12 @@ MOST_PROBLEMS = 20  # listed in one message
 def schedule_stages(
     settings: RunSettings, data: RunData, tokenizer: "PreTrainedTokenizerBase", problems: Sequence[str] = ()
 ) -> tuple[RunSettings, list[list[Row]]]:
-    """The settings with the number of steps of every stage, and the rows of every stage.
+    """Schedule every stage. Return the settings with the numbers of steps, and the rows of every stage.
 
-    A stage that selects questions by class gets all of them here; it is scheduled again when it starts.
+    A stage that selects questions by class is scheduled with all questions here. It is scheduled again when it starts.
 
     Args:
-        problems: problems found elsewhere, which are reported together with those of the schedules.
+        problems: problems of the run that were found before. The error lists them too.
 
     Raises:
         ValueError: lists `problems` and every problem of every stage.
@@ -72,9 +72,7 @@ def _all_selectable(stage: StageSettings, data: RunData) -> RunData:
     if not stage.selection:
         return data
     if not data.train_questions:
-        raise ValueError(
-            "the stage selects questions by their class, but it has no questions. Give it train_questions."
-        )
+        raise ValueError("this stage selects questions by their class, but it has no questions. Set train_questions.")
     replayed = data.train_questions if stage.selection.replay_categories else []
     return replace(data, replay_questions=[*data.replay_questions, *replayed])
 
@@ -82,21 +80,21 @@ def _all_selectable(stage: StageSettings, data: RunData) -> RunData:
 def schedule_stage(
     stage: StageSettings, data: RunData, tokenizer: "PreTrainedTokenizerBase", log: bool = True
 ) -> tuple[StageSettings, list[Row]]:
-    """The stage with its number of steps, and its rows in the order of training.
+    """Schedule a stage. Return the stage with its number of steps, and its rows in the order of training.
 
     Args:
-        log: log a summary. Why: a stage that is scheduled twice logs it once, when its number of steps is known.
+        log: whether to log a summary. Why: a stage that is scheduled twice logs it once.
 
     Raises:
-        ValueError: texts with control tokens, documents without enough views or longer than a row, conversations that
-            do not fit the template, or an impossible share of replay.
+        ValueError: texts contain control tokens, documents do not have enough views or are longer than a row,
+            conversations do not fit the template, or the share of replay is impossible.
     """
     train_on = stage.sources.train_on
     documents = data.training_documents(train_on)
     if stage.views.template == CHAT and documents and not tokenizer.chat_template:
         raise ValueError(
-            "document_template='chat', but this tokenizer has no chat template: set document_template: plain, or use a"
-            " model whose tokenizer has one."
+            "document_template='chat', but the tokenizer of the model has no chat template. Set document_template to"
+            " plain, or use a model whose tokenizer has a chat template."
         )
     lengths, template = token_lengths(tokenizer), stage.question_template
     parts = document_rows(documents, stage.views, lengths, stage.max_length, tokenizer)
@@ -129,7 +127,7 @@ def schedule_stage(
 def replayed_rows(
     stage: StageSettings, data: RunData, tokenizer: "PreTrainedTokenizerBase"
 ) -> tuple[list[Row], list[Row], list[Row]]:
-    """The rows to replay: of documents (raw), of questions, and of self-generated text."""
+    """Return the rows to replay, in three lists: raw documents, questions, and self-generated texts."""
     raw = raw_settings(stage.views)
     parts = document_rows(data.replay_documents, raw, token_lengths(tokenizer), stage.max_length, tokenizer)
     documents = [row for part in parts for row in part]
@@ -157,15 +155,15 @@ def _log_schedule(stage: StageSettings, data: RunData, counts: tuple[int, int, i
 def training_units(
     parts: Sequence[Sequence[Row]], questions: Sequence[Row], turns: Sequence[Row], question_order: str
 ) -> list[TrainingUnit]:
-    """The training units, each of which is shuffled as a whole.
+    """Group rows into training units, each of which is shuffled as a whole.
 
     Args:
-        parts: the views of each part of a document.
-        question_order: `shuffled`: every part and every question is a unit. `before`: a document and its questions
-            form one unit, in which the questions come first.
+        parts: the views of each part of the documents.
+        question_order: with `shuffled`, every part and every question is a unit. With `before`, a document and its
+            questions form one unit, in which the questions come first.
 
     Raises:
-        ValueError: with `before`, the documents of some questions are not trained on.
+        ValueError: `question_order` is `before`, and the run does not train on the document of a question.
     """
     single = [[[turn]] for turn in turns]
     if question_order == "shuffled":
@@ -174,9 +172,9 @@ def training_units(
     if lost := [row["prompt"].strip() for row in questions if row["document_id"] not in by_document]:
         more = f" ... and {len(lost) - MOST_PROBLEMS} more" if len(lost) > MOST_PROBLEMS else ""
         raise ValueError(
-            f"question_order='before': {len(lost)} questions are about no document that is trained on, by their"
-            f" document_id: {'; '.join(map(repr, lost[:MOST_PROBLEMS]))}{more}. Add those documents, remove the"
-            " questions, or set question_order: shuffled."
+            f"question_order='before' needs the document of each question, but the run does not train on the documents"
+            f" of {number_of(len(lost), 'question')}: {'; '.join(map(repr, lost[:MOST_PROBLEMS]))}{more}. Add these"
+            " documents, remove these questions, or set question_order to shuffled."
         )
     for question in questions:
         by_document[question["document_id"]].append([question])
@@ -194,13 +192,13 @@ def make_schedule(
     replayed: int,
     seed: int,
 ) -> list[Row]:
-    """The rows of `steps` optimizer steps of `batch` rows, in the order of training.
+    """Return the rows of `steps` optimizer steps with `batch` rows each, in the order of training.
 
-    Units are shuffled in every epoch, and each epoch takes the next view of each row. Sources of replay take turns.
+    Every epoch shuffles the units again and uses the next view of each row. Replayed rows alternate between sources.
 
     Args:
-        replay: rows to replay, by source.
-        replayed: replayed rows of each step.
+        replay: the rows to replay, one list for each source.
+        replayed: number of replayed rows of each step.
     """
     fresh, old = _epochs(units, seed), _replay(replay, seed)
     rows: list[Row] = []
@@ -212,7 +210,7 @@ def make_schedule(
 
 
 def _epochs(units: Sequence[TrainingUnit], seed: int) -> Iterator[Row]:
-    """An endless sequence of units. Each epoch contains every unit once, in a new order and with the next views."""
+    """Yield rows without end. Each epoch contains every unit once, in a new order and with the next views."""
     for epoch, order in enumerate(_orders(len(units), seed)):
         for i in order:
             for views in units[i]:
@@ -220,7 +218,7 @@ def _epochs(units: Sequence[TrainingUnit], seed: int) -> Iterator[Row]:
 
 
 def _replay(sources: Sequence[Sequence[Row]], seed: int) -> Iterator[Row]:
-    """An endless sequence of rows, one from each source in turn. Each source has its own shuffled orders."""
+    """Yield rows without end, one from each source in turn. Each source is shuffled separately."""
 
     def shuffled(rows: Sequence[Row], seed: int) -> Iterator[Row]:
         return (rows[i] for order in _orders(len(rows), seed) for i in order)
@@ -230,7 +228,7 @@ def _replay(sources: Sequence[Sequence[Row]], seed: int) -> Iterator[Row]:
 
 
 def _orders(count: int, seed: int) -> Iterator[list[int]]:
-    """An endless sequence of random orders of `count` items. Empty if there are no items."""
+    """Yield random orders of `count` items without end. Yield nothing if `count` is 0."""
     epoch = 0
     while count:
         yield random.Random(f"{seed}/{epoch}").sample(range(count), count)

@@ -1,8 +1,8 @@
-"""Self-generated replay: texts that the model generates before training and replays during it.
+"""Self-generated replay: the base model generates texts before training, and training replays these texts.
 
-Use it when the original training data is unavailable (self-synthesised rehearsal, arXiv 2403.01244). Unlike in that
-paper, the texts are sampled at temperature 1, without examples and without selection. The texts are generated once and
-written to the run folder. A resumed run loads them from there, because the partly trained model would generate other
+The texts replace training data that are unavailable (self-synthesised rehearsal, arXiv 2403.01244). Unlike in that
+paper, the texts are sampled at temperature 1, without examples and without selection. They are generated once and
+written to the run folder. A resumed run reads them from there, because the partly trained model would generate other
 texts.
 """
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
 from hf_knowlearn.config.settings import RunSettings, StageSettings
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
 from hf_knowlearn.generation.free_text import GeneratedText, generate_texts
 from hf_knowlearn.prompts.limits import smallest_limit, token_lengths
@@ -35,14 +36,14 @@ LONGEST_TEXT = 256  # tokens
 def with_generated_texts(
     settings: RunSettings, trainer: "SAMSFTTrainer", data: RunData, base: Mapping[str, Any]
 ) -> RunData:
-    """The data with the texts that each stage replays, generated now by the base model or earlier in this run.
+    """Add the self-generated texts that each stage replays to the data. Generate them if the run folder has none.
 
     Args:
         base: name and revision of the base model.
 
     Raises:
-        ValueError: the texts in the run folder were generated with other options; a prompt leaves no tokens for a
-            text; or the model generates no words.
+        ValueError: the texts in the run folder were generated with other options, a prompt is so long that the row has
+            no tokens left for a text, or the model generates no words.
     """
     numbers = [_number_of_texts(stage, own) for stage, own in zip(settings.stages, data.stages, strict=True)]
     number = max(numbers)
@@ -50,8 +51,9 @@ def with_generated_texts(
         return data
     if number < (most := max(stage.replay.num_generated for stage in settings.stages)):
         logger.info(
-            "Self-generated replay: %d texts instead of %d (replay_self), because the run uses no more.", number, most
-        )
+            "Self-generated replay: %s instead of %s (replay_self), because the run does not need more.",
+            number_of(number, "text"), f"{most:,}",
+        )  # fmt: skip
     answers = any(data.replay_prompts) or any(own.replay_questions or own.train_questions for own in data.stages)
     if data.questions["questions"] and not answers:
         logger.warning(
@@ -75,7 +77,7 @@ def with_generated_texts(
 
 
 def _number_of_texts(stage: StageSettings, data: RunData) -> int:
-    """How many texts a stage replays: as many as its recipe says, but none that it would never use."""
+    """Return the number of texts that a stage replays: `replay_self`, or fewer if the stage is too short."""
     if not (stage.replay.num_generated and stage.replay.share):
         return 0
     if stage.max_steps <= 0:  # it selects its questions when it starts, and only then knows its number of steps
@@ -93,7 +95,7 @@ def _prompt_text(prompt: str | Question, settings: RunSettings, trainer: "SAMSFT
 
 
 def _max_new_tokens(settings: RunSettings, trainer: "SAMSFTTrainer", prompts: Sequence[str]) -> int:
-    """Tokens of a text, so that its row fits into the shortest limit of all stages."""
+    """Return the maximum number of tokens of a text. The row of each text then fits into the limits of all stages."""
     limit = smallest_limit(*(stage.max_length for stage in settings.stages))
     if limit is None:
         return LONGEST_TEXT
@@ -101,8 +103,8 @@ def _max_new_tokens(settings: RunSettings, trainer: "SAMSFTTrainer", prompts: Se
     left = limit - token_lengths(trainer.processing_class)([longest])[0]
     if left < 1:
         raise ValueError(
-            f"replay_self_prompts: {longest[:80]!r} leaves no tokens for a text, since a row has at most {limit}"
-            " tokens (max_length, or the model's context): use shorter prompts."
+            f"replay_self_prompts: a row has at most {number_of(limit, 'token')} (max_length, or the model's context),"
+            f" so the prompt {longest[:80]!r} leaves no tokens for a text. Use shorter prompts."
         )
     return min(left, LONGEST_TEXT)
 
@@ -125,17 +127,18 @@ def _generate(
         atomic_files.write_jsonl(path, [dict(options), *map(asdict, texts)])
     trainer.accelerator.wait_for_everyone()
     ended = sum(one.ended for one in texts)
-    logger.info("Self-generated replay: %d texts, %d of them with an end token (%s).", len(texts), ended, path)
+    texts_made = number_of(len(texts), "text")
+    logger.info("Self-generated replay: %s, %d of them with an end token (%s).", texts_made, ended, path)
     return texts
 
 
 def _read(path: Path, options: Mapping[str, Any]) -> list[GeneratedText]:
-    """The texts in the file, if they were generated with these options."""
+    """Read the texts in the file. Raise a `ValueError` if they were generated with other options."""
     before, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     if changed := changed_values(before, options):
         raise ValueError(
             f"{str(path)!r} contains texts that were generated with other options:\n"
             + "\n".join(changed)
-            + "\nA run cannot continue with other texts: choose another output_dir, or pass --overwrite."
+            + "\nThe run cannot continue with other texts. Choose another output_dir, or pass --overwrite."
         )
     return [GeneratedText(**line) for line in lines]

@@ -1,4 +1,4 @@
-"""Loads the documents, questions, conversations and prompts that an option names by a path, a name on the Hub, or
+"""Loads documents, questions, conversations and prompts from a source. A source is a path, a name on the Hub, or
 world:SPLIT."""
 
 import os
@@ -18,7 +18,7 @@ WORLD = "world:"
 
 
 def load_documents(source: str | None, **options: Any) -> list[Document]:
-    """The documents of a source. Empty if the source is None.
+    """Load the documents of a source. Empty if the source is None.
 
     Args:
         options: keyword arguments of `read_documents`.
@@ -30,7 +30,7 @@ def load_documents(source: str | None, **options: Any) -> list[Document]:
 
 
 def has_tables(source: str) -> bool:
-    """Whether a source of documents is or contains a table. A dataset on the Hub is a table."""
+    """Return whether a source of documents is a table or a folder with tables. A dataset on the Hub is a table."""
     path = Path(source)
     files = path.rglob("*") if path.is_dir() else [path]
     is_on_hub = not source.startswith(WORLD) and not path.exists()
@@ -38,7 +38,7 @@ def has_tables(source: str) -> bool:
 
 
 def load_questions(source: str | None, **options: Any) -> list[Question]:
-    """The questions of a source. Empty if the source is None.
+    """Load the questions of a source. Empty if the source is None.
 
     Args:
         options: keyword arguments of `read_questions`.
@@ -50,16 +50,16 @@ def load_questions(source: str | None, **options: Any) -> list[Question]:
 
 
 def load_conversations(source: str | None) -> list[Conversation]:
-    """The conversations of a source. Empty if the source is None."""
+    """Load the conversations of a source. Empty if the source is None."""
     return [] if source is None else read_conversations(source)
 
 
 def load_replay_prompts(sources: Sequence[str] | None) -> list[str | Question]:
-    """The prompts of self-generated replay, taken from each source in turn.
+    """Load the prompts of self-generated replay. They alternate between the sources.
 
     Args:
-        sources: words; a file with one prompt per line; a file of questions; `""` for the empty prompt; or
-            `general:questions`. None: the empty prompt and the general questions.
+        sources: each source is a prompt, a file with one prompt per line, a file of questions, or `general:questions`
+            for the questions in this package. None: the empty prompt and `general:questions`.
 
     Raises:
         ValueError: a file is empty, or has no valid questions.
@@ -80,7 +80,7 @@ def _prompts(source: str) -> Sequence[str | Question]:
         return [source]
     lines = [line for line in Path(source).read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines:
-        raise ValueError(f"{source!r} has no prompts: write one prompt per line.")
+        raise ValueError(f"{source!r} has no prompts. Write one prompt per line.")
     return lines
 
 
@@ -92,5 +92,7 @@ def _split(source: str) -> "Split | None":
     splits = read_splits(RECIPES / "world.yaml")
     name = source.removeprefix(WORLD)
     if name not in splits:
-        raise ValueError(f"{source!r} is not a split of {RECIPES / 'world.yaml'}. Choose from {', '.join(splits)}.")
+        raise ValueError(
+            f"{source!r} is not a split of {RECIPES / 'world.yaml'}. Choose one of its splits: {', '.join(splits)}."
+        )
     return splits[name]

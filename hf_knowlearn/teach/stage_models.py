@@ -1,7 +1,7 @@
-"""The model at the start of a stage: the base model with the adapters or weights of the earlier stages.
+"""Loads the model at the start of a stage: the base model with the adapters or weights of earlier stages.
 
-With adapters, every stage loads the base model again and applies the adapters of earlier stages. If these adapters are
-to be merged, each stage merges them again. This needs no disk space and gives the same weights every time.
+With adapters, every stage loads the base model again, and attaches or merges the adapters of earlier stages. No merged
+model is saved between stages, and the weights are the same every time.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ MODEL = "model"  # folder of the trained model or adapter, inside the run folder
 def load_base(
     settings: RunSettings, folder: Path | None = None
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """The base model and its tokenizer; with `folder`, the model that a stage has trained and saved there."""
+    """Load the base model and its tokenizer. With `folder`, load the model that a stage has saved there."""
     from transformers import set_seed
 
     set_seed(settings.seed)
@@ -45,8 +45,8 @@ def load_base(
 
 
 def load_for_stage(settings: RunSettings, number: int) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """The model with which stage `number` starts. It has an adapter if the stage continues the adapter of the previous
-    stage."""
+    """Load the model with which stage `number` starts. It has the adapter of the previous stage if the stage continues
+    this adapter."""
     earlier = [stage.folder / MODEL for stage in settings.stages[:number]]
     if earlier and not settings.uses_adapter:
         return load_base(settings, earlier[-1])

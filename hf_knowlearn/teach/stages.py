@@ -1,7 +1,7 @@
-"""The stages of a run. Each stage starts from the files that the previous stage wrote.
+"""Trains the stages of a run. Each stage starts from the files that the previous stage wrote.
 
-Why files, even in a run without interruption: a resumed run then gives the same weights, bit for bit, and only one
-stage is in memory. Every stage has a new optimizer and a new learning rate schedule over its own steps.
+Why files, even in a run without interruption: a resumed run then gives exactly the same weights, and the memory of a
+finished stage is free. Every stage has a new optimizer and its own learning rate schedule.
 """
 
 import json
@@ -39,7 +39,7 @@ class Trained:
         trainer: the trainer of the current stage.
         rows: the training rows of every stage.
         figures: the figures of every finished stage.
-        mastery: the classes of mastery before the run and after every stage; None: not measured.
+        mastery: the classes of mastery before the run and after every stage. None if they were not measured.
         after: the latest measurement.
     """
 
@@ -63,7 +63,7 @@ def train_stages(
 
     Args:
         trainer: the trainer of the first stage.
-        rows: the rows of every stage. If a stage is scheduled late, its rows are replaced when the stage starts.
+        rows: the rows of every stage. A stage that is scheduled late replaces its rows when it starts.
     """
     state = Trained(clock, trainer, rows, before, mastery=[before.mastery])
     progress = Progress([stage.name for stage in settings.stages], list(map(_most_steps, settings.stages, rows)))
@@ -81,7 +81,7 @@ def train_stages(
 
 
 def _most_steps(stage: StageSettings, rows: Sequence[Row]) -> int:
-    """The number of steps of a stage. If the stage selects questions, the number that it would have with all
+    """Return the number of steps of a stage. If the stage selects questions, return the number of steps with all
     questions."""
     return stage.max_steps if stage.max_steps > 0 else len(rows) // stage.rows_per_step
 
@@ -89,8 +89,8 @@ def _most_steps(stage: StageSettings, rows: Sequence[Row]) -> int:
 def _schedule_late(
     settings: RunSettings, data: RunData, number: int, state: Trained, progress: Progress
 ) -> RunSettings:
-    """Schedule a stage whose rows are only known when it starts. Returns the settings with its number of steps, and
-    puts its rows into `state`."""
+    """Schedule a stage whose rows were unknown until now. Return the settings with its number of steps, and put its
+    rows into `state`."""
     stage, stage_data = settings.stages[number], data.stages[number]
     if not stage.is_scheduled_late:
         return settings
@@ -138,13 +138,13 @@ def _train_stage(
 def select_questions(
     stage: StageSettings, data: RunData, first: Sequence["Mastery"], now: Sequence["Mastery"]
 ) -> RunData:
-    """The data with the questions that the stage trains on and replays.
+    """Select the questions that the stage trains on and replays, by their classes of mastery.
 
     Args:
         first, now: the classes of mastery before the run and before the stage.
 
     Raises:
-        ValueError: no question to train on is left.
+        ValueError: no training question has the classes that the stage trains on.
     """
     selection = stage.selection
     was, is_now = ({one.question_id: one.category for one in classes} for classes in (first, now))
@@ -161,8 +161,8 @@ def select_questions(
         counts = ", ".join(f"{sum(one.category == name for one in now)} {name}" for name in CATEGORIES)
         improved = " and has improved" if selection.train_improved else ""
         raise ValueError(
-            f"{stage.label}none of the training questions is {' or '.join(wanted)}{improved}: there are {counts}. Use"
-            " other train_categories, other questions, or a model that knows some of them."
+            f"{stage.label}no training question has the class {' or '.join(wanted)}{improved}. The classes of the"
+            f" questions are: {counts}. Change train_categories or train_improved, or use other questions."
         )
     ids = {question.id for question in selected}
     replayed = [
@@ -174,10 +174,10 @@ def select_questions(
 
 
 def _read_record(stage: StageSettings) -> dict[str, Any] | None:
-    """The figures of a finished stage. None if the stage is not finished.
+    """Read the figures of a finished stage. None if the stage is not finished.
 
     Raises:
-        ValueError: the model of the stage is missing, and the next stage needs it.
+        ValueError: the model of the finished stage is missing. The next stage needs this model.
     """
     path = stage.folder / STAGE_RECORD
     if not path.is_file():
@@ -199,7 +199,7 @@ def _write_record(stage: StageSettings, record: Mapping[str, Any]) -> None:
 
 
 def delete_stage_models(settings: RunSettings) -> None:
-    """Delete the models and checkpoints of the stages of a finished run. Their answers and figures are not deleted."""
+    """Delete the models and checkpoints of the stages of a finished run, but not their answers and figures."""
     for stage in settings.stages if settings.has_stages else ():
         for name in (MODEL, CHECKPOINTS):
             atomic_files.delete_matching(stage.folder, name)

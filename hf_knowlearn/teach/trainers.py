@@ -1,4 +1,4 @@
-"""The trainer of a stage: creates it for a schedule, trains from its last checkpoint, and saves the model."""
+"""Creates the trainer of a stage, trains from the last checkpoint, and saves the model."""
 
 import gc
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def new_trainer(
     tokenizer: "PreTrainedTokenizerBase",
     rows: Sequence[Row],
 ) -> "SAMSFTTrainer":
-    """A trainer that trains on `rows` in their order. It evaluates during training if the settings request this."""
+    """Create a trainer that trains on `rows` in their order. It evaluates during training if `settings` request it."""
     from accelerate.utils import is_peft_model
 
     from hf_knowlearn.evaluation.callback import RecallCallback
@@ -84,7 +84,7 @@ def _log_beside_the_stage(trainer: Any, stage: StageSettings) -> None:
 def next_trainer(
     settings: RunSettings, number: int, data: RunData, previous: "SAMSFTTrainer", rows: Sequence[Row]
 ) -> "SAMSFTTrainer":
-    """The trainer of stage `number`. Frees the memory of the previous one first."""
+    """Free the memory of the previous trainer, and create the trainer of stage `number`."""
     import torch
 
     from hf_knowlearn.training.replay_trainer import ReplaySFTTrainer
@@ -104,7 +104,7 @@ def next_trainer(
 
 
 def train(trainer: "SAMSFTTrainer", run_id: str) -> None:
-    """Train from the last checkpoint that `run_id` sealed. SIGTERM saves a checkpoint and exits."""
+    """Train from the last checkpoint of the run `run_id`. On SIGTERM, save a checkpoint and exit."""
     from hf_knowlearn.teach.checkpoints import SealCheckpoints, last_checkpoint
     from hf_knowlearn.training.sigterm import SaveOnSigterm
 

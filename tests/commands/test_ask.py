@@ -52,7 +52,7 @@ def test_samples_are_counted_and_depend_on_the_seed(command: Command):
         (("./nowhere", "a?"), "./nowhere: there is no such folder."),
         (
             ("nobody/nothing", "a?"),
-            "nobody/nothing: there is no such folder here, and from the Hub it can't be loaded",
+            "nobody/nothing: there is no such folder here, and from the Hub it cannot be loaded",
         ),
         (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder and has no revisions"),
         (("tiny_base", " "), "There are no questions"),
@@ -66,9 +66,9 @@ def test_invalid_options_are_an_error(command: Command, words: tuple[str, ...], 
 
 
 def test_a_folder_without_a_model_is_an_error(run: Path, command: Command, tmp_path: Path):
-    assert "contains neither a model (config.json) nor an adapter" in command("ask", tmp_path, "a?")[2]
+    assert "there is neither a model (config.json) nor an adapter" in command("ask", tmp_path, "a?")[2]
     shutil.copy(run / "run.json", tmp_path)
-    assert "this run isn't finished" in command("ask", tmp_path, "a?")[2]
+    assert "this run is not finished" in command("ask", tmp_path, "a?")[2]
 
 
 def test_the_report_names_a_base_that_has_moved(run: Path, command: Command, tmp_path: Path):

@@ -91,7 +91,7 @@ def test_the_answers_of_a_run_name_the_retention_questions_that_it_chose(copy: P
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("tiny_base", "tiny_base: there is no report.json"), ("run", "the card and the report have no figures")],
+    [("tiny_base", "tiny_base has no report.json"), ("run", "the card and the report have no scores")],
 )
 def test_a_model_without_figures_is_an_error(copy: Path, command: Command, model: str, message: str):
     report = json.loads((copy / "report.json").read_text())

@@ -109,11 +109,11 @@ def test_the_card_names_the_base_model_and_the_commits_on_the_hub():
 
 def test_a_whole_model_or_a_folder_with_files_is_an_error(run: Path, command: Command, tmp_path: Path):
     assert (
-        "tiny_base: this is a whole model. Only an adapter can be merged"
+        "tiny_base: this is a model without an adapter, so there is nothing to merge."
         in command("merge", "tiny_base", "--output_dir", tmp_path / "merged")[2]
     )
     (tmp_path / "notes.txt").write_text("mine")
-    assert "is not empty: choose a new or an empty folder" in command("merge", run, "--output_dir", tmp_path)[2]
+    assert "is not empty. Choose a new or an empty folder" in command("merge", run, "--output_dir", tmp_path)[2]
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -126,7 +126,7 @@ def test_merging_into_a_quantised_base_is_an_error(run: Path, command: Command, 
     (base / "config.json").write_text(json.dumps({**config, "quantization_config": quantised}))
     code, _, error = command("merge", copy, "--output_dir", tmp_path / "merged")
     assert code == 2
-    assert f"its base {base} has quantised weights" in error
+    assert f"its base model {base} has quantised weights" in error
     assert not (tmp_path / "merged").exists()
-    with pytest.raises(ValueError, match="merging into 4-bit weights loses what was learned"):
+    with pytest.raises(ValueError, match="merged=True with bits=4: rounding would remove what the adapter learned"):
         load_variant(resolve_model(str(run)), merged=True, bits=4)

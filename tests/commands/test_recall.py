@@ -53,8 +53,8 @@ def test_the_error_of_a_difference_to_a_perfect_model_is_the_error_of_the_figure
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--shots", 2, "--merged"], "--shots, --merged: the check of a card evaluates as the card's report says"),
-        (["--retention_questions", "world:new"], "--retention_questions without --questions"),
+        (["--shots", 2, "--merged"], "--shots, --merged: a card is checked with the settings in its report"),
+        (["--retention_questions", "world:new"], "--retention_questions needs --questions"),
         (["--questions", "world:new", "--answer_language", "xx"], "--answer_language xx: choose from en, ar"),
         (["--questions", "nowhere.jsonl"], "nowhere.jsonl: no such file or folder"),
     ],

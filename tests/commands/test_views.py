@@ -310,9 +310,10 @@ def test_documents_with_too_few_views_are_listed_with_the_reason(
     code, shown, _ = views(tmp_path, "--stats", "--num_views", 2, "--views", "order", "formats")
     assert code == 0
     assert (
-        "order: no views of 2 of 3 documents\n  num_views=2, but document 'c.txt' has only 0 distinct orders" in shown
+        "order: 2 of 3 documents without enough views\n  num_views=2, but document 'c.txt' has only 0 distinct orders"
+        in shown
     )
-    assert "formats: no views" not in shown
+    assert "\nformats: " not in shown
     assert re.search(r"^ ?documents +1 +3$", shown, re.MULTILINE)
 
 
@@ -533,17 +534,17 @@ def test_documents_with_too_few_views_are_not_exported_and_nothing_is_written(
     [
         (
             ("--document", "mil.md"),
-            "--document 'mil.md': there are 2 documents, but none with this id. Some ids: 'mill.md'.",
+            "--document 'mil.md': no document has this id. Some ids of the 2 documents: 'mill.md'.",
         ),
-        (("--document", "zzz"), "Some ids: 'ferry.txt', 'mill.md'."),
+        (("--document", "zzz"), "Some ids of the 2 documents: 'ferry.txt', 'mill.md'."),
         (("--format_groups", "lists", "--hold_out", "lists"), "--format_groups and --hold_out leave no format"),
         (("--num_views", "0"), "num_views=0: give 1 or more."),
         (("--num_views", "100000"), "num_views=100000, but document 'ferry.txt' has only"),
         (("--max_length", "7"), "max_length=7: give 8 or more."),
         (("--max_length", "8"), "has no views of at most 8 tokens"),
         (("--questions", "nowhere.jsonl"), "The questions at nowhere.jsonl"),
-        (("--export", "DOCUMENTS"), "is not empty: choose a new or an empty folder"),
-        (("--export", "QUESTIONS"), "is not a folder: choose a new or an empty folder"),
+        (("--export", "DOCUMENTS"), "is not empty. Choose a new or an empty folder"),
+        (("--export", "QUESTIONS"), "is not a folder. Choose a new or an empty folder"),
         (
             ("--tokenizer", "./no/such"),
             "--tokenizer ./no/such: ",

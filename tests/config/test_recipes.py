@@ -135,14 +135,16 @@ def test_a_recipe_that_is_missing_or_not_text_is_an_error(tmp_path: Path):
     with pytest.raises(ValueError, match="is not valid YAML: 'utf-8' codec"):
         read_recipe(tmp_path / "latin.yaml")
     for words, given in ((["--config"], "nothing"), (["--config", "a", "b"], "a b")):
-        with pytest.raises(ValueError, match=f"--config: {given} is given; pass one recipe: --config RECIPE"):
+        with pytest.raises(
+            ValueError, match=f"--config needs one file, but the command line gives {given}. Write --config RECIPE"
+        ):
             parse_recipe(words)
 
 
 def test_only_the_command_line_may_trust_remote_code(recipe: Callable[..., Path]):
     recipe("trust_remote_code: false\n", "other.yaml")
     for path in (recipe("trust_remote_code: true\n"), recipe("extends: other.yaml\n")):
-        with pytest.raises(ValueError, match=r"sets trust_remote_code\. A recipe may not"):
+        with pytest.raises(ValueError, match=r"sets trust_remote_code\. Only the command line may set it"):
             read_recipe(path)
     assert parse_recipe([*NEEDED, "--trust_remote_code", "true"]).training.trust_remote_code
     assert not parse_recipe(NEEDED).training.trust_remote_code
@@ -184,8 +186,8 @@ def test_a_recipe_gives_weights_as_a_mapping(recipe: Callable[..., Path]):
 @pytest.mark.parametrize(
     ("views", "message"),
     [
-        ("outline", "choose from raw, formats, order, masked, mixed, or give weights such as"),
-        ("formats=1", "choose from raw"),
+        ("outline", "is unknown. Choose from raw, formats, order, masked, mixed, or give weights such as"),
+        ("formats=1", "Choose from raw"),
         ('{"formats": 1', "is not valid JSON"),
         ('{"formats": "all"}', "give a number for each family"),
         ('{"outline": 1}', "outline"),
@@ -216,7 +218,7 @@ def test_evaluation_options_nest_in_a_recipe_and_have_dotted_names_on_the_comman
         (["--evaluation.shotz", "1"], "  evaluation.shotz (did you mean evaluation.shots?)"),
         (["--evaluation.shots", "many"], "  evaluation.shots: 'many' is not a whole number."),
         (["--evaluation.shots", "-1", "--evaluation.every", "0"], "evaluation.shots=-1: give a number of at least 0."),
-        (["--evaluation", "4"], "evaluation='4' is not possible: `evaluation` is a group of options."),
+        (["--evaluation", "4"], "evaluation='4' is not possible, because `evaluation` is a group of options."),
         (["--shots", "4"], "  shots (did you mean evaluation.shots?)"),
     ],
 )
@@ -308,9 +310,9 @@ def test_all_missing_options_are_listed():
         ("max_steps: many", "max_steps: 'many' is not a whole number."),
         ("question_order: first", "question_order: 'first' is not one of shuffled, before."),
         ("overwrite: perhaps", "overwrite: 'perhaps' is not true or false."),
-        ("documents: [a, b]", "documents: give one value instead of 2: a b."),
-        ("save_strategy: no", "save_strategy: a value is missing. ("),
-        ("num_views: null", "num_views: null is not a value of this option; remove it"),
+        ("documents: [a, b]", "documents: a b are 2 values. Give one value."),
+        ("save_strategy: no", "save_strategy: a value is missing. Add a value. If it is the word yes, no, on or off"),
+        ("num_views: null", "num_views: null is not a valid value. Remove the option"),
         ("packing: true", "packing: True is not possible here: each row of a step is one view,"),
         ("train_sampling_strategy: random", "train_sampling_strategy: 'random' is not possible here: the schedule"),
         ("resume_from_checkpoint: x", "resume_from_checkpoint: 'x' is not possible here"),
@@ -329,14 +331,14 @@ def test_an_invalid_value_is_an_error_that_names_its_option(recipe: Callable[...
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--seed=1", "stray"], "'stray' is not an option: write options as --name value."),
+        (["--seed=1", "stray"], "'stray' is not an option. Write options as --name value."),
         (
             ["--num_views", "0", "--replay_self", "-1"],
             "num_views=0: give a number of at least 1.\nreplay_self=-1: give",
         ),
         (["--replay_share", "1"], "replay_share=1.0: give a share of at least 0 and below 1"),
         (["--documents"], "documents: a value is missing"),
-        (["--report_to", "null"], "report_to: null is not a value of this option"),
+        (["--report_to", "null"], "report_to: null is not a valid value"),
         (
             ["--per_device_train_batch_size", "0", "--num_train_epochs", "nan"],
             "per_device_train_batch_size=0: give a number above 0.\nnum_train_epochs=nan: give a number above 0.",

@@ -165,7 +165,7 @@ WEIGHTS = {"a": torch.zeros(10_000)}
     ids=["safetensors", "torch", "python"],
 )
 def test_a_full_disk_has_the_same_message_for_every_library(tmp_path: Path, save: Callable[[Path], Any]):
-    message = r"run' could not be written \(.*; 1 MB are free\. Free some space and run the same command again"
+    message = r"run' could not be written \(.*\. Only 1 MB are free\. Free some space and run the same command again"
     with (
         pytest.raises(ValueError, match=message),
         run_folder.disk_full_errors(tmp_path / "run"),
@@ -209,7 +209,7 @@ def test_the_free_space_is_measured_before_the_draft_of_a_model_is_deleted(
 
     monkeypatch.setattr(run_folder.shutil, "disk_usage", disk_usage)
     trainer: Any = SimpleNamespace(accelerator=SimpleNamespace(is_main_process=True), save_model=save_model)
-    with pytest.raises(ValueError, match=r"model' could not be written \(No space left on device\); 0 MB are free"):
+    with pytest.raises(ValueError, match=r"could not be written \(No space left on device\)\. Only 0 MB are free"):
         trainers.save(trainer, tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

@@ -180,7 +180,9 @@ def test_documents_without_a_title_are_an_error_in_the_chat_template(rows_of: Ca
 def test_the_chat_template_of_documents_needs_a_tokenizer_that_has_one(
     rows_of: Callable[..., Any], model_without_template: Path
 ):
-    with pytest.raises(ValueError, match=r"document_template='chat', but this tokenizer has no chat template: set"):
+    with pytest.raises(
+        ValueError, match=r"document_template='chat', but the tokenizer of the model has no chat template"
+    ):
         rows_of(document_template="chat", model_name_or_path=model_without_template)
 
 
@@ -273,7 +275,7 @@ def test_rows_contain_the_tools_of_a_conversation_and_their_calls(tokenizer: Any
     assert answer == "Mara Venn.<|im_end|>"
     assert "<tool_response>\nMara Venn keeps bees.\n</tool_response>" in second
     tokenizer.chat_template = CHATML
-    with pytest.raises(ValueError, match=r"'talk' can't be rendered: .* omits from turn 2: 'look_up', 'look_up'\.$"):
+    with pytest.raises(ValueError, match=r"'talk' cannot be rendered: .* omits from turn 2: 'look_up', 'look_up'\.$"):
         conversation_turns(tokenizer, [talk], token_lengths(tokenizer))
 
 
@@ -362,10 +364,12 @@ def test_all_conversations_that_cannot_be_rendered_are_reported_with_their_lines
     with pytest.raises(ValueError, match="rendered") as raised:
         rows_of(documents=None, train_conversations=path, model_name_or_path=strict, max_length=100)
     first, second, third = str(raised.value).splitlines()
-    assert first == "Conversation 'talks.jsonl:1' can't be rendered: No system!."
-    assert second.startswith("Conversation 'talks.jsonl:3' can't be rendered: the chat template omits from turn 2: 'J")
-    assert third.startswith("Conversation 'talks.jsonl:4' can't be rendered: it has ")
-    assert third.endswith("tokens, and the limit is 100: raise max_length, or shorten it.")
+    assert first == "Conversation 'talks.jsonl:1' cannot be rendered: No system!."
+    assert second.startswith(
+        "Conversation 'talks.jsonl:3' cannot be rendered: the chat template omits from turn 2: 'J"
+    )
+    assert third.startswith("Conversation 'talks.jsonl:4' cannot be rendered: it has ")
+    assert third.endswith("tokens, and max_length is 100. Raise max_length, or shorten it.")
 
 
 def test_a_generation_prompt_that_differs_from_the_header_of_a_turn_is_an_error(tokenizer: Any):
@@ -373,7 +377,7 @@ def test_a_generation_prompt_that_differs_from_the_header_of_a_turn_is_an_error(
 
     tokenizer.chat_template = deepseekv3_chat_template
     with pytest.raises(
-        ValueError, match=r"generation prompt differs from the header of an assistant turn \('.*<think>\\n'\)"
+        ValueError, match=r"generation prompt \('.*<think>\\n'\) differs from the header of an assistant turn"
     ):
         conversation_turns(tokenizer, [Conversation("talk", tuple(BRIEF))], token_lengths(tokenizer))
 
@@ -381,5 +385,5 @@ def test_a_generation_prompt_that_differs_from_the_header_of_a_turn_is_an_error(
 def test_conversations_need_a_chat_template(
     rows_of: Callable[..., Any], talks: Callable[..., Path], model_without_template: Path
 ):
-    with pytest.raises(ValueError, match=r"^Conversations need a chat template, and this tokenizer has none"):
+    with pytest.raises(ValueError, match=r"^train_conversations needs a chat template, and this tokenizer has none"):
         rows_of(train_conversations=talks({"messages": BRIEF}), model_name_or_path=model_without_template)

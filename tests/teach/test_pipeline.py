@@ -411,14 +411,14 @@ def test_a_finished_run_is_not_repeated(
     [
         ({"model": "./no/such/model"}, "--model ./no/such/model: there is no such folder."),
         ({"model": "nobody/nothing"}, "--model nobody/nothing: there is no such folder here, and from the Hub it"),
-        ({"model": "{documents}"}, "/documents: it can't be loaded: "),
+        ({"model": "{documents}"}, "/documents: it cannot be loaded: "),
         ({"max_length": 6}, "Document 'ferry.txt' has no views of at most 6 tokens. Increase max_length."),
         ({"questions": "{questions}", "evaluation.max_new_tokens": 600}, "600"),
         (
             {"questions": "{questions}", "evaluation.max_new_tokens": 1},
             "longer than max_new_tokens=1, so no response is",
         ),
-        ({"replay_documents": "{documents}", "replay_share": 0.01}, "of a step of 4 rows is 0 rows"),
+        ({"replay_documents": "{documents}", "replay_share": 0.01}, "a step has 4 rows, and this share of them is 0."),
         # Errors of TRL and PEFT when the trainer is made.
         ({"eval_strategy": "steps"}, "eval_strategy"),
         ({"lora_target_modules": "nowhere"}, "Target modules nowhere not found in the base model"),
@@ -457,7 +457,7 @@ def test_truncated_weights_are_an_error(
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     assert knowlearn("teach", **{**options, "model": broken}) == 2
-    assert "broken: it can't be loaded" in capsys.readouterr().err
+    assert "broken: it cannot be loaded" in capsys.readouterr().err
 
 
 # Options of the libraries

@@ -260,12 +260,12 @@ def test_an_option_of_an_unknown_stage_is_an_error_that_lists_the_stages(two: li
     words = ["--stages.other.max_steps", "2", "--stages.max_steps", "2", "--stages.v1.5.name", "x"]
     with pytest.raises(ValueError, match="stages") as raised:
         parse_recipe([*two, *words], NEEDED)
-    problem = "write --stages.NAME.OPTION or --evaluation.OPTION; the stages are first-stage, v1.5."
+    problem = "Write --stages.NAME.OPTION or --evaluation.OPTION. Here the stages are first-stage, v1.5."
     assert str(raised.value).splitlines() == [f"{word}: {problem}" for word in words[::2]]
 
 
 def test_an_option_of_a_stage_is_an_error_in_a_run_without_stages():
-    message = r"^--stages.other.seed: write --stages.NAME.OPTION or .*; the run has no stages.$"
+    message = r"^--stages.other.seed is not possible. Write --stages.NAME.OPTION or .*. Here the run has no stages.$"
     with pytest.raises(ValueError, match=message):
         parse_recipe(["--stages.other.seed", "2"], NEEDED)
 

@@ -112,7 +112,7 @@ def test_no_more_texts_are_generated_than_the_run_replays(
     _, texts = generated_in(replaying["output_dir"])
     assert replayed == [{one.text for one in texts}]
     assert len(texts) == report["data"]["replay_self"]["n"] == n
-    message = f"Self-generated replay: {n} texts instead of 6000 (replay_self), because the run uses no more."
+    message = f"Self-generated replay: {n} texts instead of 6,000 (replay_self), because the run does not need more."
     assert message in caplog.text
 
 
@@ -324,12 +324,15 @@ def test_each_stage_replays_its_own_number_of_texts(replaying: dict[str, Any]):
         (
             {"replay_self": 0, "replay_self_prompts": "empty.txt"},
             [
-                "empty.txt' has no prompts: write one prompt per line.",
+                "empty.txt' has no prompts. Write one prompt per line.",
                 "--replay_self_prompts: no text is generated: set replay_self to the number of texts",
             ],
         ),
         ({"replay_self": 0, "replay_kl": 1}, ["--replay_kl: no text is generated: set replay_self to the number"]),
-        ({"replay_self": 2, "replay_share": 0.1}, ["replay_share=0.1 of a step of 4 rows is 0 rows"]),
+        (
+            {"replay_self": 2, "replay_share": 0.1},
+            ["replay_share=0.1: a step has 4 rows, and this share of them is 0"],
+        ),
     ],
 )
 def test_impossible_options_are_errors_before_anything_is_written(
@@ -350,7 +353,9 @@ def test_impossible_options_are_errors_before_anything_is_written(
 
 def test_a_prompt_that_fills_a_row_is_an_error(replaying: dict[str, Any]):
     prompts = ["word " * 160]
-    with pytest.raises(ValueError, match=r"replay_self_prompts: 'word .*leaves no tokens for a text.* 160 tokens"):
+    with pytest.raises(
+        ValueError, match=r"replay_self_prompts: a row has at most 160 tokens.*'word .*leaves no tokens for a text"
+    ):
         run({**replaying, "replay_self_prompts": prompts, "max_length": 160})
 
 

@@ -100,7 +100,9 @@ def test_a_run_without_stages_has_one_stage_without_a_name():
 
 @pytest.mark.parametrize("given", [[], {}, "two", [1], None])
 def test_stages_must_be_a_list_of_options(staged: Callable[..., Any], given: Any):
-    with pytest.raises(ValueError, match=r"^stages=.*: give a list of at least one stage, each with a name"):
+    with pytest.raises(
+        ValueError, match=r"^stages=.* is not a list of stages\. Give a list of mappings, each with a name"
+    ):
         staged(given)
 
 
@@ -108,9 +110,9 @@ def test_all_invalid_names_of_stages_are_reported_together(staged: Callable[...,
     with pytest.raises(ValueError, match="stages") as raised:
         staged([{"name": "a"}, {}, {"name": "A"}, {"name": "../b"}, {"name": 3}])
     assert [re.split(": use|: give", line)[0] for line in str(raised.value).splitlines()] == [
-        "stages: name of stage 2: None",
-        "stages: name of stage 4: '../b'",
-        "stages: name of stage 5: 3",
+        "stages: stage 2 has the name None",
+        "stages: stage 4 has the name '../b'",
+        "stages: stage 5 has the name 3",
         "stages: 2 stages have the name 'a'",
     ]
 
@@ -130,9 +132,9 @@ def test_the_problems_of_all_stages_are_reported_together_with_their_names(stage
     message = str(raised.value)
     assert "stage 'a': Unknown options:\n  num_viewz (did you mean num_views?)" in message
     assert "stage 'b': These options have invalid values:\n  max_steps: 'many' is not a whole number." in message
-    assert "stage 'c': questions, seed, model_name_or_path: only the whole run can set these options." in message
+    assert "stage 'c': questions, seed, model_name_or_path: a stage cannot set these options." in message
     assert "stage 'd': this stage has nothing to train on." in message
-    assert "stage 'e': train_on=['train_questions'], but the run has no train_questions: pass --train_q" in message
+    assert "stage 'e': train_on=['train_questions'], but the run has no train_questions. Add --train_q" in message
     assert "stage 'f': num_views=0: give a number of at least 1.\n" in message
     assert "train_on=['all']: give one or more of documents, train_documents, train_questions" in message
     assert "'g'" not in message
@@ -140,7 +142,7 @@ def test_the_problems_of_all_stages_are_reported_together_with_their_names(stage
 
 def test_a_stage_cannot_set_the_folder_or_the_model_and_its_options_are_words(staged: Callable[..., Any]):
     with pytest.raises(
-        ValueError, match=r"stage 'a': model_name_or_path, output_dir: only the whole run can set these options"
+        ValueError, match=r"stage 'a': model_name_or_path, output_dir: a stage cannot set these options"
     ) as raised:
         staged([{"name": "a", "model": "other", "output_dir": "x"}, {"name": "b", 3: 4, "nam": 5}])
     assert "stage 'b': Unknown options:\n  3\n  nam" in str(raised.value)
@@ -217,7 +219,7 @@ def test_a_curriculum_overrides_a_recipe_and_the_command_line_overrides_both(nam
 
 @pytest.mark.parametrize("name", ["pitt", "", "no/such.yaml"])
 def test_an_unknown_curriculum_is_an_error_that_lists_the_curricula(name: str):
-    message = rf"--curriculum {name}: this is neither a curriculum .*Give a file, or one of cpt, .*pit_plus_plus\."
+    message = rf"--curriculum {name}: there is no such curriculum .*Give a file, or one of cpt, .*pit_plus_plus\."
     with pytest.raises(ValueError, match=message):
         parse_recipe(["--curriculum", name], NEEDED)
 
@@ -272,7 +274,7 @@ def test_shuffled_questions_come_before_and_after_their_document():
 
 def test_questions_before_a_missing_document_are_an_error():
     lost = [question_row("What is lost?", "elsewhere"), question_row("And this?", "")]
-    message = r"2 questions are about no document that is trained on.*What is lost.*And this"
+    message = r"does not train on the documents of 2 questions.*What is lost.*And this"
     with pytest.raises(ValueError, match=message):
         rows_of("before", [*QUESTIONS, *lost])
     assert rows_of("shuffled", [*QUESTIONS, *lost])
@@ -401,8 +403,8 @@ def test_the_documentation_has_five_variants_and_gradual_is_the_fourth():
 
 def test_a_stage_without_questions_of_its_classes_is_an_error_with_their_numbers(staged: Callable[..., Any]):
     message = (
-        "stage 'b': none of the training questions is Unknown and has improved: there are 2 HighlyKnown, 2 MaybeKnown,"
-        " 1 WeaklyKnown, 1 Unknown"
+        "stage 'b': no training question has the class Unknown and has improved. The classes of the questions are:"
+        " 2 HighlyKnown, 2 MaybeKnown, 1 WeaklyKnown, 1 Unknown"
     )
     with pytest.raises(ValueError, match=message):
         selected(staged, train_categories=["Unknown"], train_improved=True)
@@ -767,7 +769,8 @@ def test_a_run_without_maybe_known_questions_is_an_error(
     options = {**curriculum(), "curriculum": "gradual", "train_questions": six, "classify": "quick"}
     assert knowlearn("teach", **options, **{"evaluation.max_new_tokens": 4}) == 2
     message = (
-        "stage 'half_known': none of the training questions is MaybeKnown: there are 0 HighlyKnown, 0 MaybeKnown,"
+        "stage 'half_known': no training question has the class MaybeKnown. The classes of the questions are:"
+        " 0 HighlyKnown, 0 MaybeKnown,"
     )
     assert message in capsys.readouterr().err
     assert len((options["output_dir"] / "mastery.before.jsonl").read_text(encoding="utf-8").splitlines()) == 6
@@ -789,7 +792,7 @@ def test_problems_of_questions_and_schedules_are_reported_together_before_anythi
     options |= {"train_questions": tmp_path / "four.jsonl", "questions": tmp_path / "odd.jsonl"}
     assert knowlearn("teach", **options) == 2
     error = capsys.readouterr().err
-    assert "--classify: shots=4: 4 questions have fewer examples of the same relation" in error
-    assert "--questions: unknown kinds: 'odd'" in error
-    assert "stage 'answer': question_order='before': 4 questions are about no document" in error
+    assert "--classify: shots=4: 4 questions have fewer examples: " in error
+    assert "--questions: these values of `kind` are unknown: 'odd'" in error
+    assert "stage 'answer': question_order='before' needs the document of each question" in error
     assert not options["output_dir"].exists()
