@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from hf_knowlearn.documents.language import is_language_code
+
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)\s*", re.DOTALL | re.MULTILINE)
 
 
@@ -25,8 +27,12 @@ def split_front_matter(text: str) -> tuple[Mapping[str, Any], str]:
 
 
 def title_and_language(fields: Mapping[str, Any]) -> dict[str, str]:
-    """The fields `title`, and `lang` or `language`, as columns of a row. Fields that are no text are ignored."""
-    columns = {"title": fields.get("title"), "language": fields.get("lang") or fields.get("language")}
+    """Return the fields `title`, and `lang` or `language`, as columns of a row.
+
+    A title that is no text is ignored, and a language that is no code, such as "Python".
+    """
+    language = fields.get("lang") or fields.get("language")
+    columns = {"title": fields.get("title"), "language": language if is_language_code(language) else None}
     return {
         name: " ".join(value.split()) for name, value in columns.items() if isinstance(value, str) and value.strip()
     }

@@ -93,11 +93,17 @@ def test_documents_are_not_held_back_after_the_first_certain_language():
     assert [next(documents).language for _ in range(2)] == ["de", "de"]
 
 
-def test_rows_and_front_matter_give_the_language(tmp_path: Path, write, write_rows):
+def test_the_rows_of_a_table_give_the_language(tmp_path: Path, write_rows):
     write_rows(tmp_path / "rows.jsonl", {"text": TEXTS["de"], "language": "EN"}, {"text": TEXTS["de"]})
     assert [document.language for document in read_documents(tmp_path / "rows.jsonl")] == ["en", "de"]
     write_rows(tmp_path / "null.jsonl", {"text": TEXTS["fr"], "language": None}, {"text": "1", "language": ""})
     assert [document.language for document in read_documents(tmp_path / "null.jsonl")] == ["fr", "fr"]
+
+
+def test_front_matter_gives_the_language_if_it_is_a_code(tmp_path: Path, write):
+    for name, line in {"a": "lang: sv", "b": "language: pt_BR", "c": "language: Python"}.items():
+        write(tmp_path / f"{name}.md", f"---\n{line}\n---\n\n{TEXTS['de']}")
+    assert [document.language for document in read_documents(tmp_path)] == ["sv", "pt-BR", "de"]
 
 
 def test_the_option_sets_the_language_of_all_documents(tmp_path: Path, write_rows, monkeypatch: pytest.MonkeyPatch):
