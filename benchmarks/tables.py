@@ -224,6 +224,21 @@ def _classes(counts: Mapping[str, int]) -> str:
     return " / ".join(str(counts.get(name, 0)) for name in ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"))
 
 
+def html_readers(parts: Mapping[str, Any]) -> str:
+    """The result file of `html_readers.py`."""
+    return _parts(parts, {"pages": _html_pages})
+
+
+def _html_pages(rows: list[Row]) -> str:
+    kinds = ("content", "structure", "navigation")
+    found = [
+        [row["reader"], *(f"{right} of {total}" for right, total in map(row.get, kinds)), _of(row["mb_per_cpu_s"])]
+        for row in rows
+    ]
+    head = "reader|content|structure|navigation removed|MB per CPU second"
+    return f"**HTML readers.** Strings of ten pages that are right.\n\n{table(head, found)}"
+
+
 def table(head: str, rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table of a header, with bars between its cells, and rows."""
     lines = [head.split("|"), ["---"] * len(head.split("|")), *rows]
@@ -247,7 +262,14 @@ def _run(run: Row) -> str:
     return f"*{run['date'][:10]}, {machine}, {load}; Python {run['python']}, {packages}; {commit}. `{run['command']}`*"
 
 
-TABLES = {"views": views, "augmenters": augmenters, "metric": metric, "generation": generation, "mastery": mastery}
+TABLES = {
+    "views": views,
+    "augmenters": augmenters,
+    "metric": metric,
+    "generation": generation,
+    "mastery": mastery,
+    "html_readers": html_readers,
+}
 
 
 def into_readme(text: str) -> str:

@@ -140,6 +140,8 @@ def _content(body: Any, found: str) -> tuple[Any, str]:
     root = _smallest(body, texts.found, texts.found[body])
     for element in list(_navigation(body, texts, found)):
         element.drop_tree()
+    if body not in root.iterancestors():  # also if the element was in the navigation
+        root = body
     remaining = _Texts(body, "")
     plain = {element: remaining.all[element] - remaining.links[element] for element in remaining.all}
     while root is not body and plain.get(root, 0) < MIN_SHARE * plain.get(body, 0):
@@ -180,7 +182,8 @@ def _is_navigation(element: Any, texts: _Texts, found: str) -> bool:
         return True
     if element.tag == "header":
         return links > 0.3 * length or not any(True for _ in element.iter(*_HEADINGS))
-    is_link_list = element.tag in _LINK_LISTS and links > 0.6 * length and len(list(element.iter("a"))) > 1
+    has_links = sum(link.get("href") is not None for link in element.iter("a")) > 1
+    is_link_list = element.tag in _LINK_LISTS and links > 0.75 * length and has_links
     return is_link_list and not _is_found(_letters("".join(element.itertext())), found)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents.conversion import Converted, cannot_convert, first_heading, require_packages
 from hf_knowlearn.documents.html_files import decode_html
-from hf_knowlearn.documents.pdf_paragraphs import markdown_table
+from hf_knowlearn.documents.markdown_tables import markdown_table
 
 logger = logging.getLogger(__name__)
 

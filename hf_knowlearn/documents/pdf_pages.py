@@ -17,7 +17,8 @@ from typing import Any
 
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents.conversion import Converted, cannot_convert, first_heading, require_packages
-from hf_knowlearn.documents.pdf_paragraphs import Block, Line, is_code, markdown_of_pages, markdown_table
+from hf_knowlearn.documents.markdown_tables import markdown_table
+from hf_knowlearn.documents.pdf_paragraphs import Block, Line, is_code, markdown_of_pages
 
 logger = logging.getLogger(__name__)
 

@@ -48,19 +48,6 @@ class Line:
 Block: TypeAlias = "Line | str"  # a line, or a table in Markdown
 
 
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is the header. All rows must have the same length.
-
-    Example:
-        >>> print(markdown_table([["Year", "Cars"], ["1990", "12"]]))
-        | Year | Cars |
-        | --- | --- |
-        | 1990 | 12 |
-    """
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
-
-
 def markdown_of_pages(pages: Sequence[Sequence[Block]]) -> str:
     """The blocks of all pages as Markdown.
 

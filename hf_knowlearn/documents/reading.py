@@ -28,16 +28,23 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
 
     | format | one document is | title |
     |---|---|---|
-    | `.txt` | the file | the file's name without suffix |
-    | `.md` | the file | the first `# ` heading, else as `.txt` |
-    | `.pdf .docx .pptx .html .htm .epub` | the file, converted to Markdown | as `.md`; for `.epub` the book's title |
+    | `.txt .log` | the file | the file's name without suffix |
+    | `.md` | the file after its front matter | `title` of the front matter, the first `# ` heading, or as `.txt` |
+    | `.html .htm .xhtml` | the content of the page, as Markdown | the first heading, `<title>`, or as `.txt` |
+    | `.pdf .docx .pptx .xlsx .rst .tex .ipynb` | the file, converted to Markdown | the first heading, or as `.txt` |
+    | `.epub .eml` | the book or the message, converted to Markdown | the book's title, or the subject |
+    | source code such as `.py`, `.sql` and `.yaml` | the file | the file's name |
+    | any other file with text in UTF-8 | the file | as `.txt` |
     | `.jsonl` | a line with one JSON object | column `title` |
     | `.json` | an object of the list, or the only object | column `title` |
     | `.csv .tsv` | a row below the header; an empty field is null | column `title` |
     | `.parquet`, a dataset on the Hub | a row | column `title` |
 
-    The library `markitdown` converts files to Markdown (in a checkout, install it with `pip install ".[documents]"`).
-    The suffix of a file selects the converter. Plugins are not loaded, and nothing is downloaded.
+    Install the libraries that convert files to Markdown with `pip install ".[documents]"` in a checkout. The suffix of
+    a file selects the converter. Plugins are not loaded, and nothing is downloaded.
+
+    A folder can contain a file `hf_knowlearn.yaml` that chooses files and sets their language, title and views; see
+    docs/documents.md.
 
     The id of a file is its path below the folder. The id of a row is in the column `id`, `document_id` or `wiki_id`;
     the first of them that is not null counts. Otherwise the id is `<file>:<line>` (`.jsonl`, `.csv`, `.tsv`),
@@ -50,8 +57,8 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
     Unused columns become `metadata`. Texts, ids and titles are normalized to
     Unicode NFC, with `\\n` as line break and no byte order mark.
 
-    Files in a folder are read in the order of their names. Hidden files are ignored. The log lists files with other
-    suffixes.
+    Files in a folder are read in the order of their names. Hidden files are ignored. The log lists the
+    files that are skipped, and those with an unknown suffix.
 
     Args:
         path: a file, a folder, the `owner/name` of a dataset on the Hub (also `hf://datasets/owner/name`), or a list

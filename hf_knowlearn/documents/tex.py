@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_knowlearn.documents.conversion import Converted, require_packages
-from hf_knowlearn.documents.pdf_paragraphs import markdown_table
+from hf_knowlearn.documents.markdown_tables import markdown_table
 from hf_knowlearn.documents.tabular import decoded
 
 _LEVELS = {

@@ -16,11 +16,13 @@ from hf_knowlearn.hub.recipe_options import PRIVATE, SOURCES, named_values
 WORLD = "world:"
 OWNER_AND_NAME = re.compile(r"(hf://datasets/)?([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95})", re.ASCII)
 FILE = re.compile(r"\S*[/\\]\S*\.[A-Za-z0-9]{1,8}")
-DATA_FILES = (".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".pdf", ".docx", ".pptx", ".html", ".epub")
+DATA_FILES = tuple(
+    ".txt .md .jsonl .json .csv .tsv .parquet .pdf .docx .pptx .html .htm .epub .xlsx .rst .tex .ipynb .eml".split()
+)
 
 
 def hub_id(source: str | None) -> str | None:
-    """`owner/name` if the source is a repository on the Hub; None if it is a path or a split of a synthetic world."""
+    """Return `owner/name` if the source is a repository on the Hub; None for a path or a synthetic world."""
     found = OWNER_AND_NAME.fullmatch(source or "")
     if found is None or source is None or source.endswith(DATA_FILES):
         return None

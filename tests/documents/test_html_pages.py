@@ -92,6 +92,13 @@ def test_a_table_that_arranges_the_page_is_no_table(text_of: Text):
     assert text_of(f"<table><tr>{menu}<td><h1>Ferry</h1><p>{FACT}</p></td></tr></table>") == f"# Ferry\n\n{FACT}"
 
 
+def test_a_table_in_a_term_is_text_and_a_table_of_one_column_is_blocks(text_of: Text):
+    assert text_of("<dl><dt><table><tr><td><b>get</b>(</td><td>key)</td></tr></table></dt><dd>Reads.</dd></dl>") == (
+        "**get**( key)\n:   Reads."
+    )
+    assert text_of(f"<table><tr><td><p>{FACT}</p><p>It is old.</p></td></tr></table>") == f"{FACT}\n\nIt is old."
+
+
 def test_pages_of_tables_and_definitions_are_complete(text_of: Text):
     rows = "".join(f"<tr><td><a href=/{n}>Port {n}</a></td><td>{n} kr</td></tr>" for n in range(40))
     terms = "".join(f"<dt>term{n}</dt><dd>It is number {n}.</dd>" for n in range(40))
