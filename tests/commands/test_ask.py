@@ -54,7 +54,7 @@ def test_samples_are_counted_and_depend_on_the_seed(command: Command):
             ("nobody/nothing", "a?"),
             "nobody/nothing: there is no such folder here, and from the Hub it cannot be loaded",
         ),
-        (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder and has no revisions"),
+        (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder, and a folder has no revisions"),
         (("tiny_base", " "), "There are no questions"),
         (("tiny_base", "a?", "--samples", "-1"), "samples=-1: give an integer of at least 0"),
     ],

@@ -261,7 +261,7 @@ def test_an_option_of_an_unknown_stage_is_an_error_that_lists_the_stages(two: li
     with pytest.raises(ValueError, match="stages") as raised:
         parse_recipe([*two, *words], NEEDED)
     problem = "Write --stages.NAME.OPTION or --evaluation.OPTION. Here the stages are first-stage, v1.5."
-    assert str(raised.value).splitlines() == [f"{word}: {problem}" for word in words[::2]]
+    assert str(raised.value).splitlines() == [f"{word} is not possible. {problem}" for word in words[::2]]
 
 
 def test_an_option_of_a_stage_is_an_error_in_a_run_without_stages():

@@ -342,7 +342,7 @@ def test_a_run_without_replay_states_that_the_model_may_forget(
 
 def test_the_problems_of_a_schedule_follow_problems_found_elsewhere(base: Path, documents: Path, tmp_path: Path):
     changes = {"model_name_or_path": str(base), "documents": str(documents), "output_dir": str(tmp_path)}
-    settings = resolve(parse_recipe([], {**changes, "use_cpu": True, "views": "order", "num_views": 99}))
+    settings = resolve(parse_recipe([], {**changes, "use_cpu": True, "max_length": 6}))
     tokenizer = load_base(settings)[1]
     with pytest.raises(ValueError, match=r"^Found elsewhere\.\n.*'ferry\.txt'.*\n.*'mill\.md'"):
         schedule_stages(settings, load_data(settings), tokenizer, ["Found elsewhere."])

@@ -109,7 +109,7 @@ def test_stages_must_be_a_list_of_options(staged: Callable[..., Any], given: Any
 def test_all_invalid_names_of_stages_are_reported_together(staged: Callable[..., Any]):
     with pytest.raises(ValueError, match="stages") as raised:
         staged([{"name": "a"}, {}, {"name": "A"}, {"name": "../b"}, {"name": 3}])
-    assert [re.split(": use|: give", line)[0] for line in str(raised.value).splitlines()] == [
+    assert [re.split(r"\. Use|\. Give", line)[0] for line in str(raised.value).splitlines()] == [
         "stages: stage 2 has the name None",
         "stages: stage 4 has the name '../b'",
         "stages: stage 5 has the name 3",
@@ -792,7 +792,7 @@ def test_problems_of_questions_and_schedules_are_reported_together_before_anythi
     options |= {"train_questions": tmp_path / "four.jsonl", "questions": tmp_path / "odd.jsonl"}
     assert knowlearn("teach", **options) == 2
     error = capsys.readouterr().err
-    assert "--classify: shots=4: 4 questions have fewer examples: " in error
+    assert "--classify: shots=4: 4 questions have fewer" in error
     assert "--questions: these values of `kind` are unknown: 'odd'" in error
     assert "stage 'answer': question_order='before' needs the document of each question" in error
     assert not options["output_dir"].exists()
