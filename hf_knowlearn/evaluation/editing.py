@@ -142,7 +142,7 @@ def _kinds(questions: Sequence[Question]) -> list[str | None]:
 
 
 def _means(groups: Sequence[Sequence[Score]]) -> dict[str, Any]:
-    """Return the mean over groups of the mean of each group, with its standard error, for both kinds of scores."""
+    """Return the mean of the teacher-forced and of the generated scores. All groups have the same weight."""
     documents = [document for group in groups for document, *_ in group]
     means: dict[str, Any] = {}
     for column, name in enumerate(("teacher_forced", "generated"), start=1):

@@ -1,4 +1,4 @@
-"""Knowledge tokens: how probable a model considers the tokens that carry facts, in views that training did not use.
+"""Knowledge tokens: the probability that a model gives to tokens that carry facts, in views that training did not use.
 
 arXiv 2503.03705 reports that a model which predicts the knowledge tokens of a document in new contexts can also answer
 questions about the document. Only the first occurrence of a fact in a view counts, because the model could copy later
@@ -132,7 +132,7 @@ def knowledge_tokens(
         progress: label of the progress bar. None: no bar.
 
     Raises:
-        ValueError: the views of a document cannot be shorter than `max_length`, the tokenizer is not a fast tokenizer,
+        ValueError: a view of a document does not fit in `max_length`, the tokenizer is not a fast tokenizer,
             or the model has an encoder.
         MemoryError: a batch of one view does not fit in memory.
 

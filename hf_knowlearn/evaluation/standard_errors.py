@@ -1,7 +1,7 @@
 """Means over questions, with standard errors clustered by document (Miller 2024, arXiv 2411.00640).
 
-Two models are compared on each question. This gives a smaller error than the comparison of their means, because both
-models find the same questions difficult.
+Two models that answered the same questions are compared question by question. The error of this comparison is smaller
+than the error of a comparison of their means, because both models find the same questions difficult.
 """
 
 import math

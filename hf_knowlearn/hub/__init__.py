@@ -1,5 +1,5 @@
 """Publishes models, views and questions on the Hugging Face Hub.
 
-A folder is staged with exactly the files to publish, and a card that is rendered from the report of the run. It is
-searched for secrets, and then uploaded in one commit.
+The files to publish and a card are written to a staging folder. The folder is searched for secrets. Then one commit
+uploads it.
 """

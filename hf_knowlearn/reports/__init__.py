@@ -1,1 +1,1 @@
-"""Reports: the figures of a run as words, tables, charts and pages."""
+"""Writes the report of a run: its findings in sentences, tables, charts, a Markdown page and an HTML page."""

@@ -36,7 +36,7 @@ _LEGEND: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "fon
 
 
 def draw(report: Report, path: Path) -> None:
-    """Draw the scores of each state of the model, with standard errors, and write the chart as a PNG.
+    """Draw the scores before and after training, with standard errors, and write the chart as a PNG.
 
     The report must have a score (see `has_scores`).
     """
@@ -84,7 +84,7 @@ def _svg(figure: "Figure", prefix: str) -> str:
 
 
 def scores_by_run(report: Report) -> "Figure":
-    """Draw a group of bars for each state of the model, with a bar for each score that is known."""
+    """Draw a group of bars for each evaluated state of the model (see `states`), with a bar for each known score."""
     rows = [(name, scores) for name, scores in states(report) if any(known(scores.get(bar[0])) for bar in BARS)]
     bars_of_rows = [[bar for bar in BARS if known(scores.get(bar[0]))] for _, scores in rows]
     titles = column_titles(report)
@@ -139,7 +139,7 @@ def _logged(report: Report) -> list[str]:
 
 
 def _error(figures: Mapping[str, Any], name: str) -> float:
-    """Return the standard error of a figure; 0 if it is not known."""
+    """Return the standard error of a figure; 0 if it is unknown."""
     error = figures.get(f"{name}_se")
     return error if known(error) else 0
 

@@ -1,4 +1,4 @@
-"""Figures of a report with their units. The unit determines how a figure is written in sentences, tables and tiles."""
+"""Figures of a report with their units. The unit determines how sentences, tables and pages show a figure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -49,7 +49,7 @@ FORGOTTEN = {
 
 
 def findings(report: Report) -> list[str]:
-    """Return the findings about the best run: what its model learned and forgot, its cost, and how it compares."""
+    """Return the findings about the best run: what it learned and forgot, its cost, and its rank."""
     cost = report["runs"][best_run(report)].get("cost") or {}
     words = cost_in_words(cost)
     device = f" on {cost['device']}" if cost.get("device") else ""
@@ -129,7 +129,7 @@ def _compared(report: Report) -> Iterator[str]:
     scores = {name: share_of(figures, "correct") for name, figures in runs.items()}
     equals = [name for name in runs if name != best and change(scores[name], scores[best]) == 0]
     if len(runs) > 1 and scores[best]:
-        equal = f" Within two standard errors of it: {', '.join(equals)}." if equals else ""
+        equal = f" These runs are within two standard errors of it: {', '.join(equals)}." if equals else ""
         yield f"These are the figures of {best}, which has the most correct responses of {len(runs)} runs.{equal}"
 
 

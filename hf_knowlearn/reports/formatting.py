@@ -34,7 +34,7 @@ def number(figures: Mapping[str, Any], name: str, form: str = ",.0f") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in hours, minutes or seconds, such as `2.0 h`. Its value is at least 2, except in seconds."""
+    """Return a duration in hours, minutes or seconds, such as `2.0 h`, `2.0 min` or `119 s`."""
     if seconds >= 2 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 2 * 60 else f"{seconds:.0f} s"

@@ -105,7 +105,7 @@ _EDITING_NOTE = (
 
 
 def headline_rows(report: Report) -> Rows:
-    """Return a header, then a row for each state of the model: its headline figures, loss and cost."""
+    """Return a header, then a row for each evaluated state of the model: its headline figures, loss and cost."""
     titles = column_titles(report)
     tokens = ["knowledge tokens"] if by_knowledge_tokens(report) else []
     rows = [["", *titles.values(), *tokens, "loss", "steps", "gradient evals", "time"]]
@@ -125,7 +125,7 @@ def _spent(cost: Report) -> list[str]:
 
 
 def difference_rows(report: Report) -> Rows:
-    """Return a header, then a row for each run: its mean differences from the first run over seeds, paired by seed.
+    """Return a header, then a row for each run: the mean over seeds of its differences from the first run.
 
     Return no rows if the report is not over several seeds.
     """
@@ -156,7 +156,7 @@ def _details_table(report: Report) -> Table:
 
 
 def _details(report: Report) -> Iterator[list[str]]:
-    """Yield a row for each figure, with a column for each state of the model."""
+    """Yield a row for each figure in `DETAILS`, with a column for each evaluated state of the model."""
     names, scores = zip(*states(report), strict=True)
     yield ["", *names]
     cells: dict[str, Callable[[Report], str]] = {"contains": _contains, "knowledge_tokens": knowledge_share}

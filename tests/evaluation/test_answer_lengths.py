@@ -1,4 +1,4 @@
-"""Questions whose answers are longer than a response can be."""
+"""Tests of the check that accepted answers fit in `max_new_tokens`."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ TEXTS = ["The ferry to Ormel leaves at six.", "Rye.", "It carries forty cars,\na
 
 
 def kl(base: torch.Tensor, model: torch.Tensor) -> np.ndarray:
-    """By row, by its definition."""
+    """Return the divergence of each row, computed from its definition."""
     p, q = (np.exp(table.detach().double().numpy()) for table in (base, model))
     p, q = p / p.sum(-1, keepdims=True), q / q.sum(-1, keepdims=True)
     return np.sum(p * np.log(p / q), axis=-1)
@@ -89,7 +89,7 @@ def test_long_texts_are_split_and_count_once(tokenizer: Any, bigrams: Any):
     assert abs(found.tokens - whole.tokens) < 0.1 * whole.tokens
 
 
-def test_models_and_texts_that_can_not_be_compared_are_an_error(
+def test_models_and_texts_that_cannot_be_compared_are_an_error(
     tokenizer: Any, model: Any, bigrams: Any, model_of_bigrams: Any
 ):
     some = bigrams(0)
@@ -114,7 +114,7 @@ def test_models_and_texts_that_can_not_be_compared_are_an_error(
 
 
 def plainly(model: Any, tokenizer: Any, sampler: SampleRandom, tokens: int) -> str:
-    """A text sampled token by token, with a forward pass over the whole text for each."""
+    """Return a text that is sampled token by token, with a forward pass over the whole text for each token."""
     ids: list[int] = [tokenizer.bos_token_id]
     for step in range(tokens):
         with torch.no_grad():
@@ -167,9 +167,9 @@ def test_drift_on_texts_of_the_base_model_is_the_divergence_of_whole_texts():
 def test_a_model_without_words_and_a_tokenizer_without_a_beginning_are_an_error(build: Any, tokenizer: Any):
     silent = build("gpt2")
     silent.generation_config.eos_token_id = list(range(len(tokenizer)))
-    with pytest.raises(ValueError, match="Only 0 of 30 texts that the model sampled have a word, and 3 are needed"):
+    with pytest.raises(ValueError, match="3 texts must have a word, but only 0 of the 30 texts that the model generated"):
         sample_texts(silent, tokenizer, 3)
-    with pytest.raises(ValueError, match="number=0, 1 prompts: give at least 1 of both"):
+    with pytest.raises(ValueError, match="number=0, 1 prompt: give at least 1 of both"):
         sample_texts(silent, tokenizer, 0)
     with pytest.raises(ValueError, match="batch_size=0: give an integer of at least 1"):
         sample_texts(silent, tokenizer, 1, batch_size=0)

@@ -20,7 +20,7 @@ from hf_knowlearn.prompts.questions import question_prompts
 
 @torch.no_grad()
 def plainly(model: Any, tokenizer: Any, prompt: Any, answer: str) -> list[tuple[int, int]]:
-    """The answer's tokens, each with the most probable one at its place."""
+    """Return each token of the answer with the most probable token at its position."""
     ids = tokenizer(f"{prompt.text} {answer}")["input_ids"]
     best = model(torch.tensor([ids]), use_cache=False).logits[0].argmax(-1)
     return [(ids[place], int(best[place - 1])) for place in range(len(prompt.ids), len(ids))]
@@ -45,7 +45,7 @@ def test_teacher_forced_tokens_equal_those_of_a_plain_forward_pass(
     assert len({len(one.expected) for one in found}) > 1
 
 
-def test_an_answer_of_the_models_own_tokens_has_accuracy_1(model: Any, tokenizer: Any):
+def test_an_answer_that_the_model_predicts_has_accuracy_1(model: Any, tokenizer: Any):
     question = Question("q", "Where does the ferry go?", ("x",))
     (prompt,) = question_prompts(tokenizer, [question])
     ids, answer = list(prompt.ids), []
@@ -54,7 +54,7 @@ def test_an_answer_of_the_models_own_tokens_has_accuracy_1(model: Any, tokenizer
             answer.append(int(model(torch.tensor([ids + answer])).logits[0, -1].argmax()))
 
     class Knows:
-        """The tokenizer, for which "own" is what the model would say."""
+        """A tokenizer that encodes " own" as the tokens that the model predicts."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(tokenizer, name)

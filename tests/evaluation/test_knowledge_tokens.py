@@ -28,7 +28,7 @@ TARN = Document(
 
 
 def expected(tokenizer: Any, table: torch.Tensor, views: list[View], words: list[list[str]]) -> list[float]:
-    """The probability of each token of these words, each where it occurs first in its view."""
+    """Return the probability of each token of these words at their first occurrence in the view."""
     found = []
     for view, of_view in zip(views, words, strict=True):
         encoded = tokenizer(view.text)
@@ -111,21 +111,23 @@ def test_answers_count_after_a_name_or_a_number():
     assert count("It is Ada Lovelace.", answers=("Lovelace",)) == []  # of the name that opens
 
 
-def test_below_its_title_every_fact_counts_that_the_title_lacks():
+def test_after_the_title_every_fact_outside_the_title_counts():
     def below(document: Document) -> View:
-        return next(v for v in format_views(document, 23, groups=["headings"]) if v.format == "headings.h1")
+        views = (format_views(document, 1, seed=i, groups=["headings"])[0] for i in range(100))
+        return next(view for view in views if view.format == "headings.h1")
 
     assert count(TARN.text, title="Tarn", view=below) == ["Tarn Mill", "Ada Lovelace", "1820", "7"]
     assert count(TARN.text, title="The Tarn Mill", view=below) == ["Ada Lovelace", "1820", "7"]
 
 
 def test_facts_are_found_in_every_layout_and_order():
-    document = replace(TARN, title="A mill")
+    text = "Tarn Mill grinds rye. Ada Lovelace built Tarn Mill in 1820. Tarn Mill has 7 roofs. Bo Lint sold Tarn Mill."
+    document = Document("mill", text, "A mill")
     facts, clues = fact_spans(document), identifying_spans(document)
     for view in [*format_views(document, 40), *order_views(document, 5)]:
         made = "".join(view.text[start:end] for start, end in counted_spans(view, document, facts, clues))
         joined = "".join(made.split())
-        assert {"7", "0"} & set(joined)  # "2." of a list may stand before a 2, but 1820 or 7 is in it
+        assert {"7", "0"} & set(joined)  # Why two digits: a number of a list can occur before one of them
         assert "rye" not in joined
 
 

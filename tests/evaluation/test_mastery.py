@@ -1,4 +1,5 @@
-"""Mastery: the class of scripted responses, the borders between classes, and what changes no class."""
+"""Tests of mastery: the classes of scripted responses, the limits between classes, and what does not change a class.
+"""
 
 import dataclasses
 import json
@@ -71,7 +72,7 @@ class Scripted(torch.nn.Module):
 
 
 def script(question: str, examples: str) -> dict[str, float]:
-    """Logits of what may be generated; "X" is right."""
+    """Return the logits of the next token. The right answer is "X"."""
     kind = question.split()[0]
     if kind == "maybe":
         return {"X" if first_is_even(examples) else "Y": 50.0}
@@ -194,7 +195,7 @@ def test_a_preset_sets_the_numbers_and_a_given_number_overrides_it(scripted: Any
 
 @pytest.fixture(scope="module")
 def known_classes(model: Any, tokenizer: Any, world_questions: list[Question]) -> tuple[list[Question], list[Mastery]]:
-    """Questions whose accepted answers are what an untrained model says to one prompt of them."""
+    """Return questions whose accepted answers are the responses of an untrained model to one of their prompts."""
     from hf_knowlearn.generation.responses import generate_responses
     from hf_knowlearn.generation.settings import GenerationSettings
 

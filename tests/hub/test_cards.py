@@ -37,13 +37,13 @@ def body(card: str) -> str:
 
 
 def tokens(card: str) -> list:
-    """The rendered tokens of the body, with tables and raw HTML as on the Hub."""
+    """Return the Markdown tokens of the card's body. As on the Hub, tables and raw HTML are allowed."""
     parsed = MarkdownIt("commonmark", {"html": True}).enable("table").parse(body(card))
     return [inner for token in parsed for inner in (token, *(token.children or ()))]
 
 
 def shape(card: str) -> tuple[list, list, list]:
-    """The headings; links, pictures and HTML; and the blocks."""
+    """Return the structure of a card: its headings; its links, pictures and HTML; and its blocks."""
     found = tokens(card)
     headings = [found[i + 1].content for i, token in enumerate(found) if token.type == "heading_open"]
     dangerous = [(t.type, t.attrs) for t in found if t.type in ("link_open", "image", "html_inline", "html_block")]
@@ -158,7 +158,7 @@ HOSTILE = [
 
 @cache
 def card_with(text: str) -> str:
-    """A card in which every text from a user is this one."""
+    """Return a card in which this text replaces every text of a user."""
     report = copy.deepcopy(REPORT)
     figures, recipe = report["runs"]["trained"], report["recipes"]["trained"]
     name = text or "x"

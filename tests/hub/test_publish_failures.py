@@ -87,7 +87,7 @@ def upload_with_fault(hub: HubServer, folder: Path, kind: str, older: bool, numb
 
 
 def test_after_a_failure_at_any_request_the_result_is_the_same(hub: HubServer, folder: Path) -> None:
-    """Each request fails in one way; the slow test covers all ways."""
+    """Each request fails in one way. The slow test covers all ways."""
     expected, requests = upload(hub, folder, "model", older=True)
     assert len(requests) >= 8
     assert any("/lfs/" in request for request in requests)
@@ -151,7 +151,7 @@ def kill_and_upload(hub: HubServer, folder: Path, kind: str, **where: Any) -> No
 def test_after_a_killed_upload_the_result_is_the_same(
     hub: HubServer, folder: Path, path: str, received: int | None
 ) -> None:
-    """Five requests, incomplete or done; the slow test covers all requests."""
+    """The upload is killed before or after five of the requests. The slow test covers all requests."""
     expected, _ = upload(hub, folder, "dataset", older=True)
     prepare(hub, "dataset", older=True)
     kill_and_upload(hub, folder, "dataset", path=path, received=received)
@@ -161,7 +161,9 @@ def test_after_a_killed_upload_the_result_is_the_same(
 @pytest.mark.slow
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize("kind", ["model", "dataset", "space"])
-def test_an_upload_may_be_killed_at_any_request(hub: HubServer, folder: Path, kind: str, older: bool) -> None:
+def test_after_a_kill_at_any_request_the_result_is_the_same(
+    hub: HubServer, folder: Path, kind: str, older: bool
+) -> None:
     expected, requests = upload(hub, folder, kind, older)
     for number, request in enumerate(requests):
         for received in (0, None):

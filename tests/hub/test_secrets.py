@@ -40,7 +40,7 @@ def test_a_secret_is_reported_by_file_and_line_but_not_by_value(kind: str, tmp_p
     assert "Nothing was published" in str(error.value)
 
 
-def test_secrets_of_this_machine_are_found_whatever_their_form(tmp_path: Path):
+def test_secrets_of_this_machine_are_found_in_any_form(tmp_path: Path):
     (tmp_path / "README.md").write_text("so it is, you see: correct-horse-battery", encoding="utf-8")
     named = {"MY_SERVICE_TOKEN": "correct-horse-battery", "PATH": "so it is, you see", "SHORT_SECRET": "so it"}
     with pytest.raises(ValueError, match=r"README.md, line 1: the value of \$MY_SERVICE_TOKEN\n") as error:

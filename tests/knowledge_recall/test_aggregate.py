@@ -1,4 +1,4 @@
-"""The scores of a run in closed form, against plain definitions, and under changes that must not affect them."""
+"""Tests of `score`: closed forms, plain definitions, and changes of the input that must not change a score."""
 
 import math
 import random
@@ -99,7 +99,7 @@ def test_the_clustered_error_is_the_closed_form():
     assert (figures["n_documents"], figures["abstention_se"]) == (3, 0)
 
 
-def test_with_one_question_for_each_document_the_error_is_the_simple_one_times_the_factor_for_few():
+def test_with_one_question_per_document_the_clustered_error_is_the_simple_error_with_the_correction():
     predictions, references = some_run(1200)
     simple = score(predictions, references)
     clustered = score(predictions, references, documents=[f"d{i}" for i in range(1200)])
@@ -135,7 +135,7 @@ def test_rows_of_equal_score_have_an_error_of_exactly_zero():
 # Facts, relations, samples, abstentions
 
 
-def test_consistency_is_a_share_of_facts_and_most_is_more_than_half():
+def test_consistency_is_the_share_of_facts_that_are_correct_in_all_or_most_wordings():
     right = {"three of three": "rrr", "two of three": "rrw", "one of two": "rw", "none": "ww", "one": "r"}
     rows = [(fact, judged) for fact, marks in right.items() for judged in marks]
     random.Random(1).shuffle(rows)  # a fact's questions need not stand together

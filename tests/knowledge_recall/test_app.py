@@ -1,4 +1,4 @@
-"""The page of the Space scores as the metric does. A stub replaces gradio, which the tests do not install."""
+"""Tests of the Space's page: it shows the scores of the metric. A stub replaces gradio, which is not installed."""
 
 import runpy
 import sys

@@ -1,4 +1,4 @@
-"""`correct`: pairs of a response and an answer that a careful reader accepts or not."""
+"""Tests of `correct`: pairs of a response and an answer, and whether the response is correct."""
 # ruff: noqa: RUF001
 
 import ast

@@ -1,4 +1,4 @@
-"""The metric: `evaluate` returns the scores of `score`, from wherever it is loaded, and the card is correct."""
+"""Tests of the metric: it returns the scores of `score` wherever `evaluate` loads it from, and its card is correct."""
 
 import json
 import os

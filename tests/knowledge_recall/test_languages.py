@@ -55,12 +55,12 @@ def test_words_of_chinese_and_japanese_answers_are_characters():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_perfect_run_is_perfect_in_every_language(language):
+def test_correct_predictions_have_perfect_scores_in_every_language(language):
     figures = score(["Main 上海 東京", "دلهي\nx"], [["main 上海 東京"], ["دلهي"]], language=language)
     assert (figures["exact_match"], figures["f1"], figures["contains"], figures["wrong"]) == (1, 1, 1, 0)
 
 
-def test_the_language_decides_what_normalises_to_nothing():
+def test_whether_an_answer_is_empty_after_normalisation_depends_on_the_language():
     with pytest.raises(ValueError, match=r"references\[0\] is \['Der'\]: every accepted answer"):
         score(["x"], [["Der"]], language="de")
     assert score(["der"], [["Der"]])["exact_match"] == 1

@@ -42,7 +42,7 @@ def test_normalisation_equals_that_of_the_squad_script(text, normal):
         ("", ""),
     ],
 )
-def test_the_first_line_is_the_first_with_more_than_white_space(text, line):
+def test_the_first_line_is_the_first_line_that_is_not_blank(text, line):
     assert first_line(text) == line
 
 
@@ -225,7 +225,7 @@ def test_an_empty_prediction_is_scored_and_no_error():
     assert score(["", " \n"], [["Lyon"], ["Oslo"]])["exact_match"] == 0
 
 
-def test_an_answer_that_normalises_to_nothing_is_valid_with_another_answer():
+def test_an_answer_that_is_empty_after_normalisation_is_valid_beside_another_answer():
     assert score(["Lyon"], [["The", "Lyon"]])["exact_match"] == 1
 
 

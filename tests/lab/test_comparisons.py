@@ -1,4 +1,4 @@
-"""Differences between arms: intervals in closed form, and linear interpolation to equal cost."""
+"""Tests of differences between arms: intervals in closed form, and linear interpolation to equal cost."""
 
 from math import sqrt
 from typing import Any

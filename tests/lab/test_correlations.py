@@ -1,4 +1,4 @@
-"""Correlations with correctness: closed forms, and which figures have one."""
+"""Tests of correlations: closed forms, and which figures have a correlation."""
 
 import math
 from typing import Any

@@ -16,7 +16,7 @@ from hf_knowlearn.lab.study import read_study
 
 @pytest.fixture
 def study(options: dict[str, Any], questions: Path, tmp_path: Path) -> Path:
-    """A study of two arms. The documents and questions of one are missing."""
+    """Write a study of two arms. The files of one arm do not exist."""
     given = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     base = {**given, "questions": str(questions), "use_peft": False, "num_views": 2, "report_to": "none"}
     base["model_name_or_path"] = base.pop("model")

@@ -65,7 +65,7 @@ def test_nested_figures_have_means_and_values_that_one_seed_lacks_are_left_out()
     assert "open_book" not in quickstart.over_seeds([report(0.1, 0, 1), report(0.2, 0, 1)], [0, 1])
 
 
-def test_a_figure_that_one_seed_lacks_has_no_difference():
+def test_a_figure_without_a_value_for_one_seed_has_no_difference():
     reports = [report(0.3, 0.1, 1.0), report(0.5, 0.2, 2.0)]
     reports[1]["runs"]["formats"]["train_loss"] = None
     assert set(quickstart.over_seeds(reports, [0, 1])["differences"]["formats - raw"]) == {"exact_match"}

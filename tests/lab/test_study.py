@@ -35,7 +35,7 @@ def test_every_shipped_study_is_valid(path: Path, tmp_path: Path):
     assert f"knowlearn lab recipes/lab/{path.name}" in path.read_text(encoding="utf-8")
 
 
-def test_there_are_studies():
+def test_the_package_contains_studies():
     assert STUDIES
 
 

@@ -52,7 +52,7 @@ RUNS = {
 
 
 def text_of(report: dict[str, Any]) -> str:
-    """All text that a user sees, without the recipe and the style sheet."""
+    """Return all text that a user sees, without the recipe and the style sheet."""
     page = to_html(report).partition("<body>")[2].partition("<details>")[0]
     page = re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
     markdown = to_markdown(report).partition("## Recipe of")[0]
@@ -113,7 +113,7 @@ def test_there_is_a_chart_only_if_there_is_something_to_draw(kind: str, tmp_path
     assert not charts({**report, "before": {}, "runs": {"trained": {"train_loss": None, "cost": COST}}, "stages": []})
 
 
-def test_each_stage_but_the_last_has_a_row_of_its_own():
+def test_each_stage_except_the_last_has_its_own_row():
     assert "after first" in text_of(TWO_STAGES)
     assert "The first table has the scores after each stage." in text_of(TWO_STAGES)
     assert "after only" not in text_of(ONE_STAGE)
@@ -157,7 +157,7 @@ def test_the_first_finding_names_everything_that_was_trained_on(counts: dict[str
         (Figure(1234.0, Unit.COUNT), "1,234"),
     ],
 )
-def test_the_unit_decides_how_a_figure_is_written(figure: Figure, text: str):
+def test_the_unit_determines_the_text_of_a_figure(figure: Figure, text: str):
     assert figure.text.replace("\u00a0", " ") == text
 
 

@@ -318,7 +318,7 @@ def test_the_findings_are_about_the_best_run_and_name_its_equals():
     text = findings_of(scores(0.1), runs)
     assert "51.0 %" in text
     assert "These are the figures of sam, which has the most correct responses of 3 runs." in text
-    assert "Within two standard errors of it: formats." in text
+    assert "These runs are within two standard errors of it: formats." in text
     assert "most correct responses" not in findings_of(scores(0.1), {"plain": scores(0.2)})
     assert best_run({"runs": {"a": {}, "b": {}}}) == "a"
 
@@ -445,7 +445,7 @@ def test_a_figure_that_is_not_finite_is_not_shown(tmp_path: Path):
     draw(made, tmp_path / "chart.png")
 
 
-def test_seeds_that_differ_are_all_named():
+def test_the_seeds_of_all_runs_are_listed():
     made = {**report(), "seeds": {"a": 1, "b": 2}}
     assert dict(by_title(made)["Made with"].rows)["seed"] == "1 (a), 2 (b)"
     assert dict(by_title({**made, "by_seed": {"3": {}, "4": {}}})["Made with"].rows)["seeds"] == "3, 4"
@@ -455,7 +455,7 @@ def test_seeds_that_differ_are_all_named():
 
 
 def figure(cell: str) -> float | None:
-    """The value of a cell that holds nothing but a share."""
+    """Return the value of a cell that contains only a share; otherwise None."""
     found = re.fullmatch(r"([01]\.\d+)( ± \d\.\d+)?", cell)
     return float(found[1]) if found else None
 
@@ -470,7 +470,7 @@ def compared(table: Table, one: str, other: str) -> Iterator[tuple[str, float, f
             yield row[0], *shares
 
 
-def test_a_response_that_lists_every_value_is_best_in_no_table():
+def test_a_response_that_lists_every_value_has_the_best_score_in_no_table():
     values = [f"town {i}" for i in range(20)]
     columns: dict[str, Any] = {"references": [[value] for value in values], "relations": ["born in"] * 20}
     columns["fact_ids"] = [f"fact {i // 2}" for i in range(20)]
