@@ -35,8 +35,8 @@ class TeachArguments:
 
     documents: str | None = _option(
         "Documents to learn: a file (.txt .md .jsonl .json .csv .tsv .parquet .ipynb .eml and other text; .pdf .html"
-        " .docx .pptx .xlsx .epub .rst .tex with the documents extra), a folder, a dataset on the Hub, or world:SPLIT for"
-        " synthetic people."
+        " .docx .pptx .xlsx .epub .rst .tex with the documents extra), a folder, a dataset on the Hub, or world:SPLIT"
+        " for synthetic people."
     )
     questions: str | None = _option(
         "Questions that evaluate the model before and after training: a .jsonl, .json, .csv, .tsv or .parquet file, a"
