@@ -40,6 +40,9 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As in argparse, but the parser of a command itself reports unknown arguments."""
         parsed, unknown = super().parse_known_args(args, namespace)
+        if "options_of_teach" in self._defaults:
+            parsed.options_of_teach = unknown  # the command itself reads and checks them
+            return parsed, []
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(map(self._with_suggestion, unknown))}")
         return parsed, unknown

@@ -5,53 +5,46 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
-from hf_knowlearn.commands.reading_options import (
-    add_document_options,
-    add_question_options,
-    document_options,
-    question_options,
-)
 from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document, Question
-from hf_knowlearn.documents.splitting import TokenLengths
-from hf_knowlearn.views import FAMILIES, GROUPS
+from hf_knowlearn.format_aug.settings import RAW
+from hf_knowlearn.views import FAMILIES
 from hf_knowlearn.views.coverage import CoverageReport, MakePartViews, PartViews, measure_coverage
-from hf_knowlearn.views.parts import LONGEST_PART, SHORTEST_PART
-from hf_knowlearn.views.sampling import select_groups
+
+if TYPE_CHECKING:
+    from hf_knowlearn.commands.row_tokenizers import RowTokenizer
 
 # Options that determine the views. The card of an export lists them.
-VIEW_OPTIONS = ("num_views", "seed", "format_groups", "hold_out", "max_length", "tokenizer")
+VIEW_OPTIONS = ("num_views", "seed", "format_groups", "hold_out", "max_length", "document_template", "language")
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
-    text = "show a document in several views, or count (--stats) or export (--export) the views of all documents"
-    more = "Colours follow the terminal; NO_COLOR=1 and FORCE_COLOR=1 override it."
+    text = "show the rows on which `knowlearn teach` trains, or count (--stats) or export (--export) the views"
+    more = (
+        "Takes the options of `knowlearn teach`, with its defaults: --num_views, --format_groups, --hold_out, --seed,"
+        " --max_length, --document_template, --text_column and others (`knowlearn teach --help all`). Colours follow"
+        " the terminal; NO_COLOR=1 and FORCE_COLOR=1 override it."
+    )
     parser = subparsers.add_parser("views", help=text, description=f"{text.capitalize()}. {more}")
+    parser.set_defaults(options_of_teach=())
     add = parser.add_argument
     add("documents", metavar="PATH", help="a file or folder of documents, or world:SPLIT")
-    add_document_options(parser)
-    families, groups = ", ".join(FAMILIES), ", ".join(GROUPS)
-    add("--views", nargs="+", choices=tuple(FAMILIES), default=["formats"], metavar="FAMILY", help=families)
-    add("--num_views", type=int, default=6, help="views of each document (%(default)s)")
-    add("--format_groups", nargs="+", choices=GROUPS, metavar="GROUP", help=f"groups of formats: {groups} (all)")
-    add("--hold_out", choices=GROUPS, metavar="GROUP", help="a group of formats that is never used")
-    add("--seed", type=int, default=0, help="seed of the views (%(default)s)")
-    add("--max_length", type=int, metavar="TOKENS", help="split documents until their views fit (no splitting)")
-    add("--tokenizer", default="tiny_base", metavar="NAME_OR_PATH", help="tokenizer that counts tokens (%(default)s)")
+    families = f"{', '.join((RAW, *FAMILIES))}, or weights as in `knowlearn teach`"
+    add("--views", nargs="+", default=[None], metavar="FAMILY", help=f"{families} (mixed)")
+    add("--model", default="tiny_base", metavar="NAME_OR_PATH", help="model whose tokenizer is used (%(default)s)")
     add("--document", metavar="ID", help="show this document (the first), or count only this one")
     add("--stats", action="store_true", help="count views, tokens and layout of each family")
     add("--questions", metavar="FILE", help="as --stats, and list the questions that no view answers")
-    add_question_options(parser)
     add("--export", metavar="DIR", help="as --stats, and write the views as a dataset: Parquet files and a card")
 
 
@@ -77,63 +70,77 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """The options of the command, and the documents and questions that they name."""
+    """The options of the command and of the run, and the data that they name."""
 
     arguments: argparse.Namespace
+    options: dict[str, Any]
     documents: list[Document]
     questions: list[Question]
-    lengths: TokenLengths
+    tokenizer: "RowTokenizer"
     families: dict[str, MakePartViews]
 
 
 def _read_inputs(arguments: argparse.Namespace) -> _Inputs:
+    from hf_knowlearn.commands.row_tokenizers import row_tokenizer
     from hf_knowlearn.teach.sources import load_questions
 
-    problems = list(_option_problems(arguments))
+    problems = []
 
-    def attempt(reader: Callable[[Any], Any], source: Any) -> Any:
+    def attempt(reader: Callable[..., Any], *sources: Any) -> Any:
         try:
-            return reader(source)
+            return reader(*sources)
         except ValueError as error:
             problems.append(str(error))
 
-    documents = attempt(_read_documents, arguments)
-    questions = attempt(partial(load_questions, **question_options(arguments)), arguments.questions)
-    lengths = attempt(token_lengths, arguments.tokenizer)
+    if arguments.export is not None:
+        problems += atomic_files.new_folder_problems(Path(arguments.export), "export")
+    options = [attempt(_options, arguments, family) for family in dict.fromkeys(arguments.views)]
+    if None in options:
+        raise_problems(dict.fromkeys(problems))
+    first = options[0]
+    documents = attempt(_read_documents, arguments, first)
+    columns = {name: first[name] for name in ("question_column", "answer_column") if first.get(name)}
+    questions = attempt(partial(load_questions, **columns), arguments.questions)
+    tokenizer = attempt(row_tokenizer, first)
     raise_problems(problems)
     wanted = [q for q in questions if arguments.document is None or q.document_id in (None, arguments.document)]
-    families = {family: _part_views(arguments, family, lengths) for family in dict.fromkeys(arguments.views)}
-    return _Inputs(arguments, documents, wanted, lengths, families)
+    families = dict(_part_views(each, tokenizer) for each in options)
+    return _Inputs(arguments, first, documents, wanted, tokenizer, families)
 
 
-def _part_views(arguments: argparse.Namespace, family: str, lengths: TokenLengths) -> MakePartViews:
-    """Return a function that makes the views of a document, as `knowlearn teach` makes them."""
+def _options(arguments: argparse.Namespace, family: str | None) -> dict[str, Any]:
+    """The options of a run that trains on the documents in one family of views. None: the family of the recipe."""
+    from hf_knowlearn.config.help import effective_defaults
+    from hf_knowlearn.config.recipes import read_options
+
+    given = {"documents": arguments.documents, "model_name_or_path": arguments.model, "output_dir": "-"}
+    options = read_options(arguments.options_of_teach, {**given, **({"views": family} if family else {})})
+    stage = {name: value for name, value in options.get("stages", [{}])[0].items() if name != "name"}
+    return {**effective_defaults(), **options, **stage}
+
+
+def _part_views(options: dict[str, Any], tokenizer: "RowTokenizer") -> tuple[str, MakePartViews]:
+    """The family, and the function that makes the views of a document as `knowlearn teach` does."""
+    from hf_knowlearn.config.settings import view_settings
+    from hf_knowlearn.config.teach_arguments import TeachArguments
     from hf_knowlearn.format_aug.rows import document_views
-    from hf_knowlearn.format_aug.settings import ViewSettings
+    from hf_knowlearn.prompts.limits import smallest_limit
 
-    part_tokens = None if arguments.max_length is None else LONGEST_PART
-    options = {"groups": arguments.format_groups, "hold_out": arguments.hold_out, "part_tokens": part_tokens}
-    settings = ViewSettings(family, arguments.num_views, arguments.seed, **options)
-    return lambda document: document_views(document, settings, lengths, arguments.max_length)
-
-
-def _option_problems(arguments: argparse.Namespace) -> Iterator[str]:
-    try:
-        groups = select_groups(arguments.num_views, arguments.format_groups, arguments.hold_out)
-        if not groups and {"formats", "mixed"} & {*arguments.views}:
-            yield "--format_groups and --hold_out leave no format: allow another group."
-    except ValueError as error:
-        yield str(error)
-    if arguments.max_length is not None and arguments.max_length < SHORTEST_PART:
-        yield f"max_length={arguments.max_length}: give {SHORTEST_PART} or more."
-    if arguments.export is not None:
-        yield from atomic_files.new_folder_problems(Path(arguments.export), "export")
+    teach = TeachArguments(
+        **{each.name: options[each.name] for each in fields(TeachArguments) if each.name in options}
+    )
+    settings = view_settings(teach, options["seed"])
+    limit = smallest_limit(options["max_length"], tokenizer.context)
+    return settings.family, lambda document: document_views(
+        document, settings, tokenizer.lengths, limit, tokenizer.tokenizer
+    )
 
 
-def _read_documents(arguments: argparse.Namespace) -> list[Document]:
+def _read_documents(arguments: argparse.Namespace, options: dict[str, Any]) -> list[Document]:
     from hf_knowlearn.teach.sources import load_documents
 
-    documents, wanted = load_documents(arguments.documents, **document_options(arguments)), arguments.document
+    reading = {name: options[name] for name in ("text_column", "empty", "language") if options.get(name) is not None}
+    documents, wanted = load_documents(arguments.documents, **reading), arguments.document
     if wanted is None:
         return documents
     if found := [document for document in documents if document.id == wanted]:
@@ -145,39 +152,18 @@ def _read_documents(arguments: argparse.Namespace) -> list[Document]:
     )
 
 
-def token_lengths(tokenizer: str) -> TokenLengths:
-    """Return a function that counts the tokens of texts, including the special tokens of a row.
-
-    Raises:
-        ValueError: the tokenizer cannot be loaded.
-    """
-    if tokenizer == "tiny_base":
-        from tokenizers import Tokenizer
-
-        from hf_knowlearn.paths import TINY_BASE
-
-        # Why: the same counts as `AutoTokenizer`, without the seconds that its import takes.
-        tiny = Tokenizer.from_file(str(TINY_BASE / "tokenizer.json"))
-        return lambda texts: [len(encoding) + 1 for encoding in tiny.encode_batch_fast(texts)]
-    from hf_knowlearn.models.loading import ModelSettings, load_tokenizer
-
-    try:
-        loaded = load_tokenizer(ModelSettings(tokenizer))
-    except ValueError as error:
-        raise ValueError(f"--tokenizer {tokenizer}: {error}") from error
-    return lambda texts: [len(ids) + 1 for ids in loaded(texts, verbose=False)["input_ids"]]
-
-
 def _document_views(inputs: _Inputs) -> Iterator[str]:
-    """Yield a description of the first document, and a text for each of its views."""
-    from hf_knowlearn.commands.views_output import describe_document, render_view
+    """Yield a description of the first document, and a text for each of its rows."""
+    from hf_knowlearn.commands.views_output import describe_document, render_row
 
-    document = inputs.documents[0]
-    part_views = [views for make_views in inputs.families.values() for views in make_views(document)]
-    yield describe_document(document, len(inputs.documents), inputs.arguments.tokenizer)
-    for views in part_views:
-        for view, tokens in zip(views, inputs.lengths([view.prompt + view.text for view in views]), strict=True):
-            yield render_view(view, tokens)
+    document, tokenizer = inputs.documents[0], inputs.tokenizer
+    yield describe_document(document, len(inputs.documents), inputs.arguments.model)
+    for make_views in inputs.families.values():
+        for _, views in make_views(document):
+            tokens = tokenizer.lengths([view.prompt + view.text for view in views])
+            prompts = tokenizer.lengths([view.prompt for view in views])
+            for view, number, of_prompt in zip(views, tokens, prompts, strict=True):
+                yield render_row(view, number, number - of_prompt + 1, tokenizer.end)
 
 
 def _counts(inputs: _Inputs) -> Iterator[str]:
@@ -188,14 +174,14 @@ def _counts(inputs: _Inputs) -> Iterator[str]:
 
     export = inputs.arguments.export
     documents = tqdm(inputs.documents, "Views", unit="doc", disable=None)
-    report = measure_coverage(documents, inputs.families, inputs.lengths, inputs.questions)
+    report = measure_coverage(documents, inputs.families, inputs.tokenizer.lengths, inputs.questions)
     if export is not None:
         if failed := "\n".join(failed_documents(report)):
             raise ValueError(f"--export {export}: some documents have too few views.\n{failed}")
         _export(inputs, report)
-    yield from describe_report(report, inputs.arguments.tokenizer)
+    yield from describe_report(report, inputs.arguments.model)
     if export is not None:
-        yield f"\nWrote {export}. Load it: load_dataset({export!r}, {inputs.arguments.views[0]!r})"
+        yield f"\nWrote {export}. Load it: load_dataset({export!r}, {next(iter(inputs.families))!r})"
 
 
 def _export(inputs: _Inputs, report: CoverageReport) -> None:
@@ -205,9 +191,9 @@ def _export(inputs: _Inputs, report: CoverageReport) -> None:
     from hf_knowlearn.teach.provenance import fingerprint
 
     arguments = inputs.arguments
-    options = {name: getattr(arguments, name) for name in VIEW_OPTIONS if getattr(arguments, name) is not None}
-    if Path(arguments.tokenizer).exists():
-        options["tokenizer"] = Path(arguments.tokenizer).name  # the path may be private
+    options = {name: inputs.options[name] for name in VIEW_OPTIONS if inputs.options.get(name) is not None}
+    is_local = Path(arguments.model).exists()  # the path may be private
+    options["tokenizer"] = Path(arguments.model).name if is_local else arguments.model
     options["sha256"] = fingerprint(inputs.documents)
     languages = sorted({document.language for document in inputs.documents})
     source, families = Path(arguments.documents).name, list(inputs.families)
@@ -230,7 +216,7 @@ def _write_parquet(folder: Path, family: str, documents: Iterator[PartViews]) ->
 
     def rows() -> Iterator[dict[str, Any]]:
         for part_views in documents:
-            for view in (view for views in part_views for view in views):
+            for view in (view for _, views in part_views for view in views):
                 row = {**view_row(view), "text": view.text}
                 yield {name: row[name] for name in types}
 

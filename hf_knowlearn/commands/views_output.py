@@ -35,12 +35,20 @@ def in_line(text: str) -> str:
     return " ".join(escaped(text).split())
 
 
-def render_view(view: View, tokens: int) -> str:
-    """Return the heading, the prompt and the text of a view."""
+def render_row(view: View, tokens: int, with_loss: int, end: str) -> str:
+    """Return the heading and the text of a training row. The text with loss ends with the end token.
+
+    Args:
+        tokens: number of tokens of the row.
+        with_loss: number of these tokens that carry loss.
+        end: the end token.
+    """
     part = f"part {view.part}, " if view.part else ""
-    title = f"{part}view {view.index}: {view.family}/{view.format}, {number_of(tokens, 'token')}"
-    heading = ("heading", f"--- {title} ".ljust(80, "-"))
-    return "\n" + _styled([heading, ("layout", f"\n{view.prompt}"), *text_pieces(view)])
+    counts = f"{number_of(tokens, 'token')}, {with_loss:,} with loss"
+    heading = f"--- {part}view {view.index}: {view.family}/{view.format}, {counts} ".ljust(80, "-")
+    prompt = [("heading", "\n[no loss] "), ("layout", view.prompt), ("heading", "\n[loss] ")] if view.prompt else []
+    start = prompt or [("layout", "\n")]
+    return "\n" + _styled([("heading", heading), *start, *text_pieces(view), ("heading", end)])
 
 
 def text_pieces(view: View) -> Iterator[Piece]:
@@ -92,18 +100,23 @@ def describe_document(document: Document, count: int, tokenizer: str) -> str:
 
 
 def _counted_by(tokenizer: str) -> str:
-    return f"Tokens are counted by {tokenizer}. Choose your model's with --tokenizer NAME_OR_PATH."
+    return f"Tokens are counted by {tokenizer}. Choose your model's with --model NAME_OR_PATH."
 
 
 def describe_report(report: CoverageReport, tokenizer: str) -> Iterator[str]:
     """Yield the tables of a report, the documents without enough views, and the questions that no view answers."""
     yield _table(statistics_rows(report))
     yield f"\n{_counted_by(tokenizer)}"
+    for family in report.kinds:
+        yield f"\n{_table(_kind_rows(report, family))}"
     yield from (f"\n{line}" for line in failed_documents(report))
     if report.questions:
         yield f"\n{_table(_occurrence_rows(report))}"
         yield "\nNumber of views with the answer, over the questions that a family answers:"
         yield f"\n{_table(_answered_rows(report))}"
+        misplaced = report.misplaced()
+        yield f"\nQuestions whose answer a view places in another section or block: {len(misplaced):,}"
+        yield from (f"  {_question_line(coverage)}" for coverage in misplaced)
         unanswered = report.unanswered()
         yield f"\nQuestions that no view answers: {len(unanswered):,}"
         yield from (f"  {_question_line(coverage)}" for coverage in unanswered)
@@ -124,6 +137,25 @@ def statistics_rows(report: CoverageReport) -> list[list[str]]:
     shares = [f"{s.layout_characters / max(s.characters, 1):.1%}" for s in statistics]
     numbers = [[name, *(f"{value:,}" for value in values)] for name, values in rows.items()]
     return [["", *report.statistics], *numbers, ["layout, share of characters", *shares]]
+
+
+def _kind_rows(report: CoverageReport, family: str) -> list[list[str]]:
+    """Return a header, and a row for each kind of document: how many views it gets, and how many differ."""
+    header = [f"{family}, by kind of document", "documents", "keep their order", "views each", "different views each"]
+    kinds = sorted(report.kinds[family].items(), key=lambda item: -item[1].documents)
+    return [
+        header,
+        *(
+            [
+                kind,
+                f"{counts.documents:,}",
+                f"{counts.keeps_order:,}",
+                f"{counts.views / counts.documents:.1f}",
+                f"{counts.different / counts.documents:.1f}",
+            ]
+            for kind, counts in kinds
+        ),
+    ]
 
 
 def failed_documents(report: CoverageReport) -> Iterator[str]:

@@ -256,7 +256,7 @@ def resolve(recipe: Recipe) -> RunSettings:
     """Convert a recipe to settings."""
     training, model = recipe.training, recipe.model
     assert model.model_name_or_path is not None, "a recipe without a model is an error of the parser"
-    views = _views(recipe)
+    views = view_settings(recipe.teach, recipe.training.seed)
     stages = tuple(_stage(each, recipe, number) for number, each in enumerate(recipe.stages or (recipe,)))
     publish = PublishSettings(
         training.hub_model_id, training.hub_private_repo, recipe.teach.hub_license, training.hub_token
@@ -296,7 +296,7 @@ def _stage(stage: Recipe, run: Recipe, number: int) -> StageSettings:
         number=number,
         folder=stage.output_dir,
         sources=_sources(teach),
-        views=_views(stage),
+        views=view_settings(teach, stage.training.seed),
         replay=replay,
         selection=selection,
         question_order=teach.question_order,
@@ -326,12 +326,12 @@ def _sources(teach: TeachArguments) -> SourceSettings:
     return SourceSettings(**{name: getattr(teach, name) for name in TRAINED_ON}, train_on=train_on)
 
 
-def _views(recipe: Recipe) -> ViewSettings:
-    teach = recipe.teach
+def view_settings(teach: TeachArguments, seed: int) -> ViewSettings:
+    """The settings of the views that these options request."""
     return ViewSettings(
         family=teach.family,
         num_views=teach.num_views,
-        seed=recipe.training.seed,
+        seed=seed,
         groups=_tuple(teach.format_groups),
         hold_out=teach.hold_out,
         weights=teach.weights,

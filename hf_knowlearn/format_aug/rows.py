@@ -137,7 +137,7 @@ def document_rows(
         if settings.family in ("order", "mixed") and (rules := order_rules(document)).keeps_order:
             kept[rules.kind] += 1
         try:
-            for part_views in document_views(document, settings, lengths, max_length, tokenizer):
+            for _, part_views in document_views(document, settings, lengths, max_length, tokenizer):
                 rows.append([view_row(view) for view in part_views])
         except ValueError as error:
             problems.append(str(error))
@@ -161,8 +161,8 @@ def document_views(
     lengths: TokenLengths,
     max_length: int | None,
     tokenizer: "PreTrainedTokenizerBase | None" = None,
-) -> list[Sequence[View]]:
-    """Return a list of views for each part of a document, in the template of the settings. For the arguments, see
+) -> list[tuple[Document, Sequence[View]]]:
+    """Return the parts of a document, each with its views in the template of the settings. For the arguments, see
     `document_rows`."""
 
     settings = settings_for(document, settings)
@@ -175,10 +175,10 @@ def document_views(
         return [assistant_turn(view, document.title, tokenizer) for view in made]
 
     if settings.part_tokens is None and max_length is None:
-        return [part_views(document)]
+        return [(document, part_views(document))]
     size = settings.part_tokens or max_length
     assert size is not None
-    return [made for _, made in views_of_parts(document, part_views, lengths, size, max_length)]
+    return views_of_parts(document, part_views, lengths, size, max_length)
 
 
 def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase") -> View:

@@ -9,10 +9,13 @@ from enum import StrEnum
 
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.answer_search import normalize, occurrences
+from hf_knowlearn.documents.order_rules import order_rules
 from hf_knowlearn.documents.splitting import TokenLengths
 from hf_knowlearn.views import View, raw_view
+from hf_knowlearn.views.proof import misplaced_spans
+from hf_knowlearn.views.similarity import distinct_views
 
-PartViews = Sequence[Sequence[View]]  # the views of each part of a document
+PartViews = Sequence[tuple[Document, Sequence[View]]]  # the parts of a document, each with its views
 MakePartViews = Callable[[Document], PartViews]
 
 
@@ -58,7 +61,7 @@ class ViewStatistics:
 
     def add(self, part_views: PartViews, lengths: TokenLengths) -> None:
         """Add the views of one document."""
-        views = [view for views in part_views for view in views]
+        views = [view for _, views in part_views for view in views]
         tokens = lengths([view.prompt + view.text for view in views])
         with_prompt = [(number, view.text) for number, view in zip(tokens, views, strict=True) if view.prompt]
         self.documents += 1
@@ -82,11 +85,30 @@ class AnswerCoverage:
         question: the question.
         occurrence: where an accepted answer occurs in its document.
         views: number of views in which an accepted answer occurs, by family.
+        misplaced: number of views in which an accepted answer occurs outside of its section or block.
     """
 
     question: Question
     occurrence: Occurrence
     views: dict[str, int]
+    misplaced: int = 0
+
+
+@dataclass
+class KindStatistics:
+    """Counts for the documents of one kind and their views of one family.
+
+    Args:
+        documents: number of documents.
+        keeps_order: number of documents whose sentences keep their order.
+        views: number of views.
+        different: number of views that differ from every other view of their part in at least 5 % of the characters.
+    """
+
+    documents: int = 0
+    keeps_order: int = 0
+    views: int = 0
+    different: int = 0
 
 
 @dataclass
@@ -96,10 +118,16 @@ class CoverageReport:
     Args:
         statistics: the counts of each family, by its name.
         questions: the coverage of each question.
+        kinds: the counts of each kind of document, by family and kind.
     """
 
     statistics: dict[str, ViewStatistics]
     questions: list[AnswerCoverage]
+    kinds: dict[str, dict[str, KindStatistics]] = field(default_factory=dict)
+
+    def misplaced(self) -> list[AnswerCoverage]:
+        """Return the questions whose answer a view places in another section or block."""
+        return [question for question in self.questions if question.misplaced]
 
     def unanswered(self) -> list[AnswerCoverage]:
         """Return the questions that no view answers."""
@@ -125,7 +153,7 @@ def measure_coverage(
         >>> from hf_knowlearn.views.coverage import measure_coverage
         >>> documents = [Document("mill", "Tarn has a mill. It is old.")]
         >>> questions = [Question("q", "What does Tarn have?", ("a mill",), document_id="mill")]
-        >>> families = {"formats": lambda document: [format_views(document, 2)]}
+        >>> families = {"formats": lambda document: [(document, format_views(document, 2))]}
         >>> def lengths(texts): return [len(text.split()) for text in texts]
         >>> measure_coverage(documents, families, lengths, questions).questions[0].views
         {'formats': 2}
@@ -145,10 +173,37 @@ def measure_coverage(
                 statistics.failed[document.id] = str(error)
                 continue
             statistics.add(part_views, lengths)
+            _add_kind(report.kinds.setdefault(family, {}), document, part_views)
             for coverage in answered:
-                answers = coverage.question.answers
-                coverage.views[family] += sum(contains_answer(view, answers) for views in part_views for view in views)
+                _add_answers(coverage, family, part_views)
     return report
+
+
+def _add_kind(kinds: dict[str, KindStatistics], document: Document, part_views: PartViews) -> None:
+    rules = order_rules(document)
+    counts = kinds.setdefault(str(rules.kind), KindStatistics())
+    counts.documents += 1
+    counts.keeps_order += rules.keeps_order
+    counts.views += sum(len(views) for _, views in part_views)
+    counts.different += sum(len(distinct_views(views)) for _, views in part_views)
+
+
+def _add_answers(coverage: AnswerCoverage, family: str, part_views: PartViews) -> None:
+    """Count the views that contain an answer, and those that contain it in another section or block."""
+    answers = coverage.question.answers
+    for part, views in part_views:
+        for view in views:
+            if contains_answer(view, answers):
+                coverage.views[family] += 1
+                coverage.misplaced += _is_misplaced(view, part, answers)
+
+
+def _is_misplaced(view: View, part: Document, answers: Sequence[str]) -> bool:
+    spans = misplaced_spans(view, part)
+    places = (
+        [place for answer in filter(str.strip, answers) for place in view.find_whole_words(answer)] if spans else []
+    )
+    return any(at < stop and start < at + length for start, stop in places for at, _, length in spans)
 
 
 class _AnswerSearch:

@@ -13,7 +13,7 @@ from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.structure import parse_blocks
 from hf_knowlearn.views.groups import MARKS
 from hf_knowlearn.views.masked import PROMPTS, blank_for, words_of
-from hf_knowlearn.views.view import View
+from hf_knowlearn.views.view import Span, View
 
 _LABEL = r"(?:\d+|[a-z]+|[A-Z]+)"
 _PLACEHOLDERS = re.compile(r"(\{title\}|\{\})")
@@ -75,23 +75,31 @@ def _wrong_spans(view: View, document: Document) -> list[str]:
 
 
 def _wrong_sections(view: View, document: Document) -> list[str]:
-    """The pieces that leave their section or their block. If the spans ascend, there are none.
+    return [
+        f"{document.text[source : source + min(length, 40)]!r} is outside of its section or block"
+        for _, source, length in misplaced_spans(view, document)
+    ]
 
-    A region is a block, or a run of paragraphs. The regions of the pieces must ascend, and so must the pieces within
-    a region that is not a run of paragraphs, such as a list.
+
+def misplaced_spans(view: View, document: Document) -> list[Span]:
+    """The spans that leave their section or their block. If the spans ascend, there are none.
+
+    A region is a block, or a run of paragraphs. The regions of the spans must ascend, and so must the spans within a
+    region that is not a run of paragraphs, such as a list.
     """
     sources = [source for _, source, _ in view.spans]
     if sources == sorted(sources):
         return []
     starts, is_prose = _regions(document.text)
-    problems = []
+    misplaced = []
     last = end = 0
-    for _, source, length in view.spans:
+    for span in view.spans:
+        _, source, length = span
         region = max(bisect_right(starts, source) - 1, 0)
         if region < last or (region == last and source < end and not is_prose[region]):
-            problems.append(f"{document.text[source : source + min(length, 40)]!r} is outside of its section or block")
+            misplaced.append(span)
         last, end = max(bisect_right(starts, source + length - 1) - 1, 0), source + length
-    return problems
+    return misplaced
 
 
 def _regions(text: str) -> tuple[list[int], list[bool]]:

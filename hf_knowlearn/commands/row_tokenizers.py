@@ -1,0 +1,85 @@
+"""The tokenizer of a run, for commands that show its rows without loading its model."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_knowlearn.documents.splitting import TokenLengths
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class RowTokenizer:
+    """What the rows of a run need of its model.
+
+    Args:
+        lengths: a function that counts the tokens of texts as rows, with the special tokens at both ends.
+        end: the end token that follows a row.
+        context: number of tokens of the model's context. None: the model states none.
+        tokenizer: the tokenizer. None for the tiny base with plain documents, whose tokens are counted without it.
+    """
+
+    lengths: TokenLengths
+    end: str
+    context: int | None
+    tokenizer: "PreTrainedTokenizerBase | None" = None
+
+
+def row_tokenizer(options: Mapping[str, Any]) -> RowTokenizer:
+    """Load the tokenizer that a run with these options has.
+
+    Raises:
+        ValueError: the tokenizer or the configuration of the model cannot be loaded.
+    """
+    name = options["model_name_or_path"]
+    if name == "tiny_base" and options["document_template"] == "plain":
+        return _tiny()
+    from transformers import AutoConfig
+
+    from hf_knowlearn.models.loading import ModelSettings, load_errors, load_tokenizer, model_path
+    from hf_knowlearn.prompts.limits import token_lengths
+
+    settings = ModelSettings(name, revision=options.get("model_revision"), label=f"--model {name}")
+    tokenizer = load_tokenizer(settings)
+    _set_template(tokenizer, options.get("chat_template_path"), options.get("eos_token"))
+    path = model_path(name, settings.shown_name)
+    with load_errors(path, settings.shown_name):
+        config = AutoConfig.from_pretrained(path, revision=settings.revision)
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return RowTokenizer(token_lengths(tokenizer), str(tokenizer.eos_token or ""), context, tokenizer)
+
+
+def _set_template(tokenizer: "PreTrainedTokenizerBase", path: str | None, end: str | None) -> None:
+    """Change the tokenizer as a run does, which also changes the embeddings of its model."""
+    from hf_knowlearn.models.loading import ModelSettings, load_tokenizer
+
+    if end is not None:
+        tokenizer.eos_token = end
+    if path is not None and Path(path).suffix in (".jinja", ".j2"):
+        if not Path(path).is_file():
+            raise ValueError(f"--chat_template_path {path!r}: this file does not exist. Check the path.")
+        tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
+    elif path is not None:
+        other = load_tokenizer(ModelSettings(path, label=f"--chat_template_path {path}"))
+        tokenizer.chat_template = other.chat_template
+        tokenizer.add_tokens(list(other.added_tokens_decoder.values()))
+
+
+def _tiny() -> RowTokenizer:
+    """The tokenizer of the tiny base. Why: the same counts as `AutoTokenizer`, without the seconds of its import."""
+    from tokenizers import Tokenizer
+
+    from hf_knowlearn.paths import TINY_BASE
+
+    tiny = Tokenizer.from_file(str(TINY_BASE / "tokenizer.json"))
+    config = json.loads((TINY_BASE / "config.json").read_text(encoding="utf-8"))
+    end = json.loads((TINY_BASE / "tokenizer_config.json").read_text(encoding="utf-8"))["eos_token"]
+    return RowTokenizer(
+        lambda texts: [len(encoding) + 1 for encoding in tiny.encode_batch_fast(texts)],
+        end if isinstance(end, str) else end["content"],
+        config["max_position_embeddings"],
+    )
