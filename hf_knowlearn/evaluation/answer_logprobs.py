@@ -1,8 +1,7 @@
-"""Log-probabilities of accepted answers after their questions, and the rank of the best one among the choices of a
-multiple-choice question.
+"""Computes the log-probabilities of accepted answers, and their ranks among the choices of multiple-choice questions.
 
-Exact match is 0 for every wrong answer, however close the model is to the right one. The log-probability of the right
-answer shows how close the model is.
+Why: exact match is 0 for every wrong response. The log-probability of the right answer also shows whether the model is
+close to it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.generation.batching import run_with_prefixes
 from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id
@@ -18,6 +18,7 @@ from hf_knowlearn.generation.reference_decoder import new_decoder
 from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.knowledge_recall.scoring import normalize
+from hf_knowlearn.prompts.examples import list_ids
 from hf_knowlearn.prompts.limits import check_context
 from hf_knowlearn.prompts.questions import Prompt
 from hf_knowlearn.prompts.templates import CHAT, resolve_template, text_around_answer
@@ -31,16 +32,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AnswerLogprob:
-    """The most probable accepted answer after a prompt. Logarithms are natural.
+    """The most probable accepted answer to a question after a prompt. Logarithms are natural.
 
     Args:
-        prompt: number of the prompt.
-        answer: the accepted answer, one of `Question.answers`.
-        total: sum of the log-probabilities of its tokens.
-        tokens: number of its tokens. total / tokens is the mean.
-        first: log-probability of its first token.
-        rank: rank of the best accepted answer among the choices (`Question.options`), by `total`, from 1. None without
-            choices.
+        prompt: The number of the prompt among the prompts of the question.
+        answer: The accepted answer, one of `Question.answers`.
+        total: The sum of the log-probabilities of the answer's tokens.
+        tokens: The number of the answer's tokens.
+        first: The log-probability of the answer's first token.
+        rank: The rank, from 1, of the most probable accepted answer among the choices (`Question.options`), by their
+            total log-probability. None if the question has no choices.
     """
 
     question_id: str
@@ -57,9 +58,9 @@ class AnswerRow:
     """A prompt followed by an answer.
 
     Args:
-        prompt: number of the prompt in the list of all prompts.
-        ids: the tokens of prompt and answer.
-        start: index of the answer's first token in `ids`.
+        prompt: The number of the prompt in the list of all prompts.
+        ids: The tokens of the prompt and the answer.
+        start: The index of the answer's first token in `ids`.
     """
 
     prompt: int
@@ -78,16 +79,15 @@ def answer_logprobs(
     documents: Iterable[Document] | None = None,
     progress: str | None = None,
 ) -> list[AnswerLogprob]:
-    """The log-probability of the best accepted answer after each prompt of each question, in order.
+    """Return the most probable accepted answer after each prompt, with its log-probability.
 
-    The prompts are those of `generate_responses`. Settings of samples and `max_new_tokens` have no effect. Each
+    The prompts are those of `generate_responses`. The settings of sampling and `max_new_tokens` have no effect. Each
     process computes its share and returns all results.
 
     Raises:
-        ValueError: the prompts cannot be built (see `build_prompts`); the choices of a multiple-choice question have
-            no accepted answer; or a prompt and an answer exceed the model's context. The message lists the ids of the
-            questions.
-        MemoryError: a batch of one row does not fit.
+        ValueError: The prompts cannot be built (see `build_prompts`). Or the choices of a multiple-choice question
+            have no accepted answer. Or a prompt and an answer exceed the model's context. The message lists the ids.
+        MemoryError: A batch of one row does not fit into memory.
 
     Example:
         >>> answer_logprobs(model, tokenizer, questions)[0].total
@@ -112,17 +112,17 @@ def compute_answers(
     compute: Callable[[torch.Tensor, Sequence[AnswerRow]], Sequence[T]],
     progress: str | None,
 ) -> list[tuple[AnswerRow, T]]:
-    """Each prompt with each of its answers, and a result for each of these pairs. Blank answers are left out.
+    """Compute a result for each pair of a prompt and one of its answers, and return the pairs with their results.
 
-    Each process computes its share and returns all results.
+    Blank answers are left out. Each process computes its share and returns all results.
 
     Args:
-        answers: the answers to each prompt.
-        compute: a function of logits (rows, tokens of the longest answer, vocabulary) and their rows. It returns one
-            result per row. The logits predict the tokens of the answers, which are aligned on the right.
+        answers: The answers to each prompt.
+        compute: A function that returns a result for each row. Its arguments are the logits (rows, tokens of the
+            longest answer, vocabulary) and the rows. The last logits of a row predict the last token of its answer.
 
     Raises:
-        ValueError: a prompt and an answer exceed the model's context.
+        ValueError: A prompt and an answer exceed the model's context.
     """
     rows = _rows(tokenizer, prompts, answers, resolve_template(tokenizer, settings.template) == CHAT)
     if not rows:
@@ -158,14 +158,16 @@ def _rows(
 
 
 def _first_difference(ids: Sequence[int], prompt: Sequence[int]) -> int:
-    """The index of the first token that differs from the tokens of the prompt alone. Why: a tokenizer may merge the
-    end of the prompt with the start of the answer."""
+    """Return the index of the first token that differs from the prompt's, where the answer starts.
+
+    Why: a tokenizer may merge the end of the prompt with the start of the answer into one token.
+    """
     pairs = zip(ids, prompt, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(prompt)))
 
 
 def _logprobs(logits: torch.Tensor, rows: Sequence[AnswerRow]) -> list[tuple[float, float]]:
-    """The log-probability of each row's answer, and of the first token of this answer."""
+    """Return the log-probability of each row's answer, and of the answer's first token."""
     logprobs = logits.float().log_softmax(-1)
     counts = [len(row.ids) - row.start for row in rows]
     padded = [[0] * (logits.shape[1] - n) + list(row.ids[row.start :]) for n, row in zip(counts, rows, strict=True)]
@@ -193,6 +195,6 @@ def _accepted_options(question: Question) -> list[str]:
 def _check_options(questions: Sequence[Question]) -> None:
     if lost := [q.id for q in questions if q.options and not _accepted_options(q)]:
         raise ValueError(
-            f"{len(lost)} questions have options without an accepted answer, such as {lost[0]!r}: add one to the"
-            " options, or remove the options."
+            f"{number_of(len(lost), 'question has', 'questions have')} options without an accepted answer:"
+            f" {list_ids(lost)}. Add an accepted answer to the options, or remove the options."
         )

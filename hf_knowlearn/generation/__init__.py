@@ -1,1 +1,1 @@
-"""Generation: a causal language model responds to questions, greedily and in samples."""
+"""Generates the responses of a causal language model to questions, greedily or by sampling."""

@@ -1,7 +1,7 @@
-"""The answer cache: a JSONL file of responses that grows during generation. An interrupted run continues from it.
+"""Stores responses in a JSONL file during generation, so that an interrupted run can continue.
 
-The first line of the file has everything that the responses depend on. Each process appends to its own part file
-(`answers.jsonl.part0`). The whole file is written at the end.
+The first line of the file, the header, has all values on which the responses depend. During generation, each process
+appends to a part file of its own, such as `answers.jsonl.part0`. At the end, one file replaces all part files.
 """
 
 import json
@@ -18,8 +18,8 @@ class PromptResponses(NamedTuple):
     """The responses to one prompt.
 
     Args:
-        texts: the greedy response, then the sampled ones.
-        ended: why the greedy response ended, see `Responses.ended`.
+        texts: The greedy response, followed by the sampled responses.
+        ended: What ended the greedy response (see `Responses.ended`).
     """
 
     texts: list[str]
@@ -27,15 +27,15 @@ class PromptResponses(NamedTuple):
 
 
 class AnswerCache:
-    """Responses by (question id, prompt number), stored at `path` and in parts beside it.
+    """Reads and writes the responses by question id and prompt number.
 
     Args:
-        path: a JSONL file. All processes must see its folder.
-        header: everything that the responses depend on, as JSON values.
-        rank: number of this process.
+        path: A JSONL file in a folder that all processes can access.
+        header: All values on which the responses depend, in the types of JSON.
+        rank: The number of this process.
 
     Raises:
-        ValueError: a file at `path` has another header, or is not an answer cache.
+        ValueError: The file has another header, or is not an answer cache.
 
     Example:
         >>> cache = AnswerCache(Path("answers.jsonl"), {"seed": 0})
@@ -51,14 +51,14 @@ class AnswerCache:
             if file.exists():
                 self.stored.update(_read(file, self.header))
         self._part = path.with_name(f"{path.name}.part{rank}")
-        self._has_whole_lines = False  # whether `_part` begins with the header and ends with a line break
+        self._has_whole_lines = False  # whether the part file begins with the header and ends with a line break
 
     def parts(self) -> list[Path]:
-        """The part files beside the file, from any number of processes."""
+        """Return the part files of all processes."""
         return sorted(self.path.parent.glob(f"{self.path.name}.part*"))
 
     def append(self, responses: Mapping[CacheKey, PromptResponses]) -> None:
-        """Write responses to the part of this process."""
+        """Append responses to the part file of this process."""
         if not self._has_whole_lines:
             stored = _whole_lines(self._part) if self._part.exists() else b""
             atomic_files.write_text(self._part, stored.decode() or _lines([self.header]))
@@ -67,8 +67,10 @@ class AnswerCache:
             file.write(_lines(_row(*item) for item in responses.items()))
 
     def finish(self, responses: Mapping[CacheKey, PromptResponses]) -> None:
-        """Write the whole file and delete the part files. One process calls this method after all processes have
-        finished."""
+        """Write all responses to one file and delete the part files.
+
+        Only one process may call this method, after all processes have finished.
+        """
         atomic_files.write_text(self.path, _lines([self.header, *(_row(*item) for item in responses.items())]))
         for part in self.parts():
             part.unlink()
@@ -84,13 +86,13 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _whole_lines(file: Path) -> bytes:
-    """The content of a file. If a crash truncated the last line, this line is left out."""
+    """Return the content of a file without its last line if a crash truncated this line."""
     content = file.read_bytes()
     return content[: content.rfind(b"\n") + 1]
 
 
 def _read(file: Path, header: Mapping[str, Any]) -> dict[CacheKey, PromptResponses]:
-    """The responses in a file."""
+    """Return the responses in a file, which must have this header."""
     lines = _whole_lines(file).splitlines()
     if not lines:
         return {}
@@ -100,12 +102,14 @@ def _read(file: Path, header: Mapping[str, Any]) -> dict[CacheKey, PromptRespons
             (row["id"], row["prompt"]): PromptResponses([row["greedy"], *row["sampled"]], row["ended"]) for row in rows
         }
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{str(file)!r} is not an answer cache ({error!r}): choose another file.") from None
+        raise ValueError(f"{str(file)!r} is not an answer cache ({error!r}). Choose another file.") from None
     if stored != header:
         names = sorted(name for name in {*stored, *header} if stored.get(name) != header.get(name))
-        differences = "\n".join(f"  {name}: {stored.get(name)!r} there, {header.get(name)!r} now" for name in names)
+        differences = "\n".join(
+            f"  {name}: {stored.get(name)!r} in the file, {header.get(name)!r} now" for name in names
+        )
         raise ValueError(
             f"{str(file)!r} contains answers of another model, or for other prompts or settings:\n{differences}\n"
-            "Choose another file, or delete that one."
+            "Choose another file, or delete this one."
         )
     return responses

@@ -1,8 +1,4 @@
-"""Batches over rows and processes.
-
-Only `run_batches` distributes rows over processes, halves the batch size when memory runs out, shows a progress bar,
-and gathers the results of all processes.
-"""
+"""Computes results for rows of tokens in batches, on one or several processes."""
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
@@ -42,20 +38,20 @@ def run_batches(
 ) -> list[T]:
     """Compute a result for every row, in batches, and return the results by row number.
 
-    With n processes, each process computes every n-th batch of `order`. All processes return all results. No gradients
-    are computed. When memory runs out, the batch size is halved for the rest of the rows.
+    Each of n processes computes every n-th batch and returns the results of all. No gradients are computed. If memory
+    runs out, the batch size is halved for the remaining rows.
 
     Args:
-        order: all row numbers, in the order in which they are computed.
-        batch_size: rows in a batch.
-        compute: a function of the row numbers of a batch and the number of rows that fit into memory at once. It
-            returns the results of the batch.
-        model: the model, which is put into evaluation mode during the computation.
-        groups: the group of each row. A batch has rows of one group only.
-        progress: label of the progress bar. None: no bar.
+        order: All row numbers, in the order in which they are computed.
+        batch_size: The number of rows in a batch.
+        compute: A function that returns the results of a batch. Its arguments are the row numbers of the batch and the
+            current batch size.
+        model: The model, which is in evaluation mode during the computation.
+        groups: The group of each row. All rows of a batch belong to one group.
+        progress: The label of the progress bar. None shows no bar.
 
     Raises:
-        MemoryError: a batch of one row does not fit.
+        MemoryError: A batch of one row does not fit into memory.
     """
     state, found = PartialState(), dict[int, T]()
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -78,7 +74,7 @@ def run_batches(
 
 
 def _next_batch(rows: list[int], groups: Sequence[Hashable] | None) -> list[int]:
-    """The rows at the start of `rows` that belong to one group."""
+    """Return the first rows, up to the first row of another group."""
     return rows if groups is None else list(takewhile(lambda row: groups[row] == groups[rows[0]], rows))
 
 
@@ -97,8 +93,8 @@ def _compute_into(found: dict[int, T], compute: Compute[T], batch: list[int], ba
 def _smaller(batch_size: int, problem: str) -> int:
     if batch_size == 1:
         raise MemoryError(
-            f"A batch of one row does not fit into memory ({problem}). Use fewer shots or new tokens, load the model"
-            " in 4-bit, or use a larger device."
+            f"A batch of one row does not fit into memory ({problem}). Use fewer shots or fewer new tokens, load the"
+            " model in 4 bits, or use a device with more memory."
         )
     logger.warning("Out of memory: the batch size is now %d.", batch_size // 2)
     clear_device_cache(garbage_collection=True)
@@ -113,13 +109,14 @@ def run_with_prefixes(
     compute: Compute[T],
     progress: str | None,
 ) -> list[T]:
-    """Call `run_batches` in an order that groups rows with a shared prefix, and then rows of similar length.
+    """Compute rows that share a prefix in the same batches. Other rows are computed with rows of similar length.
 
-    Call `decoder.find_prefixes` before. The prefixes of a batch are in the decoder's cache when it is computed.
+    `decoder.find_prefixes` must be called first. Before `compute` is called, the prefixes of its batch are put into
+    the cache of the decoder. For the other arguments, see `run_batches`.
 
     Args:
-        rows: the tokens of each row.
-        keys: the prefix key of each row.
+        rows: The tokens of each row.
+        keys: The prefix key of each row.
     """
     shared = decoder.prefix_lengths
 
@@ -131,19 +128,22 @@ def run_with_prefixes(
         decoder.prefill_prefixes({keys[row]: rows[row] for row in batch}, rows_at_once)
         return compute(batch, rows_at_once)
 
-    # Why: the longest rows come first, so that a lack of memory shows at the start.
+    # Why the longest rows are first: if memory is too small, it runs out at the start.
     order = sorted(range(len(rows)), key=rank, reverse=True)
     groups = [key in shared for key in keys]
     return run_batches(order, batch_size, compute_batch, model=decoder.model, groups=groups, progress=progress)
 
 
 def longest_first(rows: Sequence[Sequence[int]]) -> list[int]:
-    """Row numbers, from the longest row to the shortest."""
+    """Return the row numbers, sorted from the longest row to the shortest."""
     return sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row))
 
 
 def row_logits(model: "PreTrainedModel", rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
-    """The logits (rows, longest, vocabulary) after each token. Logits after the end of a row have no meaning."""
+    """Return the logits after each token: (rows, tokens of the longest row, vocabulary).
+
+    Logits after the end of a shorter row have no meaning.
+    """
     ids = [torch.tensor(row, device=model.device) for row in rows]
     padded = pad_sequence(ids, batch_first=True, padding_value=pad)
     mask = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)

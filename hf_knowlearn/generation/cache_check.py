@@ -1,7 +1,7 @@
-"""Checks that a model makes the same predictions with the cache and padding of the decoder as without them.
+"""Checks whether `Decoder` can be used with a model: its logits must be the same with and without cache and padding.
 
-The check fails for models that do not store their state in the cache, such as Mamba, and for models that ignore the
-mask of padding, such as RWKV.
+The logits differ for models that store their state outside of the cache, such as Mamba. They also differ for models
+that ignore the attention mask of padding, such as RWKV.
 """
 
 import logging
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROMPTS, STEPS = (12, 7), 6  # tokens of each prompt, and tokens after each
-# Largest difference of logits, relative to the largest logit. Why: steps with a cache of some hybrid models differ by
-# 0.002 from steps without it; a model without its state differs by about 1.
+PROMPTS, STEPS = (12, 7), 6  # number of tokens of each prompt, and number of tokens generated after it
+# Largest difference of logits, relative to the largest logit. Why 0.01: with a cache, the logits of some hybrid models
+# change by 0.002. If a model loses its state, they change by about 1.
 TOLERANCE, TOLERANCE_16_BIT = 0.01, 0.1
 
-# What models raise for a cache or a mask that they do not support.
+# The errors of models that do not support the cache or the mask.
 ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 
 _results: "WeakKeyDictionary[PreTrainedModel, bool]" = WeakKeyDictionary()
 
 
 def supports_decoder(model: "PreTrainedModel", pad: int) -> bool:
-    """Whether `Decoder` computes what the model computes. The check runs once for each model object.
+    """Return whether `Decoder` gives the logits of the model. The check runs once for each model object.
 
-    All processes must call it, because a sharded model computes on all of them.
+    All processes must call this function, because a sharded model computes on all of them.
     """
     base = unwrap_adapter(model)
     if not hasattr(base, "generate"):
-        return True  # Why: there is no other way to generate
+        return True  # Why: the alternative, `ReferenceDecoder`, needs `generate`.
     if base not in _results:
         try:
             _results[base] = _compare(model, pad)
         except ERRORS as error:
             if should_reduce_batch_size(error):
-                return True  # Why: generation reports that memory ran out, with the fix
-            logger.debug("The decoder does not work with %s: %r", type(base).__name__, error)
+                return True  # Why: if memory runs out, generation raises an error that names the fix.
+            logger.debug("Decoder cannot be used with %s: %r", type(base).__name__, error)
             _results[base] = False
         if not _results[base]:
             logger.warning(
-                "%s (model type %s): the model's cache does not fit our decoder. Text is generated with transformers'"
-                " generate instead, which takes longer.",
+                "%s (model type %s): the fast decoder does not support this model. generate of transformers is used"
+                " instead, which takes longer.",
                 type(base).__name__,
                 base.config.model_type,
             )
@@ -65,8 +65,8 @@ def _compare(model: "PreTrainedModel", pad: int) -> bool:
 
 
 def _differences(model: "PreTrainedModel", pad: int) -> list[float]:
-    """The difference of the logits of each prompt: the median over the steps."""
-    # Why: special tokens, such as those of images, are at the start or the end of most vocabularies.
+    """Return the relative difference of the logits of each prompt, as a median over its steps."""
+    # Why the middle of the vocabulary: most vocabularies have special tokens, such as image tokens, at an end.
     size = model.config.get_text_config().vocab_size
     numbers = np.linspace(size // 8, size // 2, sum(PROMPTS) + 2 * STEPS).astype(int).tolist()
     prompts = [numbers[: PROMPTS[0]], numbers[-PROMPTS[1] :]]
@@ -85,7 +85,7 @@ def _differences(model: "PreTrainedModel", pad: int) -> list[float]:
 def _decoder_logits(
     model: "PreTrainedModel", pad: int, prompts: list[list[int]], steps: list[list[int]]
 ) -> torch.Tensor:
-    """Logits (prompts, steps + 1, vocabulary) of the decoder. The rows change places before each step."""
+    """Return the logits (prompts, steps + 1, vocabulary) of `Decoder`. The two rows change places before each step."""
     decoder = Decoder(model, pad)
     logits, mask, cache = decoder.prefill(prompts)
     found, order, swap = [logits[:, -1]], [0, 1], torch.tensor([1, 0])

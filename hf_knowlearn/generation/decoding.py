@@ -1,8 +1,7 @@
-"""Decodes many responses to many prompts. Tokens that prompts or responses share are computed only once.
+"""Decodes several responses to each of many prompts. Tokens that prompts or responses share are computed only once.
 
-Prompts with the same prefix key share the keys and values of their common prefix. Responses to one prompt share a row
-for as long as their tokens agree, so 16 samples of a confident model cost little more than one. Rows are padded on the
-left, as `generate` pads them.
+Prompts with the same prefix key share the cache of their common prefix. Responses to a prompt share a row of the batch
+until their tokens differ, so 16 similar samples cost little more than one. Rows are padded on the left.
 """
 
 import copy
@@ -27,14 +26,14 @@ from hf_knowlearn.generation.settings import GenerationSettings
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-MIN_PREFIX = 16  # tokens; copying a shorter prefix costs more than computing it
+MIN_PREFIX = 16  # number of tokens; to copy a shorter prefix takes longer than to compute it
 
 Ids = Sequence[int]
 
 
 @dataclass
 class Branch:
-    """Rows that are decoded together, and the responses that share each row so far."""
+    """Rows of a batch that are decoded together. Each row has one or several responses with the same tokens so far."""
 
     cache: Cache
     cache_rows: int
@@ -42,18 +41,18 @@ class Branch:
     mask: torch.Tensor  # (rows, tokens so far), false on padding
     tokens: np.ndarray  # (rows, tokens of the response so far)
     responses: np.ndarray  # numbers of the responses
-    rows: np.ndarray  # (responses,): the row of each
+    rows: np.ndarray  # (responses,): the row of each response
     owns_cache: bool = True  # whether no other branch continues `cache`
 
 
 class Decoder:
-    """Generates responses with a model that is in evaluation mode. The caller turns gradients off.
+    """Generates responses. The caller puts the model into evaluation mode and turns gradients off.
 
     Args:
-        model: a causal language model, or an adapter of one.
-        pad: the token on the left of short rows. It is masked, so any token will do.
-        stop_tokens: the tokens that end a response. Only `decode` needs them.
-        settings: `max_new_tokens`, and `temperature` and `top_k` of sampled responses.
+        model: A causal language model, with or without an adapter.
+        pad: The padding token. It is masked, so any token can be used.
+        stop_tokens: The tokens that end a response. Only `decode` needs them.
+        settings: `max_new_tokens`, `temperature` and `top_k` of these settings are used.
     """
 
     def __init__(
@@ -68,14 +67,14 @@ class Decoder:
         base = unwrap_adapter(model)
         self.config = base.config
         self.accepts = inspect.signature(base.forward).parameters
-        # Why: a sliding window and a state space model do not store the whole prefix, so the prefix cannot be shared.
+        # Why: prefixes are shared only if the cache stores all of their tokens, unlike a sliding window or a state.
         layers = DynamicCache(config=self.config).layers
         self.stores_everything = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
         self.prefix_lengths: dict[PrefixKey, int] = {}
         self.prefix_cache: dict[PrefixKey, list[tuple[torch.Tensor, torch.Tensor]]] = {}
 
     def find_prefixes(self, rows: Sequence[Ids], keys: Sequence[PrefixKey]) -> None:
-        """Set the length of the prefix that the rows of each key share, apart from their last token."""
+        """Find the length of the prefix that all rows of a key share. The last token of a row is never included."""
         self.prefix_cache.clear()
         members: dict[PrefixKey, list[Ids]] = defaultdict(list)
         for ids, key in zip(rows, keys, strict=True):
@@ -88,7 +87,7 @@ class Decoder:
         self.prefix_lengths = {key: length for key, length in lengths.items() if length >= MIN_PREFIX}
 
     def decode(self, jobs: Sequence[GenerationJob], batch_size: int) -> list[list[GeneratedTokens]]:
-        """The responses to each job, computed in at most `batch_size` rows at a time."""
+        """Return the responses to each job. At most `batch_size` rows are computed at once."""
         logits, mask, cache = self.prefill([job.ids for job in jobs], [job.prefix_key for job in jobs])
         samplers = [sampler for job in jobs for sampler in job.samplers]
         counts = [len(job.samplers) for job in jobs]
@@ -119,16 +118,19 @@ class Decoder:
         generated: list[GeneratedTokens],
         batch_size: int,
     ) -> list[Branch]:
-        """Choose the next token of every response. Store the finished ones and return branches of the others.
+        """Choose the next token of every response, and store the responses that it ends.
 
         Args:
             logits: (rows, vocabulary).
+
+        Returns:
+            Branches with the responses that continue.
         """
         assert self.stop_tokens is not None
         stop = self.stop_tokens
         here = [samplers[response] for response in branch.responses]
         chosen = self.choose(logits, branch.rows, here, branch.tokens.shape[1])
-        # Responses of one row that chose the same token share a row again.
+        # Responses of a row continue to share a row if their next tokens are equal.
         pairs, rows = np.unique(branch.rows * logits.shape[-1] + chosen, return_inverse=True)
         parents, last = np.divmod(pairs, logits.shape[-1])
         tokens = np.concatenate([branch.tokens[parents], last[:, None]], axis=1)
@@ -165,13 +167,13 @@ class Decoder:
     def choose(
         self, logits: torch.Tensor, rows: np.ndarray, samplers: Sequence[SampleRandom | None], step: int
     ) -> np.ndarray:
-        """The next token of each response.
+        """Return the next token of each response.
 
         Args:
             logits: (rows, vocabulary).
             rows: (responses,): the row of each response.
-            samplers: one for each response.
-            step: number of tokens that each response has already.
+            samplers: The sampler of each response. None chooses the most probable token.
+            step: The number of tokens that each response already has.
         """
         sampled = np.array([sampler is not None for sampler in samplers], dtype=bool)
         chosen = np.zeros(len(samplers), dtype=np.int64)
@@ -184,7 +186,7 @@ class Decoder:
         return chosen
 
     def _step(self, branch: Branch) -> torch.Tensor:
-        """The logits after the last token of each row. The cache and the mask of the branch grow by that token."""
+        """Return the logits after the last token of each row. This token is added to the cache and to the mask."""
         number = len(branch.parents)
         if not branch.owns_cache or not np.array_equal(branch.parents, np.arange(branch.cache_rows)):
             rows = torch.from_numpy(branch.parents)
@@ -194,21 +196,22 @@ class Decoder:
         return self.forward(last, branch.mask, branch.cache)[:, -1]
 
     def last_logits(self, rows: Sequence[Ids], keys: Sequence[PrefixKey] = (), keep: int = 1) -> torch.Tensor:
-        """Logits (rows, `keep`, vocabulary) after the last `keep` tokens of each row."""
+        """Return the logits (rows, `keep`, vocabulary) after each of the last `keep` tokens of each row."""
         return self.prefill(rows, keys, keep)[0]
 
     def prefill(
         self, rows: Sequence[Ids], keys: Sequence[PrefixKey] = (), keep: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor, Cache]:
-        """Compute the rows. The prefixes of their keys are taken from `prefix_cache`. Without keys, nothing is taken.
+        """Compute the rows. If there are keys, their prefixes are copied from `prefix_cache`.
 
         Returns:
-            Logits (rows, `keep`, vocabulary) after the last `keep` tokens, mask (rows, longest), and the cache.
+            The logits (rows, `keep`, vocabulary) after the last `keep` tokens, the mask (rows, tokens of the longest
+            row), and the cache.
         """
         lengths = [len(ids) for ids in rows]
         longest = max(lengths)
-        # Why: every row computes as many tokens as the row with the most. Instead of padding between the prefix and
-        # the rest, a row computes the end of its prefix again.
+        # Why: all rows of a batch compute the same number of tokens. A row with fewer new tokens computes the end of
+        # its prefix again, because padding cannot follow a prefix.
         shared = [self.prefix_lengths.get(key, 0) for key in keys] or [0] * len(rows)
         fresh = max(length - prefix for length, prefix in zip(lengths, shared, strict=True))
         known = longest - fresh
@@ -222,10 +225,12 @@ class Decoder:
         return self.forward(ids, mask, cache, keep), mask, cache
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Cache, keep: int = 1) -> torch.Tensor:
-        """Logits (rows, keep, vocabulary) after the last of `ids` (rows, tokens), which follow the tokens in `cache`.
+        """Compute tokens that follow those in the cache, and return logits (rows, `keep`, vocabulary).
 
         Args:
-            mask: (rows, tokens in the cache and tokens of `ids`).
+            ids: (rows, tokens).
+            mask: (rows, number of tokens in the cache and in `ids`), false on padding.
+            keep: The logits after this number of tokens at the end are returned.
         """
         extra: dict[str, Any] = {}
         if "position_ids" in self.accepts:
@@ -244,7 +249,12 @@ class Decoder:
     def _copy_prefixes(
         self, cache: Cache, known: int, fresh: int, keys: Sequence[PrefixKey], lengths: Sequence[int]
     ) -> None:
-        """Fill `cache`, `known` tokens wide, with the first tokens of each row's prefix, aligned on the right."""
+        """Fill the first `known` tokens of a cache with the prefixes of the rows, padded on the left.
+
+        Args:
+            fresh: The number of tokens for which space remains.
+            lengths: The number of tokens to copy of the prefix of each row.
+        """
         for number, layer in enumerate(cache.layers):
             both = []
             for which in (0, 1):
@@ -253,7 +263,9 @@ class Decoder:
                 row = 0
                 for (key, length), group in groupby(zip(keys, lengths, strict=True)):
                     end = row + len(list(group))
-                    filled[row:end, :, : known - length] = 0  # masked, but new memory may hold NaN
+                    filled[row:end, :, : known - length] = (
+                        0  # Why: new memory may contain NaN, which a mask does not remove.
+                    )
                     prefix = self.prefix_cache[key][number][which]
                     filled[row:end, :, known - length : known] = prefix[:, :, :length]
                     row = end
@@ -261,10 +273,10 @@ class Decoder:
             layer.set_storage(*both, known)
 
     def prefill_prefixes(self, rows: Mapping[PrefixKey, Ids], batch_size: int) -> None:
-        """Compute the prefixes of these keys, and drop those of all other keys.
+        """Compute the prefixes of these keys, and remove those of all other keys from `prefix_cache`.
 
         Args:
-            rows: one row of each key.
+            rows: A row of each key.
         """
         wanted = {key: ids for key, ids in rows.items() if key in self.prefix_lengths}
         self.prefix_cache = {key: known for key, known in self.prefix_cache.items() if key in wanted}
@@ -279,13 +291,14 @@ class Decoder:
 
 
 def _common_prefix(rows: Sequence[Ids]) -> int:
-    """The number of tokens with which all rows begin."""
-    first, last = min(map(tuple, rows)), max(map(tuple, rows))  # all others lie between these two
+    """Return the number of tokens that all rows have in common at their start."""
+    # Why two rows are enough: all others are between them in lexicographic order.
+    first, last = min(map(tuple, rows)), max(map(tuple, rows))
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
 def cache_rows(cache: Cache, rows: torch.Tensor, device: torch.device, in_place: bool) -> Cache:
-    """A cache of these rows of `cache`, which is used up if `in_place`."""
+    """Return a cache with these rows of `cache`. With `in_place`, `cache` itself is changed."""
     preallocated = all(type(layer) is PreallocatedLayer for layer in cache.layers)
     if preallocated and in_place:
         for layer in cache.layers:

@@ -1,4 +1,4 @@
-"""Generation of the tokens of many jobs, by transformers or by vLLM."""
+"""Generates the responses of many jobs with transformers or vLLM."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -26,14 +26,13 @@ def generate(
     convert: Convert[T],
     progress: str | None = None,
 ) -> list[T]:
-    """Generate all jobs. Each process generates its share and returns all results.
+    """Generate the responses of all jobs, and return a result for each job, in the order of the jobs.
+
+    Each process generates its share and returns all results.
 
     Args:
-        convert: takes the numbers of a batch's jobs and the tokens of their responses, and returns a result for each
-            job.
-
-    Returns:
-        The results by job number.
+        convert: A function that is called after each batch and returns a result for each of its jobs. Its arguments
+            are the numbers of these jobs and the tokens of their responses.
     """
     if isinstance(model, VLLM):
 

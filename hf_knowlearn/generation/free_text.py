@@ -1,12 +1,13 @@
-"""Free text: texts that a model generates by itself, sampled from all tokens at temperature 1.
+"""Generates texts without a question, sampled from all tokens at temperature 1.
 
-They are used for self-generated replay and to measure drift. Neither use needs the training data of the base model.
+These texts are used for replay and to measure drift, in place of the training data of the base model.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.generation.batching import longest_first, run_batches
 from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id, stop_tokens
 from hf_knowlearn.generation.jobs import GenerationJob
@@ -18,7 +19,7 @@ from hf_knowlearn.prompts.tokens import encode
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ROUNDS = 10  # rounds of sampling after which a model counts as unable to generate text
+ROUNDS = 10  # largest number of times that texts without a word are sampled again
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class GeneratedText:
     """A text that a model generated after a prompt.
 
     Args:
-        prompt: may be empty.
-        ended: whether the model ended the text. False if `max_new_tokens` truncated the text; its end must then not be
-            learned.
+        prompt: The text before `text`. It may be empty.
+        ended: Whether the model ended the text with an end token. If `max_new_tokens` ended it, a model that is
+            trained on the text must not learn to end it there.
     """
 
     prompt: str
@@ -48,29 +49,31 @@ def generate_texts(
     batch_size: int = 32,
     progress: str | None = None,
 ) -> list[GeneratedText]:
-    """`number` texts that the model generates, sampled from all tokens at temperature 1.
+    """Generate texts, sampled from all tokens at temperature 1.
 
-    An empty prompt is the tokenizer's beginning token, or its end token if it has none. Texts without a word are
-    sampled again. The texts depend on the seed only, not on batch size or number of processes. No random number
-    generator of torch or Python is used.
+    An empty prompt becomes the tokenizer's beginning token, or its end token if it has no beginning token. Blank texts
+    are sampled again. For the same seed, the texts do not depend on the batch size or the number of processes.
 
     Args:
-        prompts: text i continues prompt i % len(prompts).
-        max_new_tokens: limit for the tokens of a text.
-        stream: name of the sequence of random numbers. Texts for replay and texts for drift need different ones.
-        batch_size: number of texts that each process computes at once.
+        number: The number of texts.
+        prompts: The prompts, which are used in turn. An empty prompt starts a text from nothing.
+        max_new_tokens: The largest number of tokens of a text.
+        stream: The name of the sequence of random numbers. Texts for different purposes need different names.
+        batch_size: The number of texts that each process computes at once.
 
     Raises:
-        ValueError: a number is below 1; there are no prompts; a prompt is empty and the tokenizer has neither a
-            beginning nor an end token; or the model generates texts without words.
-        MemoryError: one text does not fit.
+        ValueError: A number is below 1, or there are no prompts. Or a prompt is empty, and the tokenizer has neither a
+            beginning nor an end token. Or too many of the generated texts are blank.
+        MemoryError: A batch of one text does not fit into memory.
 
     Example:
         >>> generate_texts(model, tokenizer, 2, ["The ferry"], max_new_tokens=4)
         [GeneratedText(prompt='The ferry', text=' leaves at six.', ended=True), ...]
     """
     if number < 1 or not prompts:
-        raise ValueError(f"number={number!r}, {len(prompts)} prompts: give at least 1 of both. A prompt may be empty.")
+        raise ValueError(
+            f"number={number!r}, {number_of(len(prompts), 'prompt')}: give at least 1 of both. A prompt may be empty."
+        )
     settings = GenerationSettings(
         max_new_tokens=max_new_tokens, batch_size=batch_size, seed=seed, temperature=1.0, top_k=0
     )
@@ -98,18 +101,19 @@ def generate_texts(
         if len(texts) >= number:
             return texts[:number]
     raise ValueError(
-        f"Only {len(texts)} of {ROUNDS * number} texts that the model sampled have a word, and {number} are needed:"
-        " provide general text instead."
+        f"{number_of(number, 'text')} must have a word, but only {len(texts)} of the {ROUNDS * number} texts that the"
+        " model generated have one. Provide general text instead."
     )
 
 
 def sample_texts(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", number: int, **options: Any
 ) -> list[str]:
-    """`generate_texts` without a prompt, as plain strings. `drift` is measured on them.
+    """Generate texts without a prompt, for example to measure `drift`.
 
     Args:
-        options: `max_new_tokens`, `seed` and `batch_size` of `generate_texts`.
+        number: The number of texts.
+        options: The options `max_new_tokens`, `seed` and `batch_size` of `generate_texts`.
     """
     return [one.text for one in generate_texts(model, tokenizer, number, **options)]
 
@@ -120,7 +124,7 @@ def _prompt_tokens(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[in
     start = next((id for id in (tokenizer.bos_token_id, tokenizer.eos_token_id) if id is not None), None)
     if start is None:
         raise ValueError(
-            f"{type(tokenizer).__name__} has neither a beginning nor an end token, so a text can't begin without a"
-            " prompt: provide general text, or prompts."
+            f"{type(tokenizer).__name__} has neither a beginning nor an end token, so a text cannot begin without a"
+            " prompt. Provide prompts, or general text."
         )
     return [start]

@@ -1,4 +1,4 @@
-"""Jobs of generation: a prompt, the tokens generated for it, and the tokens that end a response."""
+"""The types of generation: a prompt with its responses, the tokens of a response, and the tokens that end it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class GenerationJob:
     """A prompt and the responses to generate for it.
 
     Args:
-        ids: the tokens of the prompt.
-        prefix_key: prompts with the same key begin with the same tokens.
-        samplers: one sampler per response: None for a greedy response, a `SampleRandom` for a sampled response.
+        ids: The tokens of the prompt.
+        prefix_key: Prompts with the same key begin with the same tokens.
+        samplers: One value for each response: None for a greedy response, or the random numbers of a sampled response.
     """
 
     ids: Sequence[int]
@@ -34,8 +34,8 @@ class GeneratedTokens(NamedTuple):
     """A response as tokens.
 
     Args:
-        tokens: the tokens of the response, without the token that ended it.
-        stop_token: the token that ended the response. None if `max_new_tokens` ended it.
+        tokens: The tokens of the response. They include a line break that ended it, but no end token.
+        stop_token: The token that ended the response. None if `max_new_tokens` ended it.
     """
 
     tokens: list[int]
@@ -43,14 +43,14 @@ class GeneratedTokens(NamedTuple):
 
 
 class StopTokens:
-    """The tokens that end a response: an end of text, or a line break after some text of the answer.
+    """The tokens that end a response: end tokens, and line breaks after the first word of the answer.
 
-    The lines of a thought (<think>…</think>) do not end a response, because the answer follows the thought.
+    A line break in a thought (<think>…</think>) does not end a response, because the answer follows the thought.
 
     Args:
-        vocabulary_size: number of the model's logits, which may exceed the tokenizer's vocabulary.
-        end_of_text: ids of tokens that end a text, besides the tokenizer's own.
-        turn_end: id of the token that ends an assistant turn of the chat template.
+        vocabulary_size: The number of logits of the model, which may exceed the vocabulary of the tokenizer.
+        end_of_text: More end tokens, in addition to the tokenizer's.
+        turn_end: The token that ends an assistant turn in the chat template.
     """
 
     def __init__(
@@ -65,20 +65,19 @@ class StopTokens:
         self.tokenizer, self.turn_end = tokenizer, turn_end
         self.end_of_text = np.zeros(size, dtype=bool)
         self.end_of_text[[i for i in {tokenizer.eos_token_id, turn_end, *end_of_text} if i is not None]] = True
-        # Why: a token with a line break before its text may be the first token of a response.
+        # Why leading line breaks do not count: such a token may be the first token of an answer.
         self.line_break = np.zeros(size, dtype=bool)
         self.line_break[[i for i, word in enumerate(words) if "\n" in (word.lstrip() or word)]] = True
 
     def ends(self, tokens: Sequence[int]) -> bool:
-        """Whether the last token of a response ends the response."""
+        """Return whether the last of these tokens ends the response."""
         if self.end_of_text[tokens[-1]] or not self.line_break[tokens[-1]]:
             return bool(self.end_of_text[tokens[-1]])
         [text] = decode_without_thoughts(self.tokenizer, [tokens])
         return bool(text.strip()) and not has_open_thought(text)
 
     def reason(self, stop_token: int | None) -> str:
-        """What ended a response: "line" (a line break), "turn" (the token that ends an assistant turn), "text" (an
-        end-of-text token), or "cut" (the limit `max_new_tokens`)."""
+        """Return what ended a response, by its `stop_token` (see `Responses.ended`)."""
         if stop_token is None:
             return "cut"
         if stop_token == self.turn_end:

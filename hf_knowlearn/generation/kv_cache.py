@@ -1,26 +1,28 @@
-"""A key-value cache layer that allocates space ahead and reorders its rows in place."""
+"""A key-value cache layer that allocates memory in advance and reorders its rows in place."""
 
 import numpy as np
 import torch
 from transformers.cache_utils import DynamicLayer
 
-GROWTH = 32  # tokens by which a layer grows at a time
+GROWTH = 32  # number of tokens for which a layer allocates memory at a time
 
 
 class PreallocatedLayer(DynamicLayer):
-    """A cache layer with unused space at its end. New tokens are written into this space, whereas `DynamicLayer`
-    copies the whole layer."""
+    """A cache layer with unused memory at its end. New tokens are written there.
+
+    Why: `DynamicLayer` copies the whole layer for each new token.
+    """
 
     def __init__(self, **_: object) -> None:
         super().__init__()
         self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def set_storage(self, keys: torch.Tensor, values: torch.Tensor, used: int, rows: int | None = None) -> None:
-        """Use these tensors, both (rows, heads, tokens, head size).
+        """Use these tensors as memory. Both have the shape (rows, heads, tokens, head size).
 
         Args:
-            used: number of tokens that are already written.
-            rows: number of rows in use; all of them if None.
+            used: The number of tokens that are already written.
+            rows: The number of rows in use. None means all rows.
         """
         if not self.is_initialized:
             self.lazy_initialization(keys, values)
@@ -44,7 +46,7 @@ class PreallocatedLayer(DynamicLayer):
         return self.keys, self.values
 
     def select_rows(self, rows: torch.Tensor) -> "PreallocatedLayer":
-        """A new layer with these rows. A row may occur several times."""
+        """Return a new layer with these rows. A row may occur several times."""
         assert self.storage is not None
         layer, rows = PreallocatedLayer(), rows.to(self.keys.device)
         keys, values = (tensor.index_select(0, rows) for tensor in self.storage)
@@ -52,15 +54,15 @@ class PreallocatedLayer(DynamicLayer):
         return layer
 
     def rearrange_rows(self, parents: torch.Tensor) -> None:
-        """Replace row i by the old row `parents[i]`, in place. A row that is its own parent is not touched.
+        """Replace each row i by row `parents[i]`, in place.
 
-        A row that is overwritten must not be the parent of another row. `assign_rows` ensures this.
+        A row that is replaced must not be the parent of another row. `assign_rows` ensures this.
         """
         assert self.storage is not None
         number, used = len(parents), self.keys.shape[-2]
         keys, values = self.storage
         if (missing := number - len(keys)) > 0:
-            more = missing + number // 2  # with space for later rows
+            more = missing + number // 2  # with memory for later rows
             keys, values = enlarged(keys, 0, more), enlarged(values, 0, more)
         parents = parents.to(keys.device)
         (moved,) = (parents != torch.arange(number, device=parents.device)).nonzero(as_tuple=True)
@@ -70,7 +72,7 @@ class PreallocatedLayer(DynamicLayer):
 
 
 def enlarged(old: torch.Tensor, tokens: int = GROWTH, rows: int = 0) -> torch.Tensor:
-    """A copy of `old` (rows, heads, tokens, head size) with space for more tokens and rows at the end."""
+    """Return a copy of `old` (rows, heads, tokens, head size) with memory for more tokens and rows at the end."""
     number, heads, length, size = old.shape
     new = old.new_empty((number + rows, heads, length + tokens, size))
     new[:number, :, :length] = old
@@ -78,7 +80,13 @@ def enlarged(old: torch.Tensor, tokens: int = GROWTH, rows: int = 0) -> torch.Te
 
 
 def assign_rows(parents: np.ndarray) -> np.ndarray:
-    """A row number for each child. Most children get the row of their parent. `parents` must be in ascending order."""
+    """Return a new row number for each row, given the number of the row that it continues.
+
+    Most rows get the number of the row that they continue, so they need not be copied.
+
+    Args:
+        parents: (rows,): the number of the row that each row continues, in ascending order.
+    """
     number = len(parents)
     stays = (parents < number) & (np.diff(parents, prepend=-1) > 0)
     rows = np.empty(number, dtype=np.int64)

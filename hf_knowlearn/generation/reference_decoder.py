@@ -1,7 +1,6 @@
-"""Decoding by `generate` of transformers, for models that `Decoder` does not support.
+"""Decodes with the function `generate` of transformers, for models that `Decoder` does not support.
 
-Prompts, stop tokens and random numbers are those of `Decoder`, and so is the interface. Only rows of equal length are
-computed together. Why: some recurrent models ignore the mask of padding.
+Only rows of equal length are computed together. Why: some recurrent models ignore the attention mask of padding.
 """
 
 from collections import defaultdict
@@ -24,7 +23,7 @@ from hf_knowlearn.generation.settings import GenerationSettings
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Whether `generate` of a model computes several rows at once correctly.
+# Whether the function `generate` of a model gives the same tokens in batches of several rows.
 _compute_batches: "WeakKeyDictionary[PreTrainedModel, bool]" = WeakKeyDictionary()
 
 
@@ -34,19 +33,19 @@ def new_decoder(
     stop_tokens: StopTokens | None = None,
     settings: GenerationSettings | None = None,
 ) -> Decoder:
-    """The decoder for this model. For the arguments, see `Decoder`."""
+    """Return a `Decoder`, or a `ReferenceDecoder` if the model needs it. For the arguments, see `Decoder`."""
     kind = Decoder if supports_decoder(model, pad) else ReferenceDecoder
     return kind(model, pad, stop_tokens, settings)
 
 
 class ReferenceDecoder(Decoder):
-    """A `Decoder` that shares no prefix and calls `generate` of transformers."""
+    """A decoder that calls the function `generate` of transformers. Prompts do not share prefixes."""
 
     def find_prefixes(self, rows: Sequence[Ids], keys: Sequence[PrefixKey]) -> None:
-        """Share nothing."""
+        """Do nothing, because prefixes are not shared."""
 
     def decode(self, jobs: Sequence[GenerationJob], batch_size: int) -> list[list[GeneratedTokens]]:
-        """The responses to each job, computed in at most `batch_size` rows at a time."""
+        """Return the responses to each job. At most `batch_size` rows are computed at once."""
         generated: list[list[GeneratedTokens]] = [[] for _ in jobs]
         rows = [(number, sampler) for number, job in enumerate(jobs) for sampler in job.samplers]
         if not _computes_batches(unwrap_adapter(self.model), self.pad):
@@ -62,7 +61,10 @@ class ReferenceDecoder(Decoder):
         return generated
 
     def last_logits(self, rows: Sequence[Ids], keys: Sequence[PrefixKey] = (), keep: int = 1) -> torch.Tensor:
-        """Logits (rows, `keep`, vocabulary) after the last `keep` tokens of each row. Those of shorter rows are 0."""
+        """Return the logits (rows, `keep`, vocabulary) after each of the last `keep` tokens of each row.
+
+        If a row has fewer tokens, its first logits are 0.
+        """
         found: dict[int, torch.Tensor] = {}
         options = {"logits_to_keep": keep} if "logits_to_keep" in self.accepts else {}
         for batch in _batches([len(ids) for ids in rows], len(rows)):
@@ -73,7 +75,7 @@ class ReferenceDecoder(Decoder):
         return torch.stack([found[row] for row in range(len(rows))])
 
     def _generate(self, prompts: Sequence[Ids], samplers: Sequence[SampleRandom | None]) -> list[GeneratedTokens]:
-        """The response to each prompt. All prompts have the same length."""
+        """Return the response to each prompt. All prompts must have the same length."""
         assert self.stop_tokens is not None
         ids = torch.tensor([list(prompt) for prompt in prompts], device=self.model.device)
         responses = _Responses(self, samplers, self.stop_tokens)
@@ -94,10 +96,10 @@ class ReferenceDecoder(Decoder):
 
 
 class _Responses:
-    """Chooses the tokens of the responses in one call of `generate`.
+    """Chooses and stores the tokens of the responses during a call of `generate`.
 
     Args:
-        samplers: one sampler per row. None: the most probable token is chosen.
+        samplers: The sampler of each row. None chooses the most probable token.
     """
 
     def __init__(self, decoder: Decoder, samplers: Sequence[SampleRandom | None], stop_tokens: StopTokens) -> None:
@@ -106,7 +108,7 @@ class _Responses:
         self.ended: list[GeneratedTokens | None] = [None] * len(samplers)
 
     def choose(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores that leave only the chosen token of each row. `generate` calls it as a logits processor."""
+        """Return scores with which only the chosen token of each row is possible. Used as a logits processor."""
         rows = np.arange(len(self.tokens))
         chosen = self.decoder.choose(scores, rows, self.samplers, len(self.tokens[0]))
         for row, token in enumerate(chosen.tolist()):
@@ -118,12 +120,15 @@ class _Responses:
         return torch.full_like(scores, -torch.inf).scatter(1, places, 0.0)
 
     def finished(self, ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
-        """Which rows have ended. `generate` calls it as a stopping criterion."""
+        """Return whether each row has ended. Used as a stopping criterion."""
         return torch.tensor([found is not None for found in self.ended], device=ids.device)
 
 
 def _computes_batches(model: "PreTrainedModel", pad: int) -> bool:
-    """Whether `generate` gives two prompts the same tokens together and alone. With RWKV it does not."""
+    """Return whether `generate` gives the same tokens for two prompts in one batch as for each alone.
+
+    RWKV gives different tokens.
+    """
     if model not in _compute_batches:
         size = model.config.get_text_config().vocab_size
         ids = torch.tensor([[size // 2, size // 3, size // 4], [size // 5, size // 6, size // 7]], device=model.device)
@@ -139,7 +144,10 @@ def _computes_batches(model: "PreTrainedModel", pad: int) -> bool:
 
 @contextmanager
 def _generation_config(model: "PreTrainedModel", config: GenerationConfig) -> Iterator[None]:
-    """Replace the model's generation config. Why: `generate` would add its repetition penalty and other options."""
+    """Replace the model's generation configuration within the block.
+
+    Why: `generate` also applies options of the model's own configuration, such as a repetition penalty.
+    """
     before = model.generation_config
     model.generation_config = config
     try:
@@ -149,7 +157,7 @@ def _generation_config(model: "PreTrainedModel", config: GenerationConfig) -> It
 
 
 def _batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Batches of the numbers of rows of equal length."""
+    """Return batches of row numbers. All rows of a batch have the same length."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for row, length in enumerate(lengths):
         by_length[length].append(row)

@@ -1,8 +1,8 @@
-"""Responses of a model to questions, closed book or open book, greedy and sampled.
+"""Generates the responses of a model to questions, with or without documents, greedily and by sampling.
 
-Knowledge is measured by generated responses, not by a loss: a model can memorise a text and still fail to answer
-questions about it (arXiv 2309.14316). `decoding` is used in place of transformers' `generate`. Few-shot prompts share
-most of their tokens, samples also agree in most tokens, and `decoding` computes shared tokens only once.
+Why responses and not a loss measure knowledge: a model can memorise a text and still fail to answer questions about it
+(arXiv 2309.14316). Why `decoding` and not `generate` of transformers: few-shot prompts and samples share most of their
+tokens, and `decoding` computes shared tokens only once.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.generation.answer_cache import AnswerCache, CacheKey, PromptResponses
 from hf_knowlearn.generation.causal_lm import check_causal_lm, stop_tokens
@@ -27,6 +28,7 @@ from hf_knowlearn.generation.sampling import SampleRandom
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.generation.vllm_engine import VLLM
 from hf_knowlearn.models.fingerprints import files_fingerprint, weights_fingerprint
+from hf_knowlearn.prompts.examples import list_ids
 from hf_knowlearn.prompts.limits import check_context
 from hf_knowlearn.prompts.questions import Prompt, question_prompts
 from hf_knowlearn.prompts.templates import resolve_template, turn_end_token
@@ -43,10 +45,10 @@ class Responses:
     """All responses to one question.
 
     Args:
-        greedy: the greedy response to each prompt.
-        sampled: the sampled responses to each prompt.
-        ended: what ended the greedy response to each prompt: "line" (a line break), "turn" (the token that ends an
-            assistant turn), "text" (an end-of-text token), or "cut" (the limit `max_new_tokens`).
+        greedy: The greedy response to each prompt.
+        sampled: The sampled responses to each prompt.
+        ended: What ended the greedy response to each prompt: "line" (a line break), "turn" (the token that ends an
+            assistant turn), "text" (another end token), or "cut" (the limit `max_new_tokens`).
     """
 
     question_id: str
@@ -63,17 +65,17 @@ def ask(
     max_new_tokens: int = 32,
     progress: str | None = None,
 ) -> list[str]:
-    """The model's greedy response to each question, closed book, in the plain template, without examples.
+    """Return the greedy response to each question, in the plain template, without documents and examples.
 
     For other settings, use `generate_responses`. Each process generates its share and returns all responses.
 
     Args:
-        batch_size: number of questions that each process computes at once.
-        max_new_tokens: limit for the tokens of a response.
-        progress: label of the progress bar; None shows no bar.
+        batch_size: The number of questions that each process computes at once.
+        max_new_tokens: The largest number of tokens of a response.
+        progress: The label of the progress bar. None shows no bar.
 
     Raises:
-        ValueError: a question and its response exceed the model's context. The message has the ids.
+        ValueError: A question and its response exceed the model's context. The message lists the ids.
 
     Example:
         >>> question = Question("q1", "Where does the ferry go?", ("Ormel",))
@@ -95,27 +97,29 @@ def generate_responses(
     answer_cache: str | PathLike[str] | None = None,
     progress: str | None = None,
 ) -> list[Responses]:
-    """All responses to each question, in the order of `questions`.
+    """Return all responses to each question, in the order of `questions`.
 
-    Each process generates its share and returns all responses. A sampled response is a function of the weights, the
-    prompt and (seed, question id, prompt number, sample number). Batch size, order and number of processes affect the
-    last bits of the logits only. They change a response only if a random number lies within about 1e-6 (fp32; about
-    1e-2 in bf16) of a border between two tokens.
+    Each process generates its share and returns all responses.
+
+    The random numbers of a sampled response depend only on the seed, the question id, the prompt number and the sample
+    number. The batch size, the order of questions and the number of processes change only the last bits of logits.
+    This very rarely changes a response. It happens if two tokens are almost equally probable, or if a random number is
+    within about 1e-6 (in float32) or 1e-2 (in bfloat16) of the border between two tokens.
 
     Args:
-        model: a causal language model of transformers, also inside a PEFT adapter or in 4-bit; or a `VLLM`. Both use
-            the same prompts and the same stop tokens. At one dtype their greedy responses agree up to the last bits of
-            the logits. Their samples differ.
-        pool: questions that few-shot examples are chosen from. None: `questions`.
-        documents: the documents of the questions, for `settings.open_book`. Parts of one document are joined.
-        answer_cache: a JSONL file in a folder that all processes can access. Responses are stored beside this file
-            while they are generated, and an interrupted call continues from them.
-        progress: label of the progress bar; None shows no bar.
+        model: A causal language model of transformers, which may have a PEFT adapter or 4-bit weights, or a `VLLM`.
+            The two have the same greedy responses, apart from differences in the last bits of the logits. Their
+            samples differ.
+        pool: The questions from which few-shot examples are chosen. None means `questions`.
+        documents: The documents of the questions, for `settings.open_book`. The parts of a document are joined.
+        answer_cache: A JSONL file in a folder that all processes can access. Responses are stored in this folder
+            during generation. After an interruption, the same call continues with the missing responses.
+        progress: The label of the progress bar. None shows no bar.
 
     Raises:
-        ValueError: the questions or the cache are invalid. The message lists the ids of the questions. The error
+        ValueError: The questions or the cache are invalid. The message lists the ids of the questions. The error
             occurs before anything is generated.
-        MemoryError: a batch of one row does not fit.
+        MemoryError: A batch of one row does not fit into memory.
 
     Example:
         >>> settings = GenerationSettings(samples=16, template="auto")
@@ -152,20 +156,20 @@ def build_prompts(
     pool: Iterable[Question] | None = None,
     documents: Iterable[Document] | None = None,
 ) -> list[Prompt]:
-    """The prompts of the questions, `settings.prompts` of each.
+    """Return the prompts of the questions, `settings.prompts` for each question.
 
     Raises:
-        ValueError: two questions have the same id, an example or a document is missing, a text contains control
+        ValueError: Two questions have the same id, an example or a document is missing, a text contains control
             tokens, or a prompt is too long.
     """
     counts = Counter(question.id for question in questions)
     if repeated := [id for id, count in counts.items() if count > 1]:
         raise ValueError(
-            f"{len(repeated)} question ids occur more than once, such as {repeated[0]!r}. Samples and files identify"
-            " questions by id: give each question its own."
+            f"{number_of(len(repeated), 'question id occurs', 'question ids occur')} more than once:"
+            f" {list_ids(repeated)}. Give each question its own id."
         )
     if settings.open_book and documents is None:
-        raise ValueError("open_book=True needs documents: pass documents, or set open_book=False.")
+        raise ValueError("open_book=True needs documents. Pass documents, or set open_book=False.")
     prompts = question_prompts(
         tokenizer,
         questions,
@@ -190,7 +194,7 @@ def _respond(
     prompts: Sequence[Prompt],
     save: Save | None = None,
 ) -> list[PromptResponses]:
-    """The responses to each prompt. After each batch, `save` gets the responses and the numbers of the prompts."""
+    """Return the responses to each prompt. After each batch, `save` gets the prompt numbers and the responses."""
     if not prompts:
         return []
     check_causal_lm(model)
@@ -214,7 +218,7 @@ def _respond(
 def _respond_with_cache(
     respond: Callable[[Sequence[Prompt], Save], list[PromptResponses]], prompts: Sequence[Prompt], cache: AnswerCache
 ) -> list[PromptResponses]:
-    """Responses from the cache. `respond` generates the responses that the cache lacks."""
+    """Return the responses to each prompt. Those that are not in the cache are generated with `respond`."""
     state = PartialState()
     found = dict(cache.stored)
     keys: list[CacheKey] = [(prompt.question.id, prompt.number) for prompt in prompts]
@@ -224,7 +228,7 @@ def _respond_with_cache(
     def save(batch: Sequence[int], responses: Sequence[PromptResponses]) -> None:
         cache.append({missing_keys[i]: one for i, one in zip(batch, responses, strict=True)})
 
-    state.wait_for_everyone()  # every process reads the cache before one process writes to it
+    state.wait_for_everyone()  # Why: every process must read the cache before any process writes to it.
     found.update(zip(missing_keys, respond(missing, save), strict=True))
     if state.is_main_process:
         cache.finish({key: found[key] for key in keys})
@@ -243,7 +247,7 @@ def _cache_header(
     prompts: Sequence[Prompt],
     settings: GenerationSettings,
 ) -> dict[str, Any]:
-    """Everything that the responses depend on, for the first line of the answer cache."""
+    """Return all values on which the responses depend, for the first line of the answer cache."""
     values = dataclasses.asdict(settings)
     del values["batch_size"]
     values["template"] = resolve_template(tokenizer, settings.template)

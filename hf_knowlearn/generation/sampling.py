@@ -1,7 +1,7 @@
-"""Sampling that depends on (seed, question id, prompt number, sample number, step) only.
+"""Samples tokens with random numbers that do not depend on the batch, the process or an interruption.
 
-A hash gives one uniform number for each token, and the inverse of the cumulative distribution turns it into a token.
-Batch size, order, number of processes and interruptions do not change the samples.
+A uniform random number for each token comes from a hash of the seed, the question id, the prompt number, the sample
+number and the step. The inverse of the cumulative distribution turns this number into a token.
 """
 
 import hashlib
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-STEPS = 8  # number of random numbers in a digest of 64 bytes
+STEPS = 8  # number of random numbers in a hash of 64 bytes
 
 
 @dataclass
 class SampleRandom:
-    """The uniform random numbers in [0, 1) of one sample, one for each token. They are the same on every machine."""
+    """The random numbers of a sampled response: one for each token, uniform in [0, 1), the same on every machine."""
 
     seed: int
     question: str
@@ -32,19 +32,19 @@ class SampleRandom:
 
 
 def cumulative(logits: torch.Tensor, temperature: float, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The possible next tokens and their cumulative probabilities.
+    """Return the possible next tokens and their cumulative probabilities.
 
     Args:
         logits: (rows, vocabulary).
-        top_k: only this number of the most probable tokens is possible. 0: all tokens are possible.
+        top_k: Only this number of the most probable tokens is possible. With 0, all tokens are possible.
 
     Returns:
-        Token ids in ascending order, and cumulative probabilities. Both are (rows, top_k).
+        The token ids in ascending order, and their cumulative probabilities. Both have the shape (rows, tokens).
     """
     scaled = logits.float() / temperature
     if 0 < top_k < scaled.shape[-1]:
-        # Why tokens are sorted by id, not by probability: the last bits of a logit depend on the batch. In the order
-        # of probability, they could swap two tokens. In the order of ids, they only move a border slightly.
+        # Why tokens are sorted by id: the last bits of the logits depend on the batch. If tokens were sorted by
+        # probability, these bits could swap two tokens.
         ids = scaled.topk(top_k).indices.sort().values
         scaled = scaled.gather(-1, ids)
     else:
@@ -54,7 +54,11 @@ def cumulative(logits: torch.Tensor, temperature: float, top_k: int) -> tuple[np
 
 
 def choose(ids: np.ndarray, ends: np.ndarray, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """The sampled token for each number in `uniform`. Each number has a row, whose distribution is in `ids` and
-    `ends`."""
+    """Return the sampled token for each uniform random number.
+
+    Args:
+        ids, ends: The results of `cumulative`.
+        rows: The row of each random number.
+    """
     places = (ends[rows] <= uniform[:, None]).sum(-1)
     return ids[rows, np.minimum(places, ids.shape[1] - 1)]

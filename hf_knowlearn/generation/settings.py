@@ -1,4 +1,4 @@
-"""Settings of generation: how questions become prompts and how responses are sampled."""
+"""The settings with which prompts are built and responses are generated."""
 
 import math
 from collections.abc import Iterator
@@ -11,24 +11,24 @@ MINIMUMS = {"shots": 0, "prompts": 1, "samples": 0, "top_k": 0, "max_new_tokens"
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """All settings that a response depends on. `batch_size` only changes the speed.
+    """The settings of prompts and responses. All but `batch_size` can change a response.
 
     Args:
-        shots: number of few-shot examples before a question. They are questions of the same relation.
-        prompts: number of prompts for each question. Each has its own few-shot examples.
-        samples: number of sampled responses to each prompt. A greedy response is always generated as well.
-        temperature, top_k: parameters of the sampled responses. With top_k=0, all tokens are possible. SliCK (arXiv
+        shots: The number of few-shot examples before a question. They are questions of the same relation.
+        prompts: The number of prompts of each question. They have different few-shot examples.
+        samples: The number of sampled responses to each prompt, in addition to the greedy response.
+        temperature, top_k: Parameters of the sampled responses. With top_k=0, all tokens are possible. SliCK (arXiv
             2405.05904) uses temperature 0.5 and top_k 40.
-        template: "plain" ("Question: … Answer:"), "chat" (the tokenizer's chat template), or "auto" (the chat template
-            if the tokenizer has one, else plain).
-        instruction: text at the start of every prompt, such as "Answer in a few words."
-        max_new_tokens: limit for the tokens of a response.
-        batch_size: number of rows that each process computes at once.
-        seed: seed for the choice of few-shot examples and for the samples.
-        open_book: put the document of each question into its prompt.
+        template: "plain" ("Question: … Answer:"), "chat" (the tokenizer's chat template), or "auto" ("chat" if the
+            tokenizer has a chat template, otherwise "plain").
+        instruction: Text at the start of every prompt, such as "Answer in a few words."
+        max_new_tokens: The largest number of tokens of a response.
+        batch_size: The number of rows that each process computes at once. It changes only the speed.
+        seed: The seed of few-shot examples and of sampled responses.
+        open_book: Whether the prompt of a question contains its document.
 
     Raises:
-        ValueError: a value is out of range. The message lists all such values.
+        ValueError: A value is out of range. The message lists all such values.
 
     Example:
         >>> settings = GenerationSettings(shots=4, samples=16, template="auto")
@@ -62,9 +62,9 @@ class GenerationSettings:
         if self.template not in TEMPLATES:
             yield f"template={self.template!r}: choose from {', '.join(TEMPLATES)}."
         if self.shots == 0 and self.prompts != 1:
-            yield f"prompts={self.prompts!r}: without shots all prompts are the same. Set shots, or prompts=1."
+            yield f"prompts={self.prompts!r} with shots=0: all prompts would be the same. Set shots, or prompts=1."
 
 
 def is_integer_from(minimum: int, value: object) -> bool:
-    """Whether `value` is an integer, not a bool, of at least `minimum`."""
+    """Return whether `value` is an integer of at least `minimum`. A bool is not an integer here."""
     return type(value) is int and value >= minimum

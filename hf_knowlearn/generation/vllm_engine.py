@@ -1,8 +1,8 @@
-"""A vLLM engine in place of a transformers model. It computes many requests at once (arXiv 2309.06180).
+"""Generates responses with vLLM (arXiv 2309.06180), which computes many requests at once.
 
-Each response is a request of its own, and vLLM's prefix cache computes shared prefixes once. Samples come from vLLM's
-random number generator, seeded by (seed, question id, prompt number, sample number). Greedy responses equal those of
-transformers up to the last bits of the logits. Samples have the same frequencies.
+Each response is a separate request. vLLM computes the prefixes that requests share only once. Greedy responses are
+those of transformers, apart from differences in the last bits of the logits. Sampled responses differ, because vLLM
+uses its own random number generator.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from hf_knowlearn.generation.settings import GenerationSettings
 
 
 class VLLM:
-    """A saved model in a vLLM engine. It takes the place of a transformers model.
+    """A model in vLLM. It can be used in place of a transformers model.
 
-    The engine occupies memory for as long as the object exists. Create the object once and use it for several calls.
+    The model occupies memory as long as the object exists. Create the object once and use it for several calls.
 
     Args:
-        name: folder of a model, or its name on the Hub. Merge an adapter into its base first (`knowlearn merge`).
-        settings: arguments of `vllm.LLM`, such as tensor_parallel_size, gpu_memory_utilization or max_model_len. The
-            default of `dtype` is the dtype of the saved weights.
+        name: The folder of a model or its name on the Hub. An adapter must first be merged (`knowlearn merge`).
+        settings: Arguments of `vllm.LLM`, such as tensor_parallel_size, gpu_memory_utilization or max_model_len. If
+            `dtype` is not given, it is the dtype of the saved weights.
 
     Raises:
         ValueError: vLLM is not installed or cannot load the model, the model is quantised, or there are several
@@ -42,8 +42,8 @@ class VLLM:
         self.name = str(name)
         if (number := PartialState().num_processes) > 1:
             raise ValueError(
-                f"VLLM in {number} processes: each would load the whole model. Start one process, and use"
-                " tensor_parallel_size for several devices."
+                f"VLLM was created in {number} processes, and each of them would load the whole model. Start one"
+                " process, and use tensor_parallel_size for several devices."
             )
         try:
             from vllm import LLM
@@ -51,17 +51,17 @@ class VLLM:
         except ImportError as error:
             raise ValueError(
                 f"VLLM needs vLLM ({error}). Install it with `pip install vllm` in an environment of its own, because"
-                " it needs its own versions of torch and transformers (docs/evaluation.md). Or load the model with"
+                " it needs other versions of torch and transformers (see docs/evaluation.md). Or load the model with"
                 " transformers."
             ) from error
         from transformers import AutoConfig, GenerationConfig
 
-        if current_platform.is_cpu():  # Why: a prompt that is prefilled in pieces would need to rewind a generator
+        if current_platform.is_cpu():  # Why: else vLLM would have to rewind random number generators
             settings = {"enable_chunked_prefill": False, **settings}
         try:
             self.config = AutoConfig.from_pretrained(self.name)
             if settings.get("quantization") or getattr(self.config, "quantization_config", None):
-                raise ValueError("vLLM's kernels of quantised weights differ from those of this package.")
+                raise ValueError("its weights are quantised, and vLLM computes with them differently.")
             try:
                 self.generation_config = GenerationConfig.from_pretrained(self.name)
             except OSError:  # the model has none
@@ -73,19 +73,19 @@ class VLLM:
             )
         except (OSError, ImportError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"vLLM can't load {self.name!r}: {error}\nGive an unquantised model, not an adapter (`knowlearn merge`"
-                " merges one), or load it with transformers."
+                f"vLLM cannot load {self.name!r}: {error}\nGive an unquantised model without an adapter (`knowlearn"
+                " merge` merges an adapter), or load it with transformers."
             ) from error
         self.config.get_text_config().max_position_embeddings = self.engine.model_config.max_model_len
 
     def decode(
         self, jobs: Sequence[GenerationJob], stop: StopTokens, settings: GenerationSettings
     ) -> list[list[GeneratedTokens]]:
-        """The responses to each job. vLLM decides how many it computes at once (`max_num_seqs`)."""
+        """Return the responses to each job. The setting `max_num_seqs` limits how many are computed at once."""
         requests = [_Request(job.ids, sampler) for job in jobs for sampler in job.samplers]
         going = requests
         while going:
-            # Why: vLLM stops even at a line break before any text. Such a response is continued in another request.
+            # Why: vLLM stops at every line break, even before the answer. Another request continues such a response.
             params = [self._params(request, stop, settings) for request in going]
             prompts = [{"prompt_token_ids": [*request.prompt, *request.tokens]} for request in going]
             outputs = self.engine.generate(prompts, params, use_tqdm=False)
@@ -114,7 +114,7 @@ class VLLM:
 
 @dataclass
 class _Request:
-    """A response while it is generated."""
+    """A response that is being generated."""
 
     prompt: Sequence[int]
     sampler: SampleRandom | None
@@ -127,6 +127,6 @@ class _Request:
 
 
 def request_seed(sampler: SampleRandom, step: int) -> int:
-    """The seed of a request that continues a sample after `step` tokens: 62 bits, from the key of the sample."""
+    """Return the seed, of 62 bits, for a request that continues a sampled response after `step` tokens."""
     key = repr((sampler.seed, sampler.question, sampler.prompt, sampler.sample, step))
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little") >> 2

@@ -1,1 +1,1 @@
-"""Models: loading, adapters, merging and quantised variants."""
+"""Loads models, tokenizers and adapters, and merges an adapter into its base model."""

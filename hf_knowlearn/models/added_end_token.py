@@ -1,4 +1,4 @@
-"""Removal of the end token that some tokenizers add to every text, as RoBERTa's or with `add_eos_token`."""
+"""Removes the end token that some tokenizers add to every text, such as the tokenizer of RoBERTa."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -8,11 +8,10 @@ if TYPE_CHECKING:
 
 
 def remove_added_end_token(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Change a tokenizer that adds tokens to the end of every text so that it adds none there.
+    """Change the tokenizer in place, so that it adds no tokens at the end of a text. It still adds those at the start.
 
-    Tokens that it adds to the start of a text remain.
-
-    Why: TRL itself adds the end token of a training row, and a model does not continue a prompt after an end token.
+    Why: TRL adds an end token to every training row, which would be the second. A prompt must not have an end token,
+    because a model does not continue a text after it.
     """
     plain, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     if whole[-len(plain) :] == plain:
@@ -27,7 +26,7 @@ def remove_added_end_token(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 
 def _without_end(step: dict[str, Any]) -> dict[str, Any]:
-    """A post-processor that adds no tokens at the end. Post-processors are in the JSON form of `tokenizers`."""
+    """Return a post-processor, in the JSON form of `tokenizers`, without the tokens that it adds at the end."""
     kind = step["type"]
     if kind == "Sequence":
         return {**step, "processors": [_without_end(part) for part in step["processors"]]}
@@ -43,13 +42,13 @@ def _without_end(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def _up_to_text(pieces: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The pieces of a template without the special tokens after the last text."""
+    """Return the pieces of a template up to its last text, without the special tokens after this text."""
     last = max(number for number, piece in enumerate(pieces) if "Sequence" in piece)
     return pieces[: last + 1]
 
 
 def _start_token(token: str, id: int) -> dict[str, Any]:
-    """A template that adds one token, at the start."""
+    """Return a post-processor that adds one token, at the start of a text."""
     single = [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     return {
         "type": "TemplateProcessing",

@@ -1,7 +1,8 @@
 """Records the base model of an adapter when the adapter is saved, and verifies it when the adapter is loaded.
 
-The adapter's configuration names the base by its absolute path, or by its repository and commit. The file
-`base_model.json` beside it has the fingerprint of the base model's weights. It contains no path and can be published.
+The file `adapter_config.json` names the base model by its absolute path, or by its repository and commit. The file
+`base_model.json` in the same folder has the fingerprint of the base model's weights. It can be published, because it
+contains no path.
 """
 
 import json
@@ -21,7 +22,9 @@ ADAPTER, BASE_MODEL = "adapter_config.json", "base_model.json"
 
 
 def record_base(folder: Path, model: "PreTrainedModel") -> None:
-    """Record the base of the adapter in `folder`, which was saved from `model`. Does nothing for a whole model.
+    """Record the base model of the adapter that was saved from `model` in `folder`.
+
+    If `folder` has no adapter, nothing is recorded.
 
     Example of `base_model.json`:
         {"name": "Qwen/Qwen3-0.6B", "revision": "c1899de2…", "weights": "9f0c2a61e8d7b345"}
@@ -38,7 +41,9 @@ def record_base(folder: Path, model: "PreTrainedModel") -> None:
 
 
 def check_base(adapter: str, model: "PreTrainedModel", *, revision: str | None = None, label: str = "") -> None:
-    """Check that `model` has the weights that an adapter was trained on. An adapter without a record is not checked.
+    """Check that `model` has the weights that an adapter was trained on.
+
+    If these weights are not recorded, nothing is checked.
 
     Args:
         adapter: The adapter's folder or its name on the Hub.
@@ -53,7 +58,9 @@ def check_base(adapter: str, model: "PreTrainedModel", *, revision: str | None =
     if recorded is None or recorded.get("weights") is None:
         if Path(name).exists() and not Path(name).is_absolute():
             logger.warning(
-                "%s: the base model %r was not verified, because its weights are not recorded.", label, name
+                "%s: the base model %r was not verified, because the adapter has no record of its weights.",
+                label or adapter,
+                name,
             )
         return
     found = files_fingerprint(name, commit)
@@ -63,9 +70,9 @@ def check_base(adapter: str, model: "PreTrainedModel", *, revision: str | None =
     raise ValueError(
         f"{label or adapter}: the adapter was trained on {trained_on}, whose weights have the fingerprint"
         f" {recorded['weights']}. The base model that was found is {_shown(name, commit)}, which has other weights"
-        f" (fingerprint {found}). Replace it by the base model that the adapter was trained on, or write the folder"
-        f" or Hub name of that model into base_model_name_or_path of {ADAPTER}. If both are the same model in"
-        f" different forms, such as different dtypes, delete {BASE_MODEL} beside {ADAPTER}."
+        f" (fingerprint {found}). Write the folder or the Hub name of the right base model into"
+        f" base_model_name_or_path of {ADAPTER}. If the two are the same model in different dtypes, delete"
+        f" {BASE_MODEL}, which is in the folder of {ADAPTER}."
     )
 
 
@@ -74,7 +81,7 @@ def _shown(name: str, commit: str | None) -> str:
 
 
 def _loaded_from(model: Any) -> tuple[str, str | None]:
-    """The folder or the Hub name that a model was loaded from, and its commit on the Hub."""
+    """Return the folder or the Hub name that a model was loaded from, and its commit on the Hub."""
     return str(model.config.name_or_path), getattr(model.config, "_commit_hash", None)
 
 

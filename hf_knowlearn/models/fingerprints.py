@@ -1,4 +1,4 @@
-"""Fingerprints of the weights of a model, in memory and in files."""
+"""Computes fingerprints of the weights of a model, in memory or in files."""
 
 import hashlib
 import json
@@ -12,18 +12,17 @@ if TYPE_CHECKING:
 
 
 def weights_fingerprint(model: "PreTrainedModel") -> str:
-    """A hash of up to 64 evenly spaced numbers of every weight. Training changes this hash, but reloading does not."""
+    """Return a hash of about 64 evenly spaced numbers of every weight. Training changes this hash."""
     return _fingerprint(model.named_parameters())
 
 
 def files_fingerprint(name: str, revision: str | None = None) -> str | None:
-    """The fingerprint of the weights in the files of a model, or None if it has no safetensors.
+    """Return the fingerprint of the weights in the safetensors files of a model. None if it has no such file.
 
-    The fingerprint does not depend on the dtype or the quantization of the loaded model, or on the division into
-    files.
+    The fingerprint does not depend on how the model is loaded or on how its weights are divided into files.
 
     Args:
-        name: A folder, or the name on the Hub of a model whose weights are downloaded.
+        name: A folder, or the Hub name of a model whose files are in the cache.
         revision: The commit of a model on the Hub.
     """
     files = _weight_files(name, revision)
@@ -31,7 +30,7 @@ def files_fingerprint(name: str, revision: str | None = None) -> str | None:
 
 
 def commit_of(name: str, revision: str | None = None) -> str | None:
-    """The commit on the Hub of a model that was downloaded; None for a folder."""
+    """Return the commit of a model from the Hub whose files are in the cache. None for a folder."""
     from transformers.utils import CONFIG_NAME
     from transformers.utils.hub import extract_commit_hash
 
@@ -40,7 +39,7 @@ def commit_of(name: str, revision: str | None = None) -> str | None:
 
 
 def _find(name: str, file: str, revision: str | None) -> str | None:
-    """The path of a file in a folder or in the cache of the Hub. None if the file is missing."""
+    """Return the path of a file in a folder or in the cache of the Hub. None if the file is missing."""
     from transformers.utils import cached_file
 
     path: str | None = cached_file(
@@ -66,8 +65,10 @@ def _weight_files(name: str, revision: str | None) -> list[Path]:
 
 
 def _stored(files: Iterable[Path]) -> "Iterable[tuple[str, torch.Tensor]]":
-    """The weights in safetensors files, sorted by name. The files are mapped into memory, so only small parts are
-    read."""
+    """Yield the name and the values of each weight in safetensors files, sorted by name.
+
+    The files are mapped into memory, so only the numbers that are used are read.
+    """
     from contextlib import ExitStack
 
     from safetensors import safe_open

@@ -1,8 +1,7 @@
-"""Loading of models, tokenizers and adapters.
+"""Loads models, tokenizers and adapters.
 
-All packages load transformers models through this module. The vLLM engine (`generation/vllm_engine.py`) loads its own
-copy of a model. An error of transformers, PEFT or the Hub becomes a `ValueError` with the model name that the user
-gave.
+An error of transformers, PEFT or the Hub becomes a `ValueError` with the model name that the user gave. The vLLM
+engine (`generation/vllm_engine.py`) loads its models itself.
 """
 
 from collections.abc import Iterator
@@ -28,13 +27,13 @@ QUANTIZATION = (
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which model to load, and how. Fields with names of `trl.ModelConfig` have the same meaning there.
+    """Which model to load, and how. A field that `trl.ModelConfig` also has means the same there.
 
     Args:
         name_or_path: A folder, a name on the Hub, or `tiny_base`, the model that this package contains.
         revision: A branch, tag or commit of a model on the Hub.
-        dtype: Dtype of the weights: "float32", "bfloat16", "float16", or "auto" for the stored dtype. If the weights
-            are quantised, the dtype of the computation.
+        dtype: Dtype of the weights: "float32", "bfloat16", "float16", or "auto" for the stored dtype. For quantised
+            weights, it is the dtype of the computation.
         attn_implementation: The attention kernel; None lets transformers choose.
         load_in_4bit, load_in_8bit: Quantise the weights with bitsandbytes.
         bnb_4bit_quant_type, use_bnb_nested_quant, bnb_4bit_quant_storage: How 4-bit weights are quantised.
@@ -67,7 +66,7 @@ class ModelSettings:
 
     @property
     def quantization(self) -> "BitsAndBytesConfig | None":
-        """The quantization that transformers applies while it loads; None if the weights are not quantised."""
+        """The configuration with which transformers quantises the weights. None if they are not quantised."""
         from trl import ModelConfig, get_quantization_config
 
         return get_quantization_config(ModelConfig(**{name: getattr(self, name) for name in QUANTIZATION}))
@@ -76,7 +75,7 @@ class ModelSettings:
 def load_model(settings: ModelSettings) -> "PreTrainedModel":
     """Load a causal language model onto its device.
 
-    A folder with a LoRA adapter loads its base with the adapter attached, as transformers does.
+    For the folder of an adapter, transformers loads the base model and attaches the adapter.
 
     Raises:
         ValueError: The model cannot be loaded, a required package is missing, or bitsandbytes cannot compute with the
@@ -100,7 +99,7 @@ def load_model(settings: ModelSettings) -> "PreTrainedModel":
         model.to(PartialState().device if settings.device is None else settings.device)
     check_4bit_widths(model, settings.shown_name)
     is_whole = model.config.name_or_path == name
-    # Why: transformers does not keep the commit. This attribute is not saved with the configuration.
+    # Why: transformers does not store the commit here. The attribute is not saved with the configuration.
     model.config._commit_hash = commit_of(model.config.name_or_path, settings.revision if is_whole else None)
     if not is_whole:  # an adapter's folder or name
         check_base(name, model, revision=settings.revision, label=settings.shown_name)
@@ -154,38 +153,38 @@ def load_adapter(
 
 
 def model_path(name: str, label: str = "") -> str:
-    """The folder or the Hub name that libraries load for `name`; `tiny_base` becomes the packaged folder.
+    """Return the folder or the Hub name to load. For `tiny_base`, this is a folder of this package.
 
     Args:
         label: The model's name in the error message; by default `name`.
 
     Raises:
-        ValueError: `name` is the path of a folder that does not exist.
+        ValueError: `name` is a path, and there is no such folder.
     """
     if name == "tiny_base":
         return str(TINY_BASE)
     if not Path(name).exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise ValueError(f"{label or name}: there is no such folder.")
+        raise ValueError(f"{label or name}: there is no such folder. Check the path.")
     return name
 
 
 @contextmanager
 def load_errors(name: str, label: str) -> Iterator[None]:
-    """Within the block, an error while loading `name` becomes a `ValueError` whose message starts with `label`."""
+    """Within the block, turn errors of the libraries into a `ValueError` whose message starts with `label`."""
     from safetensors import SafetensorError
 
     try:
         yield
     except (OSError, ImportError, ValueError, SafetensorError) as error:
         missing = "" if Path(name).exists() else "there is no such folder here, and from the Hub "
-        raise ValueError(f"{label}: {missing}it can't be loaded: {error}{install_hint(error)}") from error
+        raise ValueError(f"{label}: {missing}it cannot be loaded: {error}{install_hint(error)}") from error
 
 
 def check_4bit_widths(model: "PreTrainedModel", label: str) -> None:
-    """Raise ValueError if bitsandbytes cannot compute with the model's 4-bit weights on this CPU.
+    """Raise a `ValueError` if bitsandbytes cannot compute with the model's 4-bit weights on this CPU.
 
-    Why: on a CPU with AVX-512, bitsandbytes 0.50 needs widths that are multiples of its block size. It also loads
-    models with other widths, but then fails in the first forward pass with an error about shapes.
+    Why: on a CPU with AVX-512, bitsandbytes 0.50 computes only with widths that are multiples of its block size. It
+    loads a model with another width without an error, and then fails in the first forward pass.
     """
     if model.device.type != "cpu" or not getattr(model, "is_loaded_in_4bit", False):
         return

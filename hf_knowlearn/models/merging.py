@@ -1,4 +1,4 @@
-"""Merging of an adapter into its base, with a comparison of the logits before and after."""
+"""Merges an adapter into its base model, and compares the logits before and after."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -18,22 +18,22 @@ TOLERANCE_TF32 = 0.01  # Why: with tf32, a GPU multiplies float32 numbers with 1
 
 
 def merge_adapter(model: Any) -> "PreTrainedModel":
-    """Add an adapter's weights to the weights of the base model. Returns the base model without the adapter.
+    """Add an adapter's weights to the weights of its base model, and return this model without the adapter.
 
-    If the base model uses one matrix for input and output embeddings, and the adapter changes it, the merged model has
-    two matrices. Its configuration states this (`tie_word_embeddings=False`).
+    If the base model has tied embeddings and the adapter changes them, the embeddings of the merged model are not
+    tied. Its configuration then has `tie_word_embeddings=False`.
 
     Args:
         model: A `PeftModel`, whose active adapter is merged.
 
     Raises:
-        ValueError: The base model is quantised, the adapter has no weights to merge, a merged weight is not finite, or
-            merging changes the logits by more than rounding.
+        ValueError: The base model is quantised, adapters of this type cannot be merged, a merged weight is not finite,
+            or the logits change by more than rounding.
     """
     if getattr(model, "is_quantized", False):
         raise ValueError(
-            "An adapter cannot be merged into a quantised model: rounding would remove what the adapter learned. Load"
-            " the base model without load_in_4bit and load_in_8bit."
+            "An adapter cannot be merged into a quantised model, because rounding would remove what the adapter"
+            " learned. Load the base model without load_in_4bit and load_in_8bit."
         )
     if not hasattr(model, "merge_and_unload"):
         raise ValueError(
@@ -54,7 +54,7 @@ def merge_adapter(model: Any) -> "PreTrainedModel":
 
 
 def _logits(model: "PreTrainedModel") -> "torch.Tensor":
-    """The logits of fixed rows of tokens, evenly spaced in the vocabulary; (2, `NUM_TOKENS` / 2, vocabulary)."""
+    """Return the logits (2, `NUM_TOKENS` / 2, vocabulary) of tokens that are evenly spaced in the vocabulary."""
     import torch
 
     weight = model.get_input_embeddings().weight
@@ -65,10 +65,9 @@ def _logits(model: "PreTrainedModel") -> "torch.Tensor":
 
 
 def _untie_adapted_embeddings(model: "PreTrainedModel") -> None:
-    """Give the output embeddings their own weights if they share weights with the input embeddings and an adapter
-    changes these.
+    """Untie the output embeddings from the input embeddings if an adapter changes either of them.
 
-    Why: PEFT merges the change of one embedding into the shared weights and thereby changes both embeddings.
+    Why: PEFT merges the change of one of them into the shared weights, and thereby changes both.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from torch import nn
@@ -82,9 +81,9 @@ def _untie_adapted_embeddings(model: "PreTrainedModel") -> None:
 
 
 def _record_untied_embeddings(model: "PreTrainedModel") -> None:
-    """If the embeddings do not share weights, state this in the configuration.
+    """Set `tie_word_embeddings=False` in the configuration of a model whose embeddings do not share weights.
 
-    Why: if the configuration ties the embeddings, the model is saved and loaded with only one of the two weights.
+    Why: with `tie_word_embeddings=True`, only one of the two weights is saved and loaded.
     """
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     if outputs is None or outputs.weight is inputs.weight:
@@ -95,7 +94,7 @@ def _record_untied_embeddings(model: "PreTrainedModel") -> None:
 
 
 def _check_equal(before: "torch.Tensor", after: "torch.Tensor", model: "PreTrainedModel") -> None:
-    """Raise ValueError if the logits differ by more than the rounding of the model's dtype."""
+    """Raise a `ValueError` if the logits differ by more than rounding in the model's dtype."""
     dtype = str(model.dtype).removeprefix("torch.")
     difference = float((after - before).norm() / before.norm().clamp_min(1e-9))
     tolerance = TOLERANCE.get(dtype, TOLERANCE_FLOAT32 if model.device.type == "cpu" else TOLERANCE_TF32)
@@ -104,9 +103,9 @@ def _check_equal(before: "torch.Tensor", after: "torch.Tensor", model: "PreTrain
     fix = "Merge in float32 (--dtype float32), or use the adapter without merging it."
     if model.config.get_text_config().tie_word_embeddings:
         fix = (
-            "The input and output embeddings of the base share their weights (tie_word_embeddings), so a change of"
-            " embed_tokens or lm_head by the adapter changes both. Use the adapter without merging it, or untie the"
-            " base (save it with separate weights and tie_word_embeddings=False) and train the adapter on that."
+            "The input and output embeddings of the base model share their weights (tie_word_embeddings), so an"
+            " adapter of embed_tokens or lm_head changes both. Use the adapter without merging it. Or save the base"
+            " model with separate weights and tie_word_embeddings=False, and train the adapter on that model."
         )
     largest = float((after - before).abs().max())
     raise ValueError(

@@ -1,4 +1,4 @@
-"""Optional packages: which options need them, and the pip command that installs them."""
+"""Lists the optional packages that options need, and the pip commands that install them."""
 
 import importlib.metadata
 import importlib.util
@@ -91,7 +91,7 @@ OF_TOKENIZERS = ("sentencepiece", "tiktoken", "google.protobuf")
 
 
 def missing_packages(options: Mapping[str, Any]) -> list[str]:
-    """One line for each value of an option that needs a package that is not installed, with the pip command.
+    """Return a message for each option whose value needs a package that is not installed.
 
     Example:
         >>> missing_packages({"optim": "galore_adamw"})
@@ -105,7 +105,7 @@ def missing_packages(options: Mapping[str, Any]) -> list[str]:
 
 
 def unknown_trackers(options: Mapping[str, Any]) -> list[str]:
-    """One line for each value of `report_to` that is not a tracker of transformers."""
+    """Return a message for each value of the option `report_to` that is not a tracker of transformers."""
     given = options.get("report_to") or []
     return [
         f"--report_to {name}: this is not a tracker. Choose from {', '.join(TRACKERS)}, all and none."
@@ -115,25 +115,27 @@ def unknown_trackers(options: Mapping[str, Any]) -> list[str]:
 
 
 def check_packages(options: Mapping[str, Any]) -> None:
-    """Raise ValueError if a package that these options need is not installed."""
+    """Raise a `ValueError` if a package that these options need is not installed."""
     if problems := missing_packages(options):
         raise ValueError("\n".join(problems))
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module or an interchangeable one is installed, in at least the version that `PACKAGES` names."""
+    """Return whether a module, or one that replaces it (`ALTERNATIVES`), is installed in a sufficient version."""
     return _is_found(module) or any(map(_is_found, ALTERNATIVES.get(module, ())))
 
 
 def pip_command(*modules: str) -> str:
-    """The command that installs the packages of these modules, such as `pip install galore-torch`."""
+    """Return the command that installs the packages of these modules, such as `pip install galore-torch`."""
     packages = [PACKAGES.get(module, module) for module in modules]
     return " ".join(["pip install", *(f'"{package}"' if ">" in package else package for package in packages)])
 
 
 def install_hint(error: BaseException) -> str:
-    """A sentence with the pip command for the missing packages that an error of a library names. Empty if it names
-    none."""
+    """Return the pip command for the packages that an error of a library reports as missing.
+
+    The result is empty if the error reports none, or contains a pip command itself.
+    """
     message = str(error)
     if "pip install" in message:
         return ""
@@ -145,7 +147,7 @@ def install_hint(error: BaseException) -> str:
 
 
 def _needed(options: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
-    """The options and values that need modules, with these modules."""
+    """Yield each option whose value needs modules, with the value and these modules."""
     for option, pattern, modules in NEEDED:
         given = options.get(option)
         for value in given if isinstance(given, list) else [given]:

@@ -1,7 +1,6 @@
-"""Finds the weights, the base model and the report that belong to a model's name.
+"""Finds the weights, the base model and the report of a model by its name.
 
-A repository on the Hub is first resolved to one commit. Its card, its report and its weights then come from the same
-commit.
+For a name on the Hub, all files come from one commit, even if the repository changes in the meantime.
 """
 
 import json
@@ -24,16 +23,16 @@ SMALL_FILES = (
 
 @dataclass(frozen=True)
 class Source:
-    """Where the weights, the report and the base model of a model are.
+    """The places of the weights, the report and the base model of a model.
 
     Args:
         name: The name that the user gave.
         weights: The folder or the Hub name that transformers or PEFT loads.
         revision: The commit on the Hub; None for a folder.
         report_folder: The folder with the report and the card.
-        weights_folder: The folder with the files beside the weights: configuration and tokenizer.
-        base: The base model of an adapter, a folder or a Hub name; None for a whole model.
-        base_revision: The base's commit on the Hub, if it is known.
+        weights_folder: The folder with the configuration and the tokenizer.
+        base: The folder or the Hub name of an adapter's base model; None for a model without an adapter.
+        base_revision: The commit of the base model on the Hub, if it is known.
 
     Example:
         >>> source = resolve_model("outputs/run")  # a finished run that trained an adapter
@@ -51,17 +50,17 @@ class Source:
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether a tokenizer is saved beside the weights. An adapter can use the tokenizer of its base model."""
+        """Whether `weights_folder` has a tokenizer. If not, an adapter uses the tokenizer of its base model."""
         return (self.weights_folder / "tokenizer_config.json").is_file()
 
     @property
     def report(self) -> dict[str, Any] | None:
-        """The report of the run that trained the model, if there is one."""
+        """The report of the run that trained the model. None if there is no report."""
         return _read_report(self.report_folder)
 
 
 def resolve_model(name: str, revision: str | None = None) -> Source:
-    """Find the weights, the base and the report of a model.
+    """Find the weights, the base model and the report of a model.
 
     Args:
         name: The output folder of a run, a folder with a model or an adapter, a name on the Hub, or `tiny_base`.
@@ -73,7 +72,9 @@ def resolve_model(name: str, revision: str | None = None) -> Source:
     weights = model_path(name)
     if Path(weights).is_dir():
         if revision is not None:
-            raise ValueError(f"--revision {revision}: {name} is a folder and has no revisions. Remove --revision.")
+            raise ValueError(
+                f"--revision {revision}: {name} is a folder, and a folder has no revisions. Remove --revision."
+            )
         report_folder, weights_folder = _folders(name, Path(weights))
         weights = str(weights_folder)
     else:
@@ -88,16 +89,18 @@ def resolve_model(name: str, revision: str | None = None) -> Source:
     if (weights_folder / ADAPTER).is_file():
         base = _base(name, report_folder, weights_folder)
     elif not (weights_folder / "config.json").is_file():
-        raise ValueError(f"{name}: this folder contains neither a model (config.json) nor an adapter ({ADAPTER}).")
+        raise ValueError(
+            f"{name}: there is neither a model (config.json) nor an adapter ({ADAPTER}). Give another folder or name."
+        )
     return Source(name, weights, revision, report_folder, weights_folder, *base)
 
 
 def _folders(name: str, folder: Path) -> tuple[Path, Path]:
-    """The folder of the report and the folder of the weights. In a run folder, the weights are in `model/`."""
+    """Return the folder of the report and the folder of the weights. A run has its weights in the folder `model`."""
     if (folder / "model").is_dir():
         return folder, folder / "model"
     if (folder / run_files.RUN).is_file():
-        raise ValueError(f"{name}: this run isn't finished. Repeat its command to continue it.")
+        raise ValueError(f"{name}: this run is not finished. Repeat its command to continue it.")
     is_of_run = folder.name == "model" and (folder.parent / run_files.REPORT).is_file()
     return folder.parent if is_of_run else folder, folder
 
@@ -108,9 +111,9 @@ def _read_report(folder: Path) -> dict[str, Any] | None:
 
 
 def _base(name: str, report_folder: Path, weights_folder: Path) -> tuple[str, str | None]:
-    """The base model of an adapter (a folder or a Hub name) and its commit on the Hub.
+    """Return the folder or the Hub name of an adapter's base model, and its commit on the Hub.
 
-    Why the report is used too: the adapter names its base model by a path that may not exist on this machine.
+    Why the report is used too: `adapter_config.json` may name a folder that does not exist on this machine.
     """
     config = json.loads((weights_folder / ADAPTER).read_text(encoding="utf-8"))
     trained_on: Mapping[str, Any] = (_read_report(report_folder) or {}).get("model") or {}

@@ -1,7 +1,9 @@
-"""Options that change a tokenizer, and the check that a tokenizer fits its model."""
+"""Applies the options that change a tokenizer, and checks that a tokenizer fits its model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hf_knowlearn.counts import number_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -15,23 +17,24 @@ def apply_tokenizer_options(
     eos_token: str | None = None,
     uses_adapter: bool = False,
 ) -> None:
-    """Apply the options of `trl.SFTConfig` that change the tokenizer, in place.
+    """Change the model and the tokenizer in place, as `SFTTrainer` does for these options of `SFTConfig`.
 
-    Why here: SFTTrainer applies these options when it is created, but the training rows are built earlier.
+    Why: the training rows are built before the `SFTTrainer` is created, and need the changed tokenizer.
 
     Args:
-        chat_template_path: a `.jinja` file, or a folder or Hub name whose tokenizer has the chat template. The tokens
-            of that tokenizer that are missing here are added, and the embeddings are enlarged.
-        eos_token: the end token.
-        uses_adapter: whether an adapter is trained. Adapters do not save enlarged embeddings.
+        chat_template_path: A `.jinja` file, or the folder or Hub name of another model with a chat template. Tokens
+            that only the tokenizer of the other model has are added, and the embeddings are enlarged.
+        eos_token: The new end token.
+        uses_adapter: Whether an adapter is trained. No tokens can be added then, because an adapter does not save
+            enlarged embeddings.
 
     Raises:
-        ValueError: the template or the end token cannot be used.
+        ValueError: The chat template or the end token cannot be used.
     """
     if eos_token is not None:
         if eos_token not in tokenizer.get_vocab():
             raise ValueError(
-                f"--eos_token {eos_token!r}: the tokenizer does not have this token. Give a token of the tokenizer."
+                f"--eos_token {eos_token!r}: the tokenizer does not have this token. Give a token that it has."
             )
         tokenizer.eos_token = eos_token
         model.config.get_text_config().eos_token_id = tokenizer.eos_token_id
@@ -41,7 +44,7 @@ def apply_tokenizer_options(
     path = Path(chat_template_path)
     if path.suffix in (".jinja", ".j2"):
         if not path.is_file():
-            raise ValueError(f"--chat_template_path {chat_template_path!r}: this file does not exist.")
+            raise ValueError(f"--chat_template_path {chat_template_path!r}: this file does not exist. Check the path.")
         tokenizer.chat_template = path.read_text(encoding="utf-8")
         return
     _clone(model, tokenizer, chat_template_path, uses_adapter)
@@ -61,14 +64,16 @@ def _clone(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", name:
     label = f"--chat_template_path {name}"
     source = load_tokenizer(ModelSettings(name, label=label))
     if not source.chat_template:
-        raise ValueError(f"{label}: its tokenizer has no chat template. Give another model, or a .jinja file.")
+        raise ValueError(
+            f"{label}: the tokenizer of this model has no chat template. Give another model, or a .jinja file."
+        )
     vocabulary = tokenizer.get_vocab()
     added = [token.content for token in source.added_tokens_decoder.values() if token.content not in vocabulary]
     if added and uses_adapter:
         raise ValueError(
-            f"{label}: its template comes with tokens that this tokenizer does not have ({', '.join(added[:5])}), and"
-            " an adapter does not save their embeddings. Use --use_peft false, or a .jinja file with a template of"
-            " existing tokens."
+            f"{label}: the tokenizer of this model has tokens that the tokenizer of the trained model does not have"
+            f" ({', '.join(added[:5])}). They need new embeddings, which an adapter does not save. Use --use_peft"
+            " false, or give a .jinja file whose template needs no new tokens."
         )
     if added:
         clone_chat_template(model, tokenizer, name)
@@ -78,30 +83,30 @@ def _clone(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", name:
 
 
 def check_embeddings(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", label: str) -> None:
-    """Raise ValueError if the tokenizer has tokens for which the model has no embedding.
+    """Raise a `ValueError` if the tokenizer has tokens for which the model has no embedding.
 
     Args:
-        label: the model's name in the message.
+        label: The model's name in the message.
     """
     embeddings = model.get_input_embeddings().weight.shape[0]
     beyond = sorted((id, token) for token, id in tokenizer.get_vocab().items() if id >= embeddings)
     if beyond:
         listed = ", ".join(f"{token!r} ({id})" for id, token in beyond[:5])
         raise ValueError(
-            f"{label}: the tokenizer has {len(beyond)} tokens for which the model has no embedding, such as {listed};"
-            f" the model has {embeddings} embeddings. Use the model's own tokenizer, or enlarge the model with"
-            " resize_token_embeddings and save it."
+            f"{label}: the tokenizer has {number_of(len(beyond), 'token')} without an embedding in the model, such as"
+            f" {listed}. The model has {number_of(embeddings, 'embedding')}. Use the model's own tokenizer, or enlarge"
+            " the model with resize_token_embeddings and save it."
         )
 
 
 def check_end_token(tokenizer: "PreTrainedTokenizerBase", label: str) -> None:
-    """Raise ValueError if the tokenizer has no end token, which training needs.
+    """Raise a `ValueError` if the tokenizer has no end token, which training needs.
 
     Args:
-        label: the model's name in the message.
+        label: The model's name in the message.
     """
     if tokenizer.eos_token_id is None:
         raise ValueError(
-            f"{label}: the tokenizer has no end token, so a model cannot learn where an answer ends. Give a token of"
-            " the tokenizer with --eos_token, or set eos_token in tokenizer_config.json."
+            f"{label}: the tokenizer has no end token, so the model cannot learn where an answer ends. Name one of the"
+            " tokenizer's tokens with --eos_token, or set eos_token in tokenizer_config.json."
         )

@@ -1,5 +1,7 @@
-"""Variants of a fine-tuned model: an adapter on its base model, the adapter merged into the base model, and quantised
-weights."""
+"""Loads a fine-tuned model in one of its variants.
+
+A variant has an adapter on its base model or an adapter that is merged into it, and full or quantised weights.
+"""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,13 +28,13 @@ def load_variant(
     """Load a model and its tokenizer for generation.
 
     Args:
-        merged: Merge the adapter into its base.
-        bits: 4 or 8 to quantise the weights (of an adapter's base model). None: the weights are loaded as stored.
-        dtype: Dtype of the weights. None: the stored dtype; with an adapter or `bits`, the dtype in which training
-            computes.
+        merged: Merge the adapter into its base model.
+        bits: 4 or 8 to quantise the weights. With an adapter, these are the weights of its base model.
+        dtype: Dtype of the weights. None selects `compute_dtype()` for an adapter or quantised weights, and the stored
+            dtype otherwise.
 
     Raises:
-        ValueError: The model cannot be loaded, or cannot be merged (see `check_mergeable`).
+        ValueError: The model cannot be loaded, or the adapter cannot be merged (see `check_mergeable`).
     """
     if merged:
         check_mergeable(source, bits)
@@ -57,29 +59,31 @@ def load_variant(
 
 
 def check_mergeable(source: Source, bits: int | None = None) -> None:
-    """Raise ValueError if a model cannot be merged, or only with a loss of precision.
+    """Raise a `ValueError` if there is no adapter to merge, or if its base model is quantised.
 
-    Why: `merge_and_unload` merges into 4-bit weights without an error, and rounding then removes most of what the
-    adapter learned.
+    Why: PEFT also merges an adapter into 4-bit weights, but rounding then removes most of what the adapter learned.
     """
     from transformers import AutoConfig
 
     if source.base is None:
-        raise ValueError(f"{source.name}: this is a whole model. Only an adapter can be merged.")
+        raise ValueError(f"{source.name}: this is a model without an adapter, so there is nothing to merge.")
     if bits is not None:
-        raise ValueError(f"{source.name}: merging into {bits}-bit weights loses what was learned. Merge unquantised.")
+        raise ValueError(
+            f"{source.name}: merged=True with bits={bits}: rounding would remove what the adapter learned. Use one of"
+            " the two."
+        )
     with load_errors(source.base, _label(source)):
         config = AutoConfig.from_pretrained(source.base, revision=source.base_revision)
     if getattr(config, "quantization_config", None) is not None:
         raise ValueError(
-            f"{_label(source)} has quantised weights, and merging into them loses what was learned. Use the adapter"
-            " without merging it, or write the name of the same model with unquantised weights into"
-            f" base_model_name_or_path of its {ADAPTER}, and delete {BASE_MODEL} beside it."
+            f"{_label(source)} has quantised weights, in which rounding would remove what the adapter learned. Use the"
+            " adapter without merging it. Or write the name of the same model with unquantised weights into"
+            f" base_model_name_or_path of the adapter's {ADAPTER}, and delete {BASE_MODEL} from that folder."
         )
 
 
 def describe_variant(source: Source, model: Any, merged: bool) -> str:
-    """The variant in words, with its parts and its precision, such as "adapter on base, 4 bits"."""
+    """Describe the variant and its precision in words, such as "adapter on base, 4 bits"."""
     precision = str(model.dtype).removeprefix("torch.")
     for bits in (4, 8):
         if getattr(model, f"is_loaded_in_{bits}bit", False):
@@ -90,7 +94,7 @@ def describe_variant(source: Source, model: Any, merged: bool) -> str:
 
 
 def compute_dtype() -> str:
-    """The dtype in which training with an adapter computes on this device, unless a recipe sets another dtype."""
+    """Return the dtype in which an adapter is trained on this device, unless a recipe sets another dtype."""
     import torch
     from accelerate import PartialState
 
@@ -100,4 +104,4 @@ def compute_dtype() -> str:
 
 
 def _label(source: Source) -> str:
-    return f"{source.name}: its base {source.base}" if source.base else source.name
+    return f"{source.name}: its base model {source.base}" if source.base else source.name

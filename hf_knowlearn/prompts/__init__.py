@@ -1,1 +1,1 @@
-"""Prompts: how questions, answers and conversations become text."""
+"""Turns questions, answers and conversations into prompts and completions."""

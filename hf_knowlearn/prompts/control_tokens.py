@@ -1,6 +1,6 @@
-"""Control tokens in the texts of the user, such as "A turn ends with <|im_end|>.".
+"""Finds control tokens in the user's texts, such as `<|im_end|>` in "A turn ends with <|im_end|>.".
 
-A tokenizer turns such text into the token itself, wherever it occurs: the text would end a turn, or begin another one.
+A tokenizer turns these characters into the control token, so the text would end a turn or begin another one.
 """
 
 import re
@@ -13,9 +13,10 @@ from hf_knowlearn.prompts.examples import list_ids
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Why candidates in a text, and not each token: some tokenizers have 6,000. Why lookahead: candidates overlap.
+# Why texts are searched for brackets and not for each token: some tokenizers have 6,000 control tokens. Why lookahead:
+# pairs of brackets can overlap.
 _BRACKETS = re.compile(r"(?=(<[^<>]+>|\[[^\[\]]+\]))")
-# Why: Gemma has tokens for tags of HTML, which are ordinary text.
+# Why: Gemma's tokenizer has tokens for HTML tags, which are ordinary text.
 _HTML = re.compile(
     r"</?(blockquote|br?|caption|code|em|h[1-6]|i|li|[ou]l|p|pre|s|strong|su[bp]|t(able|body|d|foot|h|head|r)|u)>"
 )
@@ -24,13 +25,13 @@ _HTML = re.compile(
 def check_control_tokens(
     tokenizer: "PreTrainedTokenizerBase", named_texts: Iterable[tuple[str, str]], what: str
 ) -> None:
-    """Raise ValueError with the ids of the texts that contain control tokens of this tokenizer, and the tokens.
+    """Raise a `ValueError` if texts contain control tokens of this tokenizer. It lists the ids and the tokens.
 
     Control tokens are the special tokens that are not plain words, and other added tokens in <...> or [...].
 
     Args:
-        named_texts: the id of each item and a text of it, before it is put into a template. Ids may repeat.
-        what: the kind of the items in the plural, for the message.
+        named_texts: Pairs of an id and a text that is not yet in a template. Ids may repeat.
+        what: The kind of the texts in the message, such as "questions".
     """
     tokens = _control_tokens(tokenizer)
     bare = [token for token in tokens if not _in_brackets(token)]
@@ -45,13 +46,12 @@ def check_control_tokens(
         first = min(found)
         raise ValueError(
             f"This tokenizer turns text of the {what} {list_ids(items)} into control tokens:"
-            f" {list_ids(sorted(found))}. Remove it, or rewrite it, for example with a space in it:"
-            f" '{first[0]} {first[1:]}'."
+            f" {list_ids(sorted(found))}. Remove this text, or put a space into it: '{first[0]} {first[1:]}'."
         )
 
 
 def check_questions(tokenizer: "PreTrainedTokenizerBase", questions: Iterable[Question]) -> None:
-    """Call `check_control_tokens` on the texts, the answers and the choices of questions."""
+    """Raise a `ValueError` if the text, the answers or the choices of a question contain control tokens."""
     texts = ((q.id, "\n".join((q.text, *q.answers, *q.options))) for q in questions)
     check_control_tokens(tokenizer, texts, "questions")
 

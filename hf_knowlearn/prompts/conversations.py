@@ -1,9 +1,10 @@
-"""The prompts and completions of conversations: one pair for each assistant turn. The prompt is everything before the
-turn. `format_aug/rows.py` builds training rows from these pairs.
+"""Turns a conversation into pairs of a prompt and a completion, one pair for each assistant turn.
 
-The loss covers that turn only, so conversations can share a batch with documents and questions. Most templates render
-a turn in the same way in the middle and at the end of a conversation. Some do not: Qwen3's template shows only the
-reasoning of the last turn. Here every turn is rendered as the last turn, with the tokens that the model generates.
+The completion is the assistant turn, and the prompt is everything before it. `format_aug/rows.py` builds a training
+row from each pair. Only the completion has a loss.
+
+Each turn is rendered as if it ended the conversation, because it does so when the model generates it. Some templates
+render other turns differently. For example, Qwen3's template omits the reasoning of all turns but the last.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents.conversation import Conversation, tool_name
 from hf_knowlearn.documents.document import show
 from hf_knowlearn.prompts.control_tokens import check_control_tokens
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from hf_knowlearn.documents.splitting import TokenLengths
 
-SHOWN = 20  # number of problems that a message lists
+SHOWN = 20  # largest number of problems that a message lists
 
 
 def conversation_turns(
@@ -31,23 +33,24 @@ def conversation_turns(
     lengths: "TokenLengths",
     limit: int | None = None,
 ) -> list[tuple[str, str]]:
-    """`prompt` and `completion` of each assistant turn, in order.
+    """Return the prompt and the completion of each assistant turn, in order.
 
-    A completion ends as the template ends a turn. A prompt lacks the beginning token if the tokenizer adds it.
+    A completion includes the text with which the template ends a turn. A prompt has no beginning token if the
+    tokenizer adds this token itself.
 
     Args:
-        lengths: a function that counts the tokens of texts as training rows.
-        limit: maximum number of tokens of a prompt and its completion together. None: no limit.
+        lengths: A function that returns the number of tokens of each text as a training row.
+        limit: The largest number of tokens of a prompt and its completion together. None means no limit.
 
     Raises:
-        ValueError: the tokenizer has no chat template, or some conversations contain control tokens, can't be
-            rendered or are too long. The message lists their ids.
+        ValueError: The tokenizer has no chat template. Or conversations contain control tokens, cannot be rendered or
+            are too long. The message lists their ids.
     """
     conversations = list(conversations)
     if conversations and not tokenizer.chat_template:
         raise ValueError(
-            "Conversations need a chat template, and this tokenizer has none: choose a model whose tokenizer has one,"
-            " or remove train_conversations."
+            "train_conversations needs a chat template, and this tokenizer has none. Choose a model that has a chat"
+            " template, or remove train_conversations."
         )
     check_control_tokens(tokenizer, (text for one in conversations for text in _texts(one)), "conversations")
     turns: list[tuple[str, str]] = []
@@ -58,7 +61,7 @@ def conversation_turns(
             own = [_turn(tokenizer, conversation, number) for number in numbers]
             _check_length(own, lengths, limit)
         except (TemplateError, TypeError, ValueError) as error:  # a template raises TypeError for a missing field
-            problems.append(f"Conversation {conversation.id!r} can't be rendered: {str(error).rstrip('.')}.")
+            problems.append(f"Conversation {conversation.id!r} cannot be rendered: {str(error).rstrip('.')}.")
         else:
             turns += own
     if problems:
@@ -70,7 +73,7 @@ def conversation_turns(
 def _texts(conversation: Conversation) -> Iterator[tuple[str, str]]:
     yield conversation.id, str(conversation.tools)
     for turn in conversation.messages:
-        # Why: a template can move the thoughts of an assistant to another place.
+        # Why thoughts are left out: their tags are control tokens, and templates accept them in an assistant turn.
         yield conversation.id, without_thoughts(str(turn)) if turn["role"] == "assistant" else str(turn)
 
 
@@ -93,4 +96,6 @@ def _without_spaces(text: str) -> str:
 def _check_length(turns: Sequence[tuple[str, str]], lengths: "TokenLengths", limit: int | None) -> None:
     longest = max(lengths([prompt + completion for prompt, completion in turns]))
     if limit is not None and longest > limit:
-        raise ValueError(f"it has {longest} tokens, and the limit is {limit}: raise max_length, or shorten it")
+        raise ValueError(
+            f"it has {number_of(longest, 'token')}, and max_length is {limit}. Raise max_length, or shorten it"
+        )

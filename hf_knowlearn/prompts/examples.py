@@ -1,8 +1,8 @@
-"""Few-shot examples for the questions of a relation.
+"""Chooses the few-shot examples of prompts, as SliCK does (arXiv 2405.05904).
 
-Examples are chosen for a relation and a prompt number, not for a question, after the prompts of SliCK (arXiv
-2405.05904). The prompts of a relation therefore begin with the same tokens, which are computed only once. An example
-that contains the answer to a question is replaced in the prompts of this question only.
+All questions of a relation have the same examples. Their prompts therefore begin with the same tokens, which are
+computed only once. If an example would give the answer to a question away, another example replaces it in the prompt
+of this question.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from hf_knowlearn.documents import Question
 
 
 class FewShotExamples:
-    """Chooses the examples of a prompt.
+    """Chooses the examples of prompts, and collects the questions for which there are too few.
 
     Args:
-        pool: questions to choose from.
-        shots: number of examples in a prompt.
-        seed: seed of the order in which the pool is used.
+        pool: The questions to choose from.
+        shots: The number of examples in a prompt.
+        seed: The seed of the order in which examples are chosen.
     """
 
     def __init__(self, pool: Iterable[Question], shots: int, seed: int) -> None:
@@ -32,7 +32,11 @@ class FewShotExamples:
                 self._pool[question.relation].append(question)
 
     def choose(self, question: Question, number: int) -> list[Question]:
-        """The examples of the prompt with this number. No two are about one fact, and none gives the answer away."""
+        """Return the examples for a prompt of the question. They are about different facts and do not give its answer.
+
+        Args:
+            number: The number of the prompt. Prompts of one question have different examples.
+        """
         chosen: list[Question] = []
         for other in self._order(question.relation, number) if self.shots else ():
             if len(chosen) == self.shots:
@@ -50,18 +54,19 @@ class FewShotExamples:
         return self._orders[key]
 
     def check(self) -> None:
-        """Raise ValueError with the questions for which `choose` found fewer than `shots` examples."""
+        """Raise a `ValueError` if `choose` found fewer than `shots` examples for a question. It lists the ids."""
         if self._lacking:
             relations = (f"{relation!r} ({count})" for relation, count in Counter(self._lacking.values()).items())
             raise ValueError(
                 f"shots={self.shots}: {number_of(len(self._lacking), 'question has', 'questions have')} fewer"
-                f" examples of the same relation about other documents and facts: {list_ids(self._lacking)}."
-                f" Questions by relation: {', '.join(relations)}. Use fewer shots, or a larger pool of examples."
+                f" examples: {list_ids(self._lacking)}. An example has the same relation, and another document and"
+                f" fact. Questions by relation: {', '.join(relations)}. Use fewer shots, or"
+                " provide more questions of these relations."
             )
 
 
 def list_ids(ids: Collection[str]) -> str:
-    """The first five of the ids, for a message."""
+    """Return the first five ids as text for a message."""
     listed = ", ".join(repr(id) for id in list(ids)[:5])
     return f"{listed}, …" if len(ids) > 5 else listed
 

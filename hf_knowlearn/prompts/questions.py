@@ -1,4 +1,4 @@
-"""Prompts of questions: plain or chat template, with few-shot examples, closed book or open book."""
+"""Builds the prompts of questions, in the plain or the chat template, with few-shot examples and documents."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt of one question.
+    """A prompt of a question.
 
     Args:
-        number: number of the prompt among the prompts of its question.
-        ids: the tokens of `text`.
-        prefix_key: prompts with the same key begin with the same text (the document and the examples).
+        number: The number of the prompt among the prompts of its question, from 0.
+        ids: The tokens of `text`, after the beginning token if the tokenizer adds one.
+        prefix_key: Prompts with the same key begin with the same document and the same examples.
     """
 
     question: Question
@@ -52,18 +52,20 @@ def question_prompts(
     pool: Iterable[Question] | None = None,
     documents: Iterable[Document] | None = None,
 ) -> list[Prompt]:
-    """The prompts of every question, in the order of the questions.
+    """Return the prompts of all questions, in the order of the questions.
 
     Args:
-        template: "plain", "chat" or "auto", see `GenerationSettings`.
-        shots: number of few-shot examples, which are questions of the same relation with their answers.
-        prompts: number of prompts for a question. They differ by their examples.
-        pool: questions that examples are chosen from. None: `questions`.
-        documents: the documents, for open book. Each prompt begins with the document of its question.
+        template: "plain", "chat" or "auto" (see `GenerationSettings`).
+        shots: The number of few-shot examples. They are questions of the same relation with their answers.
+        prompts: The number of prompts of each question. They have different examples.
+        instruction: Text at the start of every prompt.
+        pool: The questions from which examples are chosen. None means `questions`.
+        documents: Documents for open-book prompts, which begin with the document of their question. None means
+            closed-book prompts.
 
     Raises:
-        ValueError: the relation, the examples or the document of a question are missing, or a text contains control
-            tokens. Questions and documents are listed by id.
+        ValueError: A question lacks its relation, examples or document, or a text contains control tokens. The message
+            lists the ids.
 
     Example:
         >>> [prompt] = question_prompts(tokenizer, [Question("q1", "Where does the ferry go?", ("Ormel",))])
@@ -108,7 +110,7 @@ def _text(
 
 
 def _full_texts(documents: Iterable[Document]) -> dict[str, str]:
-    """The title and text of each document by its id. Parts of a document are joined."""
+    """Return the title and the text of each document by its id. The parts of a document are joined."""
     parts: dict[str, list[Document]] = defaultdict(list)
     for document in sorted(documents, key=lambda part: part.start):
         parts[document.id].append(document)
@@ -124,14 +126,14 @@ def _check(questions: Sequence[Question], shots: int, books: Mapping[str, str] |
     if shots and (bare := [q.id for q in questions if q.relation is None]):
         problems.append(
             f"shots={shots} needs the relation of every question, and"
-            f" {number_of(len(bare), 'question has', 'questions have')} none: {list_ids(bare)}. Give them a"
+            f" {number_of(len(bare), 'question has', 'questions have')} none: {list_ids(bare)}. Give each question a"
             " relation, or set shots=0."
         )
     if books is not None and (lost := [q.id for q in questions if q.document_id not in books]):
         problems.append(
-            "Open book needs the document of every question, but"
+            "Open-book prompts need the document of every question, but"
             f" {number_of(len(lost), 'question lacks', 'questions lack')} it:"
-            f" {list_ids(lost)}. Give each question the document_id of one of the documents, or use closed book."
+            f" {list_ids(lost)}. Give each question the document_id of one of the documents, or set open_book=False."
         )
     if problems:
         raise ValueError("\n".join(problems))

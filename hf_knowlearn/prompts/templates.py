@@ -1,4 +1,4 @@
-"""Templates: how a question and its answer become text, plain or with the tokenizer's chat template."""
+"""Renders questions and answers as text, in the plain template or in the tokenizer's chat template."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,33 +14,34 @@ if TYPE_CHECKING:
 
 PLAIN, CHAT, AUTO = "plain", "chat", "auto"
 TEMPLATES = (PLAIN, CHAT, AUTO)
-QUESTION, ANSWER = "A question.", "An answer."  # an example that shows which text a template puts around an answer
+# An example, to find the text that a template puts around an answer.
+QUESTION, ANSWER = "A question.", "An answer."
 
-# Why: some templates, as Llama 3.2's, print the date. A fixed date keeps a prompt the same every day.
+# Why: some templates print today's date, such as Llama 3.2's. With a fixed date, prompts are the same every day.
 FIXED_DATE = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
 
 
 def plain_prompt(question: str) -> str:
-    """The plain template of a question. The model continues after it."""
+    """Return the prompt of a question in the plain template."""
     return f"Question: {question}\nAnswer:"
 
 
 def question_with_answer(question: Question) -> str:
-    """The plain template of a question and its first answer, as a few-shot example."""
+    """Return a question and its first answer in the plain template, as a few-shot example."""
     return f"{plain_prompt(question.text)} {first_answer(question)}"
 
 
 def first_answer(question: Question) -> str:
-    """The first accepted answer that has text, without white space around it."""
+    """Return the first accepted answer that is not blank, without white space around it."""
     return next(filter(None, map(str.strip, question.answers)))
 
 
 def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:
-    """Replace the template "auto" by "chat" if the tokenizer has a chat template, otherwise by "plain".
+    """Return "plain" or "chat". The template "auto" becomes "chat" if the tokenizer has a chat template.
 
     Raises:
-        ValueError: the template is "chat" and the tokenizer has no chat template; or the chat template does not fit
-            (see `text_around_answer`).
+        ValueError: The template is "chat", and the tokenizer has no chat template or one that cannot be used (see
+            `text_around_answer`).
     """
     if template == AUTO:
         template = CHAT if tokenizer.chat_template else PLAIN
@@ -50,43 +51,44 @@ def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str
             " tokenizer.chat_template to the template that the model was trained with."
         )
     if template == CHAT:
-        text_around_answer(tokenizer)  # raises an error for a template that does not fit
+        text_around_answer(tokenizer)  # raises an error for a template that cannot be used
     return template
 
 
 def turn_end_token(tokenizer: "PreTrainedTokenizerBase", template: str) -> int | None:
-    """The token that ends an assistant turn if prompts have the chat template; None in the plain template."""
+    """Return the token that ends an assistant turn in this template. None in the plain template."""
     return None if resolve_template(tokenizer, template) == PLAIN else end_of_turn(tokenizer)
 
 
 def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
-    """The special token that the chat template puts after an assistant turn. None if there is no such token."""
+    """Return the special token with which the chat template ends an assistant turn. None if there is none."""
     after = tokenizer(text_around_answer(tokenizer)[1].lstrip(), add_special_tokens=False)["input_ids"]
     return after[0] if after and after[0] in tokenizer.added_tokens_decoder else None
 
 
 def text_around_answer(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
-    """The texts that the chat template puts before an answer (such as a space) and after the answer.
+    """Return the text that the chat template puts before an answer, such as a space, and the text after the answer.
 
     Raises:
-        ValueError: the template opens a thought before an answer, or omits or changes the answer, or see `last_turn`.
+        ValueError: The template opens a thought before an answer, changes the answer, or renders a header that differs
+            from the generation prompt.
     """
     return _around_answer(tokenizer, str(tokenizer.chat_template), tokenizer.bos_token, tokenizer.eos_token)
 
 
 @lru_cache(maxsize=8)
 def _around_answer(tokenizer: "PreTrainedTokenizerBase", *_cache_key: str | None) -> tuple[str, str]:
-    """`text_around_answer`.
+    """Compute the result of `text_around_answer`.
 
     Args:
-        _cache_key: what the result depends on.
+        _cache_key: The values on which the result depends.
     """
     header = render_turns(tokenizer, [("user", QUESTION)]).rpartition(QUESTION)[2]
     if has_open_thought(header):
         raise ValueError(
-            f"The chat template opens a thought before every answer ({header[-30:]!r}) and has no option to close it"
-            " (enable_thinking=False), so an answer would be a part of the thought. Use a model that answers without"
-            " a thought, or template='plain'."
+            f"The chat template opens a thought before every answer ({header[-30:]!r}), even with"
+            " enable_thinking=False. An answer would be a part of the thought. Use a model that answers without a"
+            " thought, or template='plain'."
         )
     _, turn = last_turn(tokenizer, _messages([("user", QUESTION), ("assistant", ANSWER)]))
     before, found, after = turn.partition(ANSWER)
@@ -96,7 +98,7 @@ def _around_answer(tokenizer: "PreTrainedTokenizerBase", *_cache_key: str | None
 
 
 def question_prompt(tokenizer: "PreTrainedTokenizerBase", template: str, question: str) -> str:
-    """The prompt of a question, equal to that of `prompt_and_completion`."""
+    """Return the prompt of a question. It is also the prompt that `prompt_and_completion` returns."""
     if resolve_template(tokenizer, template) == PLAIN:
         return plain_prompt(question)
     return without_bos(tokenizer, render_turns(tokenizer, [("user", question)]))
@@ -105,12 +107,12 @@ def question_prompt(tokenizer: "PreTrainedTokenizerBase", template: str, questio
 def prompt_and_completion(
     tokenizer: "PreTrainedTokenizerBase", template: str, question: str, answer: str
 ) -> tuple[str, str]:
-    """A question and its answer as `prompt` and `completion` of a training row, in the tokens of an evaluation.
+    """Return the prompt and the completion of a training row for a question and its answer.
 
     In the chat template, prompt and completion together are the rendered conversation (see `last_turn`).
 
     Raises:
-        ValueError: the chat template does not fit, see `resolve_template` and `last_turn`, or it changes the answer.
+        ValueError: The chat template cannot be used (see `resolve_template`), or it changes the answer.
 
     Example:
         >>> prompt_and_completion(tokenizer, "plain", "Where does the ferry go?", "Ormel")
@@ -121,7 +123,7 @@ def prompt_and_completion(
     before, after = text_around_answer(tokenizer)
     prompt, completion = last_turn(tokenizer, _messages([("user", question), ("assistant", answer)]))
     content = completion.removeprefix(before).removesuffix(after)
-    # Why: some templates strip a turn.
+    # Why answers are compared without white space around them: some templates strip it.
     if completion != before + content + after or content.strip() != answer.strip():
         raise ValueError(_changed(answer, completion))
     return prompt, completion
@@ -139,37 +141,34 @@ def last_turn(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[str, str]:
-    """The `prompt` and `completion` of the last message, which must be from the assistant.
+    """Split a rendered conversation into a prompt and its last turn, which must be the assistant's.
 
-    Together they are the rendered conversation, without white space at its end, and without the beginning token if the
-    tokenizer adds this token.
+    White space at the end is removed. The beginning token is removed if the tokenizer adds it to every text.
 
     Raises:
-        ValueError: the header that the template renders for the turn differs from the generation prompt.
+        ValueError: The header that the template renders for the turn differs from the generation prompt.
     """
     prompt = render_chat(tokenizer, messages[:-1], tools)
     whole = render_chat(tokenizer, messages, tools, generation_prompt=False)
     if not whole.startswith(prompt):
         raise ValueError(
-            "the chat template's generation prompt differs from the header of an assistant turn"
-            f" ({prompt[-20:]!r}), so the turn can't be separated from its prompt. Correct the template, use another"
-            " model, or use the plain template for questions and documents."
+            f"the chat template's generation prompt ({prompt[-20:]!r}) differs from the header of an assistant turn,"
+            " so the turn cannot be separated from its prompt. Correct the template, use another model, or use the"
+            " plain template for questions and documents."
         )
     return without_bos(tokenizer, prompt), whole.removeprefix(prompt).rstrip()
 
 
 def without_bos(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
-    """A rendered chat without its beginning token, if the tokenizer adds that token itself."""
+    """Return a rendered chat without its beginning token if the tokenizer adds this token to every text."""
     if tokenizer.bos_token is None or tokenizer("")["input_ids"][:1] != [tokenizer.bos_token_id]:
         return text
     return text.removeprefix(tokenizer.bos_token)
 
 
-def render_turns(
-    tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]], generation_prompt: bool = True
-) -> str:
-    """`render_chat` of (role, content) pairs."""
-    return render_chat(tokenizer, _messages(turns), generation_prompt=generation_prompt)
+def render_turns(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]]) -> str:
+    """Render (role, content) pairs with the chat template, followed by the header of an assistant turn."""
+    return render_chat(tokenizer, _messages(turns))
 
 
 def _messages(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
@@ -182,8 +181,11 @@ def render_chat(
     tools: Sequence[Mapping[str, Any]] = (),
     generation_prompt: bool = True,
 ) -> str:
-    """The messages, rendered by the chat template. With `generation_prompt`, the header of an assistant turn
-    follows."""
+    """Render messages with the chat template.
+
+    Args:
+        generation_prompt: Whether the header of an assistant turn follows the messages.
+    """
     given = [dict(tool) for tool in tools] or None
     text: str = tokenizer.apply_chat_template(
         [dict(message) for message in messages],
@@ -191,6 +193,6 @@ def render_chat(
         chat_template=FIXED_DATE + tokenizer.get_chat_template(tools=given),
         tokenize=False,
         add_generation_prompt=generation_prompt,
-        enable_thinking=False,  # Why: a reasoning trace is no answer. Templates without the variable ignore it.
+        enable_thinking=False,  # Why: a thought is not an answer. Templates without this variable ignore it.
     )
     return text

@@ -1,4 +1,4 @@
-"""Thoughts: the text between <think> and </think> that reasoning models generate before an answer."""
+"""Removes thoughts: the text between <think> and </think> that reasoning models generate before an answer."""
 
 import re
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def has_open_thought(text: str) -> bool:
 def decode_without_thoughts(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]) -> list[str]:
     """Return the text of each row of tokens, without complete thoughts and without special tokens.
 
-    Why each distinct row is decoded only once: many sampled responses are equal.
+    Equal rows are decoded only once. Why: many sampled responses are equal.
     """
     hidden = _hidden_tokens(tokenizer, len(tokenizer))
     distinct = list(dict.fromkeys(map(tuple, rows)))
@@ -41,10 +41,10 @@ def decode_without_thoughts(tokenizer: "PreTrainedTokenizerBase", rows: Sequence
 
 @lru_cache(maxsize=8)
 def _hidden_tokens(tokenizer: "PreTrainedTokenizerBase", _length: int) -> frozenset[int]:
-    """The special tokens except the tags of thoughts, which are special tokens in some tokenizers.
+    """Return all special tokens but <think> and </think>, which are special tokens in some tokenizers.
 
     Args:
-        _length: the number of tokens, which changes when special tokens are added.
+        _length: The number of tokens. It changes when special tokens are added, and the cached result then expires.
     """
     added = tokenizer.added_tokens_decoder.items()
     return frozenset(id for id, token in added if token.special and token.content not in (BEGIN, END))

@@ -1,4 +1,4 @@
-"""Tokens of texts, without the end token that some tokenizers add to every text (`add_eos_token`)."""
+"""Tokenizes texts without the end token that some tokenizers add to every text."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,12 +19,12 @@ def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[l
     if not texts:
         return []
     rows = tokenizer(list(texts), verbose=False)["input_ids"]
-    added = added_at_end(tokenizer)
+    added = _added_at_end(tokenizer)
     return [list(ids[: len(ids) - added]) for ids in rows]
 
 
-def added_at_end(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """The number of tokens that the tokenizer adds after every text."""
+def _added_at_end(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Return the number of tokens that the tokenizer adds at the end of every text."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     starts = range(len(whole) - len(plain) + 1)

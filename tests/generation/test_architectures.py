@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import SMALL
+from tiny_models import GPT2, SMALL
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from hf_knowlearn.documents import Question
@@ -35,7 +35,6 @@ HYBRID = {
     "mamba_n_groups": 1,
     "mamba_chunk_size": 8,
 }
-GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512, "initializer_range": 0.3}
 FAST: dict[str, dict[str, Any]] = {
     "qwen3_moe": MIXTURE,
     "mixtral": MIXTURE,
@@ -48,8 +47,8 @@ SLOW: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"), SMALL),
     **dict.fromkeys(("olmo2", "olmo3", "starcoder2", "stablelm", "granite", "cohere2", "smollm3", "glm4"), SMALL),
     **dict.fromkeys(("gpt_neox", "persimmon", "opt", "exaone4", "ministral", "seed_oss"), SMALL),
-    **dict.fromkeys(("gpt2", "gpt_bigcode"), GPT),
-    **{name: {**GPT, "rotary_dim": 4} for name in ("gptj", "codegen")},
+    **dict.fromkeys(("gpt2", "gpt_bigcode"), GPT2),
+    **{name: {**GPT2, "rotary_dim": 4} for name in ("gptj", "codegen")},
     **dict.fromkeys(("qwen2_moe", "olmoe", "phimoe", "granitemoe"), MIXTURE),
     "falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.3},
     "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3},

@@ -11,7 +11,8 @@ import torch
 from hub_server import HubServer
 from huggingface_hub import HfApi
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_models import new_tiny_model
+from transformers import LlamaForCausalLM
 
 from hf_knowlearn.models.base_model import record_base
 from hf_knowlearn.models.fingerprints import files_fingerprint
@@ -19,18 +20,10 @@ from hf_knowlearn.models.loading import ModelSettings, load_adapter, load_model
 from hf_knowlearn.models.sources import resolve_model
 from hf_knowlearn.models.variants import load_variant
 
-SHAPE = {
-    "vocab_size": 1300,
-    "hidden_size": 8,
-    "intermediate_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}
-
 
 def save_base(folder: Path, seed: int = 0, **options: Any) -> Path:
     torch.manual_seed(seed)
-    LlamaForCausalLM(LlamaConfig(**SHAPE)).save_pretrained(folder, **options)
+    new_tiny_model("llama", vocab_size=1300).save_pretrained(folder, **options)
     return folder
 
 
@@ -110,7 +103,9 @@ def test_an_adapter_without_a_record_is_loaded_with_a_warning_if_its_base_is_a_r
     (adapter / "base_model.json").unlink()
     with caplog.at_level(logging.WARNING):
         load_adapter(load_model(ModelSettings("base", device="cpu")), str(adapter))
-        assert "the base model 'base' was not verified, because its weights are not recorded" in caplog.text
+        assert (
+            "the base model 'base' was not verified, because the adapter has no record of its weights" in caplog.text
+        )
         caplog.clear()
         load_adapter(load_model(ModelSettings(str(tmp_path / "here" / "base"), device="cpu")), str(adapter))
     assert "not verified" not in caplog.text

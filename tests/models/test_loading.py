@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_models import new_tiny_model
 
 from hf_knowlearn.models.loading import ModelSettings, load_adapter, load_model, model_path
 from hf_knowlearn.models.merging import merge_adapter
@@ -15,8 +15,7 @@ from hf_knowlearn.paths import TINY_BASE
 
 def small_model(width: int = 8) -> Any:
     torch.manual_seed(0)
-    widths = {"hidden_size": width, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=11, **widths))
+    return new_tiny_model("llama", vocab_size=11, hidden_size=width)
 
 
 def save_adapter(model: Any, folder: Path) -> Any:

@@ -1,7 +1,6 @@
 """Merging: the merged model has the logits of the adapter on its base, also after it is saved and loaded."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,15 +8,8 @@ from typing import Any
 import pytest
 import torch
 from peft import IA3Config, LoraConfig, PromptTuningConfig, get_peft_model
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
+from tiny_models import new_tiny_model
+from transformers import AutoModelForCausalLM
 
 from hf_knowlearn.models import merging
 from hf_knowlearn.models.loading import ModelSettings, load_adapter, load_model
@@ -25,15 +17,7 @@ from hf_knowlearn.models.merging import merge_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:peft")  # of changed embeddings and of Conv1D
 
-SMALL = {"vocab_size": 37, "initializer_range": 0.5}
-LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **SMALL}
-GEMMA = {"num_key_value_heads": 2, "head_dim": 8, "query_pre_attn_scalar": 8, **LLAMA}
-GPT2 = {"n_embd": 16, "n_layer": 2, "n_head": 2, **SMALL}
-MODELS: dict[str, Callable[[bool], Any]] = {
-    "llama": lambda tied: LlamaForCausalLM(LlamaConfig(tie_word_embeddings=tied, **LLAMA)),
-    "gemma2": lambda tied: Gemma2ForCausalLM(Gemma2Config(tie_word_embeddings=tied, **GEMMA)),
-    "gpt2": lambda tied: GPT2LMHeadModel(GPT2Config(tie_word_embeddings=tied, **GPT2)),
-}
+KINDS = ("llama", "gemma2, every other layer a window of 24", "gpt2")
 # Adapters as lists: what LoRA changes, what is trained as a whole, and the other options.
 ADAPTERS: dict[str, tuple[list[str], list[str], dict[str, Any]]] = {
     "attention": ([], [], {}),
@@ -55,7 +39,7 @@ IDS = torch.arange(1, 31).reshape(2, 15)
 
 def new_model(kind: str, tied: bool) -> Any:
     torch.manual_seed(0)
-    return MODELS[kind](tied).eval()
+    return new_tiny_model(kind, tie_word_embeddings=tied, vocab_size=37, initializer_range=0.5).eval()
 
 
 def new_adapter(kind: str, tied: bool, adapter: str) -> Any:
@@ -86,7 +70,7 @@ def logits(model: Any) -> torch.Tensor:
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_merged_model_has_the_logits_of_the_adapter_also_after_reloading(
     tmp_path: Path, kind: str, adapter: str, tied: bool
 ):

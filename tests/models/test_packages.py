@@ -142,7 +142,7 @@ def test_loading_a_model_with_a_missing_package_is_an_error_with_the_command(opt
     ],
 )
 def test_an_error_of_a_library_about_a_package_gets_the_command(error: Exception, pip: str):
-    with pytest.raises(ValueError, match=f"^qwen: .*can't be loaded: .* Run: {pip}$"), load_errors("qwen", "qwen"):
+    with pytest.raises(ValueError, match=f"^qwen: .*cannot be loaded: .* Run: {pip}$"), load_errors("qwen", "qwen"):
         raise error
 
 
@@ -159,7 +159,13 @@ def test_an_unknown_tracker_is_an_error_that_lists_the_trackers(
     assert unknown_trackers({"report_to": ["all"]}) == unknown_trackers({"report_to": "none"}) == []
 
 
-@pytest.mark.parametrize("suffix", [".pdf", ".docx", ".pptx", ".epub", ".html"])
+@pytest.mark.parametrize(
+    ("suffix", "package"),
+    [
+        (".pdf", "pdfplumber"), (".docx", "markitdown"), (".pptx", "markitdown"), (".epub", "markdownify"),
+        (".html", "lxml"),
+    ],
+)  # fmt: skip
 def test_a_document_whose_reader_is_missing_is_an_error_with_the_command_and_writes_nothing(
     knowlearn: Callable[..., int],
     options: dict[str, Any],
@@ -167,8 +173,9 @@ def test_a_document_whose_reader_is_missing_is_an_error_with_the_command_and_wri
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     suffix: str,
+    package: str,
 ):
-    monkeypatch.setitem(sys.modules, "markitdown", None)
+    monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / f"manual{suffix}").write_bytes(b"content")
     assert knowlearn("teach", **{**options, "documents": tmp_path / f"manual{suffix}"}) == 2
     error = capsys.readouterr().err

@@ -46,7 +46,9 @@ def test_the_template_of_another_tokenizer_comes_with_its_tokens_and_embeddings(
 
 
 def test_an_adapter_cannot_get_tokens(base: Path, other: Path):
-    with pytest.raises(ValueError, match=r"does not have \(<\|turn\|>, <\|user\|>\).*Use --use_peft false"):
+    with pytest.raises(
+        ValueError, match=r"does not have \(<\|turn\|>, <\|user\|>\)\. They need new embeddings.*Use --use_peft false"
+    ):
         apply_tokenizer_options(*load(base), chat_template_path=str(other), uses_adapter=True)
 
 
@@ -77,7 +79,7 @@ def test_a_tokenizer_without_a_template_cannot_give_one(base: Path, tmp_path: Pa
     _, tokenizer = load(base)
     tokenizer.chat_template = None
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="its tokenizer has no chat template"):
+    with pytest.raises(ValueError, match="the tokenizer of this model has no chat template"):
         apply_tokenizer_options(*load(base), chat_template_path=str(tmp_path))
 
 
@@ -85,7 +87,10 @@ def test_tokens_without_an_embedding_are_an_error(base: Path):
     model, tokenizer = load(base)
     check_embeddings(model, tokenizer, "it")
     tokenizer.add_tokens([f"<new{i}>" for i in range(model.vocab_size - len(tokenizer) + 1)])
-    with pytest.raises(ValueError, match=f"1 tokens .*such as '<new.*> \\({model.vocab_size}\\)".replace("> ", ".*")):
+    with pytest.raises(
+        ValueError,
+        match=f"has 1 token without an embedding .*such as '<new.*> \\({model.vocab_size}\\)".replace("> ", ".*"),
+    ):
         check_embeddings(model, tokenizer, "it")
 
 
@@ -124,5 +129,5 @@ def test_a_run_with_such_a_tokenizer_writes_nothing(
     for part in (model, tokenizer):
         part.save_pretrained(tmp_path / "faulty")
     assert knowlearn("teach", **{**options, "model": tmp_path / "faulty"}) == 2
-    assert ("has no end token" if fault == "eos" else "has no embedding") in capsys.readouterr().err
+    assert ("has no end token" if fault == "eos" else "without an embedding") in capsys.readouterr().err
     assert not options["output_dir"].exists()

@@ -76,7 +76,7 @@ def test_ordinary_text_has_no_control_tokens(chatty: Any, text: str):
 def test_the_first_five_ids_are_listed_and_the_fix_is_itself_free_of_control_tokens(chatty: Any):
     with pytest.raises(ValueError, match=r"of the things 'i0', 'i1', 'i2', 'i3', 'i4', … into") as error:
         check_control_tokens(chatty, [(f"i{n}", END) for n in range(7)], "things")
-    fix = str(error.value).partition("for example with a space in it: ")[2]
+    fix = str(error.value).partition("put a space into it: ")[2]
     assert fix == "'< |im_end|>'."
     check_control_tokens(chatty, [("fix", fix)], "things")
 
@@ -154,7 +154,7 @@ def test_a_run_with_control_tokens_in_its_texts_writes_nothing(
     replay = {"replay_share": 0.5} if "replay" in option else {}
     assert knowlearn("teach", **{**options, **replay, option: path}) == 2
     kind = "documents" if "documents" in option else "questions"
-    assert f"text of the {kind} 'dirty' into control tokens: '{end}'. Remove it" in capsys.readouterr().err
+    assert f"text of the {kind} 'dirty' into control tokens: '{end}'. Remove this text" in capsys.readouterr().err
     assert not options["output_dir"].exists()
 
 
@@ -165,5 +165,5 @@ def test_questions_that_prompt_self_generated_replay_have_no_control_tokens(
     path.write_text(json.dumps({"id": "dirty", "question": "Is it <|end|>?", "answers": ["yes"]}) + "\n")
     changes = {"replay_self": 4, "replay_share": 0.5, "replay_self_prompts": path}
     assert knowlearn("teach", **{**options, **changes}) == 2
-    assert "text of the questions 'dirty' into control tokens" in capsys.readouterr().err
+    assert "into control tokens: '<|end|>'. Remove this text" in capsys.readouterr().err
     assert not options["output_dir"].exists()

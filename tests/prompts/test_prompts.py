@@ -94,7 +94,7 @@ def test_too_few_examples_are_an_error_with_the_ids_of_the_questions(tokenizer: 
     bare = [*world_questions, Question("bare", "What?", ("that",))]
     with pytest.raises(
         ValueError,
-        match=r"needs the relation of every question, and 1 question has none: 'bare'. Give them a relation",
+        match=r"needs the relation of every question, and 1 question has none: 'bare'. Give each question a relation",
     ):
         question_prompts(tokenizer, bare, shots=2)
     assert len(question_prompts(tokenizer, bare)) == 25

@@ -134,7 +134,7 @@ def test_the_end_of_a_turn_is_its_special_token(with_template: Callable[[str], A
 def test_another_header_for_a_turn_than_for_generation_is_an_error(with_template: Callable[[str], Any]):
     tokenizer = with_template(CHATML.replace("<|im_start|>assistant\n{% endif", "<|im_start|>bot\n{% endif"))
     with pytest.raises(
-        ValueError, match=r"differs from the header of an assistant turn \('.*bot\\n'\), so .* Correct"
+        ValueError, match=r"prompt \('.*bot\\n'\) differs from the header of an assistant turn, so .* Correct"
     ):
         prompt_and_completion(tokenizer, "chat", "Who?", "Mara")
     with pytest.raises(ValueError, match="differs from the header"):
@@ -165,7 +165,7 @@ def test_a_template_that_omits_or_changes_an_answer_is_an_error(
 
 def test_a_template_that_always_opens_a_thought_is_an_error(with_template: Callable[[str], Any]):
     tokenizer = with_template(CHATML.replace("assistant\n{% endif", "assistant\n<think>\n{% endif"))
-    message = r"opens a thought before every answer \('.*<think>\\n'\) .* or template='plain'"
+    message = r"opens a thought before every answer \('.*<think>\\n'\), even .* or template='plain'"
     for template in ("chat", "auto"):
         with pytest.raises(ValueError, match=message):
             resolve_template(tokenizer, template)
