@@ -6,11 +6,13 @@ In the other runs, a sentence that refers to the text before or after it stays w
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
 
 from hf_knowlearn.documents.block_rules import BlockKind
 from hf_knowlearn.documents.document import Document
@@ -133,8 +135,8 @@ def _prose_runs(pieces: Sentences) -> Iterator[list[int]]:
 
 def _heading_before(text: str, blocks: Sequence[Block], start: int) -> str:
     """The innermost heading above a position."""
-    sections = [block.section for block in blocks if block.start <= start]
-    return sections[-1][-1] if sections and sections[-1] else ""
+    number = bisect_right(blocks, start, key=lambda block: block.start) - 1
+    return blocks[number].section[-1] if number >= 0 and blocks[number].section else ""
 
 
 # Documents whose order matters as a whole
@@ -292,7 +294,8 @@ def _movable(pieces: Sentences, prose: Sequence[int], rules: SentenceRules) -> I
     for paragraph in paragraphs:
         chunks = _chunks(pieces, paragraph, rules)
         if groups and rules.refers_back(_text(pieces, paragraph[0])):
-            groups = [[*(part for group in groups for part in group), chunks]]
+            groups = [_merged(groups)]
+            groups[0].append(chunks)
         elif announced:
             groups[-1].append(chunks)
         else:
@@ -301,6 +304,14 @@ def _movable(pieces: Sentences, prose: Sequence[int], rules: SentenceRules) -> I
     if groups:
         yield Run(tuple(groups))
     yield from end
+
+
+def _merged(lists: list[list[Any]]) -> list[Any]:
+    """The first list, to which the items of the others are added. Why in place: a copy would take quadratic time."""
+    first, *others = lists
+    for other in others:
+        first += other
+    return first
 
 
 def _text(pieces: Sentences, sentence: Sequence[int]) -> str:
@@ -331,7 +342,8 @@ def _chunks(pieces: Sentences, paragraph: Sequence[list[int]], rules: SentenceRu
     for sentence in paragraph:
         text = _text(pieces, sentence)
         if chunks and rules.refers_back(text):
-            chunks = [[*(i for chunk in chunks for i in chunk), *sentence]]
+            chunks = [_merged(chunks)]
+            chunks[0] += sentence
         elif chunks and announced:
             chunks[-1] += sentence
         else:

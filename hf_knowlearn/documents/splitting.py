@@ -6,7 +6,7 @@ the header row.
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -141,9 +141,9 @@ def _heading(document: Document, start: int) -> str:
     if block.level and block.start >= start and names == [title] and block.section[-1] == title:
         names = []  # the part begins with the title itself
     heading = PATH_SEPARATOR.join(names)
-    lines = document.text[block.start : block.end].split("\n")
-    if block.kind is BlockKind.TABLE and block.start < start and len(lines) > 2:
-        return "\n".join([*([heading, ""] if heading else []), *lines[:2], ""])
+    if block.kind is BlockKind.TABLE and block.start < start < block.end:
+        header = document.text[block.start : start].split("\n", 2)[:-1]
+        return "\n".join([*([heading, ""] if heading else []), *header, ""])
     return f"{heading}\n\n" if heading else ""
 
 
@@ -174,10 +174,18 @@ def _part_end(text: str, start: int, cuts: _Cuts, reach: int, length: Callable[[
     words = [match.end() for match in _WORD.finditer(text, word, stop)]
     if stop not in (len(text), *cuts.sentences[first : first + 1]):
         words = words[:-1]  # Why: the last word may continue beyond `stop`.
-    inside = [match.span() for match in _LINK_OR_STRING.finditer(text, start, stop)]
-    end = farthest([at for at in words if not any(begin < at < close for begin, close in inside)])
+    end = farthest(list(_outside_links(text, start, stop, words)))
     end = farthest(words) if end is None else end
     return farthest(range(start + 1, stop + 1)) if end is None else end
+
+
+def _outside_links(text: str, start: int, stop: int, places: Sequence[int]) -> Iterator[int]:
+    """The places that are not within a link or a string."""
+    spans = [match.span() for match in _LINK_OR_STRING.finditer(text, start, stop)]
+    for place in places:
+        number = bisect_left(spans, (place, 0)) - 1  # the last one that begins before the place
+        if number < 0 or place >= spans[number][1]:
+            yield place
 
 
 def _better_end(cuts: _Cuts, start: int, end: int, last: int) -> int:

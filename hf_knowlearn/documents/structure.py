@@ -173,7 +173,7 @@ def _joined_lines(text: str, places: Sequence[Place]) -> Iterator[Place]:
             if (
                 touches
                 or kind in (BlockKind.PARAGRAPH, BlockKind.HEADING)
-                or has_end_of_sentence(text[: held[2]][-200:])
+                or has_end_of_sentence(text[max(held[2] - 200, 0) : held[2]])
             ):
                 yield held
             else:
