@@ -9,6 +9,7 @@ from typing import Any
 from hf_knowlearn.documents.markdown_tables import markdown_table
 
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight(?:-source)?|code|sourceCode)[-\s](?!literal)(\w+)")
+_INDENTED = frozenset(("ul", "ol", "dl", "table", "pre"))  # a quotation with only these indents them
 _PLAIN_PARTS = frozenset(("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col", "a", "span"))
 _TABLE_PARTS = ("tbody", "thead", "tfoot", "tr", "td", "th", "caption")
 _LINES = ("dt", "td", "th", "a", "span", "summary", "caption", "h1", "h2", "h3", "h4", "h5", "h6")
@@ -34,6 +35,9 @@ def markdown_of(element: Any) -> str:
     _collapse_spaces(element)
     for literal in element.xpath(".//span[contains(@class, 'docutils literal')]"):
         literal.tag = "code"
+    for quote in element.iter("blockquote"):
+        if not (quote.text or "").strip() and all(child.tag in _INDENTED for child in quote):
+            quote.tag = "div"
     for table in list(element.iter("table")):
         _unwrap_layout(table)
     tables = list(_take_plain_tables(element))

@@ -26,6 +26,7 @@ OCR = "run OCR on the file first, for example with ocrmypdf"
 MARGIN = 0.13  # share of the height of a page in which running headers and footers are
 MAX_CELL = 25  # letters in the usual cell of a table without rules; with more, the columns are columns of text
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_PAGE_NUMBER = re.compile(r"(?:page|seite|p\.)?\W*(\d{1,4})\W*(?:(?:of|von|/)\W*\d{1,4})?", re.IGNORECASE)
 _UNMAPPED = re.compile(r"\(cid:\d+\)")
 
 
@@ -223,7 +224,7 @@ def _drop_running_lines(pages: Sequence[_Page]) -> None:
     running = {key for key, on in places.items() if len(on) > 1 and (2 * len(on) >= count or outermost[key] > 2)}
     for page in pages:
         lines = _in_margins(page, lines_of[page.number])
-        rows = [line.top for line in lines if _key(line) in running]
+        rows = [line.top for line in lines if _key(line) in running or _is_page_number(line.text, page.number)]
         # Why: the title of a chapter is next to the page number and repeats on few pages.
         dropped = {id(line) for line in lines if any(abs(line.top - row) < 3 for row in rows)}
         page.blocks[:] = [block for block in page.blocks if id(block) not in dropped]
@@ -232,6 +233,12 @@ def _drop_running_lines(pages: Sequence[_Page]) -> None:
 def _in_margins(page: _Page, lines: Sequence[Line]) -> list[Line]:
     upper, lower = MARGIN * page.height, (1 - MARGIN) * page.height
     return [line for line in lines if line.bottom < upper or line.top > lower]
+
+
+def _is_page_number(text: str, number: int) -> bool:
+    """Whether a text is the number of its page, such as "3", "- 3 -" or "Page 3 of 9". One page does not repeat."""
+    found = _PAGE_NUMBER.fullmatch(text)
+    return found is not None and int(found[1]) == number
 
 
 def _key(line: Line) -> tuple[str, int]:

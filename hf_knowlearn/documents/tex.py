@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hf_knowlearn.documents.conversion import Converted, require_packages
+from hf_knowlearn.documents.conversion import Converted, first_heading, require_packages
 from hf_knowlearn.documents.markdown_tables import markdown_table
 from hf_knowlearn.documents.tabular import decoded
 
@@ -47,11 +47,11 @@ def tex_file(file: Path) -> Converted:
     source = re.sub(r"\r\n?", "\n", decoded(file.read_bytes()))
     found = _BODY.search(source)
     has_chapters = re.search(r"\\(?:chapter|part)\b", source) is not None
-    reader = _Reader(has_chapters)
     title = _TITLE.search(source)
+    reader = _Reader(has_chapters + (title is not None))
     heading = reader.text(_braced(source, title.end())) if title else ""
     text = reader.markdown(found[1] if found else source)
-    return Converted(f"# {heading}\n\n{text}" if heading else text, heading)
+    return Converted(f"# {heading}\n\n{text}" if heading else text, heading or first_heading(text))
 
 
 def _braced(source: str, start: int) -> str:
@@ -67,11 +67,11 @@ def _braced(source: str, start: int) -> str:
 class _Reader:
     """Converts LaTeX, and stores lists, tables and code until the paragraphs are joined."""
 
-    def __init__(self, has_chapters: bool) -> None:
+    def __init__(self, shift: int) -> None:
         from pylatexenc import latex2text, latexwalker, macrospec
 
         self.kept: list[str] = []
-        self.shift = 1 + has_chapters
+        self.shift = shift
         macro, environment = latex2text.MacroTextSpec, latex2text.EnvironmentTextSpec
         texts = latex2text.get_default_latex_context_db()
         macros = [macro(name, simplify_repl=self._heading) for name in _LEVELS]

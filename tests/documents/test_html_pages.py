@@ -81,6 +81,10 @@ def test_headings_lists_tables_and_code_are_markdown(text_of: Text):
     )
 
 
+def test_an_indented_list_is_no_quotation(text_of: Text):
+    assert text_of("<p>Ports:</p><blockquote><ul><li>Kalvik</li></ul></blockquote>") == "Ports:\n\n- Kalvik"
+
+
 def test_a_table_without_header_has_an_empty_one(text_of: Text):
     assert text_of("<table><tr><td>Power</td><td>750 W</td></tr><tr><td>Voltage</td><td>230 V</td></tr></table>") == (
         "|  |  |\n| --- | --- |\n| Power | 750 W |\n| Voltage | 230 V |"

@@ -130,6 +130,13 @@ int x; // & \\
     )
 
 
+def test_sections_without_a_title_are_headings_of_the_first_level(tmp_path: Path, write: Write):
+    pytest.importorskip("pylatexenc")
+    text = "\\chapter{Ferries} They carry cars.\\section{Fares} They are low."
+    expected = "# Ferries\n\nThey carry cars.\n\n## Fares\n\nThey are low."
+    assert read_documents(write(tmp_path / "a.tex", text)) == [Document("a.tex", expected, "Ferries")]
+
+
 def test_a_notebook_has_its_text_and_code_without_outputs(tmp_path: Path, write: Write):
     cells = [
         {"cell_type": "markdown", "source": ["# Ferries\n", "\n", "They carry cars."]},

@@ -74,6 +74,11 @@ def test_running_headers_footers_and_page_numbers_are_removed(tmp_path: Path):
     assert read(tmp_path, *pages).text == expected
 
 
+def test_the_number_of_a_single_page_is_removed(tmp_path: Path):
+    page = PdfPage().text(50, 100, "1", "2 boats").text(190, 570, "- 1 -")
+    assert read(tmp_path, page).text == "1\n2 boats"
+
+
 def test_titles_of_chapters_next_to_page_numbers_are_removed(tmp_path: Path):
     titles = ["1 Ferries", "1 Ferries", "2 Boats", "2 Boats"]
     pages = [
