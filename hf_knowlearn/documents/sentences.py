@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from hf_knowlearn.documents.language import primary_language
+from hf_knowlearn.documents.sentence_ends import EndRules, end_rules
 from hf_knowlearn.documents.structure import verbatim_spans
 
 # What separates a piece from the one before it. SOFT is a line break inside a sentence.
@@ -22,11 +24,6 @@ _WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
 _LINE_BREAK = re.compile(r"(?<![ \r\n])[ \r\n]*\n[ \r\n]*")
 # Characters per call of sentencex. Why: within a paragraph it can take quadratic time (Chinese, backticks).
 _WINDOW = 5000
-# Titles before a name that sentencex does not know. It treats their full stop as the end of a sentence.
-TITLES = frozenset(
-    "Smt Shri Sri Sjt Kum Pt Ust Hon Rev Fr Br Sr Bro Capt Lt Col Gen Maj Sgt Cpl Cmdr Adm Gov Sen Rep".split()
-)
-_MAX_INITIALS = 12  # characters of a word of initials, such as "J.R.R."
 
 
 class Sentences(NamedTuple):
@@ -56,7 +53,7 @@ def sentences(text: str, language: str = "en") -> Sentences:
 
     Args:
         text: the text of a document.
-        language: language code, which selects the rules of sentencex.
+        language: language code, which selects the rules of sentencex and of `sentence_ends`.
 
     Example:
         >>> sentences("Mr. Smith left. He sang.").texts
@@ -70,16 +67,22 @@ def sentences(text: str, language: str = "en") -> Sentences:
 
 def _places(text: str, language: str) -> Iterator[tuple[int, int, int, bool]]:
     """Yield (start, end, kind of break before it, whether it is verbatim) of each piece."""
-    ends = list(_ends(text, language))
+    code = primary_language(language)
+    rules = end_rules(code)
+    ends = list(_ends(text, code))
+    if rules.missed is not None and (missed := [match.end() for match in rules.missed.finditer(text)]):
+        ends = sorted({*ends, *missed})
     position = 0
     for start, stop in [*verbatim_spans(text), (len(text), len(text))]:
-        yield from _prose(text, position, start, ends[bisect_right(ends, position) : bisect_left(ends, start)])
+        yield from _prose(text, position, start, ends[bisect_right(ends, position) : bisect_left(ends, start)], rules)
         if start < stop:
             yield start, stop, PARAGRAPH, True
         position = stop
 
 
-def _prose(text: str, position: int, stop: int, ends: list[int]) -> Iterator[tuple[int, int, int, bool]]:
+def _prose(
+    text: str, position: int, stop: int, ends: list[int], rules: EndRules
+) -> Iterator[tuple[int, int, int, bool]]:
     """Yield the pieces of `text[position:stop]`. The sentences in it end at `ends` and at `stop`."""
     first = last = -1  # the last sentence found, to which the next one may belong
     between = PARAGRAPH
@@ -90,7 +93,7 @@ def _prose(text: str, position: int, stop: int, ends: list[int]) -> Iterator[tup
         position = max(end, position)
         if not words.strip():
             continue
-        if first >= 0 and not _is_boundary(text, last, start):
+        if first >= 0 and not _is_boundary(text, last, start, rules):
             last = end
             continue
         if first >= 0:
@@ -101,34 +104,19 @@ def _prose(text: str, position: int, stop: int, ends: list[int]) -> Iterator[tup
         yield from _lines(text, first, last, between)
 
 
-def _is_boundary(text: str, end: int, start: int) -> bool:
+def _is_boundary(text: str, end: int, start: int, rules: EndRules) -> bool:
     """Return whether a view may put layout between a sentence that ends at `end` and one that begins at `start`."""
     gap, before, after = text[end:start], text[end - 1], text[start]
     if gap.strip(REPLACEABLE) or _joins(after):
         return False  # Why: a no-break space or a tab is content.
     if gap:
-        return gap.count("\n") > 1 or not ((before.isdigit() and after.isdigit()) or _is_within_name(text, end, start))
+        is_number = before.isdigit() and after.isdigit()
+        return gap.count("\n") > 1 or not (is_number or rules.is_within_sentence(text, end, start))
     if after.isspace():
         return after == "\u3000"  # Why: it separates Japanese sentences. It belongs to the second one.
     # Why: Chinese and Hindi have no white space between sentences, and "a.b" is one word.
-    return _is_wide(before) or _is_wide(after) or not (before.isascii() or before.isalnum())
-
-
-def _is_within_name(text: str, end: int, start: int) -> bool:
-    """Return whether the gap between `end` and `start` may be inside a name.
-
-    This is so if the full stop before `end` may belong to an initial or a title, or if an initial follows ("D.
-    Silva"). Why: sentencex splits "M.S. Sripathy", "Ko. Ananda" and "Smt. Uma", and a split name loses a fact. A
-    sentence that ends in "the U.S." is joined to the next sentence too, which only costs a little variety.
-    """
-    if text[end - 1] == ".":
-        word = text[max(0, end - _MAX_INITIALS) : end - 1].rsplit(maxsplit=1)[-1:]
-        parts = word[0].lstrip("([\"'\u2018\u201c\u00ab").split(".") if word else []
-        if parts and (
-            word[0] in TITLES or all(len(part) < 3 and part.isalpha() and part[0].isupper() for part in parts)
-        ):
-            return True
-    return text[start].isupper() and text[start + 1 : start + 2] == "." and "\n" not in text[end:start]
+    is_wide = _is_wide(before) or _is_wide(after) or not (before.isascii() or before.isalnum())
+    return is_wide and not rules.continues_quote(before, after)
 
 
 def _joins(character: str) -> bool:
