@@ -5,17 +5,18 @@ A mark is one element of layout, such as a bullet before each sentence. `marks.t
 sampled in blocks of twelve. In a block, no mark occurs twice, and every group occurs if the document allows it.
 """
 
+import hashlib
 import operator
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, reduce
 from itertools import combinations, product
-from random import Random
 
 from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.sentences import sentences
-from hf_knowlearn.views.features import document_features
-from hf_knowlearn.views.groups import GROUPS, MARKS, Mark
+from hf_knowlearn.views.features import SPACED, document_features
+from hf_knowlearn.views.groups import MARKS, Mark
 from hf_knowlearn.views.layout import Frame, lay_out
 from hf_knowlearn.views.sampling import sampling_number, select_groups, take_views, with_heading
 from hf_knowlearn.views.view import View
@@ -30,14 +31,16 @@ class Format:
 
     Args:
         marks: at most one mark of each group, in the order of `GROUPS`.
+        is_spaced: whether the document has spaces between its sentences. Chinese has none.
 
     Example:
         >>> from hf_knowlearn.views import MARKS, Format
         >>> Format((MARKS["lists"][0], MARKS["headings"][0])).name
-        'lists.dash+headings.h1'
+        'lists.bullet+headings.h1'
     """
 
     marks: tuple[Mark, ...]
+    is_spaced: bool = True
 
     @cached_property
     def name(self) -> str:
@@ -47,7 +50,8 @@ class Format:
     @cached_property
     def frame(self) -> Frame:
         """The layout strings of all marks."""
-        return Frame(**{name: value for mark in self.marks for name, value in mark.fields.items()})
+        frame = Frame(**{name: value for mark in self.marks for name, value in mark.fields.items()})
+        return frame if self.is_spaced else frame.unspaced
 
     @cached_property
     def visible_marks(self) -> tuple[Mark, ...]:
@@ -55,12 +59,17 @@ class Format:
         return tuple(mark for mark in self.marks if mark.group != "spacing")
 
 
-PLAIN = Format(())
+_PLAIN = {is_spaced: Format((), is_spaced) for is_spaced in (True, False)}
+
+
+def plain_format(document: Document) -> Format:
+    """Return the format without marks."""
+    return _PLAIN[bool(document_features(document) & SPACED)]
 
 
 @cache
-def _composed(*marks: Mark) -> Format:
-    return Format(marks)
+def _composed(is_spaced: bool, *marks: Mark) -> Format:
+    return Format(marks, is_spaced)
 
 
 def raw_view(document: Document) -> View:
@@ -97,7 +106,7 @@ def format_views(
         >>> from hf_knowlearn import Document, format_views
         >>> document = Document("mill", "Tarn has a mill. It is old.", title="Tarn")
         >>> [view.text for view in format_views(document, 2, groups=["headings"])]
-        ['Tarn: Tarn has a mill. It is old.', '## Tarn\\n\\nTarn has a mill. It is old.']
+        ['Tarn\\n=====\\n\\nTarn has a mill. It is old.', 'Tarn\\n\\nTarn has a mill. It is old.']
     """
     selected = select_groups(num_views, groups, hold_out, first)
     if not selected:
@@ -122,7 +131,7 @@ def sample_formats(document: Document, number: int, groups: tuple[str, ...]) -> 
 
     Formats that differ from an earlier format only in the number of spaces come last.
     """
-    pool = _mark_pool(document_features(document) & _needed_features(groups), groups)
+    pool = _mark_pool(document_features(document) & (_needed_features(groups) | SPACED), groups)
     sampled: set[Format] = set()
     looks: set[tuple[Mark, ...]] = set()
     similar: list[Format] = []
@@ -159,6 +168,7 @@ class _MarkPool:
 
     key: str
     marks: tuple[tuple[Mark, ...], ...]
+    is_spaced: bool
 
     @cached_property
     def useful_blocks(self) -> int:
@@ -169,40 +179,53 @@ class _MarkPool:
     @cached_property
     def formats(self) -> list[Format]:
         """All formats that these marks can form."""
-        alone = [_composed(mark) for marks in self.marks for mark in marks]
+        alone = [_composed(self.is_spaced, mark) for marks in self.marks for mark in marks]
         pairs = (pair for one, other in combinations(self.marks, 2) for pair in product(one, other))
-        return alone + [_composed(*pair) for pair in pairs if not pair[0].taken & pair[1].taken]
+        return alone + [_composed(self.is_spaced, *pair) for pair in pairs if pair[0].taken.isdisjoint(pair[1].taken)]
 
 
 @lru_cache(maxsize=1024)
 def _mark_pool(features: int, groups: tuple[str, ...]) -> _MarkPool:
     marks = [tuple(mark for mark in MARKS[group] if mark.needs & ~features == 0) for group in groups]
-    return _MarkPool(f"{features}/{groups}", tuple(filter(None, marks)))
+    return _MarkPool(f"{features}/{groups}", tuple(filter(None, marks)), bool(features & SPACED))
 
 
 @lru_cache(maxsize=1 << 15)
 def _block(pool: _MarkPool, number: int) -> tuple[Format, ...]:
     """Return up to twelve formats. Each has a mark of the next group and, if possible, one of another group."""
-    shuffle = Random(f"{pool.key}/{number}").random  # Why: unlike Random.shuffle, the same in every Python version.
-    remaining = [sorted(marks, key=lambda _: shuffle()) for marks in sorted(pool.marks, key=lambda _: shuffle())]
+    # Why: random numbers of 16 bits from a hash are fast and the same in every Python version. At most 31 are used.
+    digest = hashlib.blake2b(f"{pool.key}/{number}".encode()).digest()
+    numbers = iter(struct.unpack("<32H", digest))
+    remaining = [list(marks) for marks in sorted(pool.marks, key=lambda _: next(numbers))]
     block: list[Format] = []
-    groups = len(remaining)
     distance = 0
     while len(block) < BLOCK_SIZE and any(remaining):
         distance += 1  # each round pairs a group with a different group
         for i, marks in enumerate(remaining):
             if marks and len(block) < BLOCK_SIZE:
-                mark = marks.pop()
-                partner = _partner(mark, [remaining[(i + distance + j) % groups] for j in range(groups)])
-                pair = sorted(filter(None, (mark, partner)), key=lambda mark: GROUPS.index(mark.group))
-                block.append(_composed(*pair))
+                mark = marks.pop(next(numbers) * len(marks) >> 16)
+                partner = _partner(mark, remaining, i + distance, next(numbers))
+                if partner is None:
+                    block.append(_composed(pool.is_spaced, mark))
+                else:
+                    pair = (mark, partner) if mark.rank < partner.rank else (partner, mark)
+                    block.append(_composed(pool.is_spaced, *pair))
     return tuple(block)
 
 
-def _partner(mark: Mark, remaining: Sequence[list[Mark]]) -> Mark | None:
-    """Remove and return the first of the `remaining` marks that is compatible with `mark` and in another group."""
-    for marks in remaining:
-        for i in range(len(marks) - 1, -1, -1):
-            if marks[i].group != mark.group and not marks[i].taken & mark.taken:
-                return marks.pop(i)
+def _partner(mark: Mark, remaining: Sequence[list[Mark]], group: int, number: int) -> Mark | None:
+    """Remove and return a mark of another group that is compatible with `mark`, or None.
+
+    Args:
+        remaining: the marks of each group. The search begins in the list with the number `group` and continues at the
+            first list.
+        number: a random number of 16 bits, which determines where the search in each list begins.
+    """
+    for i in range(group - len(remaining), group):
+        marks = remaining[i % len(remaining)]
+        if marks and marks[0].group != mark.group:
+            first = number * len(marks) >> 16
+            for position in range(first - len(marks), first):
+                if marks[position].taken.isdisjoint(mark.taken):
+                    return marks.pop(position)
     return None

@@ -22,6 +22,7 @@ class Mark:
 
     Args:
         group: name of the group that the mark belongs to.
+        rank: number of the group in `GROUPS`.
         name: name of the mark within its group.
         fields: the fields of `Frame` that the mark fills in, with their values.
         needs: features of `hf_knowlearn.views.features` that a document must have, as a set of bits.
@@ -29,6 +30,7 @@ class Mark:
     """
 
     group: str
+    rank: int
     name: str
     fields: Mapping[str, Any]
     needs: int
@@ -46,7 +48,7 @@ class Mark:
         return f"{self.group}.{self.name}"
 
 
-def _marks_of(group: str, section: Mapping[str, Any]) -> Iterator[Mark]:
+def _marks_of(group: str, rank: int, section: Mapping[str, Any]) -> Iterator[Mark]:
     """Yield the marks of one section of `marks.toml`."""
     needs = sum(getattr(features, name) for name in section.get("needs", ()))
     blocks = frozenset(section.get("blocks", ()))
@@ -54,12 +56,12 @@ def _marks_of(group: str, section: Mapping[str, Any]) -> Iterator[Mark]:
         if "labels" in fields:
             fields["labels"] = LABELS[fields["labels"]]
         longer_than = features.LONGER_THAN.get(fields.get("width"), 0)
-        yield Mark(group, name, fields, needs | longer_than, blocks)
+        yield Mark(group, rank, name, fields, needs | longer_than, blocks)
 
 
 _TABLE = tomllib.loads(Path(__file__).with_name("marks.toml").read_text(encoding="utf-8"))
 MARKS: dict[str, tuple[Mark, ...]] = {
-    group: tuple(mark for section in sections for mark in _marks_of(group, section))
-    for group, sections in _TABLE.items()
+    group: tuple(mark for section in sections for mark in _marks_of(group, rank, section))
+    for rank, (group, sections) in enumerate(_TABLE.items())
 }
 GROUPS = tuple(MARKS)

@@ -4,8 +4,9 @@ A `Frame` holds these strings. A format sets some of its fields. `lay_out` copie
 unchanged, so the start of each span is the sum of the lengths before it.
 """
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, chain
 from operator import add
@@ -17,6 +18,8 @@ from hf_knowlearn.views.view import Span
 ROMAN_DIGITS = {"m": 1000, "cm": 900, "d": 500, "cd": 400, "c": 100, "xc": 90, "l": 50, "xl": 40}
 ROMAN_DIGITS |= {"x": 10, "ix": 9, "v": 5, "iv": 4, "i": 1}
 VERBATIM_BREAK = "\n\n"  # before and after a verbatim block, in every format
+_LINE_SIGNS = "-+*#>=|~:\u2010\u2011\u2012\u2013\u2014\u2015\u2022"
+_NUMBER_OF_ITEM = re.compile(r"\d{1,9}[.)](?!\S)")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Frame:
     line: str = ""  # a line break between two sentences, in place of the space
     paragraph: str = "\n\n"  # between two paragraphs
     width: int = 0  # lines are wrapped at this many characters; 0: never
+    is_spaced: bool = True  # False: no spaces between sentences, as in Chinese
 
     @cached_property
     def before(self) -> dict[int, str]:
@@ -51,6 +55,20 @@ class Frame:
             SENTENCE: self.sentence_suffix + self._with_line_marks(between) + self._first_prefix,
             PARAGRAPH: self.sentence_suffix + self._with_line_marks(self.paragraph) + self._first_prefix,
         }
+
+    @cached_property
+    def unspaced(self) -> "Frame":
+        """The same layout for a text without spaces between its sentences."""
+        prefix, suffix = self.sentence_prefix.strip(" "), self.sentence_suffix.strip(" ")
+        space, paragraph = self.space.strip(" "), self.paragraph.strip(" ")
+        return replace(
+            self,
+            sentence_prefix=prefix,
+            sentence_suffix=suffix,
+            space=space,
+            paragraph=paragraph,
+            is_spaced=False,
+        )
 
     @cached_property
     def _first_prefix(self) -> str:
@@ -103,6 +121,8 @@ def lay_out(frame: Frame, title: str, pieces: Sentences) -> tuple[str, tuple[Spa
     layout = list(map(before.__getitem__, pieces.breaks))
     if any(pieces.verbatim):
         _separate_verbatim_blocks(layout, frame, pieces)
+    if not frame.is_spaced:
+        _separate_words(layout, pieces)
     layout[0] = frame.start(title, pieces.verbatim[0])
     if frame.item:
         _add_items(layout, frame, pieces)
@@ -130,6 +150,15 @@ def _separate_verbatim_blocks(layout: list[str], frame: Frame, pieces: Sentences
         if after_verbatim or is_verbatim:
             end = "" if after_verbatim else frame.sentence_suffix + frame.trailing
             layout[i] = end + VERBATIM_BREAK + ("" if is_verbatim else frame.indent + frame._first_prefix)
+
+
+def _separate_words(layout: list[str], pieces: Sentences) -> None:
+    """Put a space between two sentences without layout between them if it separates two words, as in an English
+    sentence of a Chinese text."""
+    for i in range(1, len(layout)):
+        before, after = pieces.texts[i - 1][-1], pieces.texts[i][0]
+        if not layout[i] and before.isascii() and after < "\u2e80":
+            layout[i] = " "
 
 
 def _add_items(layout: list[str], frame: Frame, pieces: Sentences) -> None:
@@ -194,9 +223,14 @@ def _next_space(text: str, start: int) -> int:
 
 def _is_between_words(text: str, at: int) -> bool:
     """Return whether the space at `at` separates two words. A space next to other white space or between two digits
-    ("10 000") does not separate words."""
+    ("10 000") does not separate words. Nor does a space before a sign that would begin a list, heading or quote on the
+    next line, such as the minus in "5 - 3"."""
     before, after = text[at - 1], text[at + 1 : at + 2]
-    return not before.isspace() and not after.isspace() and after != "" and not (before.isdigit() and after.isdigit())
+    if after.isalpha():
+        return not before.isspace()
+    if before.isspace() or after.isspace() or after == "" or after in _LINE_SIGNS:
+        return False
+    return not after.isdigit() or not (before.isdigit() or _NUMBER_OF_ITEM.match(text, at + 1))
 
 
 def letters(number: int) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.order_rules import Run, order_rules
 from hf_knowlearn.documents.sentences import PARAGRAPH, SENTENCE, Sentences, sentences
-from hf_knowlearn.views.formats import PLAIN, sample_formats
+from hf_knowlearn.views.formats import plain_format, sample_formats
 from hf_knowlearn.views.layout import lay_out
 from hf_knowlearn.views.sampling import sampling_number, select_groups, take_views
 from hf_knowlearn.views.view import View
@@ -79,7 +79,7 @@ def _permuted_views(document: Document, seed: int, groups: tuple[str, ...], forc
     if orders.count == 1:
         return
     seen: set[str] = set()
-    formats = sample_formats(document, number, groups) if groups else repeat(PLAIN)
+    formats = sample_formats(document, number, groups) if groups else repeat(plain_format(document))
     sequence = _repeated(orders, number) if groups else orders.sequence(number)
     own = " ".join(orders.pieces.texts)
     for pieces, format in zip(sequence, formats, strict=False):
@@ -89,7 +89,7 @@ def _permuted_views(document: Document, seed: int, groups: tuple[str, ...], forc
             continue
         text, spans = lay_out(format.frame, document.title, pieces)
         if text not in seen:
-            name = "permuted" if format is PLAIN else f"permuted+{format.name}"
+            name = f"permuted+{format.name}" if format.marks else "permuted"
             yield View(document.id, document.part, len(seen), "order", name, text, spans)
             seen.add(text)
 

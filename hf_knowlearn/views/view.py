@@ -30,7 +30,7 @@ class View:
         >>> from hf_knowlearn import Document, format_views
         >>> view = format_views(Document("mill", "Tarn has a mill. It is old."), 1, groups=["lists"])[0]
         >>> view.format, view.text, view.spans
-        ('lists.task', '- [ ] Tarn has a mill.\\n- [ ] It is old.', ((6, 0, 16), (29, 17, 10)))
+        ('lists.roman_brackets', '(i) Tarn has a mill.\\n(ii) It is old.', ((4, 0, 16), (26, 17, 10)))
     """
 
     document_id: str

@@ -9,7 +9,7 @@ import pytest
 import hf_knowlearn.views
 
 MODULES = {module.name for module in pkgutil.iter_modules(hf_knowlearn.views.__path__)}
-WITH_EXAMPLES = {"view", "formats", "order", "masked", "mixed", "layout", "proof", "coverage"}
+WITH_EXAMPLES = {"view", "formats", "order", "masked", "mixed", "layout", "proof", "coverage", "similarity"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

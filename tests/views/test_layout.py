@@ -22,22 +22,21 @@ EXPECTED = {
     "breaks.paragraph_lines": f"{ONE} {TWO}\n{THREE}",
     "breaks.one_line": f"{ONE} {TWO} {THREE}",
     "marks.guillemets": f"\u00ab {ONE} \u00bb \u00ab {TWO} \u00bb\n\n\u00ab {THREE} \u00bb",
-    "marks.section": f"\u00a7 {ONE} \u00a7 {TWO}\n\n\u00a7 {THREE}",
+    "marks.pilcrow": f"\u00b6 {ONE} \u00b6 {TWO}\n\n\u00b6 {THREE}",
     "marks.joint_bar": f"{ONE} | {TWO}\n\n{THREE}",
     "marks.between_stars": f"{ONE}\n* * *\n{TWO}\n\n{THREE}",
+    "marks.between_rule": f"{ONE}\n\n---\n\n{TWO}\n\n{THREE}",
     "lists.dash": f"- {ONE}\n- {TWO}\n\n- {THREE}",
-    "lists.task": f"- [ ] {ONE}\n- [ ] {TWO}\n\n- [ ] {THREE}",
     "lists.number": f"1. {ONE}\n2. {TWO}\n\n3. {THREE}",
     "lists.letter_brackets": f"(a) {ONE}\n(b) {TWO}\n\n(c) {THREE}",
-    "lists.capital": f"A. {ONE}\nB. {TWO}\n\nC. {THREE}",
-    "lists.roman": f"i. {ONE}\nii. {TWO}\n\niii. {THREE}",
-    "lists.roman_capital": f"I. {ONE}\nII. {TWO}\n\nIII. {THREE}",
-    "lists.nested_dash": f"- {ONE}\n  * {TWO}\n\n- {THREE}",
-    "lists.nested_hanging": f"1. {ONE}\n   {TWO}\n\n2. {THREE}",
+    "lists.capital_bracket": f"A) {ONE}\nB) {TWO}\n\nC) {THREE}",
+    "lists.roman_bracket": f"i) {ONE}\nii) {TWO}\n\niii) {THREE}",
+    "lists.hanging_dash": f"- {ONE}\n  {TWO}\n\n- {THREE}",
+    "lists.hanging_number": f"1. {ONE}\n   {TWO}\n\n2. {THREE}",
     "headings.h1": f"# Ada\n\n{PLAIN}",
     "headings.underlined": f"Ada\n=====\n\n{PLAIN}",
     "headings.title_text": f"Title: Ada\nText: {PLAIN}",
-    "headings.source": f"Source: Ada\n\n{PLAIN}",
+    "headings.colon": f"Ada: {PLAIN}",
     "headings.front_matter": f"---\ntitle: Ada\n---\n\n{PLAIN}",
     "headings.document": f"Document: {PLAIN}",
     "containers.block_quote": f"> {ONE} {TWO}\n>\n> {THREE}",
@@ -48,18 +47,18 @@ EXPECTED = {
     "containers.cell": f"| {ONE} {TWO} {THREE} |",
     "containers.json": f'{{"text": "{ONE} {TWO} {THREE}"}}',
     "containers.yaml": f'text: "{ONE} {TWO} {THREE}"',
-    "shift.begin": f"Begin.\n\n{PLAIN}",
+    "shift.here": f"Here it is:\n{PLAIN}",
     # Two groups
     "spacing.indent_2+lists.number": f"  1. {ONE}\n  2. {TWO}\n\n  3. {THREE}",
     "spacing.trailing+containers.block_quote": f"> {ONE} {TWO}  \n>\n> {THREE}  ",
     "breaks.sentence_lines+marks.joint_dot": f"{ONE}\n\u00b7\n{TWO}\n\n{THREE}",
     "breaks.one_line+marks.quotes": f'"{ONE}" "{TWO}" "{THREE}"',
     "marks.bold+lists.plus": f"+ **{ONE}**\n+ **{TWO}**\n\n+ **{THREE}**",
-    "lists.nested_dash+containers.block_quote": f"> - {ONE}\n>   * {TWO}\n>\n> - {THREE}",
+    "lists.hanging_dash+containers.block_quote": f"> - {ONE}\n>   {TWO}\n>\n> - {THREE}",
     "headings.h1+containers.block_quote": f"> # Ada\n>\n> {ONE} {TWO}\n>\n> {THREE}",
     "headings.document+containers.fence": f"```\nDocument: {PLAIN}\n```",
-    "headings.h2+shift.begin": f"Begin.\n\n## Ada\n\n{PLAIN}",
-    "containers.cell+shift.begin": f"Begin.\n\n| {ONE} {TWO} {THREE} |",
+    "headings.h2+shift.stars": f"* * *\n\n## Ada\n\n{PLAIN}",
+    "containers.cell+shift.stars": f"* * *\n\n| {ONE} {TWO} {THREE} |",
 }
 
 
@@ -88,8 +87,8 @@ def test_signs_are_around_or_between_sentences(texts):
         assert texts[name] == f"{a}{ONE}{b} {a}{TWO}{b}\n\n{a}{THREE}{b}"
     for name, joint in fields_of("marks", "joint"):
         assert texts[name] == f"{ONE} {joint} {TWO}\n\n{THREE}"
-    for name, joint, _ in fields_of("marks", "joint", "line"):
-        assert texts[name] == f"{ONE}\n{joint}\n{TWO}\n\n{THREE}"
+    for name, joint, line in fields_of("marks", "joint", "line"):
+        assert texts[name] == f"{ONE}{line}{joint}{line}{TWO}\n\n{THREE}"
 
 
 def test_bullets_and_labels_are_before_sentences(texts):
