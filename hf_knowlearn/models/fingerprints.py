@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def weights_fingerprint(model: "PreTrainedModel") -> str:
-    """Return a hash of about 64 evenly spaced numbers of every weight. Training changes this hash."""
+    """Return a hash of up to 64 evenly spaced numbers of every weight. Training changes this hash."""
     return _fingerprint(model.named_parameters())
 
 
