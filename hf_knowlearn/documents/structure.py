@@ -23,6 +23,8 @@ from hf_knowlearn.documents.block_rules import (
     kind_of_block,
 )
 
+# A line break of old files, and a page break. Why: the patterns and markdown-it expect "\n" and spaces.
+_UNUSUAL_SPACE = re.compile(r"\r(?!\n)|[\f\v]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # A run of lines that are not blank. Why `^`: without it, long blank lines take quadratic time.
 _BLOCK = re.compile(r"^[^\S\n]*\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*", re.MULTILINE)
@@ -70,7 +72,8 @@ def parse_blocks(text: str) -> tuple[Block, ...]:
         >>> [(str(block.kind), block.section) for block in parse_blocks(text)]
         [('heading', ('Router',)), ('paragraph', ('Router',)), ('ordered list', ('Router',))]
     """
-    return tuple(_with_sections(text, _with_headings(text, _places(text))))
+    plain = _UNUSUAL_SPACE.sub(lambda match: "\n" if match.group() == "\r" else " ", text)
+    return tuple(_with_sections(plain, _with_headings(plain, _places(plain))))
 
 
 def verbatim_spans(text: str) -> list[tuple[int, int]]:
