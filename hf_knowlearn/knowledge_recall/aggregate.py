@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from .correctness import answer_key, is_correct
-from .scoring import BY_CHARACTER, LANGUAGES, first_line, matches, normalizer, occurs, overlap
+from .scoring import LANGUAGES, RULES, first_line, matches, normalizer, occurs, overlap
 from .validation import has_samples, option_problems, validated_columns
 
 # Responses that count as "I don't know". A first line and these texts are normalised before they are compared.
@@ -127,7 +127,7 @@ class _Scorer:
     def __init__(self, normal: Normal, language: str, abstentions: Collection[str] | None, whole: bool) -> None:
         self._normal, self._whole = normal, whole
         self._key = lru_cache(CACHED)(answer_key(language))
-        self._by_character = language in BY_CHARACTER
+        self._by_character = bool(RULES[language].letters)
         if abstentions is None:
             abstentions = ABSTENTIONS if language == "en" else ()
         curly = [text.replace("'", "’") for text in abstentions]  # Why: normalisation keeps ’ in English.

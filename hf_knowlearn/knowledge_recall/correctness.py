@@ -13,12 +13,11 @@ from functools import cache
 
 from .quantities import groups_of_thousands, quantity
 from .scoring import (
+    RULES,
     Translation,
     answers_problems,
-    articles_of,
     is_punctuation,
     language_problems,
-    letters_of,
     raise_problems,
 )
 
@@ -75,7 +74,7 @@ def answer_key(language: str) -> Callable[[str], Hashable]:
 
     The key of a text without visible characters is None.
     """
-    article, letters = articles_of(language), letters_of(language)
+    article, letters, _ = RULES[language]
     article_first = re.compile(article.replace(r"\b", "") + (r"\s+" if r"\b" in article else "")) if article else None
     spaced_letter = re.compile(rf"\s*({letters})\s*") if letters else None
 

@@ -13,39 +13,54 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, NamedTuple, TypeGuard
 
-ARTICLES = re.compile(r"\b(a|an|the)\b")
-ARTICLE_WORDS = frozenset(["a", "an", "the"])
-NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+class Translation(dict[int, str | None]):
+    """A table for `str.translate`. `function` returns the replacement of a character, or None to delete it."""
+
+    def __init__(self, function: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, code: int) -> str | None:
+        # Why at the first use: a table of all Unicode characters would take a fifth of a second.
+        self[code] = translated = self._function(chr(code))
+        return translated
+
+
+def is_punctuation(sign: str) -> bool:
+    """Return whether Unicode classifies the character as punctuation."""
+    return unicodedata.category(sign)[0] == "P"
+
+
+# MLQA also deletes ASCII symbols.
+_WITHOUT_PUNCTUATION = Translation(lambda sign: None if sign in string.punctuation or is_punctuation(sign) else sign)
 
 
 class Rules(NamedTuple):
-    """The rules that normalise texts in a language other than English."""
+    """The rules that normalise texts in a language."""
 
-    articles: str | None = None  # regular expression of the articles to delete
-    letters: str | None = None  # regular expression of the characters that each count as a word
+    articles: str = ""  # regular expression of the articles to delete
+    letters: str = ""  # regular expression of the characters that each count as a word
+    punctuation: Mapping[int, Any] = _WITHOUT_PUNCTUATION
 
 
-# The rules of mlqa_evaluation_v1.py, except for English, which follows SQuAD. The Arabic rule also deletes "ال" inside
-# words. The Chinese rule ends at U+9FA5.
-_MLQA = {
+# English follows SQuAD. "ja" and "und" are rules of this package. All others follow mlqa_evaluation_v1.py.
+# The Arabic rule also deletes "ال" inside words. The Chinese rule ends at U+9FA5. In Japanese, each kana, long-vowel
+# mark, repetition mark and Han character counts as a word. "und" is the code of an undetermined language.
+RULES = {
+    "en": Rules(articles=r"\b(a|an|the)\b", punctuation=str.maketrans("", "", string.punctuation)),
     "ar": Rules(articles="ال"),
     "de": Rules(articles=r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b"),
     "es": Rules(articles=r"\b(un|una|unos|unas|el|la|los|las)\b"),
     "hi": Rules(),
-    "vi": Rules(articles=r"\b(của|là|cái|chiếc|những)\b"),
-    "zh": Rules(letters="[\u4e00-\u9fa5]"),
-}
-# Rules of this package. In Japanese, each kana, long-vowel mark, repetition mark and Han character counts as a word.
-# "und" is the code of an undetermined language: spaces separate words, and no articles are deleted.
-_OURS = {
     "ja": Rules(
         letters="[\u3005-\u3007\u3031-\u3035\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uff66-\uff9f]"
     ),
     "und": Rules(),
+    "vi": Rules(articles=r"\b(của|là|cái|chiếc|những)\b"),
+    "zh": Rules(letters="[\u4e00-\u9fa5]"),
 }
-_OTHERS = {**_MLQA, **_OURS}
-LANGUAGES = ("en", *sorted(_OTHERS))
-BY_CHARACTER = frozenset(code for code, rules in _OTHERS.items() if rules.letters)  # no spaces between words
+LANGUAGES = tuple(RULES)
 
 
 def normalize(text: str, language: str = "en") -> str:
@@ -72,17 +87,7 @@ def normalize(text: str, language: str = "en") -> str:
 def normalizer(language: str) -> Callable[[str], str]:
     """Return the function that normalises texts of this language. Raises the errors of `normalize`."""
     raise_problems(language_problems(language))
-    return _english if language == "en" else _other(language)
-
-
-def articles_of(language: str) -> str:
-    """Return the regular expression of the articles of a language; "" if it has none."""
-    return ARTICLES.pattern if language == "en" else _OTHERS[language].articles or ""
-
-
-def letters_of(language: str) -> str:
-    """Return the regular expression of the characters that each count as a word; "" if the language has none."""
-    return "" if language == "en" else _OTHERS[language].letters or ""
+    return _normalizer(language)
 
 
 def language_problems(language: object) -> list[str]:
@@ -95,55 +100,16 @@ def language_problems(language: object) -> list[str]:
     ]
 
 
-def _english(text: str) -> str:
-    words = text.lower().split()
-    if not "".join(words).isalnum():
-        words = " ".join(words).translate(NO_PUNCTUATION).split()
-        if not "".join(words).isalnum():
-            # Why: non-ASCII punctuation is not deleted, and an article can be next to it: “the”.
-            return " ".join(ARTICLES.sub(" ", " ".join(words)).split())
-    # Why: if all words consist of letters and digits, comparing words is ten times faster than the regular expression.
-    if not ARTICLE_WORDS.isdisjoint(words):
-        words = [word for word in words if word not in ARTICLE_WORDS]
-    return " ".join(words)
-
-
 @cache
-def _other(language: str) -> Callable[[str], str]:
-    rules = _OTHERS[language]
-    articles = re.compile(rules.articles) if rules.articles else None
-    letters = re.compile(rules.letters) if rules.letters else None
+def _normalizer(language: str) -> Callable[[str], str]:
+    rules = RULES[language]
+    articles, letters = re.compile(rules.articles or r"(?!)"), re.compile(rules.letters or r"(?!)")
 
     def normalized(text: str) -> str:
-        text = text.lower().translate(_WITHOUT_PUNCTUATION)
-        if articles:
-            text = articles.sub(" ", text)
-        if letters:
-            text = letters.sub(r" \g<0> ", text)
-        return " ".join(text.split())
+        text = articles.sub(" ", text.lower().translate(rules.punctuation))
+        return " ".join(letters.sub(r" \g<0> ", text).split())
 
     return normalized
-
-
-class Translation(dict[int, str | None]):
-    """A table for `str.translate`. `function` returns the replacement of a character, or None to delete it."""
-
-    def __init__(self, function: Callable[[str], str | None]) -> None:
-        super().__init__()
-        self._function = function
-
-    def __missing__(self, code: int) -> str | None:
-        # Why at the first use: a table of all Unicode characters would take a fifth of a second.
-        self[code] = translated = self._function(chr(code))
-        return translated
-
-
-def is_punctuation(sign: str) -> bool:
-    """Return whether Unicode classifies the character as punctuation."""
-    return unicodedata.category(sign)[0] == "P"
-
-
-_WITHOUT_PUNCTUATION = Translation(lambda sign: None if sign in string.punctuation or is_punctuation(sign) else sign)
 
 
 def first_line(text: str) -> str:
