@@ -107,11 +107,19 @@ def _remove_space_before(mark: Any) -> None:
 def _remove_invisible(body: Any) -> None:
     for element in list(body.iter(*_INVISIBLE)):
         element.drop_tree()
-    for element in list(body.iterdescendants()):
-        is_hidden = element.get("hidden") is not None or _HIDDEN.search(element.get("style") or "")
-        # Why: a long hidden text is an answer or a tab that opens with a click.
-        if is_hidden and len("".join(element.itertext()).strip()) < 80:
+    hidden = [
+        one for one in body.iterdescendants() if one.get("hidden") is not None or _HIDDEN.search(one.get("style", ""))
+    ]
+    outer = [one for one in hidden if not set(hidden).intersection(one.iterancestors())]
+    # Why: if most of the text is hidden, it opens with a click, as do the answers of a list of questions.
+    is_content = 2 * sum(map(_length, outer)) > _length(body)
+    for element in outer:
+        if not is_content or _length(element) < 80:
             element.drop_tree()
+
+
+def _length(element: Any) -> int:
+    return len("".join("".join(element.itertext()).split()))
 
 
 def _write_indices(body: Any) -> None:

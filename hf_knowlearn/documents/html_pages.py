@@ -16,6 +16,8 @@ from hf_knowlearn.documents.html_cleaning import clean_page
 
 WHOLE_PAGE = "no article was found, so the whole page is read, with its navigation"
 MIN_SHARE = 0.9  # of the text outside of links and navigation; with less, a larger element is read
+FOUND_SHARE = 0.98  # of the text that the library found; the smallest element with it is the content
+LINK_SHARE = 0.75  # of the text of a list; with more, it is navigation unless the library found it
 MIN_VISIBLE_SHARE = 0.1  # of all text; with less, the whole page is read
 
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -128,6 +130,7 @@ class _Texts:
             for lengths in (self.all, self.links, self.found):
                 if element in lengths:
                     lengths[element.getparent()] += lengths[element]
+        self.total_found = self.found[body]
 
 
 def _content(body: Any, found: str) -> tuple[Any, str]:
@@ -157,7 +160,7 @@ def _content(body: Any, found: str) -> tuple[Any, str]:
 def _smallest(body: Any, lengths: dict[Any, int], total: int) -> Any:
     """The smallest element with nearly all of the text."""
     element = body
-    while larger := [child for child in element if total and lengths.get(child, 0) >= 0.995 * total]:
+    while larger := [child for child in element if total and lengths.get(child, 0) >= FOUND_SHARE * total]:
         element = larger[0]
     return element
 
@@ -175,15 +178,18 @@ def _navigation(body: Any, texts: _Texts, found: str) -> Iterator[Any]:
 
 def _is_navigation(element: Any, texts: _Texts, found: str) -> bool:
     length, links = texts.all.get(element, 0), texts.links.get(element, 0)
-    if texts.found.get(element, 0) > 0.3 * length:
+    if texts.found.get(element, 0) > 0.5 * texts.total_found:
         return False
     names = f"{element.get('class') or ''} {element.get('id') or ''}"
-    if element.tag in _NAVIGATION_TAGS or element.get("role") in _NAVIGATION_ROLES or _NAVIGATION_NAMES.search(names):
-        return True
+    is_named = element.tag in _NAVIGATION_TAGS or element.get("role") in _NAVIGATION_ROLES
+    if is_named or _NAVIGATION_NAMES.search(names):
+        return links > 0.5 * length or texts.found.get(element, 0) <= 0.3 * length
+    if texts.found.get(element, 0) > 0.3 * length:
+        return False
     if element.tag == "header":
         return links > 0.3 * length or not any(True for _ in element.iter(*_HEADINGS))
     has_links = sum(link.get("href") is not None for link in element.iter("a")) > 1
-    is_link_list = element.tag in _LINK_LISTS and links > 0.75 * length and has_links
+    is_link_list = element.tag in _LINK_LISTS and links > LINK_SHARE * length and has_links
     return is_link_list and not _is_found(_letters("".join(element.itertext())), found)
 
 

@@ -147,7 +147,11 @@ def test_the_heading_above_the_content_is_its_title(text_of: Text):
     assert text.startswith("# Ferries\n\nThe ferry")
 
 
-def test_long_hidden_text_stays_and_short_hidden_text_is_removed(text_of: Text):
+def test_hidden_text_is_removed_unless_it_is_most_of_the_page(text_of: Text):
+    dialog = f'<div style="display: none"><p>{FACT}</p></div>'
+    assert text_of(f"<h1>Ferries</h1><p>They are old. {FACT * 3}</p>{dialog}") == (
+        f"# Ferries\n\nThey are old. {FACT * 3}"
+    )
     answer = f'<div style="display:none"><p>{FACT} {FACT}</p></div><p hidden>Loading</p>'
     assert text_of(f"<h2>When?</h2>{answer}") == f"## When?\n\n{FACT} {FACT}"
 
