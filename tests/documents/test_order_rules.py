@@ -1,0 +1,155 @@
+"""Rules for the order of sentences: texts whose order matters keep it, and independent facts are permuted.
+
+`kinds/dev.jsonl` has 50 documents of eight kinds in three languages. Their author did not know the rules.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from hf_knowlearn.documents import Document
+from hf_knowlearn.documents.order_rules import DocumentKind, OrderRules, order_rules
+from hf_knowlearn.documents.sentences import sentences
+from hf_knowlearn.views import order_views
+
+KINDS = Path(__file__).parent / "kinds" / "dev.jsonl"
+ROWS = {row["id"]: row for row in map(json.loads, KINDS.read_text(encoding="utf-8").splitlines())}
+BULLETS = ("- ", "* ", "\u2022 ")  # before the sentences of a list, which keep their places
+
+
+def document_of(row: dict) -> Document:
+    return Document(row["id"], row["text"], language=row["language"])
+
+
+def permutable(row: dict) -> list[tuple[int, int]]:
+    """The (start, end) of each list of sentences that can change their order, except items of a list."""
+    ranges = []
+    for group in row["permutable"]:
+        places = [row["text"].index(sentence) for sentence in group]
+        if not all(row["text"][:place].endswith(BULLETS) for place in places):
+            ranges.append((min(places), max(p + len(s) for p, s in zip(places, group, strict=True))))
+    return ranges
+
+
+def test_the_documents_are_of_all_kinds_and_languages():
+    assert len(ROWS) == 50
+    assert {row["language"] for row in ROWS.values()} == {"en", "de", "fr"}
+    assert sum(row["order_sensitive"] for row in ROWS.values()) == 37
+    assert sum(bool(permutable(row)) for row in ROWS.values()) > 10
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not permutable(row)])
+def test_a_document_whose_order_matters_is_not_permuted(name: str):
+    rules = order_rules(document_of(ROWS[name]))
+    assert rules.keeps_order
+    assert rules.reasons
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if permutable(row)])
+def test_independent_sentences_are_permuted_and_only_they(name: str):
+    row = ROWS[name]
+    document, ranges = document_of(row), permutable(row)
+    assert not order_rules(document).keeps_order
+    moved = set()
+    for view in order_views(document, 40):
+        sources = [source for _, source, _ in view.spans]
+        assert sources != sorted(sources)
+        regions = [next((start for start, end in ranges if start <= s < end), s) for s in sources]
+        assert regions == sorted(regions)
+        for start, end in ranges:
+            inside = [source for source in sources if start <= source < end]
+            moved.update([start] if inside != sorted(inside) else [])
+    assert moved
+
+
+# Kinds
+
+
+def rules_of(text: str, language: str = "en", force: bool = False) -> OrderRules:
+    return order_rules(Document("d", text, language=language), force)
+
+
+FACTS = "Tarn has a mill. Ormel has a harbour. Rome lies in the south."
+STEPS = "Open the valve. Remove the four bolts. Take the filter out."
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "keeps"),
+    [
+        (FACTS, DocumentKind.INDEPENDENT_FACTS, False),
+        (f"# One\n\n{FACTS}\n\n# Two\n\n{FACTS}", DocumentKind.SECTIONED_REFERENCE, False),
+        (f"{FACTS}\n\n1. Open the valve.\n2. Close it.", DocumentKind.MIXED, False),
+        (f"# One\n\n{FACTS}\n\n# Two\n\n{STEPS}", DocumentKind.MIXED, False),
+        (STEPS, DocumentKind.PROCEDURE, True),
+        ("1. Open the valve.\n2. Close the lid.", DocumentKind.PROCEDURE, True),
+        ("Ada: Who is it? Tell me.\n\nBo: It is me.\n\nAda: Come in.", DocumentKind.DIALOGUE, True),
+        ("Q: Who is it?\nA: Ada.\n\nQ: Where is it?\nA: In Tarn.", DocumentKind.DIALOGUE, True),
+        ("09:00 Doors open.\n\n09:30 Ada speaks. Bo sings.\n\n10:00 Coffee.", DocumentKind.LOG, True),
+        ("1.1 The Supplier shall pay. Rome is far.\n\n1.2 The Customer shall wait.", DocumentKind.LEGAL, True),
+        ("From: Ada\nTo: Bo\nSubject: Boats\n\n" + FACTS, DocumentKind.MAIL, True),
+        (f"Dear Ada,\n\n{FACTS}\n\nKind regards,\nBo", DocumentKind.MAIL, True),
+        ("- Tarn\n- Ormel", DocumentKind.BLOCKS, True),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", DocumentKind.BLOCKS, True),
+        ("Tarn has a mill. It is old. It is white.", DocumentKind.CONNECTED, True),
+    ],
+)
+def test_the_kind_of_a_document(text: str, kind: DocumentKind, keeps: bool):
+    rules = rules_of(text)
+    assert (rules.kind, rules.keeps_order) == (kind, keeps)
+    assert keeps <= bool(rules.reasons)
+
+
+def test_a_document_in_a_language_without_rules_keeps_its_order():
+    rules = rules_of(FACTS, "fi")
+    assert (rules.kind, rules.keeps_order) == (DocumentKind.OTHER_LANGUAGE, True)
+    assert "'fi'" in rules.reasons[0]
+
+
+@pytest.mark.parametrize("text", [STEPS, f"# Use\n\n{STEPS} {STEPS}", "Why is it so? " + FACTS])
+def test_force_permutes_sentences_whose_order_matters(text: str):
+    assert rules_of(text).keeps_order
+    assert not rules_of(text, force=True).keeps_order
+
+
+def test_force_does_not_permute_sentences_that_refer_back():
+    assert rules_of("Tarn has a mill. It is old.", force=True).keeps_order
+
+
+@pytest.mark.parametrize("text", [FACTS, f"# One\n\n{FACTS}\n\n- a\n- b\n\n{STEPS}\n\n{FACTS} It is old.", STEPS])
+def test_the_runs_have_every_piece_once_and_in_order(text: str):
+    for force in (False, True):
+        rules = rules_of(text, force=force)
+        groups = [group for run in rules.runs for group in run.groups]
+        pieces = [i for group in groups for paragraph in group for chunk in paragraph for i in chunk]
+        assert pieces == list(range(len(sentences(text).texts)))
+
+
+HOSTILE = {
+    "facts": "Ada sings in Tarn. ",
+    "back references": "It is. ",
+    "paragraphs that refer back": "It is.\n\n",
+    "forward references": "The boats are as follows: ",
+    "headings": "# A\n\nAda sings. Bo bakes.\n\n",
+    "years": "In 1990 Tarn burned. ",
+    "questions": "Who is it? ",
+    "quotes": '"It is," said Ada. ',
+    "steps": "Open the lid. Then close it. ",
+    "turns": "Ada: Who is it? Yes.\n\nBo: It is me.\n\n",
+    "one sentence": "word ",
+    "commas": "Ada, ",
+    "greetings": "Dear Ada,\n\n",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_the_rules_take_linear_time(kind: str):
+    seconds = []
+    for size in (40_000, 160_000):
+        text = HOSTILE[kind] * (size // len(HOSTILE[kind]))
+        sentences(text)
+        start = time.process_time()
+        order_rules(Document("d", text))
+        seconds.append(time.process_time() - start)
+    assert seconds[1] < 9 * seconds[0] + 0.3  # four times the text; quadratic time would be 16 times
