@@ -40,8 +40,8 @@ LIBRARY_HELP = {
 # Other options of this package, by group.
 LONG: dict[str, tuple[str, ...]] = {
     "Data": (
-        "train_documents", "train_questions", "train_conversations", "text_column", "empty", "question_column",
-        "answer_column",
+        "train_documents", "train_questions", "train_conversations", "text_column", "empty", "language",
+        "question_column", "answer_column",
     ),
     "Views": ("format_groups", "hold_out", "document_template"),
     "Forgetting": ("replay_documents", "replay_questions", "replay_self_prompts", "replay_kl"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from hf_knowlearn.training import SAMConfig
 
-READING = ("text_column", "empty", "question_column", "answer_column")
+READING = ("text_column", "empty", "language", "question_column", "answer_column")
 DEFAULT_NAME = "trained"  # name of a run without run_name
 MOST_READ_ROWS = 16  # maximum number of rows in a batch whose logits are all in memory
 
@@ -55,6 +55,7 @@ class ReadingSettings:
 
     text_column: str | None = None
     empty: str = "raise"
+    language: str | None = None
     question_column: str | None = None
     answer_column: str | None = None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hf_knowlearn.config.problems import raise_problems
+from hf_knowlearn.documents.language import RULE, is_language_code
 from hf_knowlearn.evaluation.mastery import CATEGORIES, PRESETS
 from hf_knowlearn.format_aug.settings import RAW
 from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
@@ -53,6 +54,11 @@ class TeachArguments:
         "What the run does with empty documents: raise an error, or drop them.",
         default="raise",
         choices=["raise", "drop"],
+    )
+    language: str | None = _option(
+        "Language code of all documents, such as de or pt-BR. It selects the rules that split sentences and decide"
+        " which sentences can move. Default: the language that a row or a file gives, otherwise the detected language."
+        " answer_language is a separate option for the scores."
     )
     question_column: str | None = _option(
         "Name of the column with the question, for tables. Default: question or text."
@@ -155,6 +161,8 @@ class TeachArguments:
             select_groups(1, self.format_groups, self.hold_out)
         except ValueError as error:
             yield str(error)
+        if self.language is not None and not is_language_code(self.language):
+            yield f"language={self.language!r}: give {RULE}, or remove the option."
         if self.num_views < 1:
             yield f"num_views={self.num_views!r}: give a number of at least 1."
         if self.replay_self < 0:
@@ -185,7 +193,8 @@ class EvaluationArguments:
     instruction: str = _option("Text before each question, such as an instruction to give a short answer.", default="")
     max_new_tokens: int = _option("Maximum length of a response, in tokens.", default=32)
     answer_language: str = _option(
-        "Language of the answers. The scores ignore its articles and punctuation.",
+        "Language of the answers, for the scores. They ignore its articles and punctuation. The language of the"
+        " documents is a separate option, language.",
         default="en",
         choices=list(LANGUAGES),
     )

@@ -9,6 +9,7 @@ import datasets
 
 from hf_knowlearn import views
 from hf_knowlearn.documents import Document
+from hf_knowlearn.documents.language import RULE, is_language_code
 from hf_knowlearn.format_aug.document_store import READING
 from hf_knowlearn.format_aug.settings import ViewSettings
 
@@ -40,7 +41,8 @@ class FormatAugConfig(datasets.BuilderConfig):
         hold_out: group of formats that is never sampled, for evaluation in formats that training does not contain.
         weights: weight of each family in `mixed`. The sum of the weights does not matter.
         ratio: smallest and largest share of a document's words that `masked` masks, each in (0, 1].
-        language: language code of all documents. None: the language code of each document.
+        language: language code of all documents. None: the language that a `Document`, a row or a file gives;
+            otherwise the detected language.
         include_raw: add the raw document before its views.
         max_chars: a longer document is split into parts of at most this many characters.
         exhausted: for a document with fewer views than `num_views`: "raise" an error, or "repeat" its views from the
@@ -152,9 +154,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "a path, a name on the Hub, a list of these or of Documents, or a mapping from splits to them",
     ),
     **dict.fromkeys(
-        ("source_config", "source_split", "source_revision", "text_column", "id_column", "title_column", "language"),
+        ("source_config", "source_split", "source_revision", "text_column", "id_column", "title_column"),
         (_is_word, "a non-empty string"),
     ),
+    "language": (is_language_code, RULE),
     **dict.fromkeys(
         ("num_views", "epochs", "max_chars"),
         (lambda value: type(value) is int and value >= 1, "an integer of at least 1"),

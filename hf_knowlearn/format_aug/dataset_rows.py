@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from hf_knowlearn.documents import Document, split_document
+from hf_knowlearn.documents.language import language_code
 from hf_knowlearn.format_aug.config import FormatAugConfig
 from hf_knowlearn.format_aug.rows import Row, make_views, view_row
 from hf_knowlearn.views import TooFewViewsError, View, raw_view
@@ -33,7 +34,7 @@ def dataset_rows(config: FormatAugConfig, document: Document, epoch: int = 0) ->
         ValueError: the document cannot be split into parts of at most `config.max_chars` characters.
     """
     if config.language:
-        document = replace(document, language=config.language)
+        document = replace(document, language=language_code(config.language))
     names = columns(config)
     rows = []
     for part in _parts(config, document):

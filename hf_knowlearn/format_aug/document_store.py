@@ -52,6 +52,8 @@ def open_documents(
     """
     folder = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "format_aug" / "documents"
     reading = {name: options[option] for option, name in READING.items() if options.get(option) is not None}
+    # Why: the option is not in `READING`, because it also changes the rows of a source that is a list of documents.
+    reading |= {"language": options["language"]} if options.get("language") else {}
     opened: dict[str, datasets.Dataset] = {}
     problems: list[str] = []
     for split, source, split_reading in _splits(options["source"], reading):
@@ -118,7 +120,7 @@ def _key(source: Any, reading: Mapping[str, Any]) -> str:
     """Return a hash of everything that determines the documents: names and bytes of the files, options, and the code
     that reads them."""
     digest = hashlib.blake2b(ascii(sorted(reading.items())).encode(), digest_size=16)
-    for library in ("docutils", "markdownify", "markitdown", "pdfplumber", "pylatexenc", "resiliparse"):
+    for library in ("docutils", "markdownify", "markitdown", "pdfplumber", "py3langid", "pylatexenc", "resiliparse"):
         digest.update(code_hash([PACKAGE / "documents"], library).encode())
     hub = {name: reading.get(name) for name in ("config", "split", "revision")}
     # Why: `iter_documents` reports these problems. The key includes them because a source with a missing path must not

@@ -146,7 +146,8 @@ class _Loader:
         if option in DOCUMENT_OPTIONS:
             # Why: one set of documents may be a table with this column, and another one may be text files.
             text_column = self.reading.text_column if source and has_tables(source) else None
-            return partial(load_documents, text_column=text_column, empty=self.reading.empty)
+            reading = self.reading
+            return partial(load_documents, text_column=text_column, empty=reading.empty, language=reading.language)
         columns = {name: getattr(self.reading, name) for name in ("question_column", "answer_column")}
         return partial(load_questions, **columns)
 

@@ -3,10 +3,12 @@ world:SPLIT."""
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Conversation, Document, Question, read_conversations, read_documents, read_questions
+from hf_knowlearn.documents.language import language_code
 from hf_knowlearn.documents.sources import TABLE_FORMATS
 from hf_knowlearn.paths import GENERAL_QUESTIONS, RECIPES
 
@@ -25,8 +27,10 @@ def load_documents(source: str | None, **options: Any) -> list[Document]:
     """
     if source is None:
         return []
-    split = _split(source)
-    return split.documents() if split else read_documents(source, **options)
+    if split := _split(source):
+        documents, language = split.documents(), options.get("language")
+        return [replace(each, language=language_code(language)) for each in documents] if language else documents
+    return read_documents(source, **options)
 
 
 def has_tables(source: str) -> bool:

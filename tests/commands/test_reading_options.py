@@ -43,6 +43,18 @@ def test_a_column_applies_to_the_tables_beside_text_files(tables: Path, tmp_path
     assert [document.text for document in data.replay_documents] == ["The mill grinds rye."]
 
 
+def test_the_language_applies_to_all_documents(tables: Path, tmp_path: Path, command: Command):
+    text = "Am 4. Mai 1768 zerstörte ein Brand die Mühle. Sie wurde später wieder aufgebaut."
+    (tmp_path / "mill.txt").write_text(text, encoding="utf-8")
+    words = ["--model", "tiny_base", "--output_dir", "out", "--use_cpu", "true", "--replay_documents", "world:new"]
+    words += ["--documents", str(tmp_path / "mill.txt")]
+    for options, expected in (([], ("de", "en")), (["--language", "pt_BR"], ("pt-BR", "pt-BR"))):
+        data = load_data(resolve(parse_recipe([*words, *options])))
+        assert (data.documents[0].language, data.replay_documents[0].language) == expected
+    code, _, error = command("views", tmp_path / "mill.txt", "--language", "German")
+    assert (code, "language='German': give a code of ISO 639 such as" in error) == (2, True)
+
+
 def test_views_reads_named_columns_and_drops_empty_documents(tables: Path, command: Command):
     path = tables / "documents.csv"
     code, _, error = command("views", path, "--text_column", "body")

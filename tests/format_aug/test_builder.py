@@ -102,6 +102,15 @@ def test_language_replaces_the_language_of_all_documents(people, monkeypatch):
     assert languages == ["fr", "en", "de", "de"]
 
 
+def test_the_language_of_files_is_detected_unless_the_option_sets_it(tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    path.write_text(
+        "Die Fähre verlässt den Hafen um sechs. Sie fährt am 4. Mai. Der Hafen ist tief.", encoding="utf-8"
+    )
+    rows = {code: load_format_aug(path, num_views=3, split="train", language=code) for code in (None, "de", "en")}
+    assert rows[None]["text"][:] == rows["de"]["text"][:] != rows["en"]["text"][:]
+
+
 def test_max_chars_splits_a_document_into_parts_that_cover_it(people):
     text = "\n\n".join(document.text for document in people)
     rows = load_format_aug(
@@ -471,7 +480,8 @@ def test_the_cache_folder_is_named_format_aug(people, cache):
         ("masked", {"ratio": 0.5}, "got 0.5"),
         ("formats", {"include_raw": "yes"}, "include_raw must be True or False, got 'yes'"),
         ("formats", {"exhausted": "stop"}, "exhausted must be 'raise' or 'repeat', got 'stop'"),
-        ("formats", {"language": ""}, "language must be a non-empty string, got ''"),
+        ("formats", {"language": ""}, 'language must be a code of ISO 639 such as "en", "de" or "pt-BR", got \'\''),
+        ("formats", {"language": "English"}, "language must be a code of ISO 639 .*, got 'English'"),
         ("formats", {"source": None}, "source must be a path.* got None"),
     ],
 )
