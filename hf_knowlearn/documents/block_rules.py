@@ -110,20 +110,20 @@ _MAIL_LABELS = frozenset(
 )
 _MAIL_SUBJECTS = frozenset("from subject von betreff de objet asunto da oggetto assunto".split())
 _STEP = re.compile(
-    r"^[^\S\n]*(?:\*\*)?(?:step|schritt|\u00e9tape|etape|paso|passo|fase|phase|\u0448\u0430\u0433|\u624b\u9806|\u6b65\u9aa4"
+    r"^[^\S\n]*[*_]{0,3}(?:step|schritt|\u00e9tape|etape|paso|passo|fase|phase|\u0448\u0430\u0433|\u624b\u9806|\u6b65\u9aa4"
     r"|\u7b2c\s?[\d\u4e00-\u9fff]{1,3}\s?\u6b65)\s?\d*\b",
     re.IGNORECASE,
 )
 _LETTERED = re.compile(
-    r"^[^\S\n]*\(?([a-z]|[ivx]{1,5}|[A-Z]|[IVX]{1,5}|[A-Z]\.\d{1,2})(?:[.)]|(?<=\d))\s", re.MULTILINE
+    r"^[^\S\n]*[*_]{0,3}\(?([a-z]|[ivx]{1,5}|[A-Z]|[IVX]{1,5}|[A-Z]\.\d{1,2})(?:[.)]|(?<=\d))\s", re.MULTILINE
 )
 _CLAUSE = re.compile(
-    r"^[^\S\n]*(?:\d{1,3}(?:\.\d{1,3})+\.?[ \t]|\u00a7{1,2}\s?\d+"
+    r"^[^\S\n]*[*_]{0,3}(?:\d{1,3}(?:\.\d{1,3})+\.?[ \t]|\u00a7{1,2}\s?\d+"
     r"|(?:article|artikel|art\.|art\u00edculo|articolo|artigo|section|clause|ziffer|abs(?:atz|\.)|klausel|abschnitt)\s?(?:\d+|[IVXLC]+\b)|\(\d{1,3}\)\s)",
     re.IGNORECASE,
 )
 _CAPTION = re.compile(
-    r"^[^\S\n]*(?:\*\*|_|\*)?(?:figure|fig\.|table|tab\.|abbildung|abb\.|tabelle|tableau|figura|tabla|tabella|tabela"
+    r"^[^\S\n]*[*_]{0,3}(?:figure|fig\.|table|tab\.|abbildung|abb\.|tabelle|tableau|figura|tabla|tabella|tabela"
     r"|\u0440\u0438\u0441\.|\u0442\u0430\u0431\u043b\.|\u56f3|\u56fe|\u8868)\s?\d+(?:\.\d+)*\s?[.:\u2013\u2014-]",
     re.IGNORECASE,
 )
@@ -233,7 +233,9 @@ def _is_verse(lines: list[str]) -> bool:
         by_choice += len(line) + 1 + len(after.partition(" ")[0]) <= width  # the next word would fit
         first = _FIRST_LETTER.match(after)
         capitals += bool(first and first.group()[-1].isupper())
-    return broken > 0 and (width < _MIN_WRAP or 3 * by_choice > broken or (capitals == broken and broken > 1))
+    return broken > 0 and (
+        width < _MIN_WRAP or 3 * by_choice > broken or (capitals == broken and broken > 1 and by_choice)
+    )
 
 
 def is_code(text: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from hf_knowlearn.documents.block_rules import BlockKind
@@ -255,8 +256,10 @@ def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
     for name, pattern in (("years", _YEAR), ("times of day", _CLOCK)):
         times = list(dict.fromkeys(_number(match.group()) for match in pattern.finditer(text)))
         is_sequence = len(times) > 3 or any(rules.refers_back(text) for text in texts[1:])
-        if len(times) > 2 and is_sequence and times == sorted(times):
-            return DocumentKind.NARRATIVE, f"{len(times)} {name} in ascending order"
+        descents = sum(after < before for before, after in pairwise(times))
+        # Why: an event of several days passes midnight once.
+        if len(times) > 2 and is_sequence and (not descents or (descents == 1 and len(times) > 3)):
+            return DocumentKind.NARRATIVE, f"{len(times)} {name} in their order"
     return None
 
 
