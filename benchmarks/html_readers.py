@@ -3,12 +3,18 @@
 The pages are in html_pages/, with strings that the Markdown of each page must have, and strings that it must not have.
 Each library runs with its own output, and as the finder of the content in hf_knowlearn's reader of HTML. Libraries
 that are not installed are omitted: `pip install trafilatura readability-lxml`.
+
+`--readability` names the folder test/test-pages in a checkout of mozilla/readability. It has 130 pages, each with the
+content that the project expects. On these pages, the words of each reader are compared with the expected words.
 """
 
 import importlib.util
 import io
+import re
+import statistics
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -124,6 +130,51 @@ def compare(options: Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def words(text: str) -> Counter[str]:
+    return Counter(re.findall(r"\w+", text.lower()))
+
+
+def compare_sites(options: Namespace) -> list[dict[str, Any]]:
+    """For each reader: mean recall and precision of the words on the pages of mozilla/readability, and the speed."""
+    from lxml.html import fromstring
+
+    from hf_knowlearn.documents.html_files import decode_html
+
+    folders = sorted(folder for folder in options.readability.iterdir() if (folder / "expected.html").exists())
+    if not folders:
+        raise ValueError(f"{options.readability} has no pages. Name test/test-pages of mozilla/readability.")
+    pages = [decode_html((folder / "source.html").read_bytes()) for folder in folders]
+    texts = [fromstring((folder / "expected.html").read_text(encoding="utf-8")).text_content() for folder in folders]
+    expected = list(map(words, texts))
+    rows = []
+    for name, reader in readers().items():
+        found: list[str] = []
+        reader(pages[0])  # loads the library
+        time = timed(lambda reader=reader, found=found: found.extend(map(reader, pages)))
+        common = [
+            ((right & words(text)).total(), right.total(), words(text).total())
+            for right, text in zip(expected, found, strict=True)
+        ]
+        recalls = [shared / max(right, 1) for shared, right, _ in common]
+        precisions = [shared / max(read, 1) for shared, _, read in common]
+        rows.append(
+            {
+                "reader": name,
+                "pages": len(pages),
+                "recall": statistics.mean(recalls),
+                "pages_below_90_percent": sum(recall < 0.9 for recall in recalls),
+                "precision": statistics.mean(precisions),
+                "median_precision": statistics.median(precisions),
+                **rates(sum(len(page.encode()) for page in pages), [time]),
+            }
+        )
+        log(f"{name}: recall {statistics.mean(recalls):.3f}, precision {statistics.mean(precisions):.3f}")
+    return rows
+
+
 if __name__ == "__main__":
-    given = measuring.parser(__doc__, "html_readers", repeats=5).parse_args()
-    sys.exit(measuring.measure("html_readers.py", given, PACKAGES, {"pages": compare}))
+    given = measuring.parser(__doc__, "html_readers", repeats=5)
+    given.add_argument("--readability", type=Path, help="folder of the pages of mozilla/readability")
+    options = given.parse_args()
+    parts = {"pages": compare, **({"sites": compare_sites} if options.readability else {})}
+    sys.exit(measuring.measure("html_readers.py", options, PACKAGES, parts))

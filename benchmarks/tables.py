@@ -226,7 +226,7 @@ def _classes(counts: Mapping[str, int]) -> str:
 
 def html_readers(parts: Mapping[str, Any]) -> str:
     """The result file of `html_readers.py`."""
-    return _parts(parts, {"pages": _html_pages})
+    return _parts(parts, {"pages": _html_pages, "sites": _html_sites})
 
 
 def _html_pages(rows: list[Row]) -> str:
@@ -237,6 +237,20 @@ def _html_pages(rows: list[Row]) -> str:
     ]
     head = "reader|content|structure|navigation removed|MB per CPU second"
     return f"**HTML readers.** Strings of ten pages that are right.\n\n{table(head, found)}"
+
+
+def _html_sites(rows: list[Row]) -> str:
+    found = [
+        [
+            row["reader"],
+            *(f"{100 * row[name]:.1f} %" for name in ("recall", "precision", "median_precision")),
+            row["pages_below_90_percent"],
+            f"{row['mb_per_cpu_s']['median']:.1f}",
+        ]
+        for row in rows
+    ]
+    head = "reader|recall|precision|median precision|pages with a recall below 90 %|MB per CPU second"
+    return f"**Words of {rows[0]['pages']} pages of mozilla/readability.**\n\n{table(head, found)}"
 
 
 def table(head: str, rows: Iterable[Sequence[Any]]) -> str:
