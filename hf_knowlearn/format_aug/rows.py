@@ -87,10 +87,14 @@ def _has_little_layout(part: Document) -> bool:
 
 
 def settings_for(document: Document, settings: ViewSettings) -> ViewSettings:
-    """The settings for one document: without views of `order` if its sentences keep their order as a whole.
+    """Return the settings for one document: the family that its folder's `hf_knowlearn.yaml` gives it, and no views of
+    `order` if its sentences keep their order as a whole.
 
     Why for the whole document: a part of a contract or of a story may not show what it is.
     """
+    own = document.metadata.get("views")
+    if own in views.FAMILIES and settings.family != RAW:
+        settings = replace(settings, family=own, weights=None)
     if settings.family not in ("order", "mixed") or not order_rules(document).keeps_order:
         return settings
     if settings.family == "order":
@@ -127,9 +131,7 @@ def document_rows(
         'Tarn has a mill. It is old.'
     """
     documents = list(documents)
-    if tokenizer is not None:
-        texts = ((document.id, f"{document.title}\n{document.text}") for document in documents)
-        check_control_tokens(tokenizer, texts, "documents")
+    check_documents(documents, tokenizer)
     rows: list[list[Row]] = []
     problems = []
     kept: Counter[str] = Counter()
@@ -147,6 +149,13 @@ def document_rows(
         kinds = ", ".join(f"{kind} {count}" for kind, count in kept.most_common())
         logger.info("%d of %s keep their order: %s.", kept.total(), number_of(len(documents), "document"), kinds)
     return rows
+
+
+def check_documents(documents: Iterable[Document], tokenizer: "PreTrainedTokenizerBase | None") -> None:
+    """Raise a `ValueError` that lists the documents that contain control tokens. Without a tokenizer, do nothing."""
+    if tokenizer is not None:
+        texts = ((document.id, f"{document.title}\n{document.text}") for document in documents)
+        check_control_tokens(tokenizer, texts, "documents")
 
 
 def listing(problems: Sequence[str]) -> str:
