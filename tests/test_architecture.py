@@ -236,7 +236,7 @@ def test_views_and_documents_import_no_deep_learning_library():
     # Imported inside the functions that need them.
     documents = {
         "bs4", "datasets", "docutils", "huggingface_hub", "lxml", "markdownify", "markitdown", "openpyxl", "pdfminer",
-        "pdfplumber", "pyarrow", "pylatexenc", "resiliparse", "tqdm", "yaml",
+        "markdown_it", "pdfplumber", "py3langid", "pyarrow", "pylatexenc", "resiliparse", "tqdm", "yaml",
     }  # fmt: skip
     for package, more in {"views": set(), "documents": documents}.items():
         inside = {m: path for m, path in modules(PACKAGE).items() if is_within(m, {package})}
