@@ -233,9 +233,8 @@ def _is_verse(lines: list[str]) -> bool:
         by_choice += len(line) + 1 + len(after.partition(" ")[0]) <= width  # the next word would fit
         first = _FIRST_LETTER.match(after)
         capitals += bool(first and first.group()[-1].isupper())
-    return broken > 0 and (
-        width < _MIN_WRAP or 3 * by_choice > broken or (capitals == broken and broken > 1 and by_choice)
-    )
+    is_capitalised = capitals == broken and broken > 1 and by_choice > 0
+    return broken > 0 and (width < _MIN_WRAP or 3 * by_choice > broken or is_capitalised)
 
 
 def is_code(text: str) -> bool:

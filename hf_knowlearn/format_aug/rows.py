@@ -93,7 +93,7 @@ def settings_for(document: Document, settings: ViewSettings) -> ViewSettings:
     Why for the whole document: a part of a contract or of a story may not show what it is.
     """
     own = document.metadata.get("views")
-    if own in views.FAMILIES and settings.family != RAW:
+    if isinstance(own, str) and own in views.FAMILIES and settings.family != RAW:
         settings = replace(settings, family=own, weights=None)
     if settings.family not in ("order", "mixed") or not order_rules(document).keeps_order:
         return settings
