@@ -5,44 +5,22 @@ leave their section. A run keeps its order if it is a procedure, a story, or ano
 In the other runs, a sentence that refers to the text before or after it stays with that text.
 """
 
-import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 from hf_knowlearn.documents.block_rules import BlockKind
 from hf_knowlearn.documents.document import Document
-from hf_knowlearn.documents.sentence_rules import LANGUAGES, SentenceRules, rules_for, words_of
+from hf_knowlearn.documents.order_signs import DocumentKind, Sign, document_sign, run_sign
+from hf_knowlearn.documents.sentence_rules import SentenceRules, rules_for
 from hf_knowlearn.documents.sentences import PARAGRAPH, SOFT, Sentences, sentences
 from hf_knowlearn.documents.structure import Block, parse_blocks
 
 Paragraph = list[list[int]]  # chunks: lists of numbers of pieces that stay together, in order
 Group = list[Paragraph]  # paragraphs that stay together, in order
-
-
-class DocumentKind(StrEnum):
-    """Kinds of documents. Sentences can move in the first three only."""
-
-    INDEPENDENT_FACTS = "independent facts"
-    SECTIONED_REFERENCE = "sectioned reference"
-    MIXED = "mixed"
-    PROCEDURE = "procedure"
-    DIALOGUE = "dialogue"
-    LEGAL = "legal"
-    NARRATIVE = "narrative"
-    LOG = "log"
-    MAIL = "mail"
-    BLOCKS = "lists, tables or code"
-    CONNECTED = "connected text"
-    OTHER_LANGUAGE = "language without rules"
-
-
-Sign = tuple[DocumentKind, str]  # the kind of a text whose order matters, and the reason
 
 
 @dataclass(frozen=True)
@@ -108,18 +86,18 @@ def order_rules(document: Document, force: bool = False) -> OrderRules:
 def _order_rules(text: str, language: str, force: bool) -> OrderRules:
     pieces, blocks = sentences(text, language), parse_blocks(text)
     rules = rules_for(language)
-    document_sign = None if force else _document_sign(text, blocks, pieces, rules, language)
+    whole_sign = None if force else document_sign(text, blocks, rules, language)
     runs: list[Run] = []
     for prose in _prose_runs(pieces):
         if pieces.verbatim[prose[0]]:
             runs.append(Run(([[prose]],)))
-        elif document_sign or rules is None:
-            runs.append(Run(([[prose]],), *(document_sign or ())))
+        elif whole_sign or rules is None:
+            runs.append(Run(([[prose]],), *(whole_sign or ())))
         else:
             heading = _heading_before(text, blocks, pieces.starts[prose[0]])
             for part, sign in _signed_parts(pieces, prose, "" if force else heading, rules, force):
                 runs += [Run(([[part]],), *sign)] if sign else _movable(pieces, part, rules)
-    return OrderRules(_kind(runs, blocks, document_sign), tuple(_reasons(runs)), tuple(runs))
+    return OrderRules(_kind(runs, blocks, whole_sign), tuple(_reasons(runs)), tuple(runs))
 
 
 def _prose_runs(pieces: Sentences) -> Iterator[list[int]]:
@@ -140,68 +118,12 @@ def _heading_before(text: str, blocks: Sequence[Block], start: int) -> str:
     return blocks[number].section[-1] if number >= 0 and blocks[number].section else ""
 
 
-# Documents whose order matters as a whole
-
-
-def _document_sign(
-    text: str, blocks: Sequence[Block], pieces: Sentences, rules: SentenceRules | None, language: str
-) -> Sign | None:
-    """The kind and the reason of a document that keeps its order as a whole, or None."""
-    if rules is None:
-        names = ", ".join(LANGUAGES)
-        return DocumentKind.OTHER_LANGUAGE, f"no rules for the language {language!r}, only for {names}"
-    counts = Counter(block.kind for block in blocks)
-    share = {kind: sum(b.end - b.start for b in blocks if b.kind is kind) / len(text) for kind in counts}
-    if counts[BlockKind.MAIL_HEADER] or _is_letter(text, blocks, rules):
-        return DocumentKind.MAIL, "a mail or a letter"
-    if counts[BlockKind.DIALOGUE_TURN] > 1 and share[BlockKind.DIALOGUE_TURN] > 0.3:
-        return DocumentKind.DIALOGUE, f"{counts[BlockKind.DIALOGUE_TURN]} turns of a dialogue"
-    if (questions := sum(_asks(text[block.start : block.end]) for block in blocks)) > 1:
-        return DocumentKind.DIALOGUE, f"{questions} questions, whose answers follow"
-    if share.get(BlockKind.LOG_LINE, 0) > 0.3:
-        return DocumentKind.LOG, "most lines begin with a time"
-    legal_words = {match.casefold() for match in rules.legal.findall(text)}
-    defines = _DEFINED_TERM.search(text) is not None
-    has_items = counts[BlockKind.CLAUSE] + counts[BlockKind.ORDERED_LIST] > 0
-    if counts[BlockKind.CLAUSE] > 1 or len(legal_words) + defines + has_items > 2 or (defines and legal_words):
-        return DocumentKind.LEGAL, "clauses of a contract or statute"
-    return None
-
-
-# A defined term, such as: (the "Product"), "Services" means.
-_DEFINED_TERM = re.compile(
-    '\\((?:[^()\\n]{0,20})["\u201c\u201e\u00ab]\\s?[^"\u201d\u201c\u00bb\\n]{1,40}["\u201d\u201c\u00bb]\\)'
-    '|["\u201d\u201c\u00bb] (?:means|bezeichnet|ist im Sinne|d\u00e9signe|d\u00e9signent)\\b'
-)
-
-
-def _asks(block: str) -> bool:
-    """Whether the first line of a block is a question."""
-    return block.strip().split("\n")[0].rstrip('*_"\u201d\u00bb ').endswith(_QUESTION_MARKS)
-
-
-def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool:
-    """Whether the text begins like a letter, or ends like one."""
-    shown = [text[block.start : block.end].strip() for block in blocks]
-    greets = any(len(block) < 80 and rules.greeting.search(block) for block in shown[:4])
-    closes = any(len(block) < 120 and rules.closing.search(block.split("\n")[0]) for block in shown[-3:])
-    return (greets and (closes or shown[0].rstrip().endswith(",") or len(shown) > 1)) or (closes and len(shown) > 2)
-
-
-# Runs whose order matters
-
-_YEAR = re.compile(r"(?<![\d.,(])(?:1[0-9]|20)\d\d(?![\d,)%])(?!\.\d)")
-_CLOCK = re.compile(r"(?<!\d)\d{1,2}(?::\d{2}|(?:\.\d{2})?\s?(?:Uhr|h\b|[ap]\.?m\b))")
-_QUESTION_MARKS = ("?", "\u061f", "\uff1f")
-_QUOTED = re.compile("[\"\u201c\u201d\u201e\u00ab\u00bb]|(?:^|\\s)'[^\\W\\d_]")
-
-
 def _signed_parts(
     pieces: Sentences, prose: list[int], heading: str, rules: SentenceRules, force: bool
 ) -> Iterator[tuple[list[int], Sign | None]]:
     """The run in parts, each with its sign. A procedure can begin or end between two paragraphs of a run."""
     texts = [_text(pieces, sentence) for paragraph in _paragraphs(pieces, prose) for sentence in paragraph]
-    sign = None if force else _run_sign(texts, heading, rules)
+    sign = None if force else run_sign(texts, heading, rules)
     if sign is None or sign[0] is not DocumentKind.PROCEDURE:
         yield prose, sign
         return
@@ -210,67 +132,13 @@ def _signed_parts(
     for paragraph in _paragraphs(pieces, prose):
         texts = [_text(pieces, sentence) for sentence in paragraph]
         is_step = len(texts) < 2 or any(map(rules.is_instruction, texts)) or any(map(rules.orders_steps, texts))
-        paragraph_sign = sign if is_step else _run_sign(texts, "", rules)
+        paragraph_sign = sign if is_step else run_sign(texts, "", rules)
         if part and paragraph_sign != part_sign:
             yield part, part_sign
             part = []
         part_sign = paragraph_sign
         part += [i for sentence in paragraph for i in sentence]
     yield part, part_sign
-
-
-def _run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign | None:
-    """The kind and the reason of a run that keeps its order, or None."""
-    count = len(texts)
-    instructions = sum(map(rules.is_instruction, texts))
-    steps = sum(map(rules.orders_steps, texts))
-    if instructions + steps > 2 or (instructions > 1 and 3 * instructions >= count):
-        found = f"{instructions} of {count} sentences are instructions"
-        return DocumentKind.PROCEDURE, found if instructions >= steps else f"{steps} of {count} sentences order steps"
-    processes = sum(map(rules.describes_step, texts))
-    if processes > 2 and 5 * processes >= 3 * count:
-        return DocumentKind.PROCEDURE, f"{processes} of {count} sentences describe steps"
-    if (instructions or steps or processes) and rules.procedure.search(heading):
-        return DocumentKind.PROCEDURE, f"the heading {heading!r} announces a procedure"
-    if any(map(_asks, [heading, *texts])):
-        return DocumentKind.DIALOGUE, "a question, whose answer follows"
-    return _narrative_sign(texts, rules)
-
-
-def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
-    count = len(texts)
-    told = sum(map(rules.narrates, texts))
-    timed = sum(rules.narrative_time.search(text) is not None for text in texts)
-    quoted = sum(_QUOTED.search(text) is not None and rules.narrates(text) for text in texts)
-    acted = sum(map(rules.acts_in_past, texts))
-    if acted > 2 and 2 * acted >= count and not _has_one_subject(texts, rules):
-        return DocumentKind.NARRATIVE, f"{acted} of {count} sentences report an action in the past"
-    own = sum(rules.is_in_first_person(text) for text in texts)
-    if (told > 1 and 4 * (told + timed) >= count) or (told and timed) or quoted:
-        return DocumentKind.NARRATIVE, f"{told} of {count} sentences narrate"
-    if timed > 1 and 3 * timed >= count:
-        return DocumentKind.NARRATIVE, f"{timed} of {count} sentences name a time in a sequence"
-    if own > 1 and 3 * own >= count:
-        return DocumentKind.NARRATIVE, f"{own} of {count} sentences are in the first person"
-    text = " ".join(texts)
-    for name, pattern in (("years", _YEAR), ("times of day", _CLOCK)):
-        times = list(dict.fromkeys(_number(match.group()) for match in pattern.finditer(text)))
-        is_sequence = len(times) > 3 or any(rules.refers_back(text) for text in texts[1:])
-        descents = sum(after < before for before, after in pairwise(times))
-        # Why: an event of several days passes midnight once.
-        if len(times) > 2 and is_sequence and (not descents or (descents == 1 and len(times) > 3)):
-            return DocumentKind.NARRATIVE, f"{len(times)} {name} in their order"
-    return None
-
-
-def _has_one_subject(texts: Sequence[str], rules: SentenceRules) -> bool:
-    """Whether one word occurs in most sentences, as in the facts about one person or thing."""
-    words = Counter(word for text in texts for word in {*words_of(text.casefold())} if rules.can_name(word))
-    return bool(words) and 5 * words.most_common(1)[0][1] >= 3 * len(texts)
-
-
-def _number(time: str) -> float:
-    return float(re.sub(r"[^\d.]", "", time.replace(":", ".")).strip(".") or 0)
 
 
 # Runs whose sentences can move
@@ -358,11 +226,9 @@ def _chunks(pieces: Sentences, paragraph: Sequence[list[int]], rules: SentenceRu
 # The kind of the document
 
 
-def _kind(
-    runs: Sequence[Run], blocks: Sequence[Block], document_sign: tuple[DocumentKind, str] | None
-) -> DocumentKind:
-    if document_sign:
-        return document_sign[0]
+def _kind(runs: Sequence[Run], blocks: Sequence[Block], whole_sign: Sign | None) -> DocumentKind:
+    if whole_sign:
+        return whole_sign[0]
     kept = Counter({run.kind: 0 for run in runs if run.kind})
     for run in runs:
         if run.kind:

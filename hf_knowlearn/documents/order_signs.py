@@ -1,0 +1,133 @@
+"""Signs of texts whose order matters, such as procedures and stories. In doubt a text keeps its order."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import pairwise
+
+from hf_knowlearn.documents.block_rules import BlockKind
+from hf_knowlearn.documents.sentence_rules import LANGUAGES, SentenceRules, words_of
+from hf_knowlearn.documents.structure import Block
+
+
+class DocumentKind(StrEnum):
+    """Kinds of documents. Sentences can move in the first three only."""
+
+    INDEPENDENT_FACTS = "independent facts"
+    SECTIONED_REFERENCE = "sectioned reference"
+    MIXED = "mixed"
+    PROCEDURE = "procedure"
+    DIALOGUE = "dialogue"
+    LEGAL = "legal"
+    NARRATIVE = "narrative"
+    LOG = "log"
+    MAIL = "mail"
+    BLOCKS = "lists, tables or code"
+    CONNECTED = "connected text"
+    OTHER_LANGUAGE = "language without rules"
+
+
+Sign = tuple[DocumentKind, str]  # the kind of a text whose order matters, and the reason
+
+_YEAR = re.compile(r"(?<![\d.,(])(?:1[0-9]|20)\d\d(?![\d,)%])(?!\.\d)")
+_CLOCK = re.compile(r"(?<!\d)\d{1,2}(?::\d{2}|(?:\.\d{2})?\s?(?:Uhr|h\b|[ap]\.?m\b))")
+_QUESTION_MARKS = ("?", "\u061f", "\uff1f")
+_QUOTED = re.compile("[\"\u201c\u201d\u201e\u00ab\u00bb]|(?:^|\\s)'[^\\W\\d_]")
+
+
+def document_sign(text: str, blocks: Sequence[Block], rules: SentenceRules | None, language: str) -> Sign | None:
+    """The kind and the reason of a document that keeps its order as a whole, or None."""
+    if rules is None:
+        names = ", ".join(LANGUAGES)
+        return DocumentKind.OTHER_LANGUAGE, f"no rules for the language {language!r}, only for {names}"
+    counts = Counter(block.kind for block in blocks)
+    share = {kind: sum(b.end - b.start for b in blocks if b.kind is kind) / len(text) for kind in counts}
+    if counts[BlockKind.MAIL_HEADER] or _is_letter(text, blocks, rules):
+        return DocumentKind.MAIL, "a mail or a letter"
+    if counts[BlockKind.DIALOGUE_TURN] > 1 and share[BlockKind.DIALOGUE_TURN] > 0.3:
+        return DocumentKind.DIALOGUE, f"{counts[BlockKind.DIALOGUE_TURN]} turns of a dialogue"
+    if (questions := sum(_asks(text[block.start : block.end]) for block in blocks)) > 1:
+        return DocumentKind.DIALOGUE, f"{questions} questions, whose answers follow"
+    if share.get(BlockKind.LOG_LINE, 0) > 0.3:
+        return DocumentKind.LOG, "most lines begin with a time"
+    legal_words = {match.casefold() for match in rules.legal.findall(text)}
+    defines = _DEFINED_TERM.search(text) is not None
+    has_items = counts[BlockKind.CLAUSE] + counts[BlockKind.ORDERED_LIST] > 0
+    if counts[BlockKind.CLAUSE] > 1 or len(legal_words) + defines + has_items > 2 or (defines and legal_words):
+        return DocumentKind.LEGAL, "clauses of a contract or statute"
+    return None
+
+
+# A defined term, such as: (the "Product"), "Services" means.
+_DEFINED_TERM = re.compile(
+    '\\((?:[^()\\n]{0,20})["\u201c\u201e\u00ab]\\s?[^"\u201d\u201c\u00bb\\n]{1,40}["\u201d\u201c\u00bb]\\)'
+    '|["\u201d\u201c\u00bb] (?:means|bezeichnet|ist im Sinne|d\u00e9signe|d\u00e9signent)\\b'
+)
+
+
+def _asks(block: str) -> bool:
+    """Whether the first line of a block is a question."""
+    return block.strip().split("\n")[0].rstrip('*_"\u201d\u00bb ').endswith(_QUESTION_MARKS)
+
+
+def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool:
+    """Whether the text begins like a letter, or ends like one."""
+    shown = [text[block.start : block.end].strip() for block in blocks]
+    greets = any(len(block) < 80 and rules.greeting.search(block) for block in shown[:4])
+    closes = any(len(block) < 120 and rules.closing.search(block.split("\n")[0]) for block in shown[-3:])
+    return (greets and (closes or shown[0].rstrip().endswith(",") or len(shown) > 1)) or (closes and len(shown) > 2)
+
+
+def run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign | None:
+    """The kind and the reason of a run that keeps its order, or None."""
+    count = len(texts)
+    instructions = sum(map(rules.is_instruction, texts))
+    steps = sum(map(rules.orders_steps, texts))
+    if instructions + steps > 2 or (instructions > 1 and 3 * instructions >= count):
+        found = f"{instructions} of {count} sentences are instructions"
+        return DocumentKind.PROCEDURE, found if instructions >= steps else f"{steps} of {count} sentences order steps"
+    processes = sum(map(rules.describes_step, texts))
+    if processes > 2 and 5 * processes >= 3 * count:
+        return DocumentKind.PROCEDURE, f"{processes} of {count} sentences describe steps"
+    if (instructions or steps or processes) and rules.procedure.search(heading):
+        return DocumentKind.PROCEDURE, f"the heading {heading!r} announces a procedure"
+    if any(map(_asks, [heading, *texts])):
+        return DocumentKind.DIALOGUE, "a question, whose answer follows"
+    return _narrative_sign(texts, rules)
+
+
+def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
+    count = len(texts)
+    told = sum(map(rules.narrates, texts))
+    timed = sum(rules.narrative_time.search(text) is not None for text in texts)
+    quoted = sum(_QUOTED.search(text) is not None and rules.narrates(text) for text in texts)
+    acted = sum(map(rules.acts_in_past, texts))
+    if acted > 2 and 2 * acted >= count and not _has_one_subject(texts, rules):
+        return DocumentKind.NARRATIVE, f"{acted} of {count} sentences report an action in the past"
+    own = sum(rules.is_in_first_person(text) for text in texts)
+    if (told > 1 and 4 * (told + timed) >= count) or (told and timed) or quoted:
+        return DocumentKind.NARRATIVE, f"{told} of {count} sentences narrate"
+    if timed > 1 and 3 * timed >= count:
+        return DocumentKind.NARRATIVE, f"{timed} of {count} sentences name a time in a sequence"
+    if own > 1 and 3 * own >= count:
+        return DocumentKind.NARRATIVE, f"{own} of {count} sentences are in the first person"
+    text = " ".join(texts)
+    for name, pattern in (("years", _YEAR), ("times of day", _CLOCK)):
+        times = list(dict.fromkeys(_number(match.group()) for match in pattern.finditer(text)))
+        is_sequence = len(times) > 3 or any(rules.refers_back(text) for text in texts[1:])
+        descents = sum(after < before for before, after in pairwise(times))
+        # Why: an event of several days passes midnight once.
+        if len(times) > 2 and is_sequence and (not descents or (descents == 1 and len(times) > 3)):
+            return DocumentKind.NARRATIVE, f"{len(times)} {name} in their order"
+    return None
+
+
+def _has_one_subject(texts: Sequence[str], rules: SentenceRules) -> bool:
+    """Whether one word occurs in most sentences, as in the facts about one person or thing."""
+    words = Counter(word for text in texts for word in {*words_of(text.casefold())} if rules.can_name(word))
+    return bool(words) and 5 * words.most_common(1)[0][1] >= 3 * len(texts)
+
+
+def _number(time: str) -> float:
+    return float(re.sub(r"[^\d.]", "", time.replace(":", ".")).strip(".") or 0)
