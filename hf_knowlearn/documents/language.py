@@ -27,7 +27,10 @@ DEFAULT = "en"
 RULE = 'a code of ISO 639 such as "en", "de" or "pt-BR"'
 
 _SAMPLE = 2000  # characters that the detector reads
-_SHORTEST = 40  # bytes; shorter texts have no detectable language. Why bytes: a Chinese character counts as three.
+# A text with fewer letters has no detectable language. The unit is bytes. Why: a Chinese character counts as three.
+_FEWEST_LETTERS = 40
+_LETTERS_SHARE = 0.2  # smallest share of letters. Why: py3langid takes a table of numbers for Volapük.
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
 # Probabilities. A language that enough documents of the collection have only needs the second one. Why: the foreign
 # names in an English text of 60 characters give another language a probability of 0.5 in 6 % of texts about films.
 _CERTAIN, _LIKELY = 0.9, 0.3
@@ -122,7 +125,8 @@ def _settled(waiting: list[Document], last: str, found: Counter[str], totals: Co
 def _detected(text: str, found: Counter[str]) -> str:
     """Return the language of a text; an empty string if it is not certain."""
     sample = text[:_SAMPLE]
-    if len(sample.encode()) < _SHORTEST:
+    letters = "".join(_LETTERS.findall(sample))
+    if len(letters.encode()) < _FEWEST_LETTERS or len(letters) < _LETTERS_SHARE * len(sample):
         return ""
     code, probability = _identifier().classify(sample)
     is_known = probability >= _LIKELY and found[code] > _ENOUGH * found.total()

@@ -61,6 +61,11 @@ def test_texts_without_words_are_english():
     assert languages("word " * 20_000) == ["en"]
 
 
+def test_a_table_of_numbers_has_no_language():
+    numbers = " ".join(f"{number**0.5:.18e}" for number in range(2, 90))
+    assert languages(TEXTS["de"], f"Preise\n{numbers}") == ["de", "de"]
+
+
 def test_a_language_that_no_other_document_has_needs_a_high_probability():
     film = "Le Pot-au-Feu (French: La Passion de Dodin Bouffant) is a 2023 film"
     assert languages(TEXTS["en"], film) == ["en", "en"]
