@@ -2,10 +2,14 @@
 
 The unit is MB of view text per second (UTF-8 bytes; for `masked` also the prompt), with text and spans. A document
 with fewer than 8 views gets all that it has, and the table counts these, so every arm has the same documents.
+
+The part `speed` measures documents that the process has not seen before: each measurement runs in a forked process, in
+which no document, structure or format is cached. Its first documents therefore also build the formats.
 """
 
 import argparse
 import json
+import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -37,13 +41,14 @@ def speed(options: argparse.Namespace) -> list[dict[str, Any]]:
     makers: dict[str, MakeViews] = {f"family {name}": partial(_views_of, views) for name, views in FAMILIES.items()}
     makers |= {f"group {name}": partial(_views_of, FAMILIES["formats"], groups=[name]) for name in GROUPS}
     found = []
+    for make in makers.values():
+        most(make, _first_document())
     for corpus, documents in _corpora(options).items():
-        todo = {name: _most_views(make, documents) for name, make in makers.items()}
-        sizes = {name: _size(makers[name], todo[name]) for name in makers}
-        arms = {name: partial(timed, partial(_make_all, makers[name], todo[name])) for name in makers}
-        arms["sentences"] = partial(
-            timed, lambda documents=documents: [sentences(d.text, d.language) for d in documents]
-        )
+        todo = {name: _most_views_in_child(make, documents) for name, make in makers.items()}
+        sizes = {name: _in_child(partial(_size, makers[name], todo[name])) for name in makers}
+        works = {name: partial(_make_all, makers[name], todo[name]) for name in makers}
+        works["sentences"] = lambda documents=documents: [sentences(d.text, d.language) for d in documents]
+        arms = {name: partial(_in_child, partial(timed, work)) for name, work in works.items()}
         log(f"speed: {corpus}, {len(documents)} documents")
         for name, repeats in rounds(arms, options.repeats).items():
             row = {"corpus": corpus, "arm": name, "documents": len(documents), "document_bytes": _bytes(documents)}
@@ -56,6 +61,34 @@ def speed(options: argparse.Namespace) -> list[dict[str, Any]]:
                 }
             found.append({**row, "repeats": repeats})
     return found
+
+
+def _first_document() -> Any:
+    """A document that is in no corpus, so that libraries and tables are loaded before the measurements."""
+    from hf_knowlearn.documents import Document
+
+    return Document("first", "Tarn has a mill. Ormel has a harbour.\n\n- one\n- two\n\nAnna sings here. Bo bakes.")
+
+
+def _in_child(work: Callable[[], Any]) -> Any:
+    """The result of `work` in a forked process, whose caches are those of this process."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send(work()))
+    child.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        raise RuntimeError("A forked process ended without a result. Its error is above.") from None
+    finally:
+        child.join()
+
+
+def _most_views_in_child(make: MakeViews, documents: Sequence[Any]) -> list[tuple[Any, int]]:
+    """As `_most_views`, without caching anything in this process."""
+    numbers = _in_child(lambda: [len(most(make, document)) for document in documents])
+    return [(document, number) for document, number in zip(documents, numbers, strict=True) if number]
 
 
 def _views_of(views: Callable[..., list], document: Any, number: int, **options: Any) -> list:

@@ -62,7 +62,7 @@ def test_formats_that_differ_only_in_runs_of_spaces_come_last(kind, every_view, 
     views = every_view(DOCUMENTS[kind])
     looks = [tuple(mark for mark in marks_of(view) if not mark.startswith("spacing")) for view in views]
     last = next(index for index, look in enumerate(looks) if look in looks[:index])
-    assert last > 2000
+    assert last > 1000
     assert len({fold(view.text) for view in views[:last]}) == last
     assert all(look in looks[:last] for look in looks[last:])
 

@@ -47,7 +47,7 @@ EXPECTED = {
     "containers.cell": f"| {ONE} {TWO} {THREE} |",
     "containers.json": f'{{"text": "{ONE} {TWO} {THREE}"}}',
     "containers.yaml": f'text: "{ONE} {TWO} {THREE}"',
-    "shift.here": f"Here it is:\n{PLAIN}",
+    "shift.here": f"Here it is:\n\n{PLAIN}",
     # Two groups
     "spacing.indent_2+lists.number": f"  1. {ONE}\n  2. {TWO}\n\n  3. {THREE}",
     "spacing.trailing+containers.block_quote": f"> {ONE} {TWO}  \n>\n> {THREE}  ",
@@ -218,7 +218,7 @@ def test_no_mark_touches_a_verbatim_block(format, expected, every_view):
         ("headings.title_text", f"Title: Ada\nText:\n{FENCED}"),
         ("containers.text", f"<text>\n{FENCED}\n</text>"),
         ("headings.colon+containers.pre", None),
-        ("shift.here", f"Here it is:\n{FENCED}"),
+        ("shift.here", f"Here it is:\n\n{FENCED}"),
     ],
 )
 def test_a_document_of_one_verbatim_block_is_on_its_own_lines(format, expected, every_view):

@@ -37,7 +37,7 @@ def test_the_difference_of_two_formats_is_close_to_the_edit_distance(document):
     pairs = list(combinations([raw_view(document), *format_views(document, 11)], 2))
     found = [(share(one, other), difference(one, other)) for one, other in pairs]
     assert all(0.9 * exact - 0.01 <= value <= 1.5 * exact + 0.01 for exact, value in found)
-    assert all(abs(value - exact) < 0.03 for exact, value in found if exact < 0.1)
+    assert all(abs(value - exact) < 0.04 for exact, value in found if exact < 0.1)
     agree = sum((value < LEAST_DIFFERENCE) == (exact < LEAST_DIFFERENCE) for exact, value in found)
     assert agree >= 0.97 * len(found)
 
