@@ -10,7 +10,7 @@ from hf_knowlearn.documents.markdown_tables import markdown_table
 
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight(?:-source)?|code|sourceCode)[-\s](?!literal)(\w+)")
 _INDENTED = frozenset(("ul", "ol", "dl", "table", "pre"))  # a quotation with only these indents them
-_PLAIN_PARTS = frozenset(("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col", "a", "span"))
+_PLAIN_PARTS = frozenset(("table", "tbody", "thead", "tfoot", "tr", "td", "th", "a", "span"))
 _TABLE_PARTS = ("tbody", "thead", "tfoot", "tr", "td", "th", "caption")
 _LINES = ("dt", "td", "th", "a", "span", "summary", "caption", "h1", "h2", "h3", "h4", "h5", "h6")
 _MARK = "\ufdd0"  # Unicode reserves it for programs, so no text has it
@@ -40,6 +40,8 @@ def markdown_of(element: Any) -> str:
             quote.tag = "div"
     for table in list(element.iter("table")):
         _unwrap_layout(table)
+    for table in element.iterdescendants("table"):
+        _add_header(table)
     tables = list(_take_plain_tables(element))
     html = etree.tostring(element, encoding="unicode", method="html", with_tail=False)
     converter = MarkdownConverter(**_OPTIONS, code_language_callback=_code_language)
@@ -78,6 +80,25 @@ def _unwrap_layout(table: Any) -> None:
                 part.tail = f" {part.tail or ''}"
 
 
+def _add_header(table: Any) -> None:
+    """Remove empty rows, and add an empty header if the first row is none. Markdown has no tables without header.
+
+    The caption becomes a paragraph above the table.
+    """
+    for part in list(table.iter("caption", "colgroup")):
+        part.tag, part.tail = "p", None
+        table.addprevious(part)
+    for row in list(table.iter("tr")):
+        if not "".join(row.itertext()).strip():
+            row.getparent().remove(row)
+    rows = list(table.iter("tr"))
+    if rows and not all(cell.tag == "th" for cell in rows[0]) and rows[0].getparent().tag != "thead":
+        header = table.makeelement("tr")
+        for cell in rows[0]:
+            header.append(table.makeelement("th", {"colspan": cell.get("colspan", "1")}))
+        rows[0].addprevious(header)
+
+
 def _take_plain_tables(root: Any) -> Iterator[str]:
     """Replace each table whose cells have only text and links by a mark, and yield its Markdown.
 
@@ -86,17 +107,17 @@ def _take_plain_tables(root: Any) -> Iterator[str]:
     number = 0
     for table in list(root.iterdescendants("table")):
         rows = list(table.iter("tr"))
-        width = max(map(len, rows))
+        width = max(map(len, rows), default=0)
         is_plain = all(
-            part.tag in _PLAIN_PARTS and not part.get("colspan") and not part.get("rowspan") for part in table.iter()
+            part.tag in _PLAIN_PARTS and part.get("colspan", "1") == "1" and part.get("rowspan", "1") == "1"
+            for part in table.iter()
         )
-        if not is_plain or next(table.iterancestors("li", "dd", "blockquote"), None) is not None:
+        if not rows or not is_plain or next(table.iterancestors("li", "dd", "blockquote"), None) is not None:
             continue
         cells = [
             [" ".join("".join(cell.itertext()).split()) for cell in row] + [""] * (width - len(row)) for row in rows
         ]
-        has_header = rows[0].getparent().tag == "thead" or all(cell.tag == "th" for cell in rows[0])
-        yield markdown_table(cells if has_header else [[""] * width, *cells])
+        yield markdown_table(cells)
         for child in list(table):
             table.remove(child)
         table.tag, table.text = "p", f"{_MARK}{number}{_MARK}"

@@ -1,7 +1,8 @@
 """HTML pages as Markdown, reduced to their content.
 
-A library finds the text of the content. Its own Markdown is not used, because it omits headings and changes code.
-Instead, the smallest element that has the text is converted, without the navigation in it.
+A library finds the text of the content. Its own output is not used, because it has no tables and no code. Instead, the
+page is converted without its navigation: the elements that the page declares as navigation, and lists of links that
+the library did not find. Why not only the text that the library finds: it misses tables and definitions.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from typing import Any
 from hf_knowlearn.documents.html_cleaning import clean_page
 
 WHOLE_PAGE = "no article was found, so the whole page is read, with its navigation"
-MIN_SHARE = 0.9  # of the text outside of links and navigation; with less, a larger element is read
-FOUND_SHARE = 0.98  # of the text that the library found; the smallest element with it is the content
+FOUND_SHARE = 0.98  # of the text that the library found; an element with so much of it is the content
 LINK_SHARE = 0.75  # of the text of a list; with more, it is navigation unless the library found it
-MIN_VISIBLE_SHARE = 0.1  # of all text; with less, the whole page is read
+MIN_SHARE = 0.1  # of all text; with less, the whole page is read
 
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _NAVIGATION_TAGS = frozenset(("nav", "aside", "footer", "menu", "form"))
@@ -73,8 +73,10 @@ def read_page(html: str, find_text: Callable[[str], str] | None = None) -> Page:
     if body is None:
         return Page("", title)
     found = (find_text or main_text)(etree.tostring(body, encoding="unicode", method="html"))
-    content, notice = _content(body, _letters(found))
-    return Page(markdown_of(content), title, notice)
+    content = _content(body, _letters(found))
+    if content is None:
+        return Page(markdown_of(clean_page(html)[0]), title, WHOLE_PAGE)
+    return Page(markdown_of(content), title)
 
 
 def read_chapter(html: str) -> str:
@@ -130,39 +132,27 @@ class _Texts:
             for lengths in (self.all, self.links, self.found):
                 if element in lengths:
                     lengths[element.getparent()] += lengths[element]
-        self.total_found = self.found[body]
+        self.total, self.total_found = self.all[body], self.found[body]
 
 
-def _content(body: Any, found: str) -> tuple[Any, str]:
-    """The element to convert, without navigation, and a notice."""
-    from copy import deepcopy
-
+def _content(body: Any, found: str) -> Any:
+    """Return the element to convert, without navigation, or None if hardly any text is left."""
     texts = _Texts(body, found)
-    whole = deepcopy(body)
-    total = texts.all[body]
-    root = _smallest(body, texts.found, texts.found[body])
+    root = _main_element(body, texts)
     for element in list(_navigation(body, texts, found)):
         element.drop_tree()
-    if body not in root.iterancestors():  # also if the element was in the navigation
-        root = body
-    remaining = _Texts(body, "")
-    plain = {element: remaining.all[element] - remaining.links[element] for element in remaining.all}
-    while root is not body and plain.get(root, 0) < MIN_SHARE * plain.get(body, 0):
-        root = root.getparent()
-    if remaining.all[root] < MIN_VISIBLE_SHARE * total:
-        return whole, WHOLE_PAGE
+    if len(_letters("".join(root.itertext()))) < MIN_SHARE * texts.total:
+        return None
     _add_title(body, root)
-    if root is not body:
-        root.tag = "div"  # Why: a cell of a table or an item of a list is nothing without its parent.
-    return root, ""
+    return root
 
 
-def _smallest(body: Any, lengths: dict[Any, int], total: int) -> Any:
-    """The smallest element with nearly all of the text."""
-    element = body
-    while larger := [child for child in element if total and lengths.get(child, 0) >= FOUND_SHARE * total]:
-        element = larger[0]
-    return element
+def _main_element(body: Any, texts: _Texts) -> Any:
+    """Return the element that the page declares to be its content if the library found nothing outside of it."""
+    for element in body.xpath(".//main | .//article | .//*[@role='main']"):
+        if texts.total_found and texts.found.get(element, 0) >= FOUND_SHARE * texts.total_found:
+            return element
+    return body
 
 
 def _navigation(body: Any, texts: _Texts, found: str) -> Iterator[Any]:
@@ -189,8 +179,14 @@ def _is_navigation(element: Any, texts: _Texts, found: str) -> bool:
     if element.tag == "header":
         return links > 0.3 * length or not any(True for _ in element.iter(*_HEADINGS))
     has_links = sum(link.get("href") is not None for link in element.iter("a")) > 1
-    is_link_list = element.tag in _LINK_LISTS and links > LINK_SHARE * length and has_links
-    return is_link_list and not _is_found(_letters("".join(element.itertext())), found)
+    if element.tag not in _LINK_LISTS or links <= LINK_SHARE * length or not has_links:
+        return False
+    table = next(element.iterancestors("table"), None)
+    if table is None:
+        return not _is_found(_letters("".join(element.itertext())), found)
+    # Why: in a table that arranges the page, a cell of links is a menu. In tables of data, links are values.
+    arranges_page = any(True for _ in table.iterdescendants("h1", "h2", "p", "table"))
+    return arranges_page and 2 * texts.all[table] > texts.total
 
 
 def _is_found(letters: str, found: str) -> bool:
@@ -204,11 +200,8 @@ def _add_title(body: Any, root: Any) -> None:
     """Put the only `<h1>` of the page at the beginning of the content if it is above it."""
     titles = list(body.iter("h1"))
     if root is not body and len(titles) == 1 and root not in titles[0].iterancestors():
-        title = titles[0]
-        title.drop_tree() if title.tail and title.tail.strip() else None
-        title.tail = root.text
-        root.text = None
-        root.insert(0, title)
+        titles[0].tail, root.text = root.text, None
+        root.insert(0, titles[0])
 
 
 def _letters(text: str) -> str:

@@ -91,6 +91,18 @@ def test_a_table_without_header_has_an_empty_one(text_of: Text):
     )
 
 
+def test_a_table_of_facts_keeps_cells_of_links_and_has_a_header(text_of: Text):
+    rows = (
+        "<caption>Facts</caption><colgroup><col></colgroup><tr><td colspan=2><img src=x></td></tr>"
+        "<tr><th>Capital</th><td><b>Kalvik</b></td></tr>"
+        "<tr><th>Languages</th><td><ul><li><a href=1>English</a></li><li><a href=2>Māori</a></li></ul></td></tr>"
+    )
+    assert text_of(f"<h1>Country</h1><table>{rows}</table><p>{FACT} {FACT} {FACT}</p>") == (
+        "# Country\n\nFacts\n\n|  |  |\n| --- | --- |\n| Capital | **Kalvik** |\n| Languages | - English - Māori |\n\n"
+        f"{FACT} {FACT} {FACT}"
+    )
+
+
 def test_a_table_that_arranges_the_page_is_no_table(text_of: Text):
     menu = "<td><a href=1>Home</a><br><a href=2>Links</a></td>"
     assert text_of(f"<table><tr>{menu}<td><h1>Ferry</h1><p>{FACT}</p></td></tr></table>") == f"# Ferry\n\n{FACT}"
@@ -103,8 +115,18 @@ def test_a_table_in_a_term_is_text_and_a_table_of_one_column_is_blocks(text_of: 
     assert text_of(f"<table><tr><td><p>{FACT}</p><p>It is old.</p></td></tr></table>") == f"{FACT}\n\nIt is old."
 
 
+def test_content_in_a_row_of_a_table_is_blocks(text_of: Text):
+    inner = "<table><tr><td>Route</td><td>Fare</td></tr><tr><td>Kalvik</td><td>20 kr</td></tr></table>"
+    row = f"<td><p>{FACT * 5}</p>{inner}</td><td><p>It is old.</p></td>"
+    page = f"<table><tr><td><a href=1>Home</a> <a href=2>Links</a></td></tr><tr>{row}</tr></table>"
+    table = "|  |  |\n| --- | --- |\n| Route | Fare |\n| Kalvik | 20 kr |"
+    assert text_of(page) == f"{FACT * 5}\n\n{table}\n\nIt is old."
+
+
 def test_pages_of_tables_and_definitions_are_complete(text_of: Text):
-    rows = "".join(f"<tr><td><a href=/{n}>Port {n}</a></td><td>{n} kr</td></tr>" for n in range(40))
+    rows = "".join(
+        f"<tr><td><a href=/{n}>Port {n}</a></td><td><a>{n}</a> <a href=k>kr</a></td></tr>" for n in range(40)
+    )
     terms = "".join(f"<dt>term{n}</dt><dd>It is number {n}.</dd>" for n in range(40))
     text = text_of(f"<h1>Reference</h1><table>{rows}</table><dl>{terms}</dl>")
     for number in range(40):
