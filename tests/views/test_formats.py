@@ -122,29 +122,29 @@ def test_over_many_seeds_every_mark_occurs_in_the_first_twelve_views():
 
 def test_sampled_formats_are_the_recorded_ones_on_every_machine_and_python():
     assert names(format_views(ADA, 6, seed=0)) == [
-        "lists.nested_hanging+shift.long",
-        "spacing.indent_8+shift.archive",
-        "spacing.em_space+marks.end_square",
-        "marks.joint_double_bar+headings.title_line",
-        "headings.title_text+containers.block_quote",
-        "breaks.spaced_lines+containers.pre",
+        "spacing.trailing+marks.joint_bar",
+        "spacing.triple+shift.forms",
+        "lists.capital_bracket+shift.long",
+        "lists.hanging_square+containers.block_quote",
+        "breaks.sentence_lines+containers.doc",
+        "breaks.spaced_lines+headings.content",
     ]
     assert names(format_views(ADA, 6, seed=1)) == [
-        "breaks.paragraph_lines+shift.carefully",
-        "lists.letter+shift.long",
-        "spacing.trailing+lists.capital_bracket",
-        "spacing.indent_tab+containers.doc",
-        "breaks.one_line+containers.html_span",
-        "marks.joint_double_slash+headings.document",
+        "breaks.paragraph_lines+shift.places",
+        "headings.text_line+shift.forms",
+        "headings.h2+containers.fence",
+        "spacing.indent_2+containers.latex_quote",
+        "spacing.indent_4+lists.roman_brackets",
+        "marks.pilcrow+lists.dash",
     ]
     part = Document("caf\u00e9/\U0001fae8", ADA.text, title="Ada", part=3)  # the emoji is of Unicode 15: Python 3.12
     assert names(format_views(part, 6, seed=7)) == [
-        "marks.curly_quotes+containers.text_fence",
-        "spacing.tab+marks.joint_arrow",
-        "spacing.trailing+lists.triangle",
-        "lists.star+shift.follows",
-        "breaks.spaced_lines+shift.below",
-        "breaks.one_line+headings.bold",
+        "breaks.one_line+containers.html_quote",
+        "spacing.indent_8+breaks.paragraph_lines",
+        "spacing.indent_2+shift.here",
+        "headings.h1+shift.long",
+        "lists.diamond+headings.ruled",
+        "marks.quotes+lists.hanging_square",
     ]
 
 
