@@ -12,7 +12,7 @@ from pathlib import Path
 _TABLE = tomllib.loads(Path(__file__).with_name("sentence_ends.toml").read_text(encoding="utf-8"))
 _LONGEST = 12  # characters of a word of initials, such as "J.R.R.", or of an abbreviation
 _MARKS = "([\"'\u2018\u201c\u201e\u00ab"
-_CLOSING = "\u300d\u300f"
+_DASHES = "\u2014\u2013"
 _WORD = re.compile(r"\w+")
 _NUMERAL = re.compile(r"\d|[IVXLC]+\b")
 # What may follow a time: a day or a time zone ("at 5 p.m. Monday", "at 5 p.m. EST").
@@ -40,11 +40,9 @@ class EndRules:
             words = text[max(0, end - _LONGEST) : end - 1].split()
             if words and self._continues(words[-1], text, start):
                 return True
+        if text[start] in _DASHES:  # Why: an attribution follows, as in "— Ты идёшь? — спросила она."
+            return text[start + 1 : start + 3].lstrip()[:1].islower()
         return text[start].isupper() and text[start + 1 : start + 2] == "." and "\n" not in text[end:start]
-
-    def continues_quote(self, before: str, after: str) -> bool:
-        """Return whether the character `after` continues the sentence of a quotation that ends with `before`."""
-        return before in _CLOSING and after in self.continues
 
     def _continues(self, word: str, text: str, start: int) -> bool:
         """Return whether the word before a full stop and the text at `start` belong to one sentence."""
@@ -52,6 +50,8 @@ class EndRules:
             return True
         if len(word) > 3 and word.isalpha():  # Why: most words, and this is the fastest test.
             return False
+        if text[start].islower():  # Why: an unknown abbreviation is shorter than most last words of a sentence.
+            return True
         if word.isdigit():
             return bool(self.starts) and len(word) < 3 and self._is_after_ordinal(text, start)
         word = word.lstrip(_MARKS).rpartition("-")[2]  # Why: "J.-C. Martin" and "Dipl.-Ing. Maier" are names.

@@ -24,6 +24,7 @@ _WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
 _LINE_BREAK = re.compile(r"(?<![ \r\n])[ \r\n]*\n[ \r\n]*")
 # Characters per call of sentencex. Why: within a paragraph it can take quadratic time (Chinese, backticks).
 _WINDOW = 5000
+_CLOSING = "\u300d\u300f"  # closing quotation marks of Japanese
 
 
 class Sentences(NamedTuple):
@@ -116,7 +117,7 @@ def _is_boundary(text: str, end: int, start: int, rules: EndRules) -> bool:
         return after == "\u3000"  # Why: it separates Japanese sentences. It belongs to the second one.
     # Why: Chinese and Hindi have no white space between sentences, and "a.b" is one word.
     is_wide = _is_wide(before) or _is_wide(after) or not (before.isascii() or before.isalnum())
-    return is_wide and not rules.continues_quote(before, after)
+    return is_wide and not (after in rules.continues and before in _CLOSING)
 
 
 def _joins(character: str) -> bool:

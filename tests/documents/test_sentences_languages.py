@@ -24,6 +24,9 @@ TEXTS = {
         "Das Konzert ist am 24.12.2020. |Karten gibt es ab 10 Uhr.",
         "Wilhelm II. dankte ab. |Der 1. FC Köln gewann 3:2.",
         "Die Firma hat ca. 50 Mio. Euro Umsatz. |Sie wächst.",
+        "Um 9.30 Uhr beginnt es. |Um 14.45 Uhr endet es.",
+        "Die Version 1.2.3 läuft. |Siehe www.example.de. |Dort steht es.",
+        "„Kommst du?“, fragte sie. |„Ja.“ |Er nickte.",
     ],
     "fr": [
         "M. Dupont est arrivé. |Mme Martin et MM. Blanc sont partis.",
@@ -35,6 +38,8 @@ TEXTS = {
         "Le Dr. Roux habite au 12, av. Foch. |Il est médecin.",
         "J.-C. Martin et A. Dupont sont venus. |Ils sont repartis.",
         "Il habite à St. Malo. |Le n° 5 est rouge. |Cela suit de l'art. 3 du code.",
+        "« Je pars. Adieu », dit-il. |Elle pleura.",
+        "Le 1er janv. 2020, il neigea. |Le 14 juill. est férié.",
     ],
     "es": [
         "El Sr. García llegó. |La Sra. López y la Dra. Ruiz se fueron.",
@@ -45,6 +50,8 @@ TEXTS = {
         "Vive en la Av. Libertad n.º 5. |Es médico, etc. Trabaja mucho.",
         "S. M. el Rey Felipe VI. visitó la ciudad. |El s. XIX fue largo.",
         "La Dña. Ana pesa aprox. 60 kg. Vive aquí.",
+        "¿Vienes? —preguntó ella. |—Sí. |Él asintió.",
+        "Abre a las 9.30 h. |Cierra a las 10 p. m. y descansa el lunes.",
     ],
     "ru": [
         "Он родился в г. Москва. |Она живёт на ул. Ленина, д. 5.",
@@ -56,6 +63,8 @@ TEXTS = {
         "3 мая 1990 г. Иван приехал. |Он жил с 1900 по 1950 гг. в Киеве.",
         "Население — 2 млн. человек. |Площадь — 5 кв. км.",
         "Музей им. Ленина закрыт. |См. рис. 3 на стр. 5.",
+        "— Ты идёшь? — спросила она. |Он кивнул.",
+        "Открыто с 9.30 до 17.00. |В пн. закрыто.",
     ],
     "ja": [
         "東京は日本の首都です。|人口は約1400万人です。",
@@ -65,6 +74,8 @@ TEXTS = {
         "株式会社A.B.C.は東京にある。|社長は山田さんだ。",
         "今日は晴れ。 |明日は雨。",
         "（注意。重要です。）次に進む。",
+        "バージョン1.2.3が動く。|www.example.jpを見よ。|そこにある。",
+        "午前9時30分に始まる。|「はい。」|「いいえ。」",
     ],
     "zh": [
         "北京是中国的首都。|人口约2154万。",
@@ -73,6 +84,8 @@ TEXTS = {
         "这是什么？|这是书！",
         "《红楼梦》是小说。|作者是曹雪芹。",
         "他问：「你去哪里？」|她没有回答。",
+        "他犹豫了……然后来了。|为什么？|因为！",
+        "上午9:30开始。|“好。”|“不。”",
     ],
     "ar": [
         "القاهرة عاصمة مصر. |عدد سكانها كبير.",
@@ -80,6 +93,8 @@ TEXTS = {
         "وُلد د. أحمد في 3 مايو 1990. |توفي عام 2000.",
         "ارتفع بنسبة 3.5 ٪ في 2019. |ثم انخفض.",
         "قال: «أنا قادم. انتظر!» |ثم ذهب.",
+        "الإصدار 1.2.3 يعمل. |انظر www.example.com. |إنه هناك.",
+        "السعر ١٫٥ دولار. |الوزن ٣٫٥ كغ.",
     ],
     "hi": [
         "दिल्ली भारत की राजधानी है। |इसकी जनसंख्या बड़ी है।",
@@ -89,6 +104,8 @@ TEXTS = {
         'उसने कहा, "मैं आता हूँ। रुको!" |फिर वह चला गया।',
         "ए. पी. जे. अब्दुल कलाम राष्ट्रपति थे। |वे वैज्ञानिक थे।",
         "रु. 500 का नोट है। |यह नया है।",
+        "कीमत ₹1,200.50 है। |यह सस्ता है।",
+        "वह आया. |वह गया. |यह अच्छा है.",
     ],
     "en": [
         "He came in May. |Ormel is a town. |It burned in May. |1768 was a bad year.",
