@@ -109,7 +109,7 @@ def test_a_title_is_valid_only_in_a_format_that_shows_it(is_valid, view_of):
     assert view.text.startswith("# Ada\n\n")
     assert is_valid(view)
     assert not is_valid(replace(view, text=view.text.replace("# Ada", "# Bob")))
-    assert not is_valid(replace(view, format="headings.article"))
+    assert not is_valid(replace(view, format="headings.content"))
     assert not is_valid(view, replace(DOCUMENT, title="Bob"))
 
 
@@ -127,7 +127,8 @@ def marks_by_name():
 
 
 @pytest.mark.parametrize(
-    "format", ["lists.number", "lists.letter", "lists.roman", "marks.bold", "containers.fence", "shift.begin"]
+    "format",
+    ["lists.number", "lists.letter_bracket", "lists.roman_bracket", "marks.bold", "containers.fence", "shift.below"],
 )
 def test_a_view_is_invalid_under_the_name_of_another_format(format, is_valid, view_of):
     view = view_of(format)
