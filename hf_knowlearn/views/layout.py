@@ -83,7 +83,8 @@ class Frame:
         """Return the layout before the first piece. `verbatim`: whether this piece is a verbatim block."""
         head = self.open + self.head.replace("{title}", " ".join(title.splitlines()).strip())
         if verbatim:
-            return self.preamble + (head if not head or head.endswith("\n") else f"{head.rstrip(' ')}\n")
+            # Why a blank line: without it, a label can be joined to a heading that is underlined.
+            return self.preamble + (f"{head.rstrip()}{VERBATIM_BREAK}" if self.head else head)
         *lines, last = head.split("\n")
         lines = [f"{self.prefix}{line}".rstrip() for line in lines] if self.prefix else lines
         return self.preamble + "\n".join([*lines, self.prefix + last + self.indent + self._first_prefix])

@@ -213,9 +213,9 @@ def test_no_mark_touches_a_verbatim_block(format, expected, every_view):
 @pytest.mark.parametrize(
     ("format", "expected"),
     [
-        ("headings.document", f"Document:\n{FENCED}"),
+        ("headings.document", f"Document:\n\n{FENCED}"),
         ("headings.h1", f"# Ada\n\n{FENCED}"),
-        ("headings.title_text", f"Title: Ada\nText:\n{FENCED}"),
+        ("headings.title_text", f"Title: Ada\nText:\n\n{FENCED}"),
         ("containers.text", f"<text>\n{FENCED}\n</text>"),
         ("headings.colon+containers.pre", None),
         ("shift.here", f"Here it is:\n\n{FENCED}"),
