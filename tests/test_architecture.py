@@ -235,8 +235,9 @@ def test_views_and_documents_import_no_deep_learning_library():
     allowed = {*sys.stdlib_module_names, "hf_knowlearn", "sentencex"}
     # Imported inside the functions that need them.
     documents = {
-        "bs4", "datasets", "docutils", "huggingface_hub", "lxml", "markdownify", "markitdown", "openpyxl", "pdfminer",
-        "markdown_it", "pdfplumber", "py3langid", "pyarrow", "pylatexenc", "resiliparse", "tqdm", "yaml",
+        "bs4", "datasets", "docutils", "huggingface_hub", "lxml", "mammoth", "markdownify", "markitdown", "openpyxl",
+        "markdown_it", "pdfminer", "pdfplumber", "pptx",
+        "py3langid", "pyarrow", "pylatexenc", "resiliparse", "tqdm", "yaml",
     }  # fmt: skip
     for package, more in {"views": set(), "documents": documents}.items():
         inside = {m: path for m, path in modules(PACKAGE).items() if is_within(m, {package})}

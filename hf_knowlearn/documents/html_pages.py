@@ -15,7 +15,7 @@ from typing import Any
 
 from hf_knowlearn.documents.html_cleaning import clean_page
 
-WHOLE_PAGE = "no article was found, so the whole page is read, with its navigation"
+WHOLE_PAGE = "hardly any text is outside of the navigation, so the whole page is read"
 FOUND_SHARE = 0.98  # of the text that the library found; an element with so much of it is the content
 LINK_SHARE = 0.75  # of the text of a list; with more, it is navigation unless the library found it
 MIN_SHARE = 0.1  # of all text; with less, the whole page is read

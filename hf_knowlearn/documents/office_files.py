@@ -1,4 +1,7 @@
-"""Office files and books as Markdown: `.docx` and `.pptx` through `markitdown`, `.xlsx` and `.epub` directly."""
+"""Office files and books as Markdown.
+
+`mammoth` converts `.docx` files to HTML, `python-pptx` reads `.pptx` files, and `openpyxl` reads `.xlsx` files.
+"""
 
 from __future__ import annotations
 
@@ -21,27 +24,73 @@ from hf_knowlearn.documents.markdown_tables import markdown_table
 
 logger = logging.getLogger(__name__)
 
-# Why: `strict` raises an error instead of returning plain text; the others leave snake_case without backslashes.
-_OPTIONS = {"strict": True, "escape_asterisks": False, "escape_underscores": False}
 _FORMULA_WITHOUT_VALUE = re.compile(rb"</f>(?:<v\s*/>|<v></v>)?</c>|<f [^>]*/>(?:<v\s*/>|<v></v>)?</c>")
 
 
-def office_file(file: Path) -> Converted:
-    """Convert a `.docx` or `.pptx` file. The title is the first heading, or the declared title."""
-    require_packages("markitdown")
-    from markitdown import MarkItDown, MarkItDownException, StreamInfo, converters
+def word_file(file: Path) -> Converted:
+    """Convert a `.docx` file. The title is the first heading."""
+    require_packages("mammoth", "markitdown", "lxml", "bs4", "markdownify")
+    import mammoth
+    from markitdown.converter_utils.docx.pre_process import pre_process_docx
 
-    # Why: with all converters enabled, a broken .docx would be converted as a zip archive.
-    markitdown = MarkItDown(enable_builtins=False, enable_plugins=False)
-    suffix = file.suffix.lower()
-    markitdown.register_converter(getattr(converters, f"{suffix[1:].title()}Converter")())
+    from hf_knowlearn.documents.html_pages import read_chapter
+
     try:
-        stream = io.BytesIO(file.read_bytes())
-        result = markitdown.convert_stream(stream, stream_info=StreamInfo(extension=suffix), **_OPTIONS)
-    except MarkItDownException as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"cannot be converted ({reason}); check that another program can open it") from error
-    return Converted(result.markdown, first_heading(result.markdown) or (result.title or "").strip())
+        html = mammoth.convert_to_html(pre_process_docx(io.BytesIO(file.read_bytes()))).value  # formulas become TeX
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise cannot_convert(error) from error
+    markdown = read_chapter(html)
+    return Converted(markdown, first_heading(markdown))
+
+
+def slides(file: Path) -> Converted:
+    """Convert a `.pptx` file: titles, texts, tables, charts and notes. The title is that of the first slide."""
+    require_packages("pptx")
+    from pptx import Presentation
+    from pptx.exc import PackageNotFoundError
+
+    try:
+        presentation = Presentation(str(file))
+    except (KeyError, PackageNotFoundError, ValueError, zipfile.BadZipFile) as error:
+        raise cannot_convert(error) from error
+    parts: list[str] = []
+    for slide in presentation.slides:
+        title = slide.shapes.title
+        if title is not None and title.text_frame.text.strip():
+            parts.append(f"# {' '.join(title.text_frame.text.split())}")
+        parts += [
+            part
+            for shape in slide.shapes
+            if shape.shape_id != getattr(title, "shape_id", None)
+            for part in _shape(shape)
+        ]
+        if slide.has_notes_slide and (notes := slide.notes_slide.notes_text_frame):
+            parts.append(notes.text.strip())
+    markdown = "\n\n".join(filter(None, parts))
+    return Converted(markdown, first_heading(markdown))
+
+
+def _shape(shape: Any) -> Iterator[str]:
+    """Yield the blocks of a shape. Several paragraphs of a placeholder are the items of a list."""
+    if hasattr(shape, "shapes"):
+        for inner in shape.shapes:
+            yield from _shape(inner)
+    elif getattr(shape, "has_table", False):
+        yield markdown_table([[" ".join(cell.text.split()) for cell in row.cells] for row in shape.table.rows])
+    elif getattr(shape, "has_chart", False):
+        for plot in shape.chart.plots:
+            rows = [["", *map(str, plot.categories)]]
+            rows += [
+                [series.name, *("" if one is None else f"{one:.15g}" for one in series.values)]
+                for series in plot.series
+            ]
+            yield markdown_table([[str(cell) for cell in row] for row in rows])
+    elif shape.has_text_frame:
+        lines = [(one.level, " ".join(one.text.split())) for one in shape.text_frame.paragraphs if one.text.strip()]
+        if shape.is_placeholder and len(lines) > 1:
+            yield "\n".join("  " * level + f"- {text}" for level, text in lines)
+        else:
+            yield "\n\n".join(text for _, text in lines)
 
 
 def workbook(file: Path) -> Converted:

@@ -17,14 +17,14 @@ from hf_knowlearn.documents.progress import named_if_slow
 from hf_knowlearn.documents.tabular import Rows, decoded
 
 CONVERTERS: Mapping[str, Converter] = {
-    ".docx": office_files.office_file,
+    ".docx": office_files.word_file,
     ".eml": mail.message,
     ".epub": office_files.book,
     ".htm": html_files.html_file,
     ".html": html_files.html_file,
     ".ipynb": notebooks.notebook,
     ".pdf": pdf_pages.pdf_file,
-    ".pptx": office_files.office_file,
+    ".pptx": office_files.slides,
     ".rst": rst.rst_file,
     ".tex": tex.tex_file,
     ".xhtml": html_files.html_file,

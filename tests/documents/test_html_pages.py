@@ -139,7 +139,7 @@ def test_a_page_that_is_all_links_is_read_as_a_whole_with_a_notice(text_of: Text
     with caplog.at_level(logging.WARNING):
         text = text_of(f"<nav><ul>{links}</ul></nav>")
     assert text == "\n".join(f"- Chapter {n}: harbour {n}" for n in range(20))
-    assert "a.html: no article was found, so the whole page is read, with its navigation." in caplog.text
+    assert "a.html: hardly any text is outside of the navigation, so the whole page is read." in caplog.text
 
 
 def test_an_article_of_an_encyclopedia_is_the_article(text_of: Text, caplog: pytest.LogCaptureFixture):

@@ -162,7 +162,7 @@ def test_an_unknown_tracker_is_an_error_that_lists_the_trackers(
 @pytest.mark.parametrize(
     ("suffix", "package"),
     [
-        (".pdf", "pdfplumber"), (".docx", "markitdown"), (".pptx", "markitdown"), (".epub", "markdownify"),
+        (".pdf", "pdfplumber"), (".docx", "markitdown"), (".pptx", "pptx"), (".epub", "markdownify"),
         (".html", "lxml"),
     ],
 )  # fmt: skip
