@@ -114,11 +114,15 @@ _STEP = re.compile(
     r"|\u7b2c\s?[\d\u4e00-\u9fff]{1,3}\s?\u6b65)\s?\d*\b",
     re.IGNORECASE,
 )
+# A line of a script: a name in capitals, and white space or a line break before what it says.
+_SCRIPT_LINE = re.compile(
+    r"^[^\S\n]*([^\W\d_a-z]{2,}(?:[ .][^\W\d_a-z]{2,})?)(?=(?:\.|:)?(?:[ ]{2,}|\t|\n(?=\S)))", re.MULTILINE
+)
 _LETTERED = re.compile(
     r"^[^\S\n]*[*_]{0,3}\(?([a-z]|[ivx]{1,5}|[A-Z]|[IVX]{1,5}|[A-Z]\.\d{1,2})(?:[.)]|(?<=\d))\s", re.MULTILINE
 )
 _CLAUSE = re.compile(
-    r"^[^\S\n]*[*_]{0,3}(?:\d{1,3}(?:\.\d{1,3})+\.?[ \t]|\u00a7{1,2}\s?\d+"
+    r"^[^\S\n]*[*_]{0,3}(?:\d{1,3}\.?[\u00ba\u00b0\u00aa]\s|\d{1,3}(?:\.\d{1,3})+\.?[ \t]|\u00a7{1,2}\s?\d+"
     r"|(?:article|artikel|art\.|art\u00edculo|articolo|artigo|section|clause|ziffer|abs(?:atz|\.)|klausel|abschnitt)\s?(?:\d+|[IVXLC]+\b)|\(\d{1,3}\)\s)",
     re.IGNORECASE,
 )
@@ -130,6 +134,11 @@ _CAPTION = re.compile(
 _FIELD = re.compile(r"[^:\n]{1,40}:\s+\S")
 _QUOTE_INTRODUCTION = re.compile(
     r"(?:wrote|schrieb|a \u00e9crit|escribi\u00f3|ha scritto|escreveu)[^\n]*:\s*$", re.IGNORECASE
+)
+_CHAPTER = re.compile(
+    r"(?:chapter|part|book|kapitel|teil|buch|chapitre|partie|livre|cap\u00edtulo|parte|capitolo|libro|\u0433\u043b\u0430\u0432\u0430)"
+    r"\s(?:\d{1,3}|[ivxlc]{1,8})\.",
+    re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"[\s#*_]*(\d{1,3}(?:\.\d{1,3})*)[.)]?\s")
 _LONGEST_HEADING = 90  # characters
@@ -157,6 +166,12 @@ class DocumentSigns:
         return frozenset(found | {label for label in labels if len(label.split()) <= 3 and label not in _MAIL_LABELS})
 
     @cached_property
+    def is_script(self) -> bool:
+        """Whether two names in capitals begin at least two lines each, as in a script."""
+        names = Counter(match.group(1) for match in _SCRIPT_LINE.finditer(self.text))
+        return sum(count > 1 for count in names.values()) > 1
+
+    @cached_property
     def has_letters(self) -> bool:
         """Whether at least two lines begin with different labels in letters, such as "a)" and "b)"."""
         return len({match.group(1) for match in _LETTERED.finditer(self.text)}) > 1
@@ -173,6 +188,8 @@ def kind_of_block(block: str, signs: DocumentSigns) -> BlockKind:
     label = _LABEL.match(block)
     if label and _is_mail_header(block):
         return BlockKind.MAIL_HEADER
+    if signs.is_script and _SCRIPT_LINE.search(block):
+        return BlockKind.DIALOGUE_TURN
     if signs.is_log and _TIME_STAMP.match(block):
         return BlockKind.LOG_LINE
     if label and label.group(1).strip().casefold() in signs.speakers:
@@ -267,6 +284,8 @@ def is_plain_heading(block: str, kind: BlockKind) -> bool:
         return False
     if not re.search(r"[^\W\d_]", line):
         return False
+    if kind is BlockKind.PARAGRAPH and line.endswith(".") and (_CHAPTER.fullmatch(line) or line.isupper()):
+        return True
     return not has_end_of_sentence(line) or (line.endswith(":") and kind is BlockKind.PARAGRAPH and len(line) <= 40)
 
 
@@ -277,7 +296,7 @@ def end_of_heading(block: str) -> int:
     """
     line, _, rest = block.partition("\n")
     words, following = line.split(), rest.split(maxsplit=1)
-    if not following or len(line) > _MIN_WRAP + 15 or len(words) > 8 or line.startswith((" ", "\t")):
+    if not words or not following or len(line) > _MIN_WRAP + 15 or len(words) > 8 or line.startswith((" ", "\t")):
         return 0
     if has_end_of_sentence(line) or line.rstrip().endswith((",", ";", "-")) or rest.startswith((" ", "\t")):
         return 0

@@ -45,8 +45,8 @@ def document_sign(text: str, blocks: Sequence[Block], rules: SentenceRules | Non
     share = {kind: sum(b.end - b.start for b in blocks if b.kind is kind) / len(text) for kind in counts}
     if counts[BlockKind.MAIL_HEADER] or _is_letter(text, blocks, rules):
         return DocumentKind.MAIL, "a mail or a letter"
-    if counts[BlockKind.DIALOGUE_TURN] > 1 and share[BlockKind.DIALOGUE_TURN] > 0.3:
-        return DocumentKind.DIALOGUE, f"{counts[BlockKind.DIALOGUE_TURN]} turns of a dialogue"
+    if share.get(BlockKind.DIALOGUE_TURN, 0) > 0.3:
+        return DocumentKind.DIALOGUE, "turns of a dialogue"
     if (questions := sum(_asks(text[block.start : block.end]) for block in blocks)) > 1:
         return DocumentKind.DIALOGUE, f"{questions} questions, whose answers follow"
     if share.get(BlockKind.LOG_LINE, 0) > 0.3:
@@ -85,8 +85,9 @@ def run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign |
     instructions = sum(map(rules.is_instruction, texts))
     steps = sum(map(rules.orders_steps, texts))
     if instructions + steps > 2 or (instructions > 1 and 3 * instructions >= count):
-        found = f"{instructions} of {count} sentences are instructions"
-        return DocumentKind.PROCEDURE, found if instructions >= steps else f"{steps} of {count} sentences order steps"
+        if instructions < steps:
+            return DocumentKind.NARRATIVE, f"{steps} of {count} sentences order events"
+        return DocumentKind.PROCEDURE, f"{instructions} of {count} sentences are instructions"
     processes = sum(map(rules.describes_step, texts))
     if processes > 2 and 5 * processes >= 3 * count:
         return DocumentKind.PROCEDURE, f"{processes} of {count} sentences describe steps"
