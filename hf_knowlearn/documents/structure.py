@@ -144,7 +144,8 @@ def _markdown(text: str, start: int) -> Iterator[Place]:
         begin, end = lines[token.map[0]], lines[min(token.map[1], len(lines) - 1)]
         yield from _uncovered(text, covered, begin)
         end = begin + len(text[begin:end].rstrip())
-        yield _TOKENS.get(token.type, BlockKind.MARKUP), begin, end
+        if begin < end:  # Why: markdown-it counts some white space, such as U+2028, as a word.
+            yield _TOKENS.get(token.type, BlockKind.MARKUP), begin, end
         covered = end
     yield from _uncovered(text, covered, len(text))
 
