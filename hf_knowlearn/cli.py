@@ -38,19 +38,29 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **{**options, "allow_abbrev": False})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As in argparse, but the parser of a command itself reports unknown arguments."""
-        parsed, unknown = super().parse_known_args(args, namespace)
-        if "options_of_teach" in self._defaults:
-            parsed.options_of_teach = unknown  # the command itself reads and checks them
-            return parsed, []
-        if unknown:
-            self.error(f"unrecognized arguments: {' '.join(map(self._with_suggestion, unknown))}")
+        """As in argparse, but the parser of a command itself reports unknown arguments. The attribute
+        `options_of_teach` of a command that takes the options of `knowlearn teach` has their words."""
+        if "options_of_teach" not in self._defaults:
+            parsed, unknown = super().parse_known_args(args, namespace)
+            self._check_known(unknown, [])
+            return parsed, unknown
+        from hf_knowlearn.commands.teach_words import split_teach_words, teach_options
+
+        words, of_teach, unknown = split_teach_words(args, self._option_string_actions)
+        self._check_known(unknown, teach_options())
+        parsed, unknown = super().parse_known_args(words, namespace)
+        self._check_known(unknown, [])
+        parsed.options_of_teach = of_teach
         return parsed, unknown
 
-    def _with_suggestion(self, word: str) -> str:
+    def _check_known(self, unknown: Sequence[str], more: Sequence[str]) -> None:
+        """End the command with an error if there are unknown arguments. `more` are options that it suggests too."""
         from hf_knowlearn.config.parsing import did_you_mean
 
-        return word + (did_you_mean(word, list(self._option_string_actions)) if word.startswith("--") else "")
+        known = {name.lstrip("-"): name for name in (*self._option_string_actions, *more)}
+        hints = [did_you_mean(word[2:], known) if word.startswith("--") else "" for word in unknown]
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(map(''.join, zip(unknown, hints, strict=True)))}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         from hf_knowlearn.config.parsing import did_you_mean

@@ -1,12 +1,12 @@
 """The tokenizer of a run, for commands that show its rows without loading its model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from hf_knowlearn.documents.splitting import TokenLengths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -17,16 +17,35 @@ class RowTokenizer:
     """What the rows of a run need of its model.
 
     Args:
-        lengths: a function that counts the tokens of texts as rows, with the special tokens at both ends.
-        end: the end token that follows a row.
+        encode: a function that returns the tokens of each text in a list, with the beginning token.
+        end: the end token, with which every row ends.
         context: number of tokens of the model's context. None: the model states none.
         tokenizer: the tokenizer. None for the tiny base with plain documents, whose tokens are counted without it.
     """
 
-    lengths: TokenLengths
+    encode: Callable[[Sequence[str]], Sequence[Sequence[int]]]
     end: str
     context: int | None
     tokenizer: "PreTrainedTokenizerBase | None" = None
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Count the tokens of texts as `prompts.limits.token_lengths` does: always with an end token."""
+        return [len(ids) + 1 for ids in self.encode(texts)]
+
+    def row_lengths(self, texts: Sequence[str]) -> list[int]:
+        """Count the tokens of texts as rows. A text that ends with the end token does not get another one."""
+        return [len(ids) for ids in self.encode(list(map(self.with_end, texts)))]
+
+    def with_end(self, text: str) -> str:
+        """Return the text with the end token, as TRL adds it."""
+        return text if text.endswith(self.end) else text + self.end
+
+    def count_tokens(self, prompt: str, completion: str) -> tuple[int, int]:
+        """Return the number of tokens of a row, and how many of them carry loss. TRL's rule: the tokens that the row
+        and its prompt begin with carry no loss."""
+        of_prompt, of_row = self.encode([prompt, prompt + self.with_end(completion)])
+        equal = takewhile(lambda pair: pair[0] == pair[1], zip(of_prompt, of_row, strict=False))
+        return len(of_row), len(of_row) - len(list(equal))
 
 
 def row_tokenizer(options: Mapping[str, Any]) -> RowTokenizer:
@@ -41,7 +60,7 @@ def row_tokenizer(options: Mapping[str, Any]) -> RowTokenizer:
     from transformers import AutoConfig
 
     from hf_knowlearn.models.loading import ModelSettings, load_errors, load_tokenizer, model_path
-    from hf_knowlearn.prompts.limits import token_lengths
+    from hf_knowlearn.prompts.tokens import encode
 
     settings = ModelSettings(name, revision=options.get("model_revision"), label=f"--model {name}")
     tokenizer = load_tokenizer(settings)
@@ -50,7 +69,7 @@ def row_tokenizer(options: Mapping[str, Any]) -> RowTokenizer:
     with load_errors(path, settings.shown_name):
         config = AutoConfig.from_pretrained(path, revision=settings.revision)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return RowTokenizer(token_lengths(tokenizer), str(tokenizer.eos_token or ""), context, tokenizer)
+    return RowTokenizer(partial(encode, tokenizer), str(tokenizer.eos_token or ""), context, tokenizer)
 
 
 def _set_template(tokenizer: "PreTrainedTokenizerBase", path: str | None, end: str | None) -> None:
@@ -79,7 +98,7 @@ def _tiny() -> RowTokenizer:
     config = json.loads((TINY_BASE / "config.json").read_text(encoding="utf-8"))
     end = json.loads((TINY_BASE / "tokenizer_config.json").read_text(encoding="utf-8"))["eos_token"]
     return RowTokenizer(
-        lambda texts: [len(encoding) + 1 for encoding in tiny.encode_batch_fast(texts)],
+        lambda texts: [encoding.ids for encoding in tiny.encode_batch_fast(list(texts))],
         end if isinstance(end, str) else end["content"],
         config["max_position_embeddings"],
     )

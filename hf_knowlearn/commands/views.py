@@ -1,6 +1,7 @@
 """`knowlearn views`: shows the views of a document, or counts or exports the views of all documents."""
 
 import argparse
+import logging
 import os
 import shutil
 import sys
@@ -17,12 +18,13 @@ from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.format_aug.settings import RAW
-from hf_knowlearn.views import FAMILIES
+from hf_knowlearn.views import FAMILIES, View
 from hf_knowlearn.views.coverage import CoverageReport, MakePartViews, PartViews, measure_coverage
 
 if TYPE_CHECKING:
     from hf_knowlearn.commands.row_tokenizers import RowTokenizer
 
+TINY = "tiny_base"  # the model of this package
 # Options that determine the views. The card of an export lists them.
 VIEW_OPTIONS = ("num_views", "seed", "format_groups", "hold_out", "max_length", "document_template", "language")
 
@@ -31,20 +33,19 @@ def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
     text = "show the rows on which `knowlearn teach` trains, or count (--stats) or export (--export) the views"
     more = (
-        "Takes the options of `knowlearn teach`, with its defaults: --num_views, --format_groups, --hold_out, --seed,"
-        " --max_length, --document_template, --text_column and others (`knowlearn teach --help all`). Colours follow"
-        " the terminal; NO_COLOR=1 and FORCE_COLOR=1 override it."
+        "All options of `knowlearn teach` are accepted, with the same defaults, such as --num_views, --max_length and"
+        " --config: see `knowlearn teach --help all`."
     )
     parser = subparsers.add_parser("views", help=text, description=f"{text.capitalize()}. {more}")
     parser.set_defaults(options_of_teach=())
     add = parser.add_argument
-    add("documents", metavar="PATH", help="a file or folder of documents, or world:SPLIT")
+    add("documents", nargs="?", metavar="PATH", help="a file or folder of documents, or world:SPLIT")
     families = f"{', '.join((RAW, *FAMILIES))}, or weights as in `knowlearn teach`"
     add("--views", nargs="+", default=[None], metavar="FAMILY", help=f"{families} (mixed)")
-    add("--model", default="tiny_base", metavar="NAME_OR_PATH", help="model whose tokenizer is used (%(default)s)")
+    add("--model", metavar="NAME_OR_PATH", help=f"model whose tokenizer is used ({TINY})")
     add("--document", metavar="ID", help="show this document (the first), or count only this one")
-    add("--stats", action="store_true", help="count views, tokens and layout of each family")
-    add("--questions", metavar="FILE", help="as --stats, and list the questions that no view answers")
+    add("--stats", action="store_true", help="count the views and tokens of each family and of each kind of document")
+    add("--questions", metavar="FILE", help="as --stats, and list the questions that no view answers, and misplaced answers")
     add("--export", metavar="DIR", help="as --stats, and write the views as a dataset: Parquet files and a card")
 
 
@@ -57,8 +58,9 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal's encoding lacks
+    logging.raiseExceptions = False  # Why: a closed pipe must not print a traceback for each log message
     try:
-        inputs = _read_inputs(arguments)
+        inputs = read_inputs(arguments)
         counts_all = arguments.stats or arguments.questions or arguments.export
         for block in _counts(inputs) if counts_all else _document_views(inputs):
             show(block)
@@ -69,8 +71,13 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
 
 
 @dataclass(frozen=True)
-class _Inputs:
-    """The options of the command and of the run, and the data that they name."""
+class Inputs:
+    """The options of the command and of the run, and the data that they name.
+
+    Args:
+        options: the options of `knowlearn teach`, with their defaults.
+        families: for each name of a family, a function that makes the views of a document as `knowlearn teach` does.
+    """
 
     arguments: argparse.Namespace
     options: dict[str, Any]
@@ -80,8 +87,23 @@ class _Inputs:
     families: dict[str, MakePartViews]
 
 
-def _read_inputs(arguments: argparse.Namespace) -> _Inputs:
+@dataclass(frozen=True)
+class ShownRow:
+    """A training row: a view, its number of tokens, and how many of them carry loss."""
+
+    view: View
+    tokens: int
+    with_loss: int
+
+
+def read_inputs(arguments: argparse.Namespace) -> Inputs:
+    """Read everything that the options name.
+
+    Raises:
+        ValueError: options, documents or questions are invalid. The message lists all problems.
+    """
     from hf_knowlearn.commands.row_tokenizers import row_tokenizer
+    from hf_knowlearn.format_aug.rows import check_documents
     from hf_knowlearn.teach.sources import load_questions
 
     problems = []
@@ -96,31 +118,43 @@ def _read_inputs(arguments: argparse.Namespace) -> _Inputs:
         problems += atomic_files.new_folder_problems(Path(arguments.export), "export")
     options = [attempt(_options, arguments, family) for family in dict.fromkeys(arguments.views)]
     if None in options:
-        raise_problems(dict.fromkeys(problems))
+        raise_problems(dict.fromkeys(line for problem in problems for line in problem.splitlines()))
     first = options[0]
-    documents = attempt(_read_documents, arguments, first)
+    documents = attempt(_read_documents, first, arguments.document)
     columns = {name: first[name] for name in ("question_column", "answer_column") if first.get(name)}
     questions = attempt(partial(load_questions, **columns), arguments.questions)
     tokenizer = attempt(row_tokenizer, first)
+    if documents and tokenizer:
+        attempt(check_documents, documents, tokenizer.tokenizer)
     raise_problems(problems)
     wanted = [q for q in questions if arguments.document is None or q.document_id in (None, arguments.document)]
     families = dict(_part_views(each, tokenizer) for each in options)
-    return _Inputs(arguments, first, documents, wanted, tokenizer, families)
+    return Inputs(arguments, first, documents, wanted, tokenizer, families)
 
 
 def _options(arguments: argparse.Namespace, family: str | None) -> dict[str, Any]:
-    """The options of a run that trains on the documents in one family of views. None: the family of the recipe."""
+    """Return the options of a run that trains on the documents in one family of views. None: the family of the recipe.
+
+    Of several stages, the first one that trains on the documents counts.
+    """
     from hf_knowlearn.config.help import effective_defaults
     from hf_knowlearn.config.recipes import read_options
 
-    given = {"documents": arguments.documents, "model_name_or_path": arguments.model, "output_dir": "-"}
-    options = read_options(arguments.options_of_teach, {**given, **({"views": family} if family else {})})
-    stage = {name: value for name, value in options.get("stages", [{}])[0].items() if name != "name"}
-    return {**effective_defaults(), **options, **stage}
+    if arguments.documents and any(word.partition("=")[0] == "--documents" for word in arguments.options_of_teach):
+        raise ValueError(f"{arguments.documents} and --documents both name documents. Give only one of them.")
+    given = {"documents": arguments.documents, "model_name_or_path": arguments.model, "views": family}
+    given = {name: value for name, value in given.items() if value is not None}
+    options = read_options(arguments.options_of_teach, {**given, "output_dir": "-"}, {"model_name_or_path": TINY})
+    stages = options.get("stages", [{}])
+    first = next((stage for stage in stages if "documents" in (stage.get("train_on") or ["documents"])), stages[0])
+    options = {**effective_defaults(), **options, **first, **given}
+    if not options.get("documents"):
+        raise ValueError("`knowlearn views` shows documents, and the recipe names none. Write `knowlearn views PATH`.")
+    return options
 
 
 def _part_views(options: dict[str, Any], tokenizer: "RowTokenizer") -> tuple[str, MakePartViews]:
-    """The family, and the function that makes the views of a document as `knowlearn teach` does."""
+    """Return the family, and the function that makes the views of a document as `knowlearn teach` does."""
     from hf_knowlearn.config.settings import view_settings
     from hf_knowlearn.config.teach_arguments import TeachArguments
     from hf_knowlearn.format_aug.rows import document_views
@@ -136,11 +170,13 @@ def _part_views(options: dict[str, Any], tokenizer: "RowTokenizer") -> tuple[str
     )
 
 
-def _read_documents(arguments: argparse.Namespace, options: dict[str, Any]) -> list[Document]:
-    from hf_knowlearn.teach.sources import load_documents
+def _read_documents(options: dict[str, Any], wanted: str | None) -> list[Document]:
+    """Read the documents as `knowlearn teach` does, or only the one with the id `wanted`."""
+    from hf_knowlearn.teach.sources import has_tables, load_documents
 
-    reading = {name: options[name] for name in ("text_column", "empty", "language") if options.get(name) is not None}
-    documents, wanted = load_documents(arguments.documents, **reading), arguments.document
+    source = options["documents"]
+    names = ("text_column", "empty", "language") if has_tables(source) else ("empty", "language")
+    documents = load_documents(source, **{name: options[name] for name in names if options.get(name) is not None})
     if wanted is None:
         return documents
     if found := [document for document in documents if document.id == wanted]:
@@ -152,21 +188,26 @@ def _read_documents(arguments: argparse.Namespace, options: dict[str, Any]) -> l
     )
 
 
-def _document_views(inputs: _Inputs) -> Iterator[str]:
+def _document_views(inputs: Inputs) -> Iterator[str]:
     """Yield a description of the first document, and a text for each of its rows."""
     from hf_knowlearn.commands.views_output import describe_document, render_row
 
-    document, tokenizer = inputs.documents[0], inputs.tokenizer
-    yield describe_document(document, len(inputs.documents), inputs.arguments.model)
+    document = inputs.documents[0]
+    rows = list(shown_rows(inputs, document))  # Why: an error in the last row must come before the first output
+    yield describe_document(document, len(inputs.documents), inputs.options["model_name_or_path"])
+    for row in rows:
+        yield render_row(row.view, row.tokens, row.with_loss, inputs.tokenizer.end)
+
+
+def shown_rows(inputs: Inputs, document: Document) -> Iterator[ShownRow]:
+    """Yield the rows of a document: every view of every part, in one family after the other."""
     for make_views in inputs.families.values():
         for _, views in make_views(document):
-            tokens = tokenizer.lengths([view.prompt + view.text for view in views])
-            prompts = tokenizer.lengths([view.prompt for view in views])
-            for view, number, of_prompt in zip(views, tokens, prompts, strict=True):
-                yield render_row(view, number, number - of_prompt + 1, tokenizer.end)
+            for view in views:
+                yield ShownRow(view, *inputs.tokenizer.count_tokens(view.prompt, view.text))
 
 
-def _counts(inputs: _Inputs) -> Iterator[str]:
+def _counts(inputs: Inputs) -> Iterator[str]:
     """Export the views of all documents if the user requested it, and yield the tables of counts."""
     from tqdm.auto import tqdm
 
@@ -174,30 +215,30 @@ def _counts(inputs: _Inputs) -> Iterator[str]:
 
     export = inputs.arguments.export
     documents = tqdm(inputs.documents, "Views", unit="doc", disable=None)
-    report = measure_coverage(documents, inputs.families, inputs.tokenizer.lengths, inputs.questions)
+    report = measure_coverage(documents, inputs.families, inputs.tokenizer.row_lengths, inputs.questions)
     if export is not None:
         if failed := "\n".join(failed_documents(report)):
             raise ValueError(f"--export {export}: some documents have too few views.\n{failed}")
         _export(inputs, report)
-    yield from describe_report(report, inputs.arguments.model)
+    yield from describe_report(report, inputs.options["model_name_or_path"])
     if export is not None:
         yield f"\nWrote {export}. Load it: load_dataset({export!r}, {next(iter(inputs.families))!r})"
 
 
-def _export(inputs: _Inputs, report: CoverageReport) -> None:
+def _export(inputs: Inputs, report: CoverageReport) -> None:
     """Write a folder for `knowlearn publish views`: a Parquet file for each family, and a card."""
     from hf_knowlearn.commands.views_output import statistics_rows
     from hf_knowlearn.hub.dataset_cards import views_card
     from hf_knowlearn.teach.provenance import fingerprint
 
-    arguments = inputs.arguments
+    model, source = inputs.options["model_name_or_path"], Path(inputs.options["documents"]).name
     options = {name: inputs.options[name] for name in VIEW_OPTIONS if inputs.options.get(name) is not None}
-    is_local = Path(arguments.model).exists()  # the path may be private
-    options["tokenizer"] = Path(arguments.model).name if is_local else arguments.model
+    is_local = Path(model).exists()  # the path may be private
+    options["tokenizer"] = Path(model).name if is_local else model
     options["sha256"] = fingerprint(inputs.documents)
     languages = sorted({document.language for document in inputs.documents})
-    source, families = Path(arguments.documents).name, list(inputs.families)
-    with atomic_files.atomic_write(Path(arguments.export)) as draft:
+    families = list(inputs.families)
+    with atomic_files.atomic_write(Path(inputs.arguments.export)) as draft:
         for family, make_views in inputs.families.items():
             _write_parquet(draft, family, map(make_views, inputs.documents))
         card = views_card(source, families, languages, options, statistics_rows(report))

@@ -22,6 +22,8 @@ WIDE_SPACE = re.compile(r"((?: {2,}|[\t\u2003])+)")
 STYLES = {"words": "bold", "layout": "dim", "space": "dim reverse", "heading": "cyan"}
 LEGEND = {"words": "the document's words", "layout": "layout", "space": "wide white space of the layout"}
 
+WIDEST = 1000  # characters of a table; Why: rich cuts the cells of a table that is wider than the terminal
+
 Piece = tuple[str, str]  # (key of STYLES, text)
 
 
@@ -41,14 +43,15 @@ def render_row(view: View, tokens: int, with_loss: int, end: str) -> str:
     Args:
         tokens: number of tokens of the row.
         with_loss: number of these tokens that carry loss.
-        end: the end token.
+        end: the end token. It is shown unless the text ends with it, as in a chat template.
     """
     part = f"part {view.part}, " if view.part else ""
     counts = f"{number_of(tokens, 'token')}, {with_loss:,} with loss"
     heading = f"--- {part}view {view.index}: {view.family}/{view.format}, {counts} ".ljust(80, "-")
     prompt = [("heading", "\n[no loss] "), ("layout", view.prompt), ("heading", "\n[loss] ")] if view.prompt else []
     start = prompt or [("layout", "\n")]
-    return "\n" + _styled([("heading", heading), *start, *text_pieces(view), ("heading", end)])
+    added = "" if view.text.endswith(end) else end
+    return "\n" + _styled([("heading", heading), *start, *text_pieces(view), ("heading", added)])
 
 
 def text_pieces(view: View) -> Iterator[Piece]:
@@ -71,8 +74,9 @@ def _styled(pieces: Iterable[Piece]) -> str:
     return _rendered(Segments(segments))
 
 
-def _rendered(renderable: RenderableType) -> str:
-    console = Console(markup=False, emoji=False, highlight=False)
+def _rendered(renderable: RenderableType, width: int | None = None) -> str:
+    """Render with the colours of the terminal. Lines have at most `width` characters. None: those of the terminal."""
+    console = Console(markup=False, emoji=False, highlight=False, width=width)
     with console.capture() as capture:
         console.print(renderable, crop=False)
     return capture.get()
@@ -85,7 +89,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
         table.add_column(name, justify="right" if i else "left", no_wrap=True)
     for row in rows[1:]:
         table.add_row(*row)
-    return "\n".join(line.rstrip() for line in _rendered(table).split("\n")).strip("\n")
+    return "\n".join(line.rstrip() for line in _rendered(table, WIDEST).split("\n")).strip("\n")
 
 
 def describe_document(document: Document, count: int, tokenizer: str) -> str:
@@ -108,6 +112,7 @@ def describe_report(report: CoverageReport, tokenizer: str) -> Iterator[str]:
     yield _table(statistics_rows(report))
     yield f"\n{_counted_by(tokenizer)}"
     for family in report.kinds:
+        yield f"\n{family}, for each kind of document:"
         yield f"\n{_table(_kind_rows(report, family))}"
     yield from (f"\n{line}" for line in failed_documents(report))
     if report.questions:
@@ -141,21 +146,12 @@ def statistics_rows(report: CoverageReport) -> list[list[str]]:
 
 def _kind_rows(report: CoverageReport, family: str) -> list[list[str]]:
     """Return a header, and a row for each kind of document: how many views it gets, and how many differ."""
-    header = [f"{family}, by kind of document", "documents", "keep their order", "views each", "different views each"]
-    kinds = sorted(report.kinds[family].items(), key=lambda item: -item[1].documents)
-    return [
-        header,
-        *(
-            [
-                kind,
-                f"{counts.documents:,}",
-                f"{counts.keeps_order:,}",
-                f"{counts.views / counts.documents:.1f}",
-                f"{counts.different / counts.documents:.1f}",
-            ]
-            for kind, counts in kinds
-        ),
-    ]
+    rows = [["kind", "documents", "keep their order", "views each", "different"]]
+    for kind, counts in sorted(report.kinds[family].items(), key=lambda item: -item[1].documents):
+        numbers = [f"{counts.documents:,}", f"{counts.keeps_order:,}"]
+        means = [f"{number / counts.documents:.1f}" for number in (counts.views, counts.different)]
+        rows.append([kind, *numbers, *means])
+    return rows
 
 
 def failed_documents(report: CoverageReport) -> Iterator[str]:

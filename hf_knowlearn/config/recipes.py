@@ -124,8 +124,13 @@ def parse_recipe(arguments: Sequence[str], given: Mapping[str, Any] | None = Non
     return recipe_of(read_options(arguments, given))
 
 
-def read_options(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_options(
+    arguments: Sequence[str], given: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Read and check the options of a command line, without loading torch. See `parse_recipe` for the arguments.
+
+    Args:
+        defaults: options that the recipe overrides.
 
     Raises:
         ValueError: see `parse_recipe`. Problems that only TRL and transformers find are errors of `recipe_of`.
@@ -133,7 +138,7 @@ def read_options(arguments: Sequence[str], given: Mapping[str, Any] | None = Non
     typed = _typed(arguments)
     config = read_recipe(_path(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
     curriculum = read_recipe(_curriculum_path(typed.pop("curriculum"))) if "curriculum" in typed else {}
-    options = _nested(merged_options(config, curriculum), {**typed, **(given or {})})
+    options = _nested(merged_options(defaults or {}, config, curriculum), {**typed, **(given or {})})
     if "stages" in options:
         return _check_stages(options, options.pop("stages"))
     values = check_options(options)

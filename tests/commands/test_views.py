@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hf_knowlearn import cli
-from hf_knowlearn.commands.views import token_lengths
-from hf_knowlearn.commands.views_output import CONTROL, render_view
+from hf_knowlearn.commands.row_tokenizers import RowTokenizer, row_tokenizer
+from hf_knowlearn.commands.views_output import CONTROL, render_row
 from hf_knowlearn.documents import Document, Question, read_documents, read_questions
 from hf_knowlearn.format_aug.rows import document_views
 from hf_knowlearn.format_aug.settings import ViewSettings
@@ -41,12 +42,18 @@ def views(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, s
 
 @pytest.fixture
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer other than the packaged one."""
-    from hf_knowlearn.worlds.tiny import new_tokenizer
+    """A model with a tokenizer other than the packaged one."""
+    from hf_knowlearn.worlds.tiny import new_model, new_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
-    new_tokenizer(["The mill at Tarn grinds rye.", "The ferry to Ormel leaves at six."]).save_pretrained(folder)
+    tokenizer = new_tokenizer(["The mill at Tarn grinds rye.", "The ferry to Ormel leaves at six."])
+    tokenizer.save_pretrained(folder)
+    new_model(tokenizer, seed=0).save_pretrained(folder)
     return folder
+
+
+def tiny() -> RowTokenizer:
+    return row_tokenizer({"model_name_or_path": "tiny_base", "document_template": "plain"})
 
 
 def count_words(texts: list[str]) -> list[int]:
@@ -64,13 +71,20 @@ def test_words_are_bold_layout_is_dim_and_wide_white_space_is_visible(monkeypatc
     view = View("d", 0, 0, "formats", "x", "*  One\ntwo. |\tThree.", ((3, 0, 8), (14, 9, 6)))
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    assert render_view(view, 7) == (
-        f"\n\x1b[36m{'--- view 0: formats/x, 7 tokens '.ljust(80, '-')}\x1b[0m\n"
+    assert render_row(view, 7, 6, "<e>") == (
+        f"\n\x1b[36m{'--- view 0: formats/x, 7 tokens, 6 with loss '.ljust(80, '-')}\x1b[0m\n"
         "\x1b[2m*\x1b[0m\x1b[2;7m  \x1b[0m\x1b[1mOne\x1b[0m\n\x1b[1mtwo.\x1b[0m"
-        "\x1b[2m |\x1b[0m\x1b[2;7m\t\x1b[0m\x1b[1mThree.\x1b[0m"
+        "\x1b[2m |\x1b[0m\x1b[2;7m\t\x1b[0m\x1b[1mThree.\x1b[0m\x1b[36m<e>\x1b[0m"
     )
     monkeypatch.delenv("FORCE_COLOR")
-    assert render_view(view, 7).partition("-\n")[2] == view.text
+    assert render_row(view, 7, 6, "<e>").partition("-\n")[2] == f"{view.text}<e>"
+    masked = replace(view, prompt="Restore: _\n")
+    assert render_row(masked, 7, 4, "<e>").partition("-\n")[2] == f"[no loss] Restore: _\n\n[loss] {view.text}<e>"
+
+
+def test_the_end_token_is_shown_once():
+    view = View("d", 0, 0, "formats", "x", "One.<e>", ((0, 0, 4),))
+    assert render_row(view, 4, 3, "<e>").endswith("-\nOne.<e>")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -78,12 +92,13 @@ def test_the_bold_text_is_the_document(family: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     for view in FAMILIES[family](HARBOUR, 6):
-        shown = render_view(view, 1).partition("-\x1b[0m\n")[2]
-        assert STYLED.sub(r"\2", shown) == view.prompt + view.text
+        shown = re.split("1 with loss -*\x1b\\[0m\n", render_row(view, 1, 1, ""))[1]
+        marked = f"[no loss] {view.prompt}\n[loss] {view.text}" if view.prompt else view.text
+        assert STYLED.sub(r"\2", shown) == marked
         bold = "".join(text for style, text in STYLED.findall(shown) if style == "1")
         words = "".join(view.text[start : start + length] for start, _, length in view.spans)
         assert bold == words.replace("\n", "")
-        assert {style for style, _ in STYLED.findall(shown)} <= {"1", "2", "2;7"}
+        assert {style for style, _ in STYLED.findall(shown)} <= {"1", "2", "2;7", "36"}
 
 
 @pytest.mark.parametrize(
@@ -124,13 +139,15 @@ def test_each_view_is_shown_completely_under_its_name(
     from transformers import AutoTokenizer
 
     loaded = AutoTokenizer.from_pretrained(tokenizer)
-    code, shown, _ = views(documents, "--document", "mill.md", "--num_views", 3, "--seed", 5, "--tokenizer", tokenizer)
+    words = ("--document", "mill.md", "--num_views", 3, "--seed", 5, "--model", tokenizer)
+    code, shown, _ = views(documents, *words, "--views", "formats")
     assert code == 0
     mill = read_documents(documents)[1]
     for view in format_views(mill, 3, seed=5):
         tokens = len(loaded(view.text)["input_ids"]) + 1
-        head = f"--- view {view.index}: formats/{view.format}, {tokens} tokens "
-        assert f"{head.ljust(80, '-')}\n{view.text}\n" in shown
+        without_loss = len(loaded("")["input_ids"])
+        head = f"--- view {view.index}: formats/{view.format}, {tokens} tokens, {tokens - without_loss} with loss "
+        assert f"{head.ljust(80, '-')}\n{view.text}{loaded.eos_token}\n" in shown
     assert "Document 1 of 1" not in shown
     assert f"Document: mill.md (The mill), {len(mill.text)} characters, language en." in shown
 
@@ -140,7 +157,7 @@ def test_without_an_id_the_first_document_is_shown(views: Callable[..., tuple[in
     assert (
         "Document 1 of 2: ferry.txt (ferry), 69 characters, language en. Choose another with --document ID.\n" in shown
     )
-    assert shown.count("--- view ") == 6
+    assert shown.count("--- view ") == 12
 
 
 def test_several_families_are_shown_in_order_and_once(views: Callable[..., tuple[int, str, str]], tmp_path: Path):
@@ -173,10 +190,10 @@ def test_a_long_document_is_split_as_in_a_run_and_its_parts_are_shown(
     (tmp_path / "long.txt").write_text(text, encoding="utf-8")
     settings = ViewSettings(num_views=2, part_tokens=512)
     (document,) = read_documents(tmp_path)
-    parts = document_views(document, settings, token_lengths("tiny_base"), 128)
+    parts = document_views(document, replace(settings, seed=42), tiny().lengths, 128)
     assert len(parts) > 3
-    _, shown, _ = views(tmp_path, "--num_views", 2, "--max_length", 128)
-    assert all(f"\n{view.text}\n" in shown for part in parts for view in part)
+    _, shown, _ = views(tmp_path, "--num_views", 2, "--max_length", 128, "--views", "formats")
+    assert all(f"\n{view.text}<|end|>\n" in shown for _, views in parts for view in views)
     found = re.findall(r"^--- (?:part (\d+), )?view (\d): formats/", shown, re.MULTILINE)
     assert [(int(part or 0), int(view)) for part, view in found] == [(i, j) for i in range(len(parts)) for j in (0, 1)]
 
@@ -256,9 +273,9 @@ def two_views(document: Document) -> PartViews:
     if document.id == "a":
         bullets = View("a", 0, 0, "formats", "x", "- One two.\n- Three four.", ((2, 0, 8), (13, 9, 11)))
         masked = View("a", 0, 1, "masked", "x", document.text, ((0, 0, 20),), prompt="Fill in: One _. ")
-        return [[bullets, masked]]
+        return [(document, [bullets, masked])]
     quoted = View("b", 0, 0, "formats", "x", "[Five.]", ((1, 0, 5),))
-    return [[quoted, View("b", 0, 1, "formats", "x", "Five.", ((0, 0, 5),))]]
+    return [(document, [quoted, View("b", 0, 1, "formats", "x", "Five.", ((0, 0, 5),))])]
 
 
 def test_statistics_are_those_of_two_documents_counted_manually():
@@ -276,7 +293,7 @@ def test_no_family_loses_or_repeats_a_word_of_a_document_in_parts(family: str):
     text = "\n\n".join(f" Fact {i} is old. A fact {i} is  new. One more." for i in range(12))
     document = Document("d", f"\n\n{text}{' ' * 50}End.\n")
     settings = ViewSettings(family, num_views=2, part_tokens=30)
-    parts = document_views(document, settings, count_words, 100)
+    parts = [views for _, views in document_views(document, settings, count_words, 100)]
     assert len(parts) > 2
     for views_of_all_parts in zip(*parts, strict=True):
         words = (v.text[start : start + length] for v in views_of_all_parts for start, _, length in v.spans)
@@ -292,7 +309,8 @@ def test_the_table_has_the_counts_of_a_folder(
     made = [view for document in read_documents(documents) for view in format_views(document, 3)]
     tokens = [len(loaded(view.text)["input_ids"]) + 1 for view in made]
     layout = sum(len(v.text) - sum(length for *_, length in v.spans) for v in made) / sum(len(v.text) for v in made)
-    code, shown, _ = views(documents, "--stats", "--num_views", 3, "--tokenizer", tokenizer)
+    words = ("--stats", "--num_views", 3, "--seed", 0, "--views", "formats", "--model", tokenizer)
+    code, shown, _ = views(documents, *words)
     assert code == 0
     rows = {"documents": "2", "views": "6", "tokens": f"{sum(tokens):,}", "tokens of prompts": "0"}
     rows |= {"tokens of the shortest view": f"{min(tokens)}", "tokens of the longest view": f"{max(tokens)}"}
@@ -305,16 +323,16 @@ def test_documents_with_too_few_views_are_listed_with_the_reason(
     views: Callable[..., tuple[int, str, str]], tmp_path: Path
 ):
     for name in ("c", "d"):
-        (tmp_path / f"{name}.txt").write_text("One fact alone.", encoding="utf-8")
+        (tmp_path / f"{name}.txt").write_text("One.", encoding="utf-8")
     (tmp_path / "e.txt").write_text("Bells ring. Cars stop. Dogs bark.", encoding="utf-8")
-    code, shown, _ = views(tmp_path, "--stats", "--num_views", 2, "--views", "order", "formats")
+    words = ("--num_views", 2, "--views", "formats", "masked", "--format_groups", "breaks")
+    code, shown, _ = views(tmp_path, "--stats", *words)
     assert code == 0
-    assert (
-        "order: 2 of 3 documents without enough views\n  num_views=2, but document 'c.txt' has only 0 distinct orders"
-        in shown
-    )
-    assert "\nformats: " not in shown
+    failed = "formats: 2 of 3 documents without enough views\n  num_views=2, but document 'c.txt' has only 0 distinct"
+    assert failed in shown
+    assert "\nmasked: " not in shown
     assert re.search(r"^ ?documents +1 +3$", shown, re.MULTILINE)
+    assert "masked, for each kind of document:" in shown
 
 
 def test_the_packaged_tokenizer_counts_like_transformers():
@@ -322,7 +340,7 @@ def test_the_packaged_tokenizer_counts_like_transformers():
 
     texts = ["", "Mira Tolen was born in Karvost.\n\n- caf\u00e9 \u6771\u4eac", "One. " * 2000]
     loaded = AutoTokenizer.from_pretrained(TINY_BASE)
-    assert token_lengths("tiny_base")(texts) == [len(ids) + 1 for ids in loaded(texts, verbose=False)["input_ids"]]
+    assert tiny().lengths(texts) == [len(ids) + 1 for ids in loaded(texts, verbose=False)["input_ids"]]
 
 
 # Answers
@@ -330,7 +348,7 @@ def test_the_packaged_tokenizer_counts_like_transformers():
 
 def whole_document(document: Document) -> PartViews:
     """One view: the document unchanged."""
-    return [[View(document.id, 0, 0, "formats", "x", document.text, ((0, 0, len(document.text)),))]]
+    return [(document, [View(document.id, 0, 0, "formats", "x", document.text, ((0, 0, len(document.text)),))])]
 
 
 def covered(text: str, answers: list[str], document_id: str | None = "harbour") -> AnswerCoverage:
@@ -385,7 +403,8 @@ def test_the_views_of_all_parts_with_the_answer_are_counted():
     texts = ("Ina bakes. Bo sails.", "Bo sails. Ina bakes.", "Ina bakes. Bo sails.")
     document = Document("d", " ".join(texts))
     part_views = [
-        [View("d", part, i, "formats", "x", text, ((0, 0, 20),)) for i, text in enumerate(texts)] for part in (0, 1)
+        (document, [View("d", part, i, "formats", "x", text, ((0, 0, 20),)) for i, text in enumerate(texts)])
+        for part in (0, 1)
     ]
     questions = [Question("1", "?", ("Ina bakes",), document_id="d"), Question("2", "?", ("sails. Ina",))]
     report = measure_coverage([document], {"formats": lambda _: part_views}, count_words, questions)
@@ -397,8 +416,9 @@ def test_an_answer_across_two_parts_occurs_in_its_document_and_in_no_view():
     first = View("d", 0, 0, "formats", "x", "Ina bakes. ", ((0, 0, 11),))
     second = View("d", 1, 0, "formats", "x", "Bo sails.", ((0, 0, 9),))
     question = Question("q", "who?", ("bakes. Bo",), document_id="d")
-    families = {"formats": lambda _: [[first], [second]]}
-    report = measure_coverage([Document("d", text)], families, count_words, [question])
+    document = Document("d", text)
+    families = {"formats": lambda _: [(document, [first]), (document, [second])]}
+    report = measure_coverage([document], families, count_words, [question])
     (coverage,) = report.questions
     assert (coverage.occurrence, coverage.views) == (Occurrence.FOUND, {"formats": 0})
     assert report.unanswered() == [coverage]
@@ -435,7 +455,7 @@ def test_the_output_lists_the_questions_that_no_view_answers(
     assert code == 0
     lines = [line.split() for line in shown.splitlines()]
     assert ["formats", "2", "40.0%", "2", "2", "2"] in lines
-    assert ["order", "1", "20.0%", "2", "2", "2"] in lines
+    assert ["order", "2", "40.0%", "2", "2", "2"] in lines
     assert [*Occurrence.FOUND.split(), "2", "40.0%"] in lines
     assert [*Occurrence.NO_DOCUMENT.split(), "1", "20.0%"] in lines
     assert "Questions that no view answers: 3\n" in shown
@@ -455,7 +475,7 @@ def test_with_one_document_the_questions_about_others_are_not_counted(
         "\n".join(json.dumps({"question": "?", "answer": "rye", "document_id": id}) for id in ids), encoding="utf-8"
     )
     _, shown, _ = views(documents, "--stats", "--document", "mill.md", "--questions", file)
-    assert re.search(r"^ ?formats +2 +100.0%", shown, re.MULTILINE)
+    assert re.search(r"^ ?mixed +2 +100.0%", shown, re.MULTILINE)
 
 
 @pytest.mark.skipif(not FILM.is_dir(), reason="needs the film data")
@@ -464,7 +484,7 @@ def test_on_real_questions_formats_lose_no_answer_of_the_document():
     ids = {document.id for document in documents}
     questions = [question for question in read_questions(FILM / "questions.jsonl") if question.document_id in ids]
     assert len(questions) > 300
-    families = {"formats": lambda document: [format_views(document, 2)]}
+    families = {"formats": lambda document: [(document, format_views(document, 2))]}
     report = measure_coverage(documents, families, count_words, questions)
     for coverage in report.questions:
         is_found = coverage.occurrence == Occurrence.FOUND
@@ -517,9 +537,10 @@ def test_an_exported_folder_has_the_rows_of_the_builder_by_family(
 def test_documents_with_too_few_views_are_not_exported_and_nothing_is_written(
     views: Callable[..., tuple[int, str, str]], documents: Path, tmp_path: Path
 ):
-    (documents / "one.txt").write_text("One fact alone.", encoding="utf-8")
+    (documents / "one.txt").write_text("One.", encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
-    code, _, errors = views(documents, "--views", "formats", "order", "--export", tmp_path / "published")
+    words = ("--views", "masked", "formats", "--format_groups", "breaks", "--export", tmp_path / "published")
+    code, _, errors = views(documents, *words)
     assert code == 2
     assert "some documents have too few views" in errors
     assert "one.txt" in errors
@@ -537,17 +558,24 @@ def test_documents_with_too_few_views_are_not_exported_and_nothing_is_written(
             "--document 'mil.md': no document has this id. Some ids of the 2 documents: 'mill.md'.",
         ),
         (("--document", "zzz"), "Some ids of the 2 documents: 'ferry.txt', 'mill.md'."),
-        (("--format_groups", "lists", "--hold_out", "lists"), "--format_groups and --hold_out leave no format"),
-        (("--num_views", "0"), "num_views=0: give 1 or more."),
-        (("--num_views", "100000"), "num_views=100000, but document 'ferry.txt' has only"),
-        (("--max_length", "7"), "max_length=7: give 8 or more."),
+        (
+            ("--format_groups", "lists", "--hold_out", "lists"),
+            "groups=('lists',) with hold_out='lists' leaves no format. Allow another group.",
+        ),
+        (("--num_views", "0"), "num_views=0: give a number of at least 1."),
         (("--max_length", "8"), "has no views of at most 8 tokens"),
+        (("--views", "lost"), "views='lost' is unknown. Choose from raw, formats, order, masked, mixed, or"),
+        (("--format_groups", "lost"), "lost"),
+        (("--hold_out", "lost"), "hold_out: 'lost' is not one of spacing, breaks,"),
+        (("--evaluation.shot", "2"), "evaluation.shot (did you mean evaluation.shots?)"),
+        (("--documents", "others"), "and --documents both name documents. Give only one of them."),
+        (("--config", "lost.yaml"), "There is no recipe 'lost.yaml'"),
         (("--questions", "nowhere.jsonl"), "The questions at nowhere.jsonl"),
         (("--export", "DOCUMENTS"), "is not empty. Choose a new or an empty folder"),
         (("--export", "QUESTIONS"), "is not a folder. Choose a new or an empty folder"),
         (
-            ("--tokenizer", "./no/such"),
-            "--tokenizer ./no/such: ",
+            ("--model", "./no/such"),
+            "--model ./no/such: ",
         ),
     ],
 )
@@ -571,20 +599,78 @@ def test_an_error_is_one_message_with_the_fix_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_all_problems_are_reported_together(views: Callable[..., tuple[int, str, str]]):
-    words = ("--num_views", 0, "--questions", "no.jsonl", "--stats", "--tokenizer", "./no", "--max_length", 0)
-    code, _, errors = views("nowhere", *words)
+def test_all_problems_of_the_data_are_reported_together(views: Callable[..., tuple[int, str, str]]):
+    code, _, errors = views("nowhere", "--questions", "no.jsonl", "--stats", "--model", "./no")
     assert code == 2
-    expected = ("num_views=0", "max_length=0", "at nowhere", "at no.jsonl", "--tokenizer")
-    assert all(text in errors for text in expected)
+    assert all(text in errors for text in ("at nowhere", "at no.jsonl", "--model ./no"))
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("option", ["--views", "--format_groups", "--hold_out"])
-def test_an_unknown_name_is_an_error_that_lists_the_names(
-    option: str, views: Callable[..., tuple[int, str, str]], documents: Path, capsys: pytest.CaptureFixture[str]
+def test_all_problems_of_the_options_are_reported_together(views: Callable[..., tuple[int, str, str]]):
+    code, _, errors = views("nowhere", "--num_views", 0, "--views", "lost", "masked", "--replay_share", 2)
+    assert code == 2
+    assert all(text in errors for text in ("num_views=0", "views='lost'", "replay_share=2"))
+    assert errors.count("num_views=0") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--numviews", "2"], "--numviews (did you mean --num_views?)"),
+        (["--stat"], "--stat (did you mean --stats?)"),
+        (["--lr=1"], "--lr (did you mean --learning_rate?)"),
+        (["--zzz"], "--zzz\n"),
+        (["more"], "more\n"),
+    ],
+)
+def test_an_unknown_option_is_an_error_with_a_suggestion(
+    words: list[str], message: str, views: Callable[..., tuple[int, str, str]], capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit) as raised:
-        views(documents, option, "lost")
+        views("docs", *words)
     assert raised.value.code == 2
-    assert re.search(f"argument {option}: invalid choice: 'lost' .*choose from", capsys.readouterr().err)
+    assert f"knowlearn views: error: unrecognized arguments: {message}" in capsys.readouterr().err
+
+
+def test_without_documents_the_error_names_the_option(views: Callable[..., tuple[int, str, str]], tmp_path: Path):
+    code, _, errors = views("--num_views", 2)
+    assert (code, "--documents PATH" in errors) == (2, True)
+    code, _, errors = views("--train_questions", tmp_path / "questions.jsonl")
+    assert (code, "the recipe names none. Write `knowlearn views PATH`." in errors) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--num_views", "2", "PATH"],
+        ["PATH", "--num_views", "2"],
+        ["--num-views=2", "--stats", "PATH"],
+        ["--use_peft", "PATH", "--num_views", "2", "--questions", "no"],
+        ["--use_peft", "false", "PATH", "--num_views", "2"],
+        ["--seed", "-1", "PATH", "--num_views", "2"],
+        ["--evaluation.shots", "2", "PATH", "--num_views", "2"],
+        ["--stages.one.num_views", "4", "PATH", "--num_views", "2"],
+        ["PATH", "--views", "raw", "masked", "--num_views", "2"],
+        ["--num_views", "2", "PATH", "--format_groups", "lists", "marks"],
+    ],
+)
+def test_options_can_precede_and_follow_the_path(words: list[str]):
+    parsed = cli._parser().parse_args(["views", *words])
+    assert parsed.documents == "PATH"
+    of_teach = " ".join(parsed.options_of_teach).replace("=", " ").replace("-views", "_views")
+    assert "num_views 2" in of_teach
+    assert "PATH" not in of_teach
+
+
+def test_the_recipe_can_name_the_documents_and_the_model(
+    views: Callable[..., tuple[int, str, str]], documents: Path, tokenizer: Path, tmp_path: Path
+):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"documents: {documents}\nmodel: {tokenizer}\nviews: raw\n", encoding="utf-8")
+    _, shown, _ = views("--config", recipe)
+    assert "--- view 0: raw/raw" in shown or "/raw, " in shown
+    assert f"Tokens are counted by {tokenizer}." in shown
+    assert shown.count("--- view ") == 1
+    _, shown, _ = views("--config", recipe, "--model", "tiny_base", "--views", "formats", "--num_views", 2)
+    assert "Tokens are counted by tiny_base." in shown
+    assert shown.count("--- view ") == 2
