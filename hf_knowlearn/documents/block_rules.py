@@ -1,7 +1,7 @@
-"""Rules that find the kind of a block of text for which Markdown has no mark.
+"""Rules that find the kind of a block without a Markdown mark.
 
-In doubt a block is not prose. That costs a little variety, and a changed layout could destroy the block, such as a
-Python file that no longer parses, or a table with moved cells.
+A block counts as prose only if no rule names another kind. Otherwise a view could destroy a block, for example by
+moving the cells of a table.
 """
 
 import re
@@ -146,14 +146,15 @@ _MOST_HEADING_WORDS = 12
 
 
 class DocumentSigns:
-    """What shows the kind of a block only in the whole text: labels that repeat, and lines with a time stamp."""
+    """Signs in the whole text that the rules for a single block need, such as a label that repeats."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     @cached_property
     def speakers(self) -> frozenset[str]:
-        """The labels before a colon that are speakers: they repeat, or they name questions and answers."""
+        """The speakers of a dialogue, in lower case. A speaker is a label before a colon that repeats, or a label of a
+        question or an answer."""
         if ":" not in self.text and "\uff1a" not in self.text:
             return frozenset()
         labels = Counter(match.group(1).strip().casefold() for match in _LABEL.finditer(self.text))
@@ -167,7 +168,7 @@ class DocumentSigns:
 
     @cached_property
     def is_script(self) -> bool:
-        """Whether two names in capitals begin at least two lines each, as in a script."""
+        """Whether the text is a script, in which names in capital letters begin lines."""
         names = Counter(match.group(1) for match in _SCRIPT_LINE.finditer(self.text))
         return sum(count > 1 for count in names.values()) > 1
 
@@ -184,7 +185,7 @@ class DocumentSigns:
 
 
 def kind_of_block(block: str, signs: DocumentSigns) -> BlockKind:
-    """The kind of a block of lines without blank lines. It is a paragraph if no rule names another kind."""
+    """Return the kind of a block. The block has no blank lines. It is a paragraph if no rule names another kind."""
     label = _LABEL.match(block)
     if label and _is_mail_header(block):
         return BlockKind.MAIL_HEADER
@@ -240,7 +241,7 @@ def _is_mail_header(block: str) -> bool:
 
 
 def _is_verse(lines: list[str]) -> bool:
-    """Whether lines break by choice, and not at a margin or at the end of a sentence."""
+    """Return whether the author chose where the lines end. Lines of prose end at a margin or with a sentence."""
     width = max(map(len, lines))
     broken = by_choice = capitals = 0
     for line, after in pairwise(lines):
@@ -268,7 +269,7 @@ def has_end_of_sentence(text: str) -> bool:
 
 
 def is_plain_heading(block: str, kind: BlockKind) -> bool:
-    """Whether a block without a mark of a heading is one: a short line without the end of a sentence.
+    """Return whether a block without a Markdown mark is a heading: a short line that does not end a sentence.
 
     A line of a numbered list or a clause, such as "1. DEFINITIONS", is a heading under the same rule.
     """
@@ -290,9 +291,9 @@ def is_plain_heading(block: str, kind: BlockKind) -> bool:
 
 
 def end_of_heading(block: str) -> int:
-    """The end of a heading in the first line of a block, whose text follows without a blank line; 0 if there is none.
+    """Return the length of the first line of a block if it is a heading, and 0 otherwise.
 
-    Such a line is short, does not end a sentence, and prose follows it.
+    The line is a heading if it is short, does not end a sentence, and prose follows it without a blank line.
     """
     line, _, rest = block.partition("\n")
     words, following = line.split(), rest.split(maxsplit=1)
@@ -307,7 +308,8 @@ def end_of_heading(block: str) -> int:
 
 
 def heading_level(heading: str, is_first: bool) -> int:
-    """The depth of a heading, from 1: of its marks, of its number, or an estimate for plain text."""
+    """Return the depth of a heading, from 1. It follows from the marks or the number, and is estimated without
+    them."""
     line = heading.strip()
     if marks := re.match(r"(#{1,6})\s", line):
         return len(marks.group(1))

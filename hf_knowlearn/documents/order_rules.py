@@ -1,8 +1,8 @@
-"""Rules that decide which sentences of a document can change their order without changing what the document says.
+"""Rules that decide which sentences of a document can move without a change of what the document says.
 
-Sentences move only within one run of prose, a sequence of paragraphs between two other blocks. They therefore never
-leave their section. A run keeps its order if it is a procedure, a story, or another kind of text whose order matters.
-In the other runs, a sentence that refers to the text before or after it stays with that text.
+A run of prose is a sequence of paragraphs without another block between them. Sentences move only within a run, so
+they never leave their section. A run whose order matters, such as a procedure, keeps its order. In other runs, a
+sentence that refers to the text before or after it stays with that text.
 """
 
 from bisect import bisect_right
@@ -28,7 +28,9 @@ class Run:
     """A run of prose.
 
     Args:
-        groups: its paragraphs. Groups can be permuted. In a group of one paragraph, its chunks can be permuted too.
+        groups: the paragraphs of the run. Paragraphs that stay together are one group, and sentences that stay
+            together are one chunk. Groups can be permuted. In a group of one paragraph, the chunks can be permuted
+            too.
         kind: the kind of text whose order matters, or None if its sentences can move.
         reason: why the order matters, in words.
     """
@@ -47,12 +49,12 @@ class Run:
 
 @dataclass(frozen=True)
 class OrderRules:
-    """What the rules decided about a document.
+    """Which sentences of a document can move.
 
     Args:
         kind: the kind of the document.
         reasons: why sentences keep their order, in words. Empty if every run can be permuted.
-        runs: all runs of prose and, between them, the other blocks, each as a run of one chunk.
+        runs: the runs of prose in their order. The other blocks are runs of one chunk.
     """
 
     kind: DocumentKind
@@ -101,7 +103,7 @@ def _order_rules(text: str, language: str, force: bool) -> OrderRules:
 
 
 def _prose_runs(pieces: Sentences) -> Iterator[list[int]]:
-    """The numbers of the pieces of each run of prose, and of each verbatim piece."""
+    """Yield the piece numbers of each run of prose. A verbatim piece is a run of its own."""
     run: list[int] = []
     for i, is_verbatim in enumerate(pieces.verbatim):
         if run and (is_verbatim or pieces.verbatim[i - 1]):
@@ -113,7 +115,7 @@ def _prose_runs(pieces: Sentences) -> Iterator[list[int]]:
 
 
 def _heading_before(text: str, blocks: Sequence[Block], start: int) -> str:
-    """The innermost heading above a position."""
+    """Return the nearest heading above a position."""
     number = bisect_right(blocks, start, key=lambda block: block.start) - 1
     return blocks[number].section[-1] if number >= 0 and blocks[number].section else ""
 
@@ -121,18 +123,16 @@ def _heading_before(text: str, blocks: Sequence[Block], start: int) -> str:
 def _signed_parts(
     pieces: Sentences, prose: list[int], heading: str, rules: SentenceRules, force: bool
 ) -> Iterator[tuple[list[int], Sign | None]]:
-    """The run in parts, each with its sign. A procedure can begin or end between two paragraphs of a run."""
-    texts = [_text(pieces, sentence) for paragraph in _paragraphs(pieces, prose) for sentence in paragraph]
-    sign = None if force else run_sign(texts, heading, rules)
-    if sign is None or sign[0] is not DocumentKind.PROCEDURE:
+    """Yield the parts of a run, each with its sign. Why parts: some paragraphs of a run can be a procedure."""
+    paragraphs = [[_text(pieces, sentence) for sentence in paragraph] for paragraph in _paragraphs(pieces, prose)]
+    sign = None if force else run_sign([text for texts in paragraphs for text in texts], heading, rules)
+    if force or (sign and sign[0] is not DocumentKind.PROCEDURE):
         yield prose, sign
         return
     part: list[int] = []
     part_sign: Sign | None = None
-    for paragraph in _paragraphs(pieces, prose):
-        texts = [_text(pieces, sentence) for sentence in paragraph]
-        is_step = len(texts) < 2 or any(map(rules.is_instruction, texts)) or any(map(rules.orders_steps, texts))
-        paragraph_sign = sign if is_step else run_sign(texts, "", rules)
+    for paragraph, texts in zip(_paragraphs(pieces, prose), paragraphs, strict=True):
+        paragraph_sign = _paragraph_sign(texts, sign, rules)
         if part and paragraph_sign != part_sign:
             yield part, part_sign
             part = []
@@ -141,11 +141,21 @@ def _signed_parts(
     yield part, part_sign
 
 
+def _paragraph_sign(texts: Sequence[str], sign: Sign | None, rules: SentenceRules) -> Sign | None:
+    """The sign of a paragraph of a run that is a procedure or that has no sign."""
+    if sign is None:
+        found = run_sign(texts, "", rules) if len(texts) > 2 else None
+        return found if found and found[0] is DocumentKind.PROCEDURE else None
+    is_step = len(texts) < 2 or any(map(rules.is_instruction, texts)) or any(map(rules.orders_steps, texts))
+    return sign if is_step else run_sign(texts, "", rules)
+
+
 # Runs whose sentences can move
 
 
 def _movable(pieces: Sentences, prose: Sequence[int], rules: SentenceRules) -> Iterator[Run]:
-    """The runs of a run of prose: sentences that keep their place at its beginning and its end, and the rest."""
+    """Split a run whose order does not matter. Sentences at its beginning that refer back, and a sentence at its end
+    that refers forward, become runs of their own and keep their place."""
     paragraphs = list(_paragraphs(pieces, prose))
     while paragraphs and rules.refers_back(_text(pieces, paragraphs[0][0])):
         first, *rest = paragraphs.pop(0)
@@ -178,7 +188,8 @@ def _movable(pieces: Sentences, prose: Sequence[int], rules: SentenceRules) -> I
 
 
 def _merged(lists: list[list[Any]]) -> list[Any]:
-    """The first list, to which the items of the others are added. Why in place: a copy would take quadratic time."""
+    """Add the items of the other lists to the first list, and return it. Why in place: copies would take quadratic
+    time."""
     first, *others = lists
     for other in others:
         first += other
@@ -190,7 +201,7 @@ def _text(pieces: Sentences, sentence: Sequence[int]) -> str:
 
 
 def _paragraphs(pieces: Sentences, prose: Sequence[int]) -> Iterator[list[list[int]]]:
-    """The sentences of each paragraph. A sentence is a list of its pieces."""
+    """Yield the sentences of each paragraph. A sentence is a list of piece numbers."""
     paragraph: list[list[int]] = []
     for i in prose:
         if pieces.breaks[i] == PARAGRAPH and paragraph:
@@ -204,7 +215,7 @@ def _paragraphs(pieces: Sentences, prose: Sequence[int]) -> Iterator[list[list[i
 
 
 def _chunks(pieces: Sentences, paragraph: Sequence[list[int]], rules: SentenceRules) -> Paragraph:
-    """The chunks of a paragraph. Up to the last sentence that refers back, all sentences stay together.
+    """Return the chunks of a paragraph. All sentences up to the last one that refers back are one chunk.
 
     Why: the sentence to which "she" refers may be any sentence before.
     """

@@ -1,4 +1,4 @@
-"""Signs of texts whose order matters, such as procedures and stories. In doubt a text keeps its order."""
+"""Recognises texts whose order matters, such as procedures and stories. A text that may be one keeps its order."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from hf_knowlearn.documents.structure import Block
 
 
 class DocumentKind(StrEnum):
-    """Kinds of documents. Sentences can move in the first three only."""
+    """Kinds of documents. Only documents of the first three kinds have sentences that can move."""
 
     INDEPENDENT_FACTS = "independent facts"
     SECTIONED_REFERENCE = "sectioned reference"
@@ -37,7 +37,7 @@ _QUOTED = re.compile("[\"\u201c\u201d\u201e\u00ab\u00bb]|(?:^|\\s)'[^\\W\\d_]")
 
 
 def document_sign(text: str, blocks: Sequence[Block], rules: SentenceRules | None, language: str) -> Sign | None:
-    """The kind and the reason of a document that keeps its order as a whole, or None."""
+    """Return the kind of a document that keeps its order as a whole, and the reason. None if sentences may move."""
     if rules is None:
         names = ", ".join(LANGUAGES)
         return DocumentKind.OTHER_LANGUAGE, f"no rules for the language {language!r}, only for {names}"
@@ -72,7 +72,7 @@ def _asks(block: str) -> bool:
 
 
 def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool:
-    """Whether the text begins like a letter, or ends like one."""
+    """Return whether the text begins or ends like a letter."""
     shown = [text[block.start : block.end].strip() for block in blocks]
     greets = any(len(block) < 80 and rules.greeting.search(block) for block in shown[:4])
     closes = any(len(block) < 120 and rules.closing.search(block.split("\n")[0]) for block in shown[-3:])
@@ -80,7 +80,7 @@ def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool
 
 
 def run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign | None:
-    """The kind and the reason of a run that keeps its order, or None."""
+    """Return the kind of a run that keeps its order, and the reason. None if sentences may move."""
     count = len(texts)
     instructions = sum(map(rules.is_instruction, texts))
     steps = sum(map(rules.orders_steps, texts))
@@ -125,7 +125,7 @@ def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
 
 
 def _has_one_subject(texts: Sequence[str], rules: SentenceRules) -> bool:
-    """Whether one word occurs in most sentences, as in the facts about one person or thing."""
+    """Return whether one word occurs in most sentences, as in facts about one person or thing."""
     words = Counter(word for text in texts for word in {*words_of(text.casefold())} if rules.can_name(word))
     return bool(words) and 5 * words.most_common(1)[0][1] >= 3 * len(texts)
 

@@ -1,6 +1,7 @@
-"""Rules that decide whether a sentence stands alone, by language: does it refer to other sentences, or is it a step?
+"""Rules that find references between sentences, instructions and narration, by language.
 
-The words of the rules are in `language_rules.toml`. In doubt a sentence does not stand alone.
+The words of the rules are in `language_rules.toml`. A rule that is not sure finds a reference, so that the sentence
+keeps its place.
 """
 
 import re
@@ -29,7 +30,8 @@ _QUOTED = re.compile(
 
 
 def without_quotations(sentence: str) -> str:
-    """The sentence with "Title" in place of each quotation. Why: a title such as "Now and Then" is a name."""
+    """Replace each quotation in a sentence by "Title". Why: the words of a title such as "Now and Then" are no
+    references."""
     shown = _QUOTED.sub("Title", sentence)
     return shown if len(shown) > 12 else sentence
 
@@ -79,6 +81,8 @@ class SentenceRules:
             return True
         if _CLEFT.match(sentence):
             return False
+        if sentence[0].islower():  # it continues a formula, a list or another sentence
+            return True
         first = words[0].rstrip(".").casefold()
         if first.split("'")[0].split("\u2019")[0] in self.opening and first not in self.determiners:
             return True
@@ -144,7 +148,7 @@ class SentenceRules:
         return any(verb not in self.not_past for verb in found)
 
     def can_name(self, word: str) -> bool:
-        """Whether a word in lower case can be the name of a person or thing."""
+        """Return whether a word, in lower case, can name a person or a thing."""
         return len(word) > 3 and word not in self.determiners and self._can_be_noun(word)
 
     def is_in_first_person(self, sentence: str) -> bool:
@@ -171,7 +175,7 @@ class SentenceRules:
         return word not in self.prepositions and word not in self.function and not word[0].isdigit()
 
     def _has_open_pronoun(self, words: Sequence[str], sentence: str) -> bool:
-        """Whether a pronoun has no noun before it in the sentence to which it can refer."""
+        """Return whether a pronoun of the sentence refers to no noun before it in the same sentence."""
         clause = _OPENING_CLAUSE.match(sentence)
         opens_with_clause = words[0].casefold() in self.prepositions | self.function
         skipped = len(words_of(clause.group())) if clause and opens_with_clause else 0
@@ -190,14 +194,14 @@ class SentenceRules:
 
 
 def _can_follow_determiner(word: str, first: str, rules: SentenceRules) -> bool:
-    """Whether `first`, which is a determiner and a pronoun ("Die"), is a determiner before this word."""
+    """Return whether `first` is a determiner before `word`. Why: "Die" is a determiner or a pronoun."""
     lower = word.casefold().rstrip(".")
     return lower not in rules.function and lower not in rules.prepositions and lower not in rules.determiners
 
 
 @lru_cache(maxsize=512)  # Why: each rule looks at the words of the same sentences.
 def words_of(sentence: str) -> tuple[str, ...]:
-    """The words of a sentence, without marks around it."""
+    """Return the words of a sentence, without punctuation."""
     return tuple(_WORD.findall(sentence))
 
 
@@ -207,7 +211,7 @@ def _lower_words(sentence: str) -> tuple[str, ...]:
 
 
 def rules_for(language: str) -> SentenceRules | None:
-    """The rules of a language code such as "en" or "pt-BR", or None if there are none."""
+    """Return the rules for a language code such as "en" or "pt-BR". None if there are no rules for the language."""
     return _rules(language.replace("_", "-").split("-")[0].casefold())
 
 

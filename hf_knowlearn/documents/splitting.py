@@ -1,8 +1,8 @@
 """Splits long documents into parts that fit a model. The joined parts equal the document.
 
-A part ends before a heading, else before another block, else at the end of a sentence, an item of a list, a row of a
-table, or a turn of a dialogue. Views of a part begin with its `heading`: the title, the section path and, in a table,
-the header row.
+A part ends before a heading if possible. Otherwise it ends before another block, or else between two sentences, list
+items, table rows or turns of a dialogue. Views of a part begin with its `heading`. It contains the title, the section
+path and, if the part continues a table, the header row.
 """
 
 import re
@@ -29,12 +29,13 @@ _CUT_AT_LINES = frozenset({BlockKind.LOG_LINE, BlockKind.DIALOGUE_TURN, BlockKin
 
 
 def split_document(document: Document, length: Callable[[str], int], limit: int) -> list[Document]:
-    """Split a document into parts of at most `limit`. Each part is as long as possible.
+    """Split a document into parts of at most `limit`.
 
-    A part ends before a heading, unless it would be shorter than a quarter of what fits; else before another block,
-    unless it would be shorter than half of that; else at the end of a sentence, an item, a row or a turn. If none of
-    them fits, it ends at a line, at white space outside of links and strings, or anywhere. White space belongs to the
-    part before it. `length` is called a few times per part, on texts of about the size of a part.
+    A part ends before the last heading that fits, unless it would have less than a quarter of the possible length.
+    Otherwise it ends before the last other block that fits, unless it would have less than half of the possible
+    length. Otherwise it ends at the end of a sentence, a list item, a table row or a turn of a dialogue. If no such
+    end fits, a part ends at a line, at white space outside of links and strings, or anywhere. White space belongs to
+    the part before it. `length` is called a few times per part.
 
     Args:
         document: the document. If it fits, it is returned unchanged.
@@ -85,12 +86,12 @@ def _part(document: Document, number: int, start: int, end: int) -> Document:
 
 @dataclass(frozen=True)
 class _Cuts:
-    """Positions at which a part can end, ascending. Each list contains the one before it and the end of the text.
+    """Positions at which a part can end, in ascending lists. Each list contains the list before it.
 
     Args:
-        sections: before headings.
-        blocks: before blocks, but not between a heading and its text.
-        sentences: also within blocks.
+        sections: the positions before headings, and the end of the text.
+        blocks: also the positions before other blocks, except directly after a heading.
+        sentences: also the positions between sentences, list items, table rows and turns.
     """
 
     sections: list[int]
@@ -116,7 +117,7 @@ def _cuts(document: Document) -> _Cuts:
 
 
 def _within(text: str, block: Block) -> Iterator[int]:
-    """The positions within a block that is not prose at which a part can end."""
+    """Yield the positions within a list, a table or a dialogue at which a part can end."""
     if block.kind is BlockKind.TABLE:
         yield from [match.start() for match in _LINE.finditer(text, block.start, block.end)][3:]
     elif block.kind in (BlockKind.ORDERED_LIST, BlockKind.UNORDERED_LIST):
@@ -133,7 +134,7 @@ def _sentence_starts(document: Document) -> Iterator[int]:
 
 
 def _heading(document: Document, start: int) -> str:
-    """The heading of the part that begins at `start`."""
+    """Return the heading of the part that begins at `start`."""
     block = _block_from(parse_blocks(document.text), start)
     title = " ".join(document.heading.split("\n")[0].split()) or " ".join(document.title.split())
     path = block.section[:-1] if block.level and block.start >= start else block.section
@@ -148,7 +149,7 @@ def _heading(document: Document, start: int) -> str:
 
 
 def _block_from(blocks: Sequence[Block], start: int) -> Block:
-    """The block that contains position `start`, or the first one after it."""
+    """Return the block that contains position `start`, or the first block after it."""
     number = bisect_right(blocks, start, key=lambda block: block.start) - 1
     if number >= 0 and (start < blocks[number].end or number + 1 == len(blocks)):
         return blocks[number]
@@ -180,7 +181,7 @@ def _part_end(text: str, start: int, cuts: _Cuts, reach: int, length: Callable[[
 
 
 def _outside_links(text: str, start: int, stop: int, places: Sequence[int]) -> Iterator[int]:
-    """The places that are not within a link or a string."""
+    """Return the places that are not within a link or a quoted string."""
     spans = [match.span() for match in _LINK_OR_STRING.finditer(text, start, stop)]
     for place in places:
         number = bisect_left(spans, (place, 0)) - 1  # the last one that begins before the place
@@ -189,7 +190,8 @@ def _outside_links(text: str, start: int, stop: int, places: Sequence[int]) -> I
 
 
 def _better_end(cuts: _Cuts, start: int, end: int, last: int) -> int:
-    """The last heading, else the last block, before `end`, if the part does not become too short."""
+    """Return the last position before `end` that is before a heading or another block. `end` if the part would become
+    too short."""
     if end == last:
         return end
     for places, least in ((cuts.sections, _LEAST_SECTION), (cuts.blocks, _LEAST_BLOCK)):

@@ -1,8 +1,8 @@
-"""The structure of a text: its blocks, such as headings, paragraphs, lists and tables, each with its section path.
+"""Finds the blocks of a text, such as headings, paragraphs, lists and tables, and the section of each block.
 
-`markdown-it-py` finds the blocks of a text with Markdown marks. Rules find what Markdown has no mark for: headings of
-plain text, turns of a dialogue, log lines, mail headers, clauses, captions and verse. Only paragraphs are prose. Views
-copy every other block byte for byte, because its white space, its position or its order has a meaning.
+The library `markdown-it-py` finds the blocks that Markdown marks. The rules in `block_rules.py` find other blocks,
+such as the turns of a dialogue. Only paragraphs are prose. Views copy all other blocks unchanged, because their white
+space and their order have a meaning.
 """
 
 import re
@@ -46,7 +46,7 @@ Place = tuple[BlockKind, int, int]  # kind, start, end
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a text.
+    """A block of a text.
 
     Args:
         kind: the kind of the block.
@@ -65,7 +65,7 @@ class Block:
 
 @lru_cache(maxsize=4)  # Why: segmentation, the rules for the order and the proof need the same blocks.
 def parse_blocks(text: str) -> tuple[Block, ...]:
-    """The blocks of `text` in order. Together they contain every character that is not white space.
+    """Return the blocks of `text` in their order. Every character that is not white space is in one block.
 
     Example:
         >>> text = "# Router\\n\\nIts case is white.\\n\\n1. Switch it on.\\n2. Wait."
@@ -77,7 +77,7 @@ def parse_blocks(text: str) -> tuple[Block, ...]:
 
 
 def verbatim_spans(text: str) -> list[tuple[int, int]]:
-    """The (start, end) of all blocks that are not prose, in characters, ascending. Adjacent blocks are joined.
+    """Return the start and the end of each sequence of blocks that are not prose, in characters.
 
     Example:
         >>> text = "Prose comes first.\\n\\n- one\\n- two\\n\\nProse follows."
@@ -96,13 +96,8 @@ def verbatim_spans(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def section_starts(text: str) -> list[int]:
-    """The position of each heading, ascending: a section begins there."""
-    return [block.start for block in parse_blocks(text) if block.level]
-
-
 def _places(text: str) -> list[Place]:
-    """The kind, start and end of each block. Headings of plain text are still paragraphs."""
+    """Return the kind, start and end of each block. A heading without a mark still counts as a paragraph."""
     if is_code(text):
         return [(BlockKind.CODE, len(text) - len(text.lstrip("\n")), len(text.rstrip()))]
     front = FRONT_MATTER.match(text)
@@ -134,8 +129,8 @@ def _parser():  # type: ignore[no-untyped-def]
 
 
 def _markdown(text: str, start: int) -> Iterator[Place]:
-    """The blocks that markdown-it finds. Lines that belong to none of its blocks, such as the target of a link, are
-    blocks of their own."""
+    """Yield the blocks that markdown-it finds. Lines outside of these blocks, such as the target of a link, are blocks
+    of the kind `MARKUP`."""
     lines = [start, *(match.end() for match in _LINE_END.finditer(text, start)), len(text)]
     covered = start
     for token in _parser().parse(text[start:]):
@@ -151,7 +146,7 @@ def _markdown(text: str, start: int) -> Iterator[Place]:
 
 
 def _split_lists(text: str, places: Iterator[Place]) -> Iterator[Place]:
-    """The blocks, in which a numbered list is split if each of its items is a numbered heading and its text."""
+    """Yield the blocks. Split a numbered list whose items are numbered headings, each followed by its text."""
     for kind, start, end in places:
         parts = list(_BLOCK.finditer(text, start, end)) if kind is BlockKind.ORDERED_LIST else []
         if len(parts) > 1 and all(end_of_heading(part.group()) for part in parts):
@@ -166,7 +161,7 @@ def _uncovered(text: str, start: int, end: int) -> Iterator[Place]:
 
 
 def _joined_lines(text: str, places: Sequence[Place]) -> Iterator[Place]:
-    """The blocks, with a paragraph joined to the block on its next line if its last sentence continues there.
+    """Yield the blocks. Join a paragraph to the block on the next line if its last sentence continues there.
 
     Why: a line that begins with a dash or a number can belong to the sentence before it.
     """
@@ -188,7 +183,7 @@ def _joined_lines(text: str, places: Sequence[Place]) -> Iterator[Place]:
 
 
 def _with_headings(text: str, places: list[Place]) -> list[Place]:
-    """The places, in which a short line without the end of a sentence before another block is a heading."""
+    """Make a short line before another block a heading if it does not end a sentence."""
     found = []
     for number, (kind, start, end) in enumerate(places):
         following = places[number + 1][0] if number + 1 < len(places) else None

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_knowlearn.documents import Document
-from hf_knowlearn.documents.structure import parse_blocks, section_starts, verbatim_spans
+from hf_knowlearn.documents.structure import parse_blocks, verbatim_spans
 from hf_knowlearn.views import FAMILIES, format_views
 from hf_knowlearn.views.sampling import TooFewViewsError
 
@@ -209,7 +209,6 @@ def test_the_last_line_is_not_a_heading():
 def test_a_heading_belongs_to_its_own_section_and_a_block_before_all_headings_to_none():
     text = f"{MILL}\n\n# A\n\n- a\n\n## B\n\n{BO}"
     assert [block.section for block in parse_blocks(text)] == [(), ("A",), ("A",), ("A", "B"), ("A", "B")]
-    assert [text[start] for start in section_starts(text)] == ["#", "#"]
 
 
 def test_front_matter_is_not_a_heading_and_begins_no_section():
