@@ -31,13 +31,13 @@ def require_packages(*names: str) -> None:
 
 
 def cannot_convert(error: Exception) -> ValueError:
-    """The error for a broken file."""
+    """Return the error for a file that a library could not convert."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return ValueError(f"cannot be converted ({reason}); check that another program can open it")
 
 
 def first_heading(text: str) -> str:
-    """The first `# ` heading outside of fenced code, or an empty string."""
+    """Return the first `# ` heading outside of fenced code, or an empty string."""
     fenced = False
     for line in re.split(r"\r\n?|\n", text):
         if line.startswith(("```", "~~~")):

@@ -38,12 +38,12 @@ class FolderSettings:
     files: Mapping[str, Mapping[str, str]] | None = None
 
     def reads(self, name: str) -> bool:
-        """Whether the file with this path below the folder is read."""
+        """Return whether the file with this path below the folder is read."""
         is_included = not self.include or any(matches(glob, name) for glob in self.include)
         return is_included and not any(matches(glob, name) for glob in self.exclude)
 
     def of(self, name: str) -> dict[str, str]:
-        """The fields of a file."""
+        """Return the fields that the settings give to a file."""
         fields: dict[str, str] = {}
         for glob, values in (self.files or {}).items():
             if matches(glob, name):
@@ -51,13 +51,13 @@ class FolderSettings:
         return fields
 
     def unused(self, names: Sequence[str]) -> list[str]:
-        """The globs that match none of the files."""
+        """Return the globs that match none of the files."""
         globs = [*self.include, *self.exclude, *(self.files or {})]
         return [glob for glob in dict.fromkeys(globs) if not any(matches(glob, name) for name in names)]
 
 
 def matches(glob: str, name: str) -> bool:
-    """Whether a glob matches a path with slashes. `*` and `?` match within a folder, `**` across folders."""
+    """Return whether a glob matches a path. `*` and `?` match within a folder, `**` across folders."""
     pattern = re.escape(glob if "/" in glob else f"**/{glob}")
     for mark, meaning in ((r"\*\*/", "(?:.*/)?"), (r"\*\*", ".*"), (r"\*", "[^/]*"), (r"\?", "[^/]")):
         pattern = pattern.replace(mark, meaning)

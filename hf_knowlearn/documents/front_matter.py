@@ -13,9 +13,9 @@ _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|
 
 
 def split_front_matter(text: str) -> tuple[Mapping[str, Any], str]:
-    """The fields of the front matter, and the text after it.
+    """Return the fields of the front matter, and the text after it.
 
-    A text without front matter, or whose first lines are no valid fields, has no fields and stays unchanged.
+    If the text has no front matter, or if its first lines are not valid fields, the text stays unchanged.
 
     Example:
         >>> split_front_matter("---\\ntitle: The ferry\\nlang: en\\n---\\n\\nIt leaves at six.")

@@ -1,4 +1,4 @@
-"""Removes from a parsed HTML page what is no text: scripts, controls, images, reference marks and hidden labels."""
+"""Parses HTML pages, and removes scripts, controls, images, reference marks and hidden text."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _length(element: Any) -> int:
 
 
 def _write_indices(body: Any) -> None:
-    """Write numbers in `<sup>` and `<sub>` with Unicode characters. Why: 10<sup>6</sup> must not become 106."""
+    """Write numbers in `<sup>` and `<sub>` with Unicode characters, so that 10<sup>6</sup> does not become 106."""
     for element in list(body.iter("sup", "sub")):
         text = "".join(element.itertext()).strip()
         if re.fullmatch(r"[-+−=()n\d]*\d[-+−=()n\d]*", text):

@@ -63,7 +63,7 @@ def _collapse_spaces(root: Any) -> None:
 
 
 def _unwrap_layout(table: Any) -> None:
-    """Turn a table into plain blocks if it arranges a page instead of data, and into text if it is within a line."""
+    """Convert a table that only arranges the page to plain blocks, and a table within a line to text."""
     rows = [row for row in table.iter("tr") if next(row.iterancestors("table")) is table]
     is_layout = (
         table.get("role") == "presentation"
@@ -81,7 +81,7 @@ def _unwrap_layout(table: Any) -> None:
 
 
 def _add_header(table: Any) -> None:
-    """Remove empty rows, and add an empty header if the first row is none. Markdown has no tables without header.
+    """Remove empty rows, and add an empty header to a table without header, because Markdown requires one.
 
     The caption becomes a paragraph above the table.
     """
@@ -100,9 +100,9 @@ def _add_header(table: Any) -> None:
 
 
 def _take_plain_tables(root: Any) -> Iterator[str]:
-    """Replace each table whose cells have only text and links by a mark, and yield its Markdown.
+    """Yield the Markdown of each table whose cells have only text and links, and replace it by a mark.
 
-    Why: `markdownify` needs half of its time for them.
+    Why: `markdownify` is slow for large tables.
     """
     number = 0
     for table in list(root.iterdescendants("table")):
@@ -131,7 +131,7 @@ def _code_language(element: Any) -> str:
 
 
 def tidy(markdown: str) -> str:
-    """Remove white space at the ends of lines, and all but one of several blank lines, outside of fenced code."""
+    """Outside of fenced code, remove white space at the ends of lines, and repeated blank lines."""
     lines: list[str] = []
     fenced = False
     for line in markdown.split("\n"):

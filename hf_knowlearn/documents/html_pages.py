@@ -43,7 +43,7 @@ class Page:
     Args:
         markdown: the content.
         title: the title that the page declares, or an empty string.
-        notice: what the reader should know about the conversion, or an empty string.
+        notice: a notice for the log, or an empty string.
     """
 
     markdown: str
@@ -56,7 +56,7 @@ def read_page(html: str, find_text: Callable[[str], str] | None = None) -> Page:
 
     Args:
         html: the page.
-        find_text: function that returns the text of the content of a page.
+        find_text: the function that finds the text of the content in a page.
 
     Returns:
         The content as Markdown, without navigation, reference marks, link targets and images. If no content is found,
@@ -80,7 +80,7 @@ def read_page(html: str, find_text: Callable[[str], str] | None = None) -> Page:
 
 
 def read_chapter(html: str) -> str:
-    """A page that is content as a whole, such as a chapter of a book, as Markdown."""
+    """Convert a page without navigation, such as a chapter of a book, to Markdown."""
     from hf_knowlearn.documents.html_markdown import markdown_of
 
     body, _ = clean_page(html)
@@ -92,19 +92,19 @@ def read_chapter(html: str) -> str:
 
 
 def main_text(html: str) -> str:
-    """The text of the content of a page, as Resiliparse finds it."""
+    """Return the text that Resiliparse takes for the content of a page."""
     from resiliparse.extract.html2text import extract_plain_text
 
     return str(extract_plain_text(html, main_content=True, comments=True, list_bullets=False))
 
 
 class _Texts:
-    """Lengths of the texts below each element, in letters and digits.
+    """The number of letters and digits below each element of a page.
 
     Attributes:
         all: all text.
         links: text in links.
-        found: text of which the library says that it is content. Short pieces of text count for nothing here.
+        found: text that the library found. Only pieces of at least 20 letters count, because others occur by chance.
     """
 
     def __init__(self, body: Any, found: str) -> None:
@@ -156,7 +156,7 @@ def _main_element(body: Any, texts: _Texts) -> Any:
 
 
 def _navigation(body: Any, texts: _Texts, found: str) -> Iterator[Any]:
-    """The outermost elements that are navigation and not content."""
+    """Yield the outermost elements that are navigation."""
     skipped: set[Any] = set()
     for element in body.iter():
         if element.getparent() in skipped:
@@ -190,7 +190,7 @@ def _is_navigation(element: Any, texts: _Texts, found: str) -> bool:
 
 
 def _is_found(letters: str, found: str) -> bool:
-    """Whether most of four samples of a text are in the content."""
+    """Return whether most of four samples of a text occur in the content."""
     step = max(len(letters) // 4, 1)
     samples = [letters[start : start + 16] for start in range(0, len(letters), step)][:4]
     return 2 * sum(sample in found for sample in samples) > len(samples)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is the header. All rows must have the same length.
+    """Return a table whose first row is the header. All rows must have the same length.
 
     Example:
         >>> print(markdown_table([["Year", "Cars"], ["1990", "12"]]))

@@ -123,7 +123,7 @@ def _sheet(sheet: Any) -> Iterator[str]:
 
 
 def _cell(cell: Any) -> str:
-    """The value of a cell, as a spreadsheet shows it except for the number of decimals."""
+    """Return the value of a cell as text, with percent signs and all decimals."""
     value = cell.value
     if value is None:
         return ""

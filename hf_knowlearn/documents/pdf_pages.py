@@ -71,7 +71,7 @@ def pdf_file(file: Path) -> Converted:
 
 
 def _read(page: Any) -> _Page:
-    """The blocks of a page. The page is closed, so that only one page is in memory."""
+    """Return the blocks of a page, and close it, so that only one page is in memory."""
     lines = _pieces_joined(list(_lines(page.layout, page.height, page.page_number)))
     blocks = _with_ruled_tables(lines, page) if len(page.edges) >= 4 else list(lines)
     found = _Page(page.page_number, float(page.height), _with_aligned_tables(blocks), bool(page.images))
@@ -121,7 +121,7 @@ def _is_next_piece(left: Line, line: Line) -> bool:
 
 
 def _with_ruled_tables(lines: Sequence[Line], page: Any) -> list[Block]:
-    """Replace the lines inside of ruled tables by these tables."""
+    """Replace the lines inside of each ruled table by the table in Markdown."""
     blocks: list[Block] = list(lines)
     for table in page.find_tables():
         rows = [[" ".join((cell or "").split()) for cell in row] for row in table.extract()]
@@ -145,7 +145,7 @@ def _with_ruled_tables(lines: Sequence[Line], page: Any) -> list[Block]:
 
 
 def _with_aligned_tables(blocks: Sequence[Block]) -> list[Block]:
-    """Replace lines that are next to each other in at least three rows by tables."""
+    """Replace the lines of tables without rules by the tables in Markdown."""
     lines = [block for block in blocks if isinstance(block, Line)]
     rows: list[list[Line]] = []
     for line in sorted(lines, key=lambda line: line.top):
@@ -164,7 +164,7 @@ def _with_aligned_tables(blocks: Sequence[Block]) -> list[Block]:
 
 
 def _aligned(rows: Iterable[list[Line]]) -> Iterator[list[list[Line]]]:
-    """Groups of at least three rows with the same columns of short cells."""
+    """Yield groups of at least three rows that have the same columns and short cells."""
     group: list[list[Line]] = []
     for row in [*rows, []]:
         if group and not _continues(group[-1], row):
@@ -176,7 +176,7 @@ def _aligned(rows: Iterable[list[Line]]) -> Iterator[list[list[Line]]]:
 
 
 def _continues(above: Sequence[Line], row: Sequence[Line]) -> bool:
-    """Whether a row has the columns of the row above it and is near it."""
+    """Return whether a row is just below another one and has the same columns."""
     if len(row) != len(above) or row[0].top - above[0].bottom > 1.5 * row[0].size:
         return False
     pairs = zip(sorted(above, key=lambda line: line.x0), sorted(row, key=lambda line: line.x0), strict=True)
@@ -207,9 +207,10 @@ def _page_list(pages: Sequence[_Page]) -> str:
 
 
 def _drop_running_lines(pages: Sequence[_Page]) -> None:
-    """Remove headers, footers and page numbers: lines in the margins that repeat up to their digits.
+    """Remove running headers, running footers and page numbers.
 
-    A line is removed if it is on most pages, or if it is the first or last line of at least three pages.
+    These are lines in the margins that occur on most pages, or as the first or last line of at least three pages.
+    Numbers in them may differ.
     """
     lines_of = {page.number: [block for block in page.blocks if isinstance(block, Line)] for page in pages}
     places: dict[tuple[str, int], set[int]] = defaultdict(set)
@@ -236,11 +237,11 @@ def _in_margins(page: _Page, lines: Sequence[Line]) -> list[Line]:
 
 
 def _is_page_number(text: str, number: int) -> bool:
-    """Whether a text is the number of its page, such as "3", "- 3 -" or "Page 3 of 9". One page does not repeat."""
+    """Return whether a text is the number of its page, such as "3", "- 3 -" or "Page 3 of 9"."""
     found = _PAGE_NUMBER.fullmatch(text)
     return found is not None and int(found[1]) == number
 
 
 def _key(line: Line) -> tuple[str, int]:
-    """The text without its numbers, and the position on the page."""
+    """Return the text with its numbers replaced, and the position on the page."""
     return re.sub(r"\d+|\b[ivxlc]+\b", "#", line.text.lower()), round(line.top / 6)

@@ -41,7 +41,7 @@ class Line:
 
     @property
     def width(self) -> float:
-        """The width of a character."""
+        """The mean width of a character, in points."""
         return (self.x1 - self.x0) / len(self.text)
 
 
@@ -49,9 +49,9 @@ Block: TypeAlias = "Line | str"  # a line, or a table in Markdown
 
 
 def markdown_of_pages(pages: Sequence[Sequence[Block]]) -> str:
-    """The blocks of all pages as Markdown.
+    """Return the blocks of all pages as Markdown.
 
-    Consecutive lines become one paragraph if the next word did not fit on the line. Other lines stay lines.
+    A line continues the paragraph of the line above it if its first word would not fit there. Other lines stay lines.
     """
     blocks = [block for page in pages for block in page]
     lines = [block for block in blocks if isinstance(block, Line)]
@@ -72,7 +72,7 @@ def markdown_of_pages(pages: Sequence[Sequence[Block]]) -> str:
 
 
 class _Layout:
-    """What is usual in a document: size of the text, distance of lines, and hyphenated words."""
+    """The usual size and line spacing of a document, and its hyphenated words."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
         sizes: Counter[float] = Counter()
@@ -92,7 +92,7 @@ class _Layout:
             self.right[place] = max(self.right.get(place, 0), line.x1)
 
     def heading_level(self, group: Sequence[Line]) -> int:
-        """The level of a heading, or 0 for other text. A bold line on its own is a heading of the lowest level."""
+        """Return the level of a heading, or 0 for other text. A single bold line has the lowest level."""
         first = group[0]
         if len(group) > 3 or sum(len(line.text) for line in group) > 200:
             return 0
@@ -104,7 +104,7 @@ class _Layout:
         return 0
 
     def paragraphs(self, group: Sequence[Line]) -> str:
-        """Lines of one block, with wrapped lines joined."""
+        """Join the wrapped lines of a group. Other lines stay lines."""
         text = ""
         start = group[0]
         for above, line in zip([None, *group], group, strict=False):
@@ -119,7 +119,7 @@ class _Layout:
         return text
 
     def continues(self, above: Line, line: Line, start: Line) -> bool:
-        """Whether `line` is in the paragraph of `above`, which begins with `start`."""
+        """Return whether `line` continues the line `above` in a paragraph that begins with `start`."""
         if _is_item(line.text) or above.page != line.page or line.top < above.top:
             return not _is_item(line.text) and self.flows_on(above, line)
         if self.is_apart(above, line):
@@ -130,19 +130,19 @@ class _Layout:
         return self.is_full(above, line) or (above.text.endswith(_HYPHENS) and line.text[0].islower())
 
     def is_full(self, above: Line, line: Line) -> bool:
-        """Whether the first word of `line` had no space at the end of `above`."""
+        """Return whether the first word of `line` would not fit at the end of `above`."""
         right = max(self.right.get((above.page, round(above.x0 / 40) + shift), 0) for shift in (-1, 0, 1))
         first_word = line.text.split()[0]
         return above.x1 + line.width * (len(first_word) + 1) > right - 0.5 * self.size
 
     def is_apart(self, above: Line, line: Line) -> bool:
-        """Whether there is more space between the lines than usual, or another size of text."""
+        """Return whether the lines have more space between them than usual, or different sizes."""
         is_far = line.top - above.top > 1.3 * self.leading * max(above.size, line.size)
         sizes = sorted((above.size, line.size))
         return is_far or sizes[1] > 1.3 * sizes[0]
 
     def flows_on(self, above: Line, line: Line) -> bool:
-        """Whether a paragraph continues in the next column or on the next page."""
+        """Return whether a paragraph continues in the next column or on the next page."""
         is_open = not above.text.endswith(_SENTENCE_END)
         return is_open and line.text[0].islower() and abs(above.size - line.size) < 0.1 * self.size
 
@@ -165,7 +165,7 @@ class _Layout:
 
 
 def _groups(blocks: Iterable[Block], layout: _Layout) -> Iterator[list[Line] | str]:
-    """Tables, and lines that belong together: paragraphs, headings, lists or code."""
+    """Yield tables, and groups of lines that form paragraphs, headings, lists or code."""
     group: list[Line] = []
     for block in blocks:
         if isinstance(block, str) or (group and not _belongs(group, block, layout)):
@@ -196,7 +196,7 @@ def _belongs(group: Sequence[Line], line: Line, layout: _Layout) -> bool:
 
 
 def _code(group: Sequence[Line]) -> str:
-    """Lines in a monospaced font as fenced code, with their indentation."""
+    """Return lines in a monospaced font as fenced code, with their indentation."""
     left = min(line.x0 for line in group)
     width = median(line.width for line in group)
     lines = [" " * round((line.x0 - left) / width) + line.text for line in group]
@@ -204,7 +204,7 @@ def _code(group: Sequence[Line]) -> str:
 
 
 def is_code(line: Line) -> bool:
-    """Whether the whole line is in a monospaced font."""
+    """Return whether the whole line is in a monospaced font."""
     return bool(_MONOSPACED.search(line.font))
 
 
@@ -213,7 +213,7 @@ def _is_item(text: str) -> bool:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    """Parts with a blank line between them. Items of one list follow each other, and code blocks join."""
+    """Join parts by blank lines, and the items of one list by line breaks."""
     text = parts[0] if parts else ""
     for above, part in pairwise(parts):
         is_list = part.startswith("- ") and above.split("\n")[-1].startswith("- ")

@@ -72,7 +72,7 @@ def _content_directive() -> Any:
     from docutils.parsers.rst import Directive, directives
 
     class Content(Directive):
-        """A directive that is read as its argument and its content."""
+        """Reads a directive as its argument and its content."""
 
         has_content = True
         optional_arguments = 1
@@ -108,7 +108,7 @@ class _AnyOption(dict[str, Any]):
 def _text_role(
     name: str, source: str, text: str, line: int, inliner: Any, options: Any = None, content: Any = ()
 ) -> Any:
-    """The text of a role without its target. Names such as `~package.Class` become code."""
+    """Return the text of a role without its target. Names such as `~package.Class` become code."""
     from docutils import nodes
 
     titled = _TARGET.match(text)

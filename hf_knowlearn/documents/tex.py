@@ -55,7 +55,7 @@ def tex_file(file: Path) -> Converted:
 
 
 def _braced(source: str, start: int) -> str:
-    """The text from `start` to the brace that closes it."""
+    """Return the text from `start` to its closing brace."""
     depth = 1
     for place in range(start, len(source)):
         depth += {"{": 1, "}": -1}.get(source[place], 0) if source[place - 1] != "\\" else 0
@@ -65,7 +65,7 @@ def _braced(source: str, start: int) -> str:
 
 
 class _Reader:
-    """Converts LaTeX, and stores lists, tables and code until the paragraphs are joined."""
+    """Converts LaTeX to Markdown. Lists, tables and code are stored until the lines of paragraphs are joined."""
 
     def __init__(self, shift: int) -> None:
         from pylatexenc import latex2text, latexwalker, macrospec
@@ -144,7 +144,7 @@ class _Reader:
         return text
 
     def _last(self, node: Any, l2tobj: Any) -> str:
-        """The last argument of a macro."""
+        """Return the last argument of a macro."""
         arguments = [one for one in node.nodeargd.argnlist if one is not None] if node.nodeargd else []
         return " ".join(l2tobj.nodelist_to_text([arguments[-1]]).split()) if arguments else ""
 

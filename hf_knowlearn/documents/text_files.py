@@ -67,7 +67,7 @@ def converted(file: Path) -> Rows:
 
 
 def has_text(file: Path) -> bool:
-    """Whether the beginning of a file is text in UTF-8 with at least one character that is not white space."""
+    """Return whether the beginning of a file is text in UTF-8 with at least one character that is not white space."""
     with open(file, "rb") as stream:
         content = stream.read(BEGINNING)
     try:

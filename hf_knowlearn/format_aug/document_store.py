@@ -120,7 +120,9 @@ def _key(source: Any, reading: Mapping[str, Any]) -> str:
     """Return a hash of everything that determines the documents: names and bytes of the files, options, and the code
     that reads them."""
     digest = hashlib.blake2b(ascii(sorted(reading.items())).encode(), digest_size=16)
-    for library in ("docutils", "markdownify", "markitdown", "pdfplumber", "py3langid", "pylatexenc", "resiliparse"):
+    for (
+        library
+    ) in "docutils mammoth markdownify markitdown pdfplumber py3langid pylatexenc python-pptx resiliparse".split():
         digest.update(code_hash([PACKAGE / "documents"], library).encode())
     hub = {name: reading.get(name) for name in ("config", "split", "revision")}
     # Why: `iter_documents` reports these problems. The key includes them because a source with a missing path must not
