@@ -22,19 +22,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UNDETERMINED = "und"  # ISO 639-2: the document names no language, and none is detected yet
+UNDETERMINED = "und"  # the code of ISO 639-2 for a language that is neither given nor detected
 DEFAULT = "en"
 RULE = 'a code of ISO 639 such as "en", "de" or "pt-BR"'
 
 _SAMPLE = 2000  # characters that the detector reads
-# A text with fewer letters has no detectable language. The unit is bytes. Why: a Chinese character counts as three.
-_FEWEST_LETTERS = 40
-_LETTERS_SHARE = 0.2  # smallest share of letters. Why: py3langid takes a table of numbers for Volapük.
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
-# Probabilities. A language that enough documents of the collection have only needs the second one. Why: the foreign
-# names in an English text of 60 characters give another language a probability of 0.5 in 6 % of texts about films.
-_CERTAIN, _LIKELY = 0.9, 0.3
-_ENOUGH = 0.02  # share of the documents
+_FEWEST_LETTERS = 40  # bytes. Why bytes: one Chinese character has the information of several Latin letters.
+_SMALLEST_SHARE = 0.2  # of letters in the sample. Why: py3langid takes a table of numbers for Volapük.
+# A language needs a probability of at least `_CERTAIN`, or of `_LIKELY` if the share `_USUAL` of the earlier documents
+# has it. Why two limits: with 0.5 alone, 6 % of English sentences with foreign names count as another language.
+_CERTAIN, _LIKELY, _USUAL = 0.9, 0.3, 0.02
 
 _CODE = re.compile(r"(?:[a-z]{2,3})(?:-[a-z0-9]{2,8})*", re.IGNORECASE)
 _TWO_LETTER_CODES = frozenset(
@@ -92,9 +90,8 @@ def with_languages(documents: Iterable[Document]) -> Iterator[Document]:
     problem = None
     try:
         for document in documents:
-            code = document.language
-            if code == UNDETERMINED:
-                code = _detected(document.text, found)
+            is_given = document.language != UNDETERMINED
+            code = document.language if is_given else _detected(document.text, found)
             if code:
                 found[code] += 1
             waiting.append(document)
@@ -126,10 +123,10 @@ def _detected(text: str, found: Counter[str]) -> str:
     """Return the language of a text; an empty string if it is not certain."""
     sample = text[:_SAMPLE]
     letters = "".join(_LETTERS.findall(sample))
-    if len(letters.encode()) < _FEWEST_LETTERS or len(letters) < _LETTERS_SHARE * len(sample):
+    if len(letters.encode()) < _FEWEST_LETTERS or len(letters) < _SMALLEST_SHARE * len(sample):
         return ""
     code, probability = _identifier().classify(sample)
-    is_known = probability >= _LIKELY and found[code] > _ENOUGH * found.total()
+    is_known = probability >= _LIKELY and found[code] > _USUAL * found.total()
     return code if probability >= _CERTAIN or is_known else ""
 
 
