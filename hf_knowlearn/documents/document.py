@@ -34,7 +34,8 @@ class Document:
         id: name of the document, unique in its dataset. All parts of a document have the same id.
         text: the text, with at least one character that is not white space.
         title: the title, or an empty string.
-        language: language code such as "en" or "zh". It selects the rules for sentences, names and scoring.
+        language: language code such as "en" or "zh". It selects the rules that find sentences and names, and that
+            decide which sentences can move. `read_documents` detects it.
         part: number of the part, from 0. A whole document is part 0.
         start: position of `text` in the whole document's text, in characters.
         metadata: the other columns of the document's row. `hash` ignores them.
