@@ -49,7 +49,7 @@ def find_files(
     """Return the files at `path`, each with its name below `base` and its settings.
 
     Args:
-        path: a file, or a folder with an optional `hf_knowlearn.yaml`, or this `hf_knowlearn.yaml`.
+        path: a file, or a folder. Its `hf_knowlearn.yaml` applies to documents only.
         suffixes: the supported suffixes, in lower case.
         base: the folder to which the names of the files are relative.
         problems: receives a problem if there are no such files, and the problems of `hf_knowlearn.yaml`.
@@ -63,7 +63,7 @@ def find_files(
     entries_before = len(problems.entries)
     found = _walk(path, problems) if os.path.isdir(path) else [Path(path)]
     settings = FolderSettings()
-    if os.path.isdir(path):
+    if os.path.isdir(path) and is_text:
         found, settings = _selected(Path(path), found, problems)
     chosen = [file for file in found if file.suffix.lower() in suffixes or (is_text and is_text(file))]
     others = [file.name for file in found if file not in set(chosen)]

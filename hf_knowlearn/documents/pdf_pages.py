@@ -26,6 +26,7 @@ OCR = "run OCR on the file first, for example with ocrmypdf"
 MARGIN = 0.13  # share of the height of a page in which running headers and footers are
 MAX_CELL = 25  # letters in the usual cell of a table without rules; with more, the columns are columns of text
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_ITEM_MARK = re.compile(r"\W|\(?\w{1,3}[.)]|\d+(?:\.\d+)+")  # a bullet, or the number of an item or a section
 _PAGE_NUMBER = re.compile(r"(?:page|seite|p\.)?\W*(\d{1,4})\W*(?:(?:of|von|/)\W*\d{1,4})?", re.IGNORECASE)
 _UNMAPPED = re.compile(r"\(cid:\d+\)")
 
@@ -115,7 +116,7 @@ def _is_next_piece(left: Line, line: Line) -> bool:
     gap = line.x0 - left.x1
     if abs(left.bottom - line.bottom) > 0.35 * line.size or gap < -1 or left is line:
         return False
-    if len(left.text) == 1 and not left.text.isalnum():
+    if _ITEM_MARK.fullmatch(left.text):
         return gap < 4 * line.size
     return gap < 0.9 * line.size or (is_code(left) and is_code(line))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_knowlearn.documents import Document, read_documents
+from hf_knowlearn.documents import Document, read_documents, read_questions
 from hf_knowlearn.documents.folder_settings import FAMILIES, matches
 
 Write = Callable[[Path, str | bytes], Path]
@@ -108,6 +108,13 @@ files:
 def test_invalid_settings_are_an_error(folder: Path, text: str, problem: str, write: Write, read_error: ReadError):
     write(folder / "hf_knowlearn.yaml", text)
     assert f"{folder / 'hf_knowlearn.yaml'}: {problem}" in read_error(read_documents, folder)
+
+
+def test_settings_apply_to_documents_only(folder: Path, write: Write):
+    write(folder / "hf_knowlearn.yaml", 'include: ["*.md"]')
+    write(folder / "questions.csv", "question,answer\nWhen?,six\n")
+    (folder / "rows.csv").unlink()
+    assert [question.text for question in read_questions(folder)] == ["When?"]
 
 
 def test_views_can_be_each_family():

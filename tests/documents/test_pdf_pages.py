@@ -126,6 +126,17 @@ def test_lists_keep_their_items(tmp_path: Path):
     )
 
 
+def test_numbers_apart_from_their_items_are_no_table(tmp_path: Path):
+    page = PdfPage().text(50, 100, "1.", "2.", "3.").text(75, 100, "Open the valve.", "Wait.", "Close the valve.")
+    assert read(tmp_path, page).text == "1. Open the valve.\n2. Wait.\n3. Close the valve."
+
+
+def test_a_word_divided_between_two_pages_is_joined(tmp_path: Path):
+    first = PdfPage().text(50, 20, "Handbook").text(50, 520, "It is the largest of all the ves-").text(190, 570, "1")
+    second = PdfPage().text(50, 20, "Handbook").text(50, 100, "sels in the harbour.").text(190, 570, "2")
+    assert read(tmp_path, first, second).text == "It is the largest of all the vessels in the harbour."
+
+
 def test_a_table_with_rules_is_a_table(tmp_path: Path):
     page = PdfPage().text(50, 100, *LINES).grid((50, 150, 250), (160, 180, 200, 220))
     for row, cells in enumerate([("Route", "Fare"), ("Kalvik", "20 kr"), ("Port", "25 kr")]):
