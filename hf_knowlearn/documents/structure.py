@@ -21,6 +21,7 @@ from hf_knowlearn.documents.block_rules import (
     is_code,
     is_plain_heading,
     kind_of_block,
+    matching_lines,
 )
 
 # A line break of old files, and a page break. Why: the patterns and markdown-it expect "\n" and spaces.
@@ -72,7 +73,9 @@ def parse_blocks(text: str) -> tuple[Block, ...]:
         >>> [(str(block.kind), block.section) for block in parse_blocks(text)]
         [('heading', ('Router',)), ('paragraph', ('Router',)), ('ordered list', ('Router',))]
     """
-    plain = _UNUSUAL_SPACE.sub(lambda match: "\n" if match.group() == "\r" else " ", text)
+    plain = text
+    if any(map(text.__contains__, "\r\f\v")):
+        plain = _UNUSUAL_SPACE.sub(lambda match: "\n" if match.group() == "\r" else " ", text)
     return tuple(_with_sections(plain, _with_headings(plain, _places(plain))))
 
 
@@ -103,7 +106,8 @@ def _places(text: str) -> list[Place]:
     front = FRONT_MATTER.match(text)
     places: list[Place] = [(BlockKind.FRONT_MATTER, *front.span())] if front else []
     start = front.end() if front else 0
-    found = _markdown(text, start) if MARKED_LINE.search(text, start) else _plain(text, start)
+    is_marked = next(matching_lines(MARKED_LINE, text, start), None) is not None
+    found = _markdown(text, start) if is_marked else _plain(text, start)
     signs = DocumentSigns(text)
     for kind, begin, end in _joined_lines(text, list(_split_lists(text, found))):
         if kind in (BlockKind.PARAGRAPH, BlockKind.ORDERED_LIST) and (length := end_of_heading(text[begin:end])):
