@@ -1,6 +1,7 @@
 """Training rows: every kind of row has the expected prompt, completion and columns."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 from transformers import AutoTokenizer
@@ -8,7 +9,7 @@ from transformers import AutoTokenizer
 from hf_knowlearn.documents import Conversation, Document, Question
 from hf_knowlearn.format_aug import rows
 from hf_knowlearn.format_aug.settings import ViewSettings
-from hf_knowlearn.views import TooFewViewsError, format_views, masked_views, mixed_views
+from hf_knowlearn.views import TooFewViewsError, format_views, masked_views, mixed_views, prove
 
 COLUMNS = ["prompt", "completion", "document_id", "part", "view", "family", "format"]
 MILL = Document("mill", "Tarn has a mill. Ormel has a harbour. The ferry leaves at six.", title="Tarn")
@@ -80,13 +81,58 @@ def test_number_and_first_select_views_of_one_sequence():
         rows.make_views(MILL, settings, 0)
 
 
-@pytest.mark.parametrize(("part_tokens", "max_length"), [(12, None), (12, 100), (None, 12), (100, 12)])
-def test_a_long_document_is_split_into_parts_of_whole_sentences(part_tokens, max_length):
+@pytest.mark.parametrize(
+    ("part_tokens", "max_length", "sentences"),
+    [(12, None, 3), (12, 100, 3), (None, 12, 2), (100, 12, 2)],  # max_length counts the title, too
+)
+def test_a_long_document_is_split_into_parts_of_whole_sentences_under_its_title(part_tokens, max_length, sentences):
     found = rows.document_rows([LONG, MILL], ViewSettings("raw", part_tokens=part_tokens), count_words, max_length)
-    three, six = " ".join(SENTENCES[:3]) + " ", " ".join(SENTENCES[3:6]) + " "
+    texts = [" ".join(SENTENCES[i : i + sentences]) for i in range(0, 7, sentences)]
+    expected = [f"Tarn\n\n{text} " for text in texts[:-1]] + [f"Tarn\n\n{texts[-1]}"]
     parts = [row for part in found for row in part if row["document_id"] == "long"]
-    assert [(row["part"], row["completion"]) for row in parts] == [(0, three), (1, six), (2, SENTENCES[6])]
-    assert len(found) == 3 + (2 if count_words([MILL.text])[0] > 12 else 1)
+    assert [(row["part"], row["completion"]) for row in parts] == [*enumerate(expected)]
+
+
+@pytest.mark.parametrize("family", ["formats", "order", "mixed", "masked"])
+def test_every_view_of_a_part_begins_with_its_title_and_section_path(family):
+    facts = " ".join(f"Boat {number} is in Ormel." for number in range(6))
+    document = Document("d", f"# A\n\n{facts}\n\n## B\n\n{facts}", title="Tarn")
+    found = rows.document_views(document, ViewSettings(family, 6, part_tokens=20), count_words, None)
+    assert [part.heading for part, _ in found] == ["Tarn\n\n", "Tarn > A\n\n", "Tarn > A\n\n", "Tarn > A > B\n\n"]
+    for part, made in found:
+        assert len(made) == 6
+        for view in made:
+            assert view.text.startswith(part.heading)
+            assert view.spans[0][0] >= len(part.heading)
+            prove(view, part)
+
+
+def test_every_part_of_a_document_that_keeps_its_order_keeps_it():
+    steps = " ".join(f"Open valve {number}. Then close it. Ormel is far." for number in range(8))
+    document = Document("d", steps, title="Tarn")
+    for family in ("order", "mixed"):
+        found = rows.document_views(document, ViewSettings(family, 8, part_tokens=20), count_words, None)
+        assert len(found) > 3
+        assert {view.family for _, made in found for view in made} == {"formats"}
+
+
+def test_the_number_of_documents_that_keep_their_order_is_logged_by_kind(caplog):
+    documents = [MILL, Document("a", "1. Open it.\n2. Close it."), Document("b", "Ada: Yes.\n\nBo: No.\n\nAda: Yes.")]
+    with caplog.at_level("INFO", logger=rows.__name__):
+        rows.document_rows(documents, ViewSettings("mixed", 2), count_words, None)
+    assert "2 of 3 documents keep their order: procedure 1, dialogue 1." in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", logger=rows.__name__):
+        rows.document_rows([MILL], ViewSettings("mixed", 2), count_words, None)
+        rows.document_rows(documents, ViewSettings("formats", 2), count_words, None)
+    assert "keep" not in caplog.text
+
+
+def test_near_identical_views_of_a_table_are_left_out():
+    table = "| a | b |\n|---|---|\n" + "| Tarn | 3 |\n" * 60
+    few, many = rows.document_rows([Document("d", table), MILL], ViewSettings("mixed", 30), count_words, None)
+    assert 1 <= len(few) < 15
+    assert len(many) == 30
 
 
 def test_without_part_tokens_and_max_length_a_document_is_not_split():
@@ -124,17 +170,17 @@ def test_the_chat_template_counts_towards_max_length(tokenizer):
     end = tokenizer.eos_token
     spaced = copy.deepcopy(tokenizer)
     spaced.chat_template = CHAT.replace("{{ eos_token }}", " {{ eos_token }} ")
-    # Three sentences would fit alone (12 words), but not after the 7 words of the prompt.
-    found = rows.document_rows([LONG], ViewSettings("raw", template="chat"), count_words, 16, spaced)
+    # Three sentences would fit under the title (13 words), but not after the 7 words of the prompt.
+    found = rows.document_rows([LONG], ViewSettings("raw", template="chat"), count_words, 17, spaced)
     texts = [" ".join(SENTENCES[i : i + 2]) + (" " if i < 6 else "") for i in range(0, 7, 2)]
-    assert completions(found) == [[f" {text} {end}"] for text in texts]
+    assert completions(found) == [[f" Tarn\n\n{text} {end}"] for text in texts]
     prompts = {row["prompt"] for part in found for row in part}
     assert prompts == {f"user: Tell me about Tarn. {end} assistant:"}
 
 
 def test_spans_of_a_chat_view_select_the_words_of_the_document(tokenizer):
     settings = ViewSettings("order", 2, template="chat")
-    [views] = rows.document_views(MILL, settings, count_words, None, tokenizer)
+    [(_, views)] = rows.document_views(MILL, settings, count_words, None, tokenizer)
     assert len(views) == 2
     for view in views:
         pieces = [(view.text[s : s + n], MILL.text[d : d + n]) for s, d, n in view.spans]
@@ -151,7 +197,7 @@ def test_spans_are_right_if_the_template_strips_a_text_or_has_its_words_in_the_h
     stripping.chat_template = CHAT.replace("{{ m.content }}", "<|channel|>final<|message|>{{ m.content | trim }}")
     document = Document("d", text, title="A title")
     settings = ViewSettings("raw", template="chat")
-    [[view]] = rows.document_views(document, settings, count_words, None, stripping)
+    [(_, [view])] = rows.document_views(document, settings, count_words, None, stripping)
     assert view.text == f" <|channel|>final<|message|>{content}{tokenizer.eos_token}"
     [(start, in_document, length)] = view.spans
     assert start == len(" <|channel|>final<|message|>")
@@ -174,17 +220,18 @@ def test_the_chat_template_requires_a_title(tokenizer):
 def test_all_documents_with_a_problem_are_listed():
     short = Document("short", "Word.")
     settings = ViewSettings("masked", 2)
-    with pytest.raises(ValueError, match=r"'short' has only 1 distinct(.|\n)*'long' has no views of at most 12"):
-        rows.document_rows([short, LONG], settings, count_words, 12)
+    with pytest.raises(ValueError, match=r"'one' has no views of at most 12(.|\n)*'long' has no views of at most 12"):
+        rows.document_rows([replace(LONG, id="one"), short, LONG], settings, count_words, 12)
+    assert completions(rows.document_rows([short], settings, count_words, 12)) == [["Word."]]  # the only one
     with pytest.raises(TooFewViewsError) as error:
         rows.make_views(short, settings)
     assert error.value.available == 1
 
 
 def test_of_many_problems_20_are_listed_and_the_others_are_counted():
-    documents = [Document(f"short-{number}", "Word.") for number in range(23)]
-    with pytest.raises(ValueError, match="'short-0' has only") as error:
-        rows.document_rows(documents, ViewSettings("order", 1), count_words, None)
+    documents = [replace(LONG, id=f"short-{number}") for number in range(23)]
+    with pytest.raises(ValueError, match="'short-0' has no views") as error:
+        rows.document_rows(documents, ViewSettings("masked", 1), count_words, 8)
     assert str(error.value).count("'short-") == 20
     assert str(error.value).endswith("\n... and 3 more.")
 
