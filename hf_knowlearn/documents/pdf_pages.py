@@ -23,7 +23,7 @@ from hf_knowlearn.documents.pdf_paragraphs import Block, Line, is_code, markdown
 logger = logging.getLogger(__name__)
 
 OCR = "run OCR on the file first, for example with ocrmypdf"
-MARGIN = 0.13  # share of the height of a page in which running headers and footers are
+MARGIN = 0.18  # share of the height of a page in which running headers and footers are
 MAX_CELL = 25  # letters in the usual cell of a table without rules; with more, the columns are columns of text
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _ITEM_MARK = re.compile(r"\W|\(?\w{1,3}[.)]|\d+(?:\.\d+)+")  # a bullet, or the number of an item or a section
@@ -56,6 +56,7 @@ def pdf_file(file: Path) -> Converted:
     """
     require_packages("pdfplumber")
     import pdfplumber
+    from pdfminer.pdfdocument import PDFPasswordIncorrect
     from pdfminer.pdfparser import PDFSyntaxError
     from pdfplumber.utils.exceptions import MalformedPDFException, PdfminerException
 
@@ -64,6 +65,8 @@ def pdf_file(file: Path) -> Converted:
             pages = [_read(page) for page in pdf.pages]
     except (MalformedPDFException, PdfminerException, PDFSyntaxError, OSError) as error:
         cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+        if isinstance(cause, PDFPasswordIncorrect):
+            raise ValueError("protected by a password; save it without one") from None
         raise cannot_convert(cause) from error
     _check_text(file, pages)
     _drop_running_lines(pages)
@@ -88,7 +91,8 @@ def _lines(layout: Any, height: float, number: int) -> Iterator[Line]:
             text = line.get_text().translate(_LIGATURES).strip()
             characters = [character for character in line if isinstance(character, LTChar)]
             letters = [one for one in characters if one.get_text().strip()]
-            if text and letters:
+            is_visible = line.y1 > 0 and line.y0 < height and line.x1 > 0
+            if text and letters and is_visible:
                 fonts = Counter(one.fontname for one in letters)
                 yield Line(
                     text, line.x0, line.x1, height - line.y1, height - line.y0,
@@ -189,6 +193,8 @@ def _continues(above: Sequence[Line], row: Sequence[Line]) -> bool:
 
 def _check_text(file: Path, pages: Sequence[_Page]) -> None:
     """Raise ValueError if the text of most pages cannot be read, and log the pages without text."""
+    if not pages:
+        raise ValueError("contains no pages; check that another program can open it")
     empty = [page for page in pages if not page.blocks]
     scanned = [page for page in empty if page.has_images]
     if len(empty) == len(pages) or 2 * len(scanned) > len(pages):

@@ -174,6 +174,16 @@ def test_a_scan_is_an_error_with_its_pages_that_names_ocr(tmp_path: Path):
         read(tmp_path, text, PdfPage().image(), PdfPage().image())
 
 
+def test_text_outside_of_the_page_is_not_read(tmp_path: Path):
+    with pytest.raises(ValueError, match="no text on page 1"):
+        read(tmp_path, PdfPage().image().text(0, -40, "Background"))
+
+
+def test_a_file_without_pages_is_an_error(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"a\.pdf: contains no pages; check that another program can open it"):
+        read(tmp_path)
+
+
 def test_one_image_in_a_document_with_text_is_a_notice(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING):
         document = read(
