@@ -134,10 +134,10 @@ def document_rows(
     check_documents(documents, tokenizer)
     rows: list[list[Row]] = []
     problems = []
-    kept: Counter[str] = Counter()
+    unchanged: Counter[str] = Counter()  # documents that keep their order, by kind
     for document in documents:
         if settings.family in ("order", "mixed") and (rules := order_rules(document)).keeps_order:
-            kept[rules.kind] += 1
+            unchanged[rules.kind] += 1
         try:
             for _, part_views in document_views(document, settings, lengths, max_length, tokenizer):
                 rows.append([view_row(view) for view in part_views])
@@ -145,9 +145,11 @@ def document_rows(
             problems.append(str(error))
     if problems:
         raise ValueError(listing(problems))
-    if kept:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in kept.most_common())
-        logger.info("%d of %s keep their order: %s.", kept.total(), number_of(len(documents), "document"), kinds)
+    if unchanged:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in unchanged.most_common())
+        total = number_of(len(documents), "document")
+        verb = "keeps its order" if len(documents) == 1 else "keep their order"
+        logger.info("%d of %s %s: %s.", unchanged.total(), total, verb, kinds)
     return rows
 
 

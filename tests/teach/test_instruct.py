@@ -138,8 +138,8 @@ def test_the_spans_of_a_view_in_the_chat_template_select_the_words_of_the_docume
 
     def views(template: str) -> Sequence[View]:
         settings = ViewSettings(num_views=40, template=template)
-        (part,) = document_views(document, settings, token_lengths(tokenizer), None, tokenizer)
-        return part
+        ((_, made),) = document_views(document, settings, token_lengths(tokenizer), None, tokenizer)
+        return made
 
     assert len(views("chat")) == 40
     for view, plain in zip(views("chat"), views("plain"), strict=True):
@@ -327,7 +327,7 @@ def test_all_invalid_conversations_are_reported_with_their_lines(talks: Callable
     assert head == f"The conversations at {path}: 10 problems."
     expected = [
         "not JSON",
-        "no column 'messages', only ['turns']",
+        "the row has no column 'messages', only ['turns']",
         "messages must be turns such as",
         "messages has no turn of the assistant to train on",
         "messages[0].role must be one of system, developer, user, assistant, tool, got 'human'",

@@ -52,6 +52,9 @@ OLD = [
 OLD_QUESTIONS = [question_row(number) for number in range(4)]
 
 
+TABLE = "| town | product |\n| --- | --- |\n" + "".join(f"| Town {i} | Product {i} of the town |\n" for i in range(20))
+
+
 def schedule(seed: int = 0, steps: int = 30, batch: int = 8, replayed: int = 3, **replay: list[Row]) -> list[Row]:
     sources = {"documents": OLD, "questions": OLD_QUESTIONS, **replay}
     units = training_units(NEW, [], [], "shuffled")
@@ -102,6 +105,19 @@ def test_every_epoch_trains_on_each_document_once_in_its_next_view():
         of_epoch = rows[start : start + 7]
         assert {row["document_id"] for row in of_epoch} == {f"d{number}" for number in range(7)}
         assert {row["view"] for row in of_epoch} == {epoch % 3}
+
+
+def test_documents_with_fewer_views_are_trained_on_equally_often():
+    documents = [document(0), replace(document(1), text=TABLE), document(2)]
+    parts = document_rows(documents, ViewSettings(num_views=12), count_words, None)
+    counts = [len(part) for part in parts]
+    assert counts[0] == counts[2] == 12 > counts[1]
+    units = training_units(parts, [], [], "shuffled")
+    rows = make_schedule(units, [], steps=36, batch=1, replayed=0, seed=0)
+    assert Counter(row["document_id"] for row in rows) == {"d0": 12, "d1": 12, "d2": 12}
+    views = Counter(row["view"] for row in rows if row["document_id"] == "d1")
+    assert max(views.values()) - min(views.values()) <= 1  # each view of the table occurs about equally often
+    assert len(views) == counts[1]
 
 
 def test_an_epoch_may_end_within_a_step():
@@ -309,8 +325,8 @@ def test_the_quickstart_trains_on_nothing_that_it_evaluates(base: Path, tmp_path
 
 
 def test_long_replayed_documents_are_split(base: Path, documents: Path, tmp_path: Path):
-    text = " ".join(f"Fact {i} is that {i} follows." for i in range(200))
-    (tmp_path / "long.txt").write_text(text)
+    facts = [f"Fact {i} is that {i} follows." for i in range(200)]
+    (tmp_path / "long.txt").write_text(" ".join(facts))
     words = ["--max_length", "256", "--max_steps", "40", "--replay_self", "0", "--replay_share", "0.5"]
     changes = {"documents": str(documents), "replay_documents": str(tmp_path / "long.txt")}
     settings, _, _, tokenizer, rows = scheduled(
@@ -319,7 +335,10 @@ def test_long_replayed_documents_are_split(base: Path, documents: Path, tmp_path
     replayed = [row["completion"] for row in rows if row["document_id"] == "long.txt"]
     assert len(replayed) == 40 * settings.stages[0].rows_per_step / 2
     assert max(len(tokenizer(text)["input_ids"]) + 1 for text in replayed) <= 256
-    assert "".join(sorted("".join(set(replayed)))) == "".join(sorted(text))
+    assert all(text.startswith("long\n\nFact ") for text in replayed)  # each part begins with the title
+    parts = {text.removeprefix("long\n\n").strip() for text in replayed}
+    assert sorted(" ".join(parts).split()) == sorted(" ".join(facts).split())
+    assert Counter(fact for fact in facts for part in parts if fact in part) == Counter(facts)
 
 
 def test_without_max_length_the_context_of_the_model_is_the_limit(base: Path, documents: Path, tmp_path: Path):
