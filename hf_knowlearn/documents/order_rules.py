@@ -5,6 +5,7 @@ they never leave their section. A run whose order matters, such as a procedure, 
 sentence that refers to the text before or after it stays with that text.
 """
 
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from hf_knowlearn.documents.block_rules import BlockKind
+from hf_knowlearn.documents.block_rules import BlockKind, has_end_of_sentence
 from hf_knowlearn.documents.document import Document
 from hf_knowlearn.documents.order_signs import DocumentKind, Sign, document_sign, run_sign
 from hf_knowlearn.documents.sentence_rules import SentenceRules, rules_for
@@ -157,34 +158,61 @@ def _movable(pieces: Sentences, prose: Sequence[int], rules: SentenceRules) -> I
     """Split a run whose order does not matter. Sentences at its beginning that refer back, and a sentence at its end
     that refers forward, become runs of their own and keep their place."""
     paragraphs = list(_paragraphs(pieces, prose))
-    while paragraphs and rules.refers_back(_text(pieces, paragraphs[0][0])):
-        first, *rest = paragraphs.pop(0)
-        yield Run(([[first]],))
-        if rest:
-            yield Run(([_chunks(pieces, rest, rules)],))
     end: list[Run] = []
-    if paragraphs and rules.refers_forward(_text(pieces, paragraphs[-1][-1])):
+    continues = len(paragraphs) > 1 and rules.refers_back(_text(pieces, paragraphs[-1][0]))
+    if not continues and _announces(_text(pieces, paragraphs[-1][-1]), rules):
         *rest, last = paragraphs.pop()
         if rest:
             chunks = _chunks(pieces, rest, rules)
             is_free = not rules.refers_back(_text(pieces, last)) and not rules.refers_back(_text(pieces, rest[0]))
-            end.append(Run(([chunks if is_free else [[i for chunk in chunks for i in chunk]]],)))
+            end.append(Run(([chunks if is_free else [_merged(chunks)]],)))
         end.append(Run(([[last]],)))
+    while paragraphs and rules.refers_back(_text(pieces, paragraphs[0][0])):
+        first, *others = _chunks(pieces, paragraphs.pop(0), rules)
+        yield Run(([[first]],))
+        if others:
+            yield Run(([others],))
+    labels = [_has_label(pieces, paragraph) for paragraph in paragraphs]
+    first_label = labels.index(True) if any(labels) else len(labels)
+    for part in (paragraphs[:first_label], paragraphs[first_label:]):
+        if groups := tuple(_groups(pieces, part, rules)):
+            yield Run(groups)
+    yield from end
+
+
+# "**Colour:** The case is white." or "**Note** - The case is white."
+_LABEL = re.compile(r"^\W{0,3}\*\*[^*\n]+(?:[.:?!\u061f]\*\*|\*\*\s?[:.\u2013\u2014-])(?=\s*\S)")
+
+
+def _has_label(pieces: Sentences, paragraph: Sequence[list[int]]) -> bool:
+    """Return whether a paragraph begins with a label in bold. The paragraphs after it belong to the label too."""
+    return _LABEL.match(" ".join(_text(pieces, sentence) for sentence in paragraph[:2])) is not None
+
+
+def _announces(text: str, rules: SentenceRules) -> bool:
+    """Return whether the next block belongs to the sentence, such as a formula that completes the sentence."""
+    return rules.refers_forward(text) or not has_end_of_sentence(text)
+
+
+def _groups(pieces: Sentences, paragraphs: Sequence[list[list[int]]], rules: SentenceRules) -> list[Group]:
+    """Group the paragraphs that stay together. If the first one has a label, each paragraph stays with its label."""
     groups: list[Group] = []
-    announced = False
+    stays = False
+    with_labels = bool(paragraphs) and _has_label(pieces, paragraphs[0])
     for paragraph in paragraphs:
         chunks = _chunks(pieces, paragraph, rules)
+        has_label = with_labels and _has_label(pieces, paragraph)
+        if has_label:
+            chunks = [_merged(chunks)]
         if groups and rules.refers_back(_text(pieces, paragraph[0])):
             groups = [_merged(groups)]
             groups[0].append(chunks)
-        elif announced:
+        elif groups and (stays or (with_labels and not has_label)):
             groups[-1].append(chunks)
         else:
             groups.append([chunks])
-        announced = rules.refers_forward(_text(pieces, paragraph[-1]))
-    if groups:
-        yield Run(tuple(groups))
-    yield from end
+        stays = rules.refers_forward(_text(pieces, paragraph[-1]))
+    return groups
 
 
 def _merged(lists: list[list[Any]]) -> list[Any]:

@@ -33,6 +33,7 @@ Sign = tuple[DocumentKind, str]  # the kind of a text whose order matters, and t
 _YEAR = re.compile(r"(?<![\d.,(])(?:1[0-9]|20)\d\d(?![\d,)%])(?!\.\d)")
 _CLOCK = re.compile(r"(?<!\d)\d{1,2}(?::\d{2}|(?:\.\d{2})?\s?(?:Uhr|h\b|[ap]\.?m\b))")
 _QUESTION_MARKS = ("?", "\u061f", "\uff1f")
+_BOLD_QUESTION = re.compile(r"\W{0,3}(\*\*|__)[^*\n]+[?\u061f\uff1f]\1")
 _QUOTED = re.compile("[\"\u201c\u201d\u201e\u00ab\u00bb]|(?:^|\\s)'[^\\W\\d_]")
 
 
@@ -93,7 +94,7 @@ def run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign |
         return DocumentKind.PROCEDURE, f"{processes} of {count} sentences describe steps"
     if (instructions or steps or processes) and rules.procedure.search(heading):
         return DocumentKind.PROCEDURE, f"the heading {heading!r} announces a procedure"
-    if any(map(_asks, [heading, *texts])):
+    if any(map(_asks, [heading, *texts])) or any(map(_BOLD_QUESTION.match, texts)):
         return DocumentKind.DIALOGUE, "a question, whose answer follows"
     return _narrative_sign(texts, rules)
 

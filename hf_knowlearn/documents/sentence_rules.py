@@ -25,7 +25,7 @@ _MARKS = " \t\n\"'\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb([*_#>-\u2013\u2014\
 
 
 _QUOTED = re.compile(
-    '"[^"\n]+"|\u201c[^\u201d\n]+\u201d|\u201e[^\u201c\u201d\n]+[\u201c\u201d]|\u00ab[^\u00bb\n]+\u00bb|\u00bb[^\u00ab\n]+\u00ab'
+    '"[^"\n]+"|\u201c[^\u201d\n]+\u201d|\u201e[^\u201c\u201d\n]+[\u201c\u201d]|\u00ab[^\u00bb\n]+\u00bb|\u00bb[^\u00ab\n]+\u00ab|`[^`\n]+`'
 )
 
 

@@ -101,6 +101,73 @@ def test_the_kind_of_a_document(text: str, kind: DocumentKind, keeps: bool):
     assert keeps <= bool(rules.reasons)
 
 
+def units(text: str, language: str = "en") -> list[str]:
+    """The texts that stay together: chunks of a paragraph, paragraphs of a group, or a run whose order matters."""
+    rules, pieces = rules_of(text, language), sentences(text, language)
+    found = []
+    for run in rules.runs:
+        for group in run.groups:
+            chunks = [chunk for paragraph in group for chunk in paragraph]
+            moves = run.can_move and len(group) == 1
+            for unit in chunks if moves else [[i for chunk in chunks for i in chunk]]:
+                found.append(" ".join(pieces.texts[i] for i in unit))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "sentence"),
+    [
+        ("Ulm has a mill.", "For example, the mill grinds rye."),
+        ("The mill uses water.", "Unlike `ormel.mill`, it has no sail."),
+        ("The mill grinds rye.", "Does not grind wheat."),
+        ("The mill is a museum.", "Used by both villages."),
+        ("The mill is a museum.", "Same owner as the harbour."),
+        ("The mill is open.", "Unfortunately, nobody comes."),
+    ],
+)
+def test_a_sentence_without_a_subject_of_its_own_stays_with_the_sentence_before(before: str, sentence: str):
+    assert units(f"{before} {sentence} {FACTS}")[0] == f"{before} {sentence}"
+
+
+def test_a_sentence_that_a_formula_completes_stays_before_the_formula():
+    found = units(f"{FACTS} The loss is\n\n```\nL = Q / P\n```\n\nwhere P is the power. {FACTS}")
+    assert found[3:6] == ["The loss is", "```\nL = Q / P\n```", "where P is the power."]
+
+
+def test_sentences_between_a_reference_back_and_an_announcement_keep_their_order():
+    found = units(f"{FACTS}\n\n- one\n\nIt is old. {FACTS} The colours are:\n\n- red\n- blue")
+    assert found[4:] == [f"It is old. {FACTS}", "The colours are:", "- red\n- blue"]
+
+
+def test_paragraphs_stay_with_their_label_in_bold():
+    first, second = (
+        "**Model A.** Made for homes.\n\nThe password is one.",
+        "**Model B:** Made for work.\n\nIdeal. Red.",
+    )
+    rules = rules_of(f"{FACTS}\n\n{first}\n\n{second}")
+    assert [len(run.groups) for run in rules.runs] == [1, 2]
+    assert units(f"{FACTS}\n\n{first}\n\n{second}")[3:] == [part.replace("\n\n", " ") for part in (first, second)]
+
+
+def test_an_answer_stays_with_its_question_in_bold():
+    rules = rules_of("# Pump\n\n**Can I return it?** Yes, within 30 days. The pump must be clean. Rome is far.")
+    assert (rules.kind, rules.keeps_order) == (DocumentKind.DIALOGUE, True)
+
+
+def test_a_paragraph_of_steps_keeps_its_order_among_paragraphs_of_facts():
+    steps = "Open the valve. The oil flows out. Close the valve. The pump runs again. Fill the tank."
+    facts = f"{FACTS} Ulm is old. Bonn is big. Kiel is far. Trier has a gate. Passau has three rivers."
+    found = units(f"{facts}\n\n{steps}\n\n{FACTS} Ulm is old. Bonn is big.")
+    assert steps in found
+    assert "Ulm is old." in found
+
+
+def test_steps_of_a_spanish_recipe_keep_their_order():
+    steps = "Pela las patatas y c\u00f3rtalas en rodajas. Fr\u00ede las patatas. Bate los huevos. Cuaja la tortilla."
+    facts = "La tortilla se sirve tibia. Espa\u00f1a consume unos 20 huevos por persona al mes."
+    assert units(f"{steps}\n\n{facts}", "es") == [steps, *units(facts, "es")]
+
+
 def test_a_document_in_a_language_without_rules_keeps_its_order():
     rules = rules_of(FACTS, "fi")
     assert (rules.kind, rules.keeps_order) == (DocumentKind.OTHER_LANGUAGE, True)
