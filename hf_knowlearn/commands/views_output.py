@@ -121,10 +121,11 @@ def describe_report(report: CoverageReport, tokenizer: str) -> Iterator[str]:
         yield f"\n{_table(_answered_rows(report))}"
         misplaced = report.misplaced()
         yield f"\nQuestions whose answer a view places in another section or block: {len(misplaced):,}"
-        yield from (f"  {_question_line(coverage)}" for coverage in misplaced)
+        remarks = [f"in {number_of(each.misplaced, 'view')}" for each in misplaced]
+        yield from (f"  {_question_line(*each)}" for each in zip(misplaced, remarks, strict=True))
         unanswered = report.unanswered()
         yield f"\nQuestions that no view answers: {len(unanswered):,}"
-        yield from (f"  {_question_line(coverage)}" for coverage in unanswered)
+        yield from (f"  {_question_line(each, _reason(each))}" for each in unanswered)
 
 
 def statistics_rows(report: CoverageReport) -> list[list[str]]:
@@ -182,13 +183,18 @@ def _answered_rows(report: CoverageReport) -> list[list[str]]:
     return rows
 
 
-def _question_line(coverage: AnswerCoverage) -> str:
-    question, why = coverage.question, str(coverage.occurrence)
+def _reason(coverage: AnswerCoverage) -> str:
+    """Return why no view answers the question."""
     if coverage.occurrence == Occurrence.FOUND:
-        why += ", but in no view"
-    elif coverage.occurrence == Occurrence.NO_DOCUMENT:
-        why += f": {in_line(question.document_id or '')}"
-    return f"{in_line(question.id)}: {_short(question.text)} -> {_short(' | '.join(question.answers))} [{why}]"
+        return f"{coverage.occurrence}, but in no view"
+    if coverage.occurrence == Occurrence.NO_DOCUMENT:
+        return f"{coverage.occurrence}: {in_line(coverage.question.document_id or '')}"
+    return str(coverage.occurrence)
+
+
+def _question_line(coverage: AnswerCoverage, remark: str) -> str:
+    question = coverage.question
+    return f"{in_line(question.id)}: {_short(question.text)} -> {_short(' | '.join(question.answers))} [{remark}]"
 
 
 def _short(text: str) -> str:

@@ -3,6 +3,7 @@
 Only whole words count as an answer: the answer "No" does not occur in "Honor".
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,9 +12,11 @@ from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.documents.answer_search import normalize, occurrences
 from hf_knowlearn.documents.order_rules import order_rules
 from hf_knowlearn.documents.splitting import TokenLengths
+from hf_knowlearn.documents.structure import parse_blocks
 from hf_knowlearn.views import View, raw_view
 from hf_knowlearn.views.proof import misplaced_spans
 from hf_knowlearn.views.similarity import distinct_views
+from hf_knowlearn.views.view import Span
 
 PartViews = Sequence[tuple[Document, Sequence[View]]]  # the parts of a document, each with its views
 MakePartViews = Callable[[Document], PartViews]
@@ -199,11 +202,27 @@ def _add_answers(coverage: AnswerCoverage, family: str, part_views: PartViews) -
 
 
 def _is_misplaced(view: View, part: Document, answers: Sequence[str]) -> bool:
-    spans = misplaced_spans(view, part)
-    places = (
-        [place for answer in filter(str.strip, answers) for place in view.find_whole_words(answer)] if spans else []
-    )
+    """Return whether an answer is under another heading than in the document, or leaves its list or another block."""
+    if not (spans := misplaced_spans(view, part)):
+        return False
+    spans += _spans_under_other_headings(view, part.text)
+    places = [place for answer in filter(str.strip, answers) for place in view.find_whole_words(answer)]
     return any(at < stop and start < at + length for start, stop in places for at, _, length in spans)
+
+
+def _spans_under_other_headings(view: View, text: str) -> list[Span]:
+    headings = [block for block in parse_blocks(text) if block.level]
+    starts, ends = [heading.start for heading in headings], [heading.end for heading in headings]
+    found = []
+    current = 0  # number of the heading above the next span, from 1
+    for span in view.spans:
+        _, source, length = span
+        number = bisect_right(starts, source)
+        is_heading = number > 0 and source < ends[number - 1]
+        if number != current and not is_heading:
+            found.append(span)
+        current = bisect_right(starts, source + length - 1) if is_heading or number == current else current
+    return found
 
 
 class _AnswerSearch:

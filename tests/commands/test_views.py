@@ -1,5 +1,6 @@
 """`knowlearn views`: the views of a document, the counts of all documents, and the exported dataset."""
 
+import itertools
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 
 from hf_knowlearn import cli
 from hf_knowlearn.commands.row_tokenizers import RowTokenizer, row_tokenizer
-from hf_knowlearn.commands.views_output import CONTROL, render_row
+from hf_knowlearn.commands.views_output import CONTROL, describe_report, render_row
 from hf_knowlearn.documents import Document, Question, read_documents, read_questions
 from hf_knowlearn.format_aug.rows import document_views
 from hf_knowlearn.format_aug.settings import ViewSettings
@@ -422,6 +423,97 @@ def test_an_answer_across_two_parts_occurs_in_its_document_and_in_no_view():
     (coverage,) = report.questions
     assert (coverage.occurrence, coverage.views) == (Occurrence.FOUND, {"formats": 0})
     assert report.unanswered() == [coverage]
+
+
+# Two products with a password each. Only the sentences of one section can change places.
+PRODUCTS = Document(
+    "products",
+    "## Alpha\n\nThe password is 1111. The lamp is green.\n\n## Beta\n\nThe password is 2222. The lamp is red.",
+)
+
+
+def moved(*starts: int) -> View:
+    """A view of `PRODUCTS` whose spans begin at these positions of the document, in this order."""
+    ends = dict(itertools.pairwise([*sorted(starts), len(PRODUCTS.text)]))
+    text, spans = "", []
+    for start in starts:
+        piece = PRODUCTS.text[start : ends[start]].rstrip()
+        spans.append((len(text), start, len(piece)))
+        text += f"{piece}\n"
+    return View("products", 0, 0, "order", "x", text, tuple(spans))
+
+
+def test_an_answer_that_a_view_moves_to_another_section_is_misplaced():
+    texts = ("## Alpha", "The password is 1", "The lamp is green", "## Beta", "The password is 2", "The lamp is red")
+    alpha, first, green, beta, second, red = map(PRODUCTS.text.index, texts)
+    right = moved(alpha, green, first, beta, red, second)  # only within the sections
+    swapped = moved(alpha, second, green, beta, first, red)
+    questions = [
+        Question("2222", "What is the password of Beta?", ("2222",), document_id="products"),
+        Question("1111", "What is the password of Alpha?", ("1111",), document_id="products"),
+        Question("red", "Which colour has the lamp of Beta?", ("red",), document_id="products"),
+    ]
+    families = {"right": lambda document: [(document, [right])], "wrong": lambda document: [(document, [swapped])]}
+    report = measure_coverage([PRODUCTS], families, count_words, questions)
+    assert [coverage.views for coverage in report.questions] == [{"right": 1, "wrong": 1}] * 3
+    # The passwords are in the wrong section of one view. "red" is after them in its own section.
+    assert [coverage.question.id for coverage in report.misplaced()] == ["2222", "1111"]
+    assert [coverage.misplaced for coverage in report.questions] == [1, 1, 0]
+    shown = "\n".join(describe_report(report, "tiny_base"))
+    listed = "  2222: What is the password of Beta? -> 2222 [in 1 view]\n  1111: What is"
+    assert f"Questions whose answer a view places in another section or block: 2\n{listed}" in shown
+
+
+def test_no_answer_is_misplaced_in_the_views_of_a_document_with_sections(
+    views: Callable[..., tuple[int, str, str]], tmp_path: Path
+):
+    (tmp_path / "products.md").write_text(PRODUCTS.text, encoding="utf-8")
+    questions = tmp_path / "questions.jsonl"
+    rows = [{"question": "Password?", "answer": answer, "document_id": "products.md"} for answer in ("1111", "2222")]
+    questions.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    code, shown, _ = views(tmp_path / "products.md", "--num_views", 60, "--views", "order", "--questions", questions)
+    assert code == 0
+    assert "Questions whose answer a view places in another section or block: 0\n" in shown
+
+
+def test_views_are_counted_for_each_kind_of_document():
+    kinds = {
+        "independent facts": "Ormel has two piers. Tarn grinds rye. Karvost makes bells. Drinsel has a college.",
+        "procedure": "1. Open the valve.\n2. Remove the four bolts.\n3. Take the filter out.",
+        "lists, tables or code": "| a | b |\n| - | - |\n" + "| one cell | another cell |\n" * 20,
+    }
+    documents = [Document(f"{kind} {number}", text) for kind, text in kinds.items() for number in (0, 1)]
+    families = {"mixed": lambda document: document_views(document, ViewSettings("mixed"), count_words, None)}
+    kinds_of_report = measure_coverage(documents, families, count_words).kinds["mixed"]
+    assert {kind: (counts.documents, counts.keeps_order) for kind, counts in kinds_of_report.items()} == {
+        "independent facts": (2, 0),
+        "procedure": (2, 2),
+        "lists, tables or code": (2, 2),
+    }
+    assert kinds_of_report["independent facts"].views == 24
+    table = kinds_of_report["lists, tables or code"]
+    assert 2 <= table.views == table.different < 24
+
+
+def test_of_views_that_are_nearly_the_same_one_counts_as_different():
+    text = " ".join(f"Fact number {i} is about Ormel." for i in range(20))
+    plain = View("d", 0, 0, "formats", "x", text, ((0, 0, len(text)),))
+    marked = View("d", 0, 1, "formats", "x", f"- {text}", ((2, 0, len(text)),))
+    families = {"formats": lambda document: [(document, [plain, marked])]}
+    (counts,) = measure_coverage([Document("d", text)], families, count_words).kinds["formats"].values()
+    assert (counts.views, counts.different) == (2, 1)
+
+
+def test_tables_are_never_cut_to_the_width_of_the_terminal(
+    views: Callable[..., tuple[int, str, str]], documents: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (documents / "foreign.txt").write_text("Dette er en tekst p\u00e5 norsk. Den har to setninger.", encoding="utf-8")
+    words = (documents, "--stats", "--views", "formats", "order", "masked", "mixed", "--num_views", 2)
+    wide = views(*words)[1]
+    monkeypatch.setenv("COLUMNS", "30")
+    assert views(*words)[1] == wide
+    assert "\u2026" not in wide
+    assert max(map(len, wide.splitlines())) <= 80 or "read 3 documents" in max(wide.splitlines(), key=len)
 
 
 def test_folding_makes_all_characters_equal_that_ignoring_case_makes_equal():
