@@ -103,6 +103,33 @@ def _order_rules(text: str, language: str, force: bool) -> OrderRules:
     return OrderRules(_kind(runs, blocks, whole_sign), tuple(_reasons(runs)), tuple(runs))
 
 
+def can_move(part: Document, document: Document) -> bool:
+    """Return whether sentences of a part may move: every run that can be permuted in the part is within a run that can
+    be permuted in the whole document.
+
+    Why the whole document: a part of a dialogue or of a contract may not show what it is.
+    """
+    spans = _movable_spans(document.text, document.language)
+    offset = part.start - document.start
+    for start, end in _movable_spans(part.text, part.language):
+        number = bisect_right(spans, offset + start, key=lambda span: span[0]) - 1
+        if number < 0 or offset + end > spans[number][1]:
+            return False
+    return bool(spans)
+
+
+@lru_cache(maxsize=2)  # Why: the whole document, and one of its parts.
+def _movable_spans(text: str, language: str) -> tuple[tuple[int, int], ...]:
+    """Return the (start, end) of each run whose sentences can move, in characters."""
+    pieces = sentences(text, language)
+    spans = []
+    for run in _order_rules(text, language, force=False).runs:
+        if run.can_move:
+            numbers = [i for group in run.groups for paragraph in group for chunk in paragraph for i in chunk]
+            spans.append((pieces.starts[numbers[0]], pieces.starts[numbers[-1]] + pieces.lengths[numbers[-1]]))
+    return tuple(spans)
+
+
 def _prose_runs(pieces: Sentences) -> Iterator[list[int]]:
     """Yield the piece numbers of each run of prose. A verbatim piece is a run of its own."""
     run: list[int] = []
@@ -127,7 +154,8 @@ def _signed_parts(
     """Yield the parts of a run, each with its sign. Why parts: some paragraphs of a run can be a procedure."""
     paragraphs = [[_text(pieces, sentence) for sentence in paragraph] for paragraph in _paragraphs(pieces, prose)]
     sign = None if force else run_sign([text for texts in paragraphs for text in texts], heading, rules)
-    if force or (sign and sign[0] is not DocumentKind.PROCEDURE):
+    is_whole = len(paragraphs) < 2 if sign is None else sign[0] is not DocumentKind.PROCEDURE
+    if force or is_whole:
         yield prose, sign
         return
     part: list[int] = []

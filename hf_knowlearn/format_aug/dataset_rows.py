@@ -9,8 +9,10 @@ from dataclasses import replace
 
 from hf_knowlearn.documents import Document, split_document
 from hf_knowlearn.documents.language import language_code
+from hf_knowlearn.documents.order_rules import can_move
 from hf_knowlearn.format_aug.config import FormatAugConfig
-from hf_knowlearn.format_aug.rows import Row, make_views, view_row
+from hf_knowlearn.format_aug.rows import Row, make_views, view_row, without_order
+from hf_knowlearn.format_aug.settings import ViewSettings
 from hf_knowlearn.views import TooFewViewsError, View, raw_view
 
 # Families with the columns `prompt` and `completion`.
@@ -38,7 +40,7 @@ def dataset_rows(config: FormatAugConfig, document: Document, epoch: int = 0) ->
     names = columns(config)
     rows = []
     for part in _parts(config, document):
-        for view in _views(config, part, epoch):
+        for view in _views(config, part, _settings(config, part, document), epoch):
             row = {**view_row(view), "text": view.text, "epoch": epoch}
             rows.append({name: row[name] for name in names})
     return rows
@@ -51,15 +53,23 @@ def _parts(config: FormatAugConfig, document: Document) -> list[Document]:
     return [part for part in split_document(document, len, config.max_chars) if part.text.strip()]
 
 
-def _views(config: FormatAugConfig, part: Document, epoch: int) -> Iterator[View]:
+def _settings(config: FormatAugConfig, part: Document, document: Document) -> ViewSettings:
+    """Return the settings of the views of a part. In a part whose order matters, `formats` replaces `order`."""
+    settings = config.view_settings
+    if config.max_chars is None or config.name not in ("order", "mixed") or can_move(part, document):
+        return settings
+    return without_order(settings)
+
+
+def _views(config: FormatAugConfig, part: Document, settings: ViewSettings, epoch: int) -> Iterator[View]:
     if config.include_raw:
         yield replace(raw_view(part), index=RAW_INDEX)
-    settings, number = config.view_settings, config.views
+    number = config.views
     # Why: an epoch takes the next views from the sequence of the document. No view is repeated before all have been
     # used.
     first = epoch * number
     if config.exhausted == "repeat":
-        yield from _repeated(config, part, first, number)
+        yield from _repeated(part, settings, first, number)
     elif epoch == 0:
         # Why: the views of all epochs are made in the first epoch, so that a document with too few views fails early.
         yield from make_views(part, settings, number * (config.epochs or 1))[:number]
@@ -67,14 +77,14 @@ def _views(config: FormatAugConfig, part: Document, epoch: int) -> Iterator[View
         yield from make_views(part, settings, number, first)
 
 
-def _repeated(config: FormatAugConfig, part: Document, first: int, number: int) -> list[View]:
+def _repeated(part: Document, settings: ViewSettings, first: int, number: int) -> list[View]:
     """Return views `first` to `first + number - 1` of a sequence that repeats the views of the part without end."""
     last = first + number
     try:
         # Why from view 0: in a mixture, a later view can exist even if an earlier one does not.
-        return make_views(part, config.view_settings, last)[first:]
+        return make_views(part, settings, last)[first:]
     except TooFewViewsError as error:
         if not error.available:
             raise
-        sequence = make_views(part, config.view_settings, error.available)
+        sequence = make_views(part, settings, error.available)
         return [replace(sequence[index % len(sequence)], index=index) for index in range(first, last)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hf_knowlearn import views
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Conversation, Document, Question
-from hf_knowlearn.documents.order_rules import order_rules
+from hf_knowlearn.documents.order_rules import can_move, order_rules
 from hf_knowlearn.documents.sentences import sentences
 from hf_knowlearn.documents.splitting import TokenLengths
 from hf_knowlearn.format_aug.settings import RAW, ViewSettings
@@ -86,17 +86,19 @@ def _has_little_layout(part: Document) -> bool:
     return prose < LEAST_PROSE * len(part.text)
 
 
-def settings_for(document: Document, settings: ViewSettings) -> ViewSettings:
-    """Return the settings for one document: the family that its folder's `hf_knowlearn.yaml` gives it, and no views of
-    `order` if its sentences keep their order as a whole.
-
-    Why for the whole document: a part of a contract or of a story may not show what it is.
-    """
+def settings_for(part: Document, document: Document, settings: ViewSettings) -> ViewSettings:
+    """Return the settings for a document or a part of it: the family that its folder's `hf_knowlearn.yaml` gives it,
+    and no views of `order` if its sentences keep their order."""
     own = document.metadata.get("views")
     if isinstance(own, str) and own in views.FAMILIES and settings.family != RAW:
         settings = replace(settings, family=own, weights=None)
-    if settings.family not in ("order", "mixed") or not order_rules(document).keeps_order:
+    if settings.family not in ("order", "mixed") or can_move(part, document):
         return settings
+    return without_order(settings)
+
+
+def without_order(settings: ViewSettings) -> ViewSettings:
+    """Return the settings with views of `formats` instead of `order`."""
     if settings.family == "order":
         return replace(settings, family="formats")
     weights = {**(settings.weights or views.WEIGHTS)}
@@ -176,10 +178,8 @@ def document_views(
     """Return the parts of a document, each with its views in the template of the settings. For the arguments, see
     `document_rows`."""
 
-    settings = settings_for(document, settings)
-
     def part_views(part: Document) -> list[View]:
-        made = training_views(part, settings)
+        made = training_views(part, settings_for(part, document, settings))
         if settings.template != CHAT:
             return made
         assert tokenizer is not None, "template='chat' requires a tokenizer"

@@ -162,7 +162,7 @@ class Measurements:
             trainer.processing_class,
             self.data.documents,
             self.data.questions["questions"],
-            trained=lambda part: training_views(part, settings_for(documents[part.id], views)),
+            trained=lambda part: training_views(part, settings_for(part, documents[part.id], views)),
             hold_out=views.hold_out,
             seed=settings.seed,
             part_tokens=settings.evaluation.part_tokens,

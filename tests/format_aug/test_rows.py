@@ -2,11 +2,14 @@
 
 import copy
 from dataclasses import replace
+from random import Random
 
 import pytest
+from generated_documents import generated_document
 from transformers import AutoTokenizer
 
 from hf_knowlearn.documents import Conversation, Document, Question
+from hf_knowlearn.documents.order_rules import order_rules
 from hf_knowlearn.format_aug import rows
 from hf_knowlearn.format_aug.settings import ViewSettings
 from hf_knowlearn.views import TooFewViewsError, format_views, masked_views, mixed_views, prove
@@ -105,6 +108,34 @@ def test_every_view_of_a_part_begins_with_its_title_and_section_path(family):
             assert view.text.startswith(part.heading)
             assert view.spans[0][0] >= len(part.heading)
             prove(view, part)
+
+
+def test_parts_of_generated_documents_keep_sections_blocks_and_the_order_of_the_whole():
+    parts = permuted = 0
+    for seed in range(150):
+        random = Random(seed)
+        generated = generated_document(random)
+        settings = ViewSettings("mixed", 4, part_tokens=random.randint(20, 80))
+        for part, made in rows.document_views(generated.document, settings, count_words, None):
+            parts += 1
+            for view in made:
+                prove(view, part)
+                assert not list(generated.problems(view.text)), (seed, view.text)
+                permuted += view.family == "order"
+    assert parts > 250
+    assert permuted > 300
+
+
+def test_a_turn_alone_in_a_part_is_not_permuted():
+    facts = "\n\n".join(f"Tarn has mill {i}. Ormel has harbour {i}. Rome is far." for i in range(12))
+    turns = "\n\n".join(f"{name}: Rome is far. Tarn has a mill. Bo bakes." for name in ("Ada", "Bo", "Ada", "Bo"))
+    document = Document("d", f"{facts}\n\n{turns}")
+    assert not order_rules(document).keeps_order
+    found = rows.document_views(document, ViewSettings("order", 3, part_tokens=12), count_words, None)
+    families = {"facts": set(), "turns": set()}
+    for part, made in found:
+        families["turns" if part.text.startswith(("Ada:", "Bo:")) else "facts"] |= {view.family for view in made}
+    assert families == {"facts": {"order"}, "turns": {"formats"}}
 
 
 def test_every_part_of_a_document_that_keeps_its_order_keeps_it():
