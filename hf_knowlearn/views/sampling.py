@@ -52,12 +52,17 @@ def take_views(
 
 
 def with_heading(view: View, part: Document) -> View:
-    """The view with the heading of its part, which is the title and the section path, in front of its text."""
+    """Return the view with the heading of its part: the title and the section path at the beginning of its text, and
+    the header row of a table directly above the first row."""
     if not part.heading:
         return view
-    length = len(part.heading)
-    spans = tuple((at + length, source, size) for at, source, size in view.spans)
-    return replace(view, text=part.heading + view.text, spans=spans)
+    path, blank_line, header = part.heading.rpartition("\n\n")
+    first = view.spans[0][0]
+    line_start = view.text[view.text.rfind("\n", 0, first) + 1 : first]  # the layout before each row
+    start = path + blank_line + view.text[:first] + header.replace("\n", f"\n{line_start}")
+    added = len(start) - first
+    spans = tuple((at + added, source, size) for at, source, size in view.spans)
+    return replace(view, text=start + view.text[first:], spans=spans)
 
 
 def select_groups(

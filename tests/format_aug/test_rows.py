@@ -159,6 +159,23 @@ def test_the_number_of_documents_that_keep_their_order_is_logged_by_kind(caplog)
     assert "keep" not in caplog.text
 
 
+@pytest.mark.parametrize("title", ["", "Ports"])
+def test_the_header_row_is_directly_above_the_rows_in_every_view_of_a_part(title):
+    table = ["| name | boats |", "|------|-------|", *(f"| Port{number} | {number} |" for number in range(30))]
+    document = Document("d", "\n".join(table), title)
+    found = rows.document_views(document, ViewSettings("formats", 200, part_tokens=40), count_words, None)
+    assert len(found) > 3
+    for part, made in found[1:]:
+        first = part.text.split("\n")[0]
+        for view in made:
+            prove(view, part)
+            lines = view.text.split("\n")
+            at = next(number for number, line in enumerate(lines) if line.endswith(first))
+            start = lines[at].removesuffix(first)  # such as "// "
+            assert lines[at - 2 : at] == [start + row for row in table[:2]]
+            assert title == "" or lines[0] == title
+
+
 def test_near_identical_views_of_a_table_are_left_out():
     table = "| a | b |\n|---|---|\n" + "| Tarn | 3 |\n" * 60
     few, many = rows.document_rows([Document("d", table), MILL], ViewSettings("mixed", 30), count_words, None)
