@@ -22,7 +22,7 @@ from hf_knowlearn.views.sampling import sampling_number, select_groups, take_vie
 from hf_knowlearn.views.view import View
 
 BLOCK_SIZE = 12  # formats in a block
-NUM_BLOCKS = 512  # number of different blocks of a pool of marks; a power of two
+NUM_BLOCKS = 256  # number of different blocks of a pool of marks; a power of two
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ def format_views(
         >>> from hf_knowlearn import Document, format_views
         >>> document = Document("mill", "Tarn has a mill. It is old.", title="Tarn")
         >>> [view.text for view in format_views(document, 2, groups=["headings"])]
-        ['Tarn\\n=====\\n\\nTarn has a mill. It is old.', 'Tarn\\n\\nTarn has a mill. It is old.']
+        ['Tarn\\n-----\\n\\nTarn has a mill. It is old.', 'Passage:\\n\\nTarn has a mill. It is old.']
     """
     selected = select_groups(num_views, groups, hold_out, first)
     if not selected:

@@ -30,7 +30,7 @@ class View:
         >>> from hf_knowlearn import Document, format_views
         >>> view = format_views(Document("mill", "Tarn has a mill. It is old."), 1, groups=["lists"])[0]
         >>> view.format, view.text, view.spans
-        ('lists.roman_brackets', '(i) Tarn has a mill.\\n(ii) It is old.', ((4, 0, 16), (26, 17, 10)))
+        ('lists.number', '1. Tarn has a mill.\\n2. It is old.', ((3, 0, 16), (23, 17, 10)))
     """
 
     document_id: str

@@ -130,12 +130,12 @@ def test_sampled_formats_are_the_recorded_ones_on_every_machine_and_python():
         "breaks.spaced_lines+headings.content",
     ]
     assert names(format_views(ADA, 6, seed=1)) == [
-        "breaks.paragraph_lines+shift.places",
-        "headings.text_line+shift.forms",
-        "headings.h2+containers.fence",
-        "spacing.indent_2+containers.latex_quote",
-        "spacing.indent_4+lists.roman_brackets",
-        "marks.pilcrow+lists.dash",
+        "breaks.sentence_lines+shift.here",
+        "breaks.spaced_lines+containers.tilde_fence",
+        "spacing.em_space+containers.doc",
+        "spacing.indent_8+lists.number_brackets",
+        "spacing.indent_2+headings.text_line",
+        "marks.chevrons+headings.bold",
     ]
     part = Document("caf\u00e9/\U0001fae8", ADA.text, title="Ada", part=3)  # the emoji is of Unicode 15: Python 3.12
     assert names(format_views(part, 6, seed=7)) == [
