@@ -224,6 +224,43 @@ def _classes(counts: Mapping[str, int]) -> str:
     return " / ".join(str(counts.get(name, 0)) for name in ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"))
 
 
+def order_rules(parts: Mapping[str, Any]) -> str:
+    """The result file of `order_rules.py`."""
+    return _parts(parts, {"kinds": _kinds, "shares": _shares})
+
+
+def _kinds(rows: list[Row]) -> str:
+    """The wrong decisions about the order, and the confusion matrix of each file."""
+    counts = [
+        [
+            row["file"],
+            row["order_sensitive"],
+            len(row["broken"]),
+            row["permutable"],
+            len(row["not_permuted"]),
+            len(row["moved_too_far"]),
+        ]
+        for row in rows
+    ]
+    head = "file|order-sensitive|broken|with sentences that can move|of these not permuted|moved too far"
+    matrices = []
+    for row in rows:
+        found = sorted({kind for each in row["confusion"].values() for kind in each})
+        cells = [[label, *(each.get(kind, "") for kind in found)] for label, each in row["confusion"].items()]
+        matrices.append(f"Labels in `{row['file']}` (rows) and kinds found:\n\n{table('|'.join(['', *found]), cells)}")
+    return "\n\n".join([f"**Order of labelled documents.**\n\n{table(head, counts)}", *matrices])
+
+
+def _shares(rows: list[Row]) -> str:
+    found = []
+    for row in rows:
+        of_kinds = ", ".join(f"{kind} {count}" for kind, count in row["kinds"].items())
+        share = f"{100 * row['permuted'] / row['documents']:.1f} %"
+        found.append([row["collection"], row["documents"], row["permuted"], share, of_kinds])
+    head = "collection|documents|permuted|share|kinds"
+    return f"**Documents whose sentences can be permuted.**\n\n{table(head, found)}"
+
+
 def html_readers(parts: Mapping[str, Any]) -> str:
     """The result file of `html_readers.py`."""
     return _parts(parts, {"pages": _html_pages, "sites": _html_sites})
@@ -283,6 +320,7 @@ TABLES = {
     "generation": generation,
     "mastery": mastery,
     "html_readers": html_readers,
+    "order_rules": order_rules,
 }
 
 
