@@ -74,6 +74,7 @@ _CODE_SIGN = re.compile(
     re.MULTILINE,
 )
 _LONG_STRING = re.compile(r"(\"\"\"|''').*?\1", re.DOTALL)
+_FENCES = ("```", "~~~")
 _CODE_SHARE = 0.6  # of the lines
 
 _MONTH = (
@@ -142,6 +143,8 @@ _CHAPTER = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"[\s#*_]*(\d{1,3}(?:\.\d{1,3})*)[.)]?\s")
+_NO_HEADING = ("**", "![", "[![", "{{", "http://", "https://", "<http")  # a label with its text, an image, a link
+_IMAGES = re.compile(r"(?:\[?!\[[^\]\n]*\]\([^)\n]*\)(?:\]\([^)\n]*\))?\s*)+")
 _LONGEST_HEADING = 90  # characters
 _MOST_HEADING_WORDS = 12
 
@@ -220,6 +223,8 @@ def kind_of_block(block: str, signs: DocumentSigns) -> BlockKind:
         return BlockKind.CLAUSE
     if _FIRST_LINE.match(block):
         return _kind_of_mark(block)
+    if block.startswith(("![", "[![")) and _IMAGES.fullmatch(block):
+        return BlockKind.MARKUP
     if "\n" not in block:
         if block.startswith(("    ", "\t")):
             return BlockKind.CODE
@@ -271,10 +276,26 @@ def _is_verse(lines: list[str]) -> bool:
 
 def is_code(text: str) -> bool:
     """Whether the text is a source file."""
+    text = _without_fences(text)
     if next(matching_lines(_CODE_SIGN, text), None) is None:
         return False
     lines = [line for line in _LONG_STRING.sub('""""""', text).split("\n") if line.strip()]
     return sum(_CODE_LINE.match(line) is not None for line in lines) >= _CODE_SHARE * len(lines)
+
+
+def _without_fences(text: str) -> str:
+    """The text without its fenced code. Why: a Markdown file with much code is no source file."""
+    if not any(mark in text for mark in _FENCES):
+        return text
+    shown, fence = [], ""
+    for line in text.split("\n"):
+        if not fence and line.startswith(_FENCES):
+            fence = line[:3]
+        elif not fence:
+            shown.append(line)
+        elif line.rstrip().startswith(fence) and not line.strip("`~ \t\r"):
+            fence = ""
+    return "\n".join(shown)
 
 
 def has_end_of_sentence(text: str) -> bool:
@@ -291,13 +312,18 @@ def is_plain_heading(block: str, kind: BlockKind) -> bool:
     kinds = (BlockKind.PARAGRAPH, BlockKind.ORDERED_LIST, BlockKind.CLAUSE, BlockKind.LOG_LINE)
     if kind not in kinds or "\n" in line or len(line) > _LONGEST_HEADING:
         return False
-    if kind is BlockKind.PARAGRAPH and line.startswith("**") and line.endswith("**") and line.count("**") == 2:
+    if (
+        kind is BlockKind.PARAGRAPH
+        and line.startswith("**")
+        and line.rstrip(" :").endswith("**")
+        and line.count("**") == 2
+    ):
         return True
     if line.endswith((",", ";", "-", "\u2013", "\u3001", "\uff0c")) or len(line.split()) > _MOST_HEADING_WORDS:
         return False
     if kind is BlockKind.LOG_LINE and len(line.split()) > 4:
         return False
-    if not re.search(r"[^\W\d_]", line):
+    if not re.search(r"[^\W\d_]", line) or line.startswith(_NO_HEADING):
         return False
     if kind is BlockKind.PARAGRAPH and line.endswith(".") and (_CHAPTER.fullmatch(line) or line.isupper()):
         return True
@@ -313,12 +339,17 @@ def end_of_heading(block: str) -> int:
     words, following = line.split(), rest.split(maxsplit=1)
     if not words or not following or len(line) > _MIN_WRAP + 15 or len(words) > 8 or line.startswith((" ", "\t")):
         return 0
-    if has_end_of_sentence(line) or line.rstrip().endswith((",", ";", "-")) or rest.startswith((" ", "\t")):
+    if has_end_of_sentence(line) or line.rstrip().endswith((",", ";", "-")) or rest.startswith((" ", "\t", ":")):
         return 0
     lines = rest.split("\n")
     fits = len(line) + 1 + len(following[0]) <= max(map(len, lines))  # the next word would fit on the line
     is_prose = has_end_of_sentence(rest) and not _FIRST_LINE.match(rest) and (len(lines) == 1 or not _is_verse(lines))
     return len(line) if fits and is_prose and not following[0][0].islower() and len(max(lines, key=len)) > 30 else 0
+
+
+def is_marked_heading(heading: str) -> bool:
+    """Whether a heading has a mark of Markdown: number signs, or a line below it."""
+    return heading.startswith("#") or "\n" in heading
 
 
 def heading_level(heading: str, is_first: bool) -> int:

@@ -19,6 +19,7 @@ from hf_knowlearn.documents.block_rules import (
     has_end_of_sentence,
     heading_level,
     is_code,
+    is_marked_heading,
     is_plain_heading,
     kind_of_block,
     matching_lines,
@@ -187,11 +188,17 @@ def _joined_lines(text: str, places: Sequence[Place]) -> Iterator[Place]:
 
 
 def _with_headings(text: str, places: list[Place]) -> list[Place]:
-    """Make a short line before another block a heading if it does not end a sentence."""
+    """Make a short line before another block a heading if it does not end a sentence.
+
+    In a text with marked headings, a line with a colon before a list, a table or code introduces that block.
+    """
     found = []
+    has_marks = False
     for number, (kind, start, end) in enumerate(places):
+        has_marks = has_marks or (kind is BlockKind.HEADING and is_marked_heading(text[start:end].lstrip()))
         following = places[number + 1][0] if number + 1 < len(places) else None
-        if following is not None and is_plain_heading(text[start:end], kind):
+        introduces = has_marks and text[end - 1] == ":" and following not in (BlockKind.PARAGRAPH, BlockKind.HEADING)
+        if following is not None and not introduces and is_plain_heading(text[start:end], kind):
             kind = BlockKind.HEADING
         found.append((kind, start, end))
     return found
@@ -199,10 +206,16 @@ def _with_headings(text: str, places: list[Place]) -> list[Place]:
 
 def _with_sections(text: str, places: Sequence[Place]) -> Iterator[Block]:
     path: list[tuple[int, str]] = []
+    marked_level = 0  # of the last heading with a mark; other headings are below it
     for number, (kind, start, end) in enumerate(places):
         level = 0
         if kind is BlockKind.HEADING:
-            level = heading_level(text[start:end], is_first=number == 0)
+            heading = text[start:end].lstrip()
+            level = heading_level(heading, is_first=number == 0)
+            if is_marked_heading(heading):
+                marked_level = level
+            else:
+                level = max(level, marked_level + 1)
             path = [entry for entry in path if entry[0] < level]
-            path.append((level, " ".join(_SHOWN_HEADING.sub("", text[start:end]).split())))
+            path.append((level, " ".join(_SHOWN_HEADING.sub("", heading).split())))
         yield Block(kind, start, end, level, tuple(title for _, title in path))

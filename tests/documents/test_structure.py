@@ -211,6 +211,44 @@ def test_a_heading_belongs_to_its_own_section_and_a_block_before_all_headings_to
     assert [block.section for block in parse_blocks(text)] == [(), ("A",), ("A",), ("A", "B"), ("A", "B")]
 
 
+def test_a_heading_without_a_mark_is_below_the_marked_heading_before_it():
+    text = f"# Pump\n\n## Use\n\n1.1 Start\n\n{MILL}\n\nStop\n\n{BO}\n\n## Care\n\n{BO}"
+    assert sections(text) == ["Pump > Use > 1.1 Start", "Pump > Use > Stop", "Pump > Care"]
+
+
+@pytest.mark.parametrize("block", ["- a\n- b", "```\na = 1\n```", "| a | b |\n|---|---|\n| 1 | 2 |"])
+def test_a_line_that_introduces_a_block_in_markdown_begins_no_section(block):
+    text = f"# Pump\n\nThe main parts are:\n\n{block}\n\n{MILL}"
+    assert kinds(text)[1] == ("paragraph", "The main parts are:")
+    assert sections(text)[-1] == "Pump"
+
+
+@pytest.mark.parametrize(
+    "line", ["**Author:** Ada", "**Default** - `10`", "![Plan](plan.png)", "https://example.com/pump", "{{ summary }}"]
+)
+def test_a_label_with_its_text_an_image_and_a_link_are_no_headings(line):
+    assert kinds(f"{MILL}\n\n{line}\n\n{BO}")[1][0] != "heading"
+    assert kinds(f"{MILL}\n\n**Author**:\n\n{BO}")[1] == ("heading", "**Author**:")
+
+
+def test_images_alone_are_not_prose():
+    badges = "[![Build](b.svg)](https://example.com/b)\n[![Docs](d.svg)](https://example.com/d) ![Plan](p.png)"
+    assert [kind for kind, _ in kinds(f"{badges}\n\n{MILL} ![Plan](p.png)")] == ["markup", "paragraph"]
+
+
+def test_a_definition_stays_with_its_term():
+    text = f"# Words\n\nMill\n:   A building that grinds grain into flour with wind or water.\n\n{BO}"
+    assert [kind for kind, _ in kinds(text)] == ["heading", "table", "paragraph"]
+    assert sections(text) == ["Words"]
+
+
+def test_a_markdown_file_with_much_code_is_no_source_file():
+    code = "```python\nimport mill\n\nmill.start()\nmill.stop()\n```"
+    text = f"# Mill\n\n{MILL}\n\n" + "\n\n".join(f"## Use {i}\n\n{code}" for i in range(9))
+    assert kinds(text)[:2] == [("heading", "# Mill"), ("paragraph", MILL)]
+    assert kinds("import mill\n\nmill.start()\nmill.stop()\nmill = None")[0][0] == "code"
+
+
 def test_front_matter_is_not_a_heading_and_begins_no_section():
     text = f"---\ntitle: Tarn\nlang: en\n---\n\n# Tarn\n\n{MILL}"
     assert [kind for kind, _ in kinds(text)] == ["front matter", "heading", "paragraph"]
