@@ -55,11 +55,21 @@ def document_sign(text: str, blocks: Sequence[Block], rules: SentenceRules | Non
     legal_words = {match.casefold() for match in rules.legal.findall(text)}
     defines = _DEFINED_TERM.search(text) is not None
     has_items = counts[BlockKind.CLAUSE] + counts[BlockKind.ORDERED_LIST] > 0
-    if counts[BlockKind.CLAUSE] > 1 or len(legal_words) + defines + has_items > 2 or (defines and legal_words):
+    articles = sum(block.level > 0 and _ARTICLE.match(text, block.start) is not None for block in blocks)
+    if (
+        counts[BlockKind.CLAUSE] + articles > 1
+        or len(legal_words) + defines + has_items > 2
+        or (defines and legal_words)
+    ):
         return DocumentKind.LEGAL, "clauses of a contract or statute"
     return None
 
 
+# The heading of an article of a contract or statute.
+_ARTICLE = re.compile(
+    r"[\s#*_]*(?:\u00a7{1,2}\s?\d|(?:article|artikel|art\.|art\u00edculo|articolo|artigo|clause|klausel)\s(?:\d|[IVXLC]+\b))",
+    re.IGNORECASE,
+)
 # A defined term, such as: (the "Product"), "Services" means.
 _DEFINED_TERM = re.compile(
     '\\((?:[^()\\n]{0,20})["\u201c\u201e\u00ab]\\s?[^"\u201d\u201c\u00bb\\n]{1,40}["\u201d\u201c\u00bb]\\)'

@@ -88,6 +88,8 @@ STEPS = "Open the valve. Remove the four bolts. Take the filter out."
         ("Q: Who is it?\nA: Ada.\n\nQ: Where is it?\nA: In Tarn.", DocumentKind.DIALOGUE, True),
         ("09:00 Doors open.\n\n09:30 Ada speaks. Bo sings.\n\n10:00 Coffee.", DocumentKind.LOG, True),
         ("1.1 The Supplier shall pay. Rome is far.\n\n1.2 The Customer shall wait.", DocumentKind.LEGAL, True),
+        (f"Article 1\n\n{FACTS}\n\nArticle 2\n\n{FACTS}", DocumentKind.LEGAL, True),
+        (f"## \u00a7 1 Towns\n\n{FACTS}\n\n## \u00a7 2 Boats\n\n{FACTS}", DocumentKind.LEGAL, True),
         ("From: Ada\nTo: Bo\nSubject: Boats\n\n" + FACTS, DocumentKind.MAIL, True),
         (f"Dear Ada,\n\n{FACTS}\n\nKind regards,\nBo", DocumentKind.MAIL, True),
         ("- Tarn\n- Ormel", DocumentKind.BLOCKS, True),
