@@ -141,10 +141,14 @@ def _has_steps(text: str, language: str, starts: list[str]) -> bool:
     rules = rules_for(language)
     if rules is None or _has_any(text, ("?", "\uff1f", "\u061f", "[1", "(1)", "(a)")):
         return True
-    first_words = (start[:_LONGEST_WORD].split(None, 1)[0].casefold().rstrip(",:") for start in starts)
-    if not _step_words(rules).isdisjoint(first_words) or any(map(rules.instruction.search, starts)):
+    if not _step_words(rules).isdisjoint(map(_first_word, starts)) or any(map(rules.instruction.search, starts)):
         return True
     return text.count(" shall ") > 1 or _refers_to_number(text, language.replace("_", "-").split("-")[0].casefold())
+
+
+def _first_word(sentence: str) -> str:
+    words = sentence.lstrip()[:_LONGEST_WORD].split(None, 1)
+    return words[0].casefold().rstrip(",:") if words else ""
 
 
 def _refers_to_number(text: str, language: str) -> bool:

@@ -79,7 +79,9 @@ def test_a_few_words_are_blanked_in_every_possible_way(count):
     document = Document("d", " ".join("abc"[:count]))
     ways = 2**count - 1
     assert len({view.prompt for view in masked_views(document, ways)}) == ways
-    message = f"num_views={ways + 1}, but document 'd' has only {ways} distinct requests to restore it. Request at most {ways}"
+    message = (
+        f"num_views={ways + 1}, but document 'd' has only {ways} distinct requests to restore it. Request at most"
+    )
     with pytest.raises(TooFewViewsError, match=message):
         masked_views(document, ways + 1)
 

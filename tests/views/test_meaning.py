@@ -119,6 +119,11 @@ def test_sentences_are_not_numbered_if_the_numbers_could_be_steps_clauses_or_cho
     assert not marks_of(text, "lists") & LABELS
 
 
+def test_sentences_after_wide_spaces_have_lists():
+    assert marks_of("\u3000" * 40 + "Tarn has a mill. Bo bakes bread.", "lists")
+    assert marks_of("Tarn has a mill. \u00a0\u00a0 Bo bakes bread.", "lists")
+
+
 def test_sentences_are_not_numbered_in_languages_without_rules_for_instructions():
     assert not marks_of("Otworz zawor. Zamknij zawor. Mlyn stoi w Tarn.", "lists", language="xx") & LABELS
 
