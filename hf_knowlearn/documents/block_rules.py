@@ -99,7 +99,7 @@ _TIME_STAMP = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _LABEL = re.compile(
-    r"^[^\S\n]*(?:[-*\u2022\u2013\u2014]\s)?(?:\*\*|__)?([^\W\d_][^\n:.!?;]{0,39}?)(?:\*\*|__)?\s?[:\uff1a](?:\*\*|__)?(?=\s|$)",
+    r"^[^\S\n]*(?:[-*\u2022\u2013\u2014]\s)?(?:\*\*|__)?([^\W\d_][^\n:.!?;]{0,39}?)(?:\*\*|__)?[^\S\n]?[:\uff1a](?:\*\*|__)?(?=\s|$)",
     re.MULTILINE,
 )
 _QUESTION_LABELS = frozenset(

@@ -104,16 +104,20 @@ def _cuts(document: Document) -> _Cuts:
     sections = {len(text)}
     starts = {len(text)}
     within = {len(text)}
-    follows_heading = True
+    follows_heading, follows_colon = True, False
+    stuck = set()  # starts of blocks that belong to the heading or the line before
     for block in blocks:
-        if not follows_heading:
+        if follows_heading or (follows_colon and not block.level):
+            stuck.add(block.start)
+        else:
             starts.add(block.start)
             if block.level:
                 sections.add(block.start)
         follows_heading = block.level > 0
+        follows_colon = text.startswith((":", "\uff1a"), block.end - 1)
         within.update(_within(text, block))
     within.update(_sentence_starts(document))
-    return _Cuts(sorted(sections), sorted(starts), sorted(starts | within))
+    return _Cuts(sorted(sections), sorted(starts), sorted((starts | within) - stuck))
 
 
 def _within(text: str, block: Block) -> Iterator[int]:

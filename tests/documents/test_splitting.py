@@ -153,6 +153,17 @@ def test_a_part_ends_before_a_block_else_at_a_sentence():
     assert [part for _, part in shown(Document("d", short), 15)] == [f"{ADA}\n\n{BO} {CARLA} ", DAN]
 
 
+def test_a_list_is_in_the_part_of_the_line_that_introduces_it():
+    text = "One two three four five six. Seven eight.\n\nThe colours are:\n\n- red\n- blue\n\nNine ten."
+    parts = [text for _, text in shown(Document("d", text), 11)]
+    assert parts == [text[: text.index("The colours")], text[text.index("The colours") :]]
+
+
+def test_a_part_does_not_end_between_a_heading_and_its_text():
+    text = "One two.\n\n# The mill of the town by the river\n\nEight nine ten. It is old."
+    assert next(text for _, text in shown(Document("d", text), 12)) == "One two.\n\n"
+
+
 @pytest.mark.parametrize("heading", ["# Three", "Three\n=====", "**Three**", "A plain heading"])
 def test_a_heading_is_in_the_part_of_its_text(heading: str):
     text = f"{ADA} {BO}\n\n{heading}\n\n{CARLA} {DAN}"
