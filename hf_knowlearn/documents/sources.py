@@ -79,8 +79,8 @@ class Source:
         """
         for number, row in self.reader(self.content):
             if self.settings and isinstance(row, dict):
-                kept = () if self.is_text else {name for name, value in row.items() if value is not None}
-                row = {**row, **{name: value for name, value in self.settings.items() if name not in kept}}
+                own = () if self.is_text else {name for name, value in row.items() if value is not None}
+                row = {**row, **{name: value for name, value in self.settings.items() if name not in own}}
             yield number, row
 
 

@@ -38,7 +38,7 @@ _INLINE_CODE = re.compile(r"\\(?:verb\*?|lstinline)([|!+@\"'/])(.*?)\1")
 _LABEL = re.compile(r"\\label\{[^}]*\}")
 _BODY = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.DOTALL)
 _TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\]\s*)?\{")
-_ITEM, _CELL, _ROW, _KEPT = "\ue000", "\ue001", "\ue002", "\ue003"  # private characters; a text does not have them
+_ITEM, _CELL, _ROW, _STORED = "\ue000", "\ue001", "\ue002", "\ue003"  # private characters; a text does not have them
 
 
 def tex_file(file: Path) -> Converted:
@@ -70,7 +70,7 @@ class _Reader:
     def __init__(self, shift: int) -> None:
         from pylatexenc import latex2text, latexwalker, macrospec
 
-        self.kept: list[str] = []
+        self.stored: list[str] = []
         self.shift = shift
         macro, environment = latex2text.MacroTextSpec, latex2text.EnvironmentTextSpec
         texts = latex2text.get_default_latex_context_db()
@@ -115,14 +115,14 @@ class _Reader:
     def markdown(self, source: str) -> str:
         """Convert a source to Markdown."""
         source = _CODE.sub(self._code, source)
-        source = _INLINE_CODE.sub(lambda found: self._keep(f"`{found[2]}`", is_block=False), source)
-        source = _FORMULA.sub(lambda found: self._keep(_LABEL.sub("", found[0])), source)
+        source = _INLINE_CODE.sub(lambda found: self._store(f"`{found[2]}`", is_block=False), source)
+        source = _FORMULA.sub(lambda found: self._store(_LABEL.sub("", found[0])), source)
         paragraphs = [" ".join(one.split()) for one in re.split(r"\n\s*\n", self._convert(source).replace(_ROW, "\n"))]
         return self._restore("\n\n".join(filter(None, paragraphs)))
 
     def _code(self, found: re.Match[str]) -> str:
         language = (found[3] or "")[1:-1] or "".join(_LANGUAGE.findall(found[2] or "")[:1]).lower()
-        return self._keep(f"```{language}\n{found[4]}\n```")
+        return self._store(f"```{language}\n{found[4]}\n```")
 
     def text(self, source: str) -> str:
         """Convert a source to one line."""
@@ -133,14 +133,14 @@ class _Reader:
         # Why: a citation that is omitted leaves the space before it.
         return re.sub(r"[ \xa0]+(?=[.,;:])", "", str(self.converter.nodelist_to_text(nodes)))
 
-    def _keep(self, text: str, is_block: bool = True) -> str:
-        self.kept.append(text)
-        mark = f"{_KEPT}{len(self.kept) - 1}{_KEPT}"
+    def _store(self, text: str, is_block: bool = True) -> str:
+        self.stored.append(text)
+        mark = f"{_STORED}{len(self.stored) - 1}{_STORED}"
         return f"\n\n{mark}\n\n" if is_block else mark
 
     def _restore(self, text: str) -> str:
-        while _KEPT in text:
-            text = re.sub(f"{_KEPT}(\\d+){_KEPT}", lambda found: self.kept[int(found[1])], text)
+        while _STORED in text:
+            text = re.sub(f"{_STORED}(\\d+){_STORED}", lambda found: self.stored[int(found[1])], text)
         return text
 
     def _last(self, node: Any, l2tobj: Any) -> str:
@@ -170,11 +170,11 @@ class _Reader:
             blocks = [" ".join(one.split()) for one in re.split(r"\n\s*\n", item) if one.strip()]
             text = self._restore("\n".join(blocks)).replace("\n", "\n" + " " * len(mark))
             lines.append(mark + text)
-        return self._keep("\n".join(lines))
+        return self._store("\n".join(lines))
 
     def _table(self, node: Any, l2tobj: Any) -> str:
         text = l2tobj.nodelist_to_text(node.nodelist)
         rows = [[" ".join(cell.split()) for cell in row.split(_CELL)] for row in text.split(_ROW) if row.strip()]
         width = max(map(len, rows), default=0)
         table = [row + [""] * (width - len(row)) for row in rows if any(row)]
-        return self._keep(markdown_table(table)) if table else ""
+        return self._store(markdown_table(table)) if table else ""

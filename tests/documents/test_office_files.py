@@ -97,12 +97,12 @@ def test_a_message_has_its_headers_and_text_and_a_notice_about_attachments(
     tmp_path: Path, write: Write, caplog: pytest.LogCaptureFixture
 ):
     mail = message()
-    mail.set_content("Hi all,\n\nboxes are in room 2.14 – é.\n")
+    mail.set_content("Hi all,\n\nboxes are in hall 2.14 – é.\n")
     mail.add_alternative("<p>Other</p>", subtype="html")
     mail.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="plan.pdf")
     with caplog.at_level(logging.WARNING):
         documents = read_documents(write(tmp_path / "a.eml", mail.as_bytes()))
-    assert documents == [Document("a.eml", HEADERS + "Hi all,\n\nboxes are in room 2.14 – é.", "Umzug am 1. März")]
+    assert documents == [Document("a.eml", HEADERS + "Hi all,\n\nboxes are in hall 2.14 – é.", "Umzug am 1. März")]
     assert "a.eml: attachments are not read: plan.pdf." in caplog.text
 
 
