@@ -100,7 +100,24 @@ def _order_rules(text: str, language: str, force: bool) -> OrderRules:
             heading = _heading_before(text, blocks, pieces.starts[prose[0]])
             for part, sign in _signed_parts(pieces, prose, "" if force else heading, rules, force):
                 runs += [Run(([[part]],), *sign)] if sign else _movable(pieces, part, rules)
+    if not whole_sign and not force and _is_story(runs, pieces):
+        whole_sign = DocumentKind.NARRATIVE, "most sentences narrate"
+        runs = [Run(([[list(_pieces_of(run))]],), *whole_sign) if run.can_move else run for run in runs]
     return OrderRules(_kind(runs, blocks, whole_sign), tuple(_reasons(runs)), tuple(runs))
+
+
+_LEAST_STORY = 60  # sentences; why: a short document can have a section that narrates and one of facts
+
+
+def _is_story(runs: Sequence[Run], pieces: Sentences) -> bool:
+    """Return whether most sentences of a long document narrate. Its descriptions then keep their order too."""
+    told = sum(len(list(_pieces_of(run))) for run in runs if run.kind is DocumentKind.NARRATIVE)
+    return told >= _LEAST_STORY and 2 * told >= pieces.verbatim.count(False)
+
+
+def _pieces_of(run: Run) -> Iterator[int]:
+    """Yield the numbers of the pieces of a run in order."""
+    return (i for group in run.groups for paragraph in group for chunk in paragraph for i in chunk)
 
 
 def can_move(part: Document, document: Document) -> bool:
@@ -125,7 +142,7 @@ def _movable_spans(text: str, language: str) -> tuple[tuple[int, int], ...]:
     spans = []
     for run in _order_rules(text, language, force=False).runs:
         if run.can_move:
-            numbers = [i for group in run.groups for paragraph in group for chunk in paragraph for i in chunk]
+            numbers = list(_pieces_of(run))
             spans.append((pieces.starts[numbers[0]], pieces.starts[numbers[-1]] + pieces.lengths[numbers[-1]]))
     return tuple(spans)
 
@@ -299,7 +316,7 @@ def _kind(runs: Sequence[Run], blocks: Sequence[Block], whole_sign: Sign | None)
     kept = Counter({run.kind: 0 for run in runs if run.kind})
     for run in runs:
         if run.kind:
-            kept[run.kind] += sum(len(chunk) for group in run.groups for paragraph in group for chunk in paragraph)
+            kept[run.kind] += len(list(_pieces_of(run)))
     steps = any(block.kind is BlockKind.ORDERED_LIST for block in blocks)
     if any(run.can_move for run in runs):
         if kept or steps:

@@ -52,7 +52,8 @@ def document_sign(text: str, blocks: Sequence[Block], rules: SentenceRules | Non
         return DocumentKind.DIALOGUE, f"{questions} questions, whose answers follow"
     if share.get(BlockKind.LOG_LINE, 0) > 0.3:
         return DocumentKind.LOG, "most lines begin with a time"
-    legal_words = {match.casefold() for match in rules.legal.findall(text)}
+    found = [match.casefold() for match in rules.legal.findall(text)]
+    legal_words = set(found) if 3000 * len(found) >= len(text) else set()  # Why: a novel has a few of them too.
     defines = _DEFINED_TERM.search(text) is not None
     has_items = counts[BlockKind.CLAUSE] + counts[BlockKind.ORDERED_LIST] > 0
     articles = sum(block.level > 0 and _ARTICLE.match(text, block.start) is not None for block in blocks)

@@ -170,6 +170,21 @@ def test_steps_of_a_spanish_recipe_keep_their_order():
     assert units(f"{steps}\n\n{facts}", "es") == [steps, *units(facts, "es")]
 
 
+def test_a_novel_keeps_also_its_descriptions_in_order_and_is_not_legal():
+    story = "Ada ran home. She shall come, said Bo. He opened the door."
+    novel = "\n\n".join(f"# Chapter {i}\n\n{' '.join([story] * 9)}\n\n* * *\n\n{FACTS}" for i in range(5))
+    rules = rules_of(novel)
+    assert (rules.kind, rules.keeps_order) == (DocumentKind.NARRATIVE, True)
+    short = rules_of(f"# One\n\n{story}\n\n# Two\n\n{FACTS}")
+    assert (short.kind, short.keeps_order) == (DocumentKind.MIXED, False)
+
+
+def test_words_of_contracts_are_no_sign_of_one_if_they_are_rare():
+    words = " The tenant is liable. It is terminated by a statutory notice in writing."
+    assert rules_of(FACTS + words).kind is DocumentKind.LEGAL
+    assert rules_of(f"{FACTS} " * 300 + words).kind is not DocumentKind.LEGAL
+
+
 def test_a_document_in_a_language_without_rules_keeps_its_order():
     rules = rules_of(FACTS, "fi")
     assert (rules.kind, rules.keeps_order) == (DocumentKind.OTHER_LANGUAGE, True)
