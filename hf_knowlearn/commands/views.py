@@ -45,11 +45,7 @@ def add_parser(subparsers: Any) -> None:
     add("--model", metavar="NAME_OR_PATH", help=f"model whose tokenizer is used ({TINY})")
     add("--document", metavar="ID", help="show this document (the first), or count only this one")
     add("--stats", action="store_true", help="count the views and tokens of each family and of each kind of document")
-    add(
-        "--questions",
-        metavar="FILE",
-        help="as --stats, and list the questions that no view answers, and misplaced answers",
-    )
+    add("--questions", metavar="FILE", help="as --stats, and list unanswered questions and misplaced answers")
     add("--export", metavar="DIR", help="as --stats, and write the views as a dataset: Parquet files and a card")
 
 

@@ -724,6 +724,18 @@ def test_an_unknown_option_is_an_error_with_a_suggestion(
     assert f"knowlearn views: error: unrecognized arguments: {message}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("words", "code"), [(["--numviews", "2"], 2), (["--num_views", "2"], 0), (["--stats"], 0)])
+def test_the_command_does_not_load_torch(words: list[str], code: int, documents: Path):
+    command = (
+        "import sys; from hf_knowlearn.cli import main\n"
+        f"try: code = main(['views', {str(documents)!r}, *{words!r}])\n"
+        "except SystemExit as exit: code = exit.code\n"
+        "print(code, {'torch', 'transformers', 'trl'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{code} set()"
+
+
 def test_without_documents_the_error_names_the_option(views: Callable[..., tuple[int, str, str]], tmp_path: Path):
     code, _, errors = views("--num_views", 2)
     assert (code, "--documents PATH" in errors) == (2, True)

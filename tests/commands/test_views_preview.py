@@ -25,7 +25,7 @@ CHATML = (
 )
 FACTS = "Ormel has two piers. Tarn grinds rye. Karvost makes bells. Drinsel has a college."
 STEPS = "1. Open the valve.\n2. Remove the four bolts.\n3. Take the filter out.\n"
-TABLE = "| town | product |\n| --- | --- |\n" + "".join(f"| Town {i} | Product {i} of the town |\n" for i in range(8))
+TABLE = "| no | rye |\n| --- | --- |\n" + "".join(f"| {i} | rye {i} |\n" for i in range(8))
 SPOKEN = (
     "\u6771\u4eac\u306f\u5927\u304d\u3044\u3002"
     "\u4eac\u90fd\u306f\u53e4\u3044\u3002"
