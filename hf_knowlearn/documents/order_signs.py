@@ -34,6 +34,10 @@ _YEAR = re.compile(r"(?<![\d.,(])(?:1[0-9]|20)\d\d(?![\d,)%])(?!\.\d)")
 _CLOCK = re.compile(r"(?<!\d)\d{1,2}(?::\d{2}|(?:\.\d{2})?\s?(?:Uhr|h\b|[ap]\.?m\b))")
 _QUESTION_MARKS = ("?", "\u061f", "\uff1f")
 _BOLD_QUESTION = re.compile(r"\W{0,3}(\*\*|__)[^*\n]+[?\u061f\uff1f]\1")
+# "What is it?" asked Ada. Why not "is": the title of a song can end with a question mark.
+_SPOKEN = re.compile(
+    "[\"\u201c\u201e\u00ab\u00bb\u2018'][^\\n]*?[?!,][\"\u201d\u201c\u00ab\u00bb\u2019']\\s+(?!(?:is|was|are|were|has|by|from|and|or)\\b)[^\\W\\d_A-Z]"
+)
 _QUOTED = re.compile("[\"\u201c\u201d\u201e\u00ab\u00bb]|(?:^|\\s)'[^\\W\\d_]")
 
 
@@ -52,7 +56,7 @@ def document_sign(text: str, blocks: Sequence[Block], rules: SentenceRules | Non
         return DocumentKind.DIALOGUE, f"{questions} questions, whose answers follow"
     if share.get(BlockKind.LOG_LINE, 0) > 0.3:
         return DocumentKind.LOG, "most lines begin with a time"
-    found = [match.casefold() for match in rules.legal.findall(text)]
+    found = [match.casefold() for match in rules.legal.findall(text.lower())]
     legal_words = set(found) if 3000 * len(found) >= len(text) else set()  # Why: a novel has a few of them too.
     defines = _DEFINED_TERM.search(text) is not None
     has_items = counts[BlockKind.CLAUSE] + counts[BlockKind.ORDERED_LIST] > 0
@@ -86,8 +90,8 @@ def _asks(block: str) -> bool:
 def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool:
     """Return whether the text begins or ends like a letter."""
     shown = [text[block.start : block.end].strip() for block in blocks]
-    greets = any(len(block) < 80 and rules.greeting.search(block) for block in shown[:4])
-    closes = any(len(block) < 120 and rules.closing.search(block.split("\n")[0]) for block in shown[-3:])
+    greets = any(len(block) < 80 and rules.greeting.search(block.lower()) for block in shown[:4])
+    closes = any(len(block) < 120 and rules.closing.search(block.split("\n")[0].lower()) for block in shown[-3:])
     return (greets and (closes or shown[0].rstrip().endswith(",") or len(shown) > 1)) or (closes and len(shown) > 2)
 
 
@@ -103,7 +107,7 @@ def run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign |
     processes = sum(map(rules.describes_step, texts))
     if processes > 2 and 5 * processes >= 3 * count:
         return DocumentKind.PROCEDURE, f"{processes} of {count} sentences describe steps"
-    if (instructions or steps or processes) and rules.procedure.search(heading):
+    if (instructions or steps or processes) and rules.procedure.search(heading.lower()):
         return DocumentKind.PROCEDURE, f"the heading {heading!r} announces a procedure"
     if any(map(_asks, [heading, *texts])) or any(map(_BOLD_QUESTION.match, texts)):
         return DocumentKind.DIALOGUE, "a question, whose answer follows"
@@ -113,12 +117,14 @@ def run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign |
 def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
     count = len(texts)
     told = sum(map(rules.narrates, texts))
-    timed = sum(rules.narrative_time.search(text) is not None for text in texts)
+    timed = sum(rules.narrative_time.search(text.lower()) is not None for text in texts)
     quoted = sum(_QUOTED.search(text) is not None and rules.narrates(text) for text in texts)
     acted = sum(map(rules.acts_in_past, texts))
     if acted > 2 and 2 * acted >= count and not _has_one_subject(texts, rules):
         return DocumentKind.NARRATIVE, f"{acted} of {count} sentences report an action in the past"
     own = sum(rules.is_in_first_person(text) for text in texts)
+    if any(map(_SPOKEN.match, texts)):
+        return DocumentKind.NARRATIVE, "somebody speaks"
     if (told > 1 and 4 * (told + timed) >= count) or (told and timed) or quoted:
         return DocumentKind.NARRATIVE, f"{told} of {count} sentences narrate"
     if timed > 1 and 3 * timed >= count:

@@ -170,6 +170,11 @@ def test_steps_of_a_spanish_recipe_keep_their_order():
     assert units(f"{steps}\n\n{facts}", "es") == [steps, *units(facts, "es")]
 
 
+def test_a_sentence_that_somebody_speaks_keeps_the_order():
+    assert rules_of(f"{FACTS} 'Collar that mouse,' the Queen shrieks.").kind is DocumentKind.NARRATIVE
+    assert rules_of(f'{FACTS} "Who is it?" is a song.').kind is DocumentKind.INDEPENDENT_FACTS
+
+
 def test_a_novel_keeps_also_its_descriptions_in_order_and_is_not_legal():
     story = "Ada ran home. She shall come, said Bo. He opened the door."
     novel = "\n\n".join(f"# Chapter {i}\n\n{' '.join([story] * 9)}\n\n* * *\n\n{FACTS}" for i in range(5))
