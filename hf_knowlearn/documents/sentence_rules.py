@@ -36,7 +36,11 @@ def without_quotations(sentence: str) -> str:
     return shown if len(shown) > 12 else sentence
 
 
-@dataclass(frozen=True)
+_WITH_CASE = ("past", "past_ending", "instruction")  # these patterns distinguish capital letters
+_CAPITAL = re.compile(r"(?<!\\)[^\W\d_a-z]")
+
+
+@dataclass(frozen=True, eq=False)
 class SentenceRules:
     """The rules of one language. `language_rules.toml` describes the fields."""
 
@@ -75,32 +79,11 @@ class SentenceRules:
             >>> [rules.refers_back(text) for text in ("It is old.", "Tarn has a mill.", "In 1990 it burned down.")]
             [True, False, True]
         """
-        sentence = without_quotations(sentence)
-        words = words_of(sentence)
-        if not words:
-            return True
-        if _CLEFT.match(sentence):
-            return False
-        if sentence[0].islower():  # it continues a formula, a list or another sentence
-            return True
-        first = words[0].rstrip(".").casefold()
-        if first.split("'")[0].split("\u2019")[0] in self.opening and first not in self.determiners:
-            return True
-        if first in self.opening and len(words) > 1 and not _can_follow_determiner(words[1], first, self):
-            return True
-        # Why: a capitalised word within a sentence is part of a name ("the magazine Now and Then").
-        found = self.anywhere.intersection(_lower_words(sentence))
-        if found and any(
-            not i or not words[i][0].isupper() for i, word in enumerate(_lower_words(sentence)) if word in found
-        ):
-            return True
-        if self._is_ordinal(words):
-            return True
-        return self.phrases.search(sentence) is not None or self._has_open_pronoun(words, sentence)
+        return _refers_back(self, sentence)
 
     def refers_forward(self, sentence: str) -> bool:
         """Whether the sentence refers to the text after it."""
-        return self.forward.search(sentence) is not None
+        return self.forward.search(sentence.lower()) is not None
 
     def is_instruction(self, sentence: str) -> bool:
         """Whether the sentence tells the reader to do something.
@@ -117,7 +100,7 @@ class SentenceRules:
 
     def describes_step(self, sentence: str) -> bool:
         """Whether the sentence describes a step of a process in the passive, such as "The lid is removed"."""
-        return self.process.search(sentence) is not None
+        return self.process.search(sentence.lower()) is not None
 
     def orders_steps(self, sentence: str) -> bool:
         """Whether the sentence begins with a word that orders steps, such as "then", but not with a name such as
@@ -193,6 +176,32 @@ class SentenceRules:
         return False
 
 
+@lru_cache(maxsize=512)  # Why: the same sentence is examined as the first of its paragraph and within it.
+def _refers_back(rules: SentenceRules, sentence: str) -> bool:
+    sentence = without_quotations(sentence)
+    words = words_of(sentence)
+    if not words:
+        return True
+    if _CLEFT.match(sentence):
+        return False
+    if sentence[0].islower():  # it continues a formula, a list or another sentence
+        return True
+    first = words[0].rstrip(".").casefold()
+    if first.split("'")[0].split("\u2019")[0] in rules.opening and first not in rules.determiners:
+        return True
+    if first in rules.opening and len(words) > 1 and not _can_follow_determiner(words[1], first, rules):
+        return True
+    # Why: a capitalised word within a sentence is part of a name ("the magazine Now and Then").
+    found = rules.anywhere.intersection(_lower_words(sentence))
+    if found and any(
+        not i or not words[i][0].isupper() for i, word in enumerate(_lower_words(sentence)) if word in found
+    ):
+        return True
+    if rules._is_ordinal(words):
+        return True
+    return rules.phrases.search(sentence.lower()) is not None or rules._has_open_pronoun(words, sentence)
+
+
 def _can_follow_determiner(word: str, first: str, rules: SentenceRules) -> bool:
     """Return whether `first` is a determiner before `word`. Why: "Die" is a determiner or a pronoun."""
     lower = word.casefold().rstrip(".")
@@ -220,11 +229,15 @@ def _rules(language: str) -> SentenceRules | None:
     if language not in _TABLE:
         return None
     values: dict[str, Any] = {
-        name: _pattern(words) if isinstance(words, list) else frozenset(words.casefold().split())
+        name: _pattern(words, name in _WITH_CASE) if isinstance(words, list) else frozenset(words.casefold().split())
         for name, words in _TABLE[language].items()
     }
     return SentenceRules(**values)
 
 
-def _pattern(patterns: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or "(?!)", re.IGNORECASE)
+def _pattern(patterns: Iterable[str], with_case: bool) -> re.Pattern[str]:
+    """One regular expression. Without case it searches texts in lower case, which is faster than `re.IGNORECASE`."""
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns) or "(?!)"
+    if with_case:
+        return re.compile(joined, re.IGNORECASE)
+    return re.compile(_CAPITAL.sub(lambda match: match.group().lower(), joined))
