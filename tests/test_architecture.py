@@ -41,7 +41,9 @@ LEAVES = {"__version__", "atomic_files", "console", "counts", "paths", "run_file
 MOST_MODULES = 7  # beside the packages, `__init__` included
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60  # without blank lines, comments and docstrings
-MOST_LINES_OF_CODE = 14_200  # in all, counted likewise: 12,500 for the package, the rest for checks of input and runs
+# In all files together, counted in the same way. Why so many: 14,200 lines, and 3,000 lines of the structure of
+# documents, the rules of sentence order for six languages, and readers of more kinds of files (issue 19).
+MOST_LINES_OF_CODE = 17_300
 
 
 def modules(package: Path) -> dict[str, Path]:
