@@ -1,5 +1,8 @@
-"""The text of `knowlearn teach --help`: the most important options, with the defaults that a run without a recipe has.
-`--help all` also shows the other options of this package."""
+"""Builds the text of `knowlearn teach --help`, which shows the most important options and their defaults.
+
+The text of `knowlearn teach --help all` also shows the other options of this package. The defaults are those of a run
+without `--config`.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields
@@ -31,7 +34,7 @@ LIBRARY_HELP = {
     "use_peft": "Train a LoRA adapter; false trains all weights.",
     "output_dir": "Folder of the run. To continue a stopped run, repeat its command.",
     "num_train_epochs": "Number of epochs. Every epoch trains on the next view of each document.",
-    "max_steps": "Number of optimizer steps. It overrides num_train_epochs.",
+    "max_steps": "Number of optimizer steps. This option overrides num_train_epochs.",
     "learning_rate": "Learning rate.",
     "per_device_train_batch_size": "Number of rows of a micro-batch on each device.",
     "config": "Recipe: a YAML file of options.",
@@ -56,7 +59,7 @@ def help_text(everything: bool = False) -> str:
     """Build the help text of `knowlearn teach`.
 
     Args:
-        everything: also show the options that few runs need.
+        everything: whether to also show the options that few runs need.
     """
     own, defaults = own_options(), effective_defaults()
     groups = dict(SHORT)
@@ -70,7 +73,10 @@ def help_text(everything: bool = False) -> str:
     if not everything:
         lines += ["--help all shows the options of views, replay, stages, evaluation and SAM."]
     lines += [
-        fill("Every option of TRL's SFTConfig and ModelConfig is accepted too. docs/options.md has all tables.", WIDTH)
+        fill(
+            "Every option of TRL's SFTConfig and ModelConfig is accepted too. docs/options.md lists our options.",
+            WIDTH,
+        )
     ]
     return "\n".join(lines)
 
@@ -85,8 +91,11 @@ def own_options() -> "dict[str, Field[Any]]":
 
 @cache
 def effective_defaults() -> Mapping[str, Any]:
-    """Return the default of every option of a run without a recipe: the value in recipes/teach.yaml if it sets the
-    option, and otherwise the default of the class."""
+    """Return the default of every option, by name, for a run without `--config`.
+
+    The default is the value in `recipes/teach.yaml`. If that file does not set the option, the default is that of the
+    dataclass.
+    """
     defaults = {name: option.default for name, option in run_options().items()}
     defaults |= {name: option.default for name, option in own_options().items()}
     return {**defaults, **read_recipe(RECIPES / "teach.yaml")}
@@ -108,7 +117,7 @@ def _choices(option: "Field[Any]") -> Iterator[str]:
 
 
 def shown_default(default: Any) -> str:
-    """Format a default value for the help and the table of options. Empty if there is no default."""
+    """Return a default value as text for the help and the table of options. Return "" if there is no default."""
     if default in (None, "", -1, MISSING):
         return ""
     return str(default).lower() if isinstance(default, bool) else str(default)

@@ -41,9 +41,11 @@ class TeachArguments:
     )
     questions: str | None = _option(
         "Questions that evaluate the model before and after training: a .jsonl, .json, .csv, .tsv or .parquet file, a"
-        " folder, a dataset on the Hub, or world:SPLIT. The model is never trained on them."
+        " folder, a dataset on the Hub, or world:SPLIT. The model is never trained on these questions."
     )
-    train_documents: str | None = _option("More documents to train on, such as those that train_questions are about.")
+    train_documents: str | None = _option(
+        "Additional documents to train on, usually the documents of train_questions."
+    )
     train_questions: str | None = _option("Questions with answers to train on. The loss covers the answers only.")
     train_conversations: str | None = _option(
         'Conversations to train on: a .jsonl file with lines {"messages": [{"role": ..., "content": ...}, ...]} as in'
@@ -56,9 +58,9 @@ class TeachArguments:
         choices=["raise", "drop"],
     )
     language: str | None = _option(
-        "Language code of all documents, such as de or pt-BR. It selects the rules that split sentences and decide"
-        " which sentences can move. Default: the language that a row or a file gives, otherwise the detected language."
-        " answer_language is a separate option for the scores."
+        "Language code of all documents, such as de or pt-BR. The language selects the rules that split sentences and"
+        " decide which sentences can move. Default: the language that a row or a file gives, or else the detected"
+        " language. answer_language is a separate option for the scores."
     )
     question_column: str | None = _option(
         "Name of the column with the question, for tables. Default: question or text."
@@ -69,7 +71,9 @@ class TeachArguments:
         ' such as {"formats": 1, "order": 3}.',
         default="formats",
     )
-    num_views: int = _option("Number of views of each document. Every epoch trains on the next view.", default=12)
+    num_views: int = _option(
+        "Number of views of each document. Every epoch trains on the next view of each document.", default=12
+    )
     format_groups: list[str] | None = _option(
         f"Groups of formats to sample from: {', '.join(GROUPS)}. Default: all of them."
     )
@@ -83,38 +87,40 @@ class TeachArguments:
         default="plain",
         choices=["plain", "chat"],
     )
-    replay_documents: str | None = _option("Documents that the base model knows. Every step replays some of them.")
+    replay_documents: str | None = _option(
+        "Documents that the base model knows. Every step replays some of these documents."
+    )
     replay_questions: str | None = _option(
-        "Questions with answers that the base model knows. Every step replays some of them."
+        "Questions with answers that the base model knows. Every step replays some of these questions."
     )
     replay_self: int = _option(
         "Number of texts that the model generates before training. The run replays these texts to reduce forgetting."
-        " Use it if the original training data of the model is unavailable.",
+        " Use this option if the original training data of the model is unavailable.",
         default=0,
     )
     replay_self_prompts: list[str] | None = _option(
-        "Prompts of the texts of replay_self, used in rotation: words, a file with one prompt per line, or a file of"
-        ' questions. "" is the empty prompt, and general:questions are 130 questions of the package. Default: "" and'
-        " general:questions."
+        "Prompts for the texts that replay_self generates, used in rotation. A value is a prompt in words, a file with"
+        ' one prompt per line, or a file of questions. "" is the empty prompt, and general:questions are 130 questions'
+        ' of the package. Default: "" and general:questions.'
     )
     replay_share: float = _option("Share of the rows of each step that are replayed.", default=0.25)
     replay_kl: float = _option(
-        "Weight of KL(base model, fine-tuned model), which is the loss on self-generated text. With 0, this text has"
-        " the same loss as other text. Without an adapter, KL needs a frozen copy of the model in memory.",
+        "Weight of KL(base model, fine-tuned model), which is the loss on self-generated text. With 0, self-generated"
+        " text has the loss of all other rows. Without an adapter, KL needs a frozen copy of the model in memory.",
         default=0.0,
     )
     train_on: list[str] | None = _option(
-        f"For a stage: names of the data sets to train on, from {', '.join(TRAINING_SETS)}. Default: all that are set."
+        f"For a stage: names of the data sets to train on, from {', '.join(TRAINING_SETS)}. Default: all."
     )
     question_order: str = _option(
-        "For a stage: order of the training questions. shuffled mixes them with the documents. before puts each"
-        " question right before the document that it is about (arXiv 2402.12847).",
+        "For a stage: order of the training questions. With the value shuffled, the questions are mixed with the"
+        " documents. With the value before, each question comes right before its document (arXiv 2402.12847).",
         default="shuffled",
         choices=["shuffled", "before"],
     )
     classify: str | None = _option(
         "For a stage: classify the training questions by mastery (arXiv 2405.05904), before the run and after the"
-        " stage. quick uses fewer prompts and samples than full.",
+        " stage. The value quick needs fewer prompts and samples than the value full.",
         choices=sorted(PRESETS),
     )
     train_categories: list[str] | None = _option(
@@ -125,17 +131,19 @@ class TeachArguments:
         default=False,
     )
     replay_categories: list[str] | None = _option(
-        "For a stage: replay the training questions of these classes of mastery that the stage does not train on."
+        "For a stage: replay the training questions that are in these classes of mastery, except the questions that"
+        " the stage trains on."
     )
     adapter: str = _option(
-        "For a stage: what happens to the adapter of the previous stage. continue trains it further, merge merges it"
-        " into the model and starts a new adapter, and new drops it and starts a new adapter.",
+        "For a stage: what happens to the adapter of the previous stage. With the value continue, the stage trains"
+        " this adapter further. With merge, the stage merges this adapter into the model and starts a new adapter."
+        " With new, the stage drops this adapter and starts a new adapter.",
         default="continue",
         choices=["continue", "merge", "new"],
     )
     hub_license: str | None = _option(
         "License of the published model, with push_to_hub. Default: the license of the documents, if they are a"
-        " dataset on the Hub that names one."
+        " dataset on the Hub with a license."
     )
     overwrite: bool = _option("Delete the earlier run in the output folder.", default=False)
 
@@ -187,19 +195,20 @@ class EvaluationArguments:
         choices=["plain", "chat", "auto"],
     )
     shots: int = _option(
-        "Number of few-shot examples before each question: questions of the same relation with their answers.",
+        "Number of few-shot examples before each question. The examples are other questions with answers, about the"
+        " relation of the question.",
         default=0,
     )
     instruction: str = _option("Text before each question, such as an instruction to give a short answer.", default="")
     max_new_tokens: int = _option("Maximum length of a response, in tokens.", default=32)
     answer_language: str = _option(
-        "Language of the answers, for the scores. They ignore its articles and punctuation. The language of the"
-        " documents is a separate option, language.",
+        "Language of the answers. The scores ignore the articles and the punctuation of this language. The language of"
+        " the documents is a separate option, language.",
         default="en",
         choices=list(LANGUAGES),
     )
     every: int | None = _option(
-        "Number of optimizer steps between evaluations during training. Default: evaluate only before and after."
+        "Number of optimizer steps between evaluations during training. Default: no evaluations during training."
     )
     open_book: bool = _option(
         "Also evaluate the base model with the document of each question in the prompt.", default=False
@@ -208,10 +217,12 @@ class EvaluationArguments:
         "Measure the probability of the tokens that carry facts, in views that training does not contain. Default:"
         " true if there are no questions."
     )
-    replayed_questions: str | None = _option("Questions about the replayed documents, reported as `replayed`.")
+    replayed_questions: str | None = _option(
+        "Questions about the replayed documents. Their score is reported as `replayed`."
+    )
     retention_questions: str | None = _option(
-        "Questions about documents that do not occur in the run, reported as `retention`. Default: those of"
-        " `questions` that are about other documents and that the base model answers correctly."
+        "Questions about documents that do not occur in the run. Their score is reported as `retention`. Default: the"
+        " questions in `questions` whose documents do not occur in the run and that the base model answers correctly."
     )
 
     def __post_init__(self) -> None:
@@ -230,7 +241,7 @@ def _unknown_names(option: str, names: Sequence[str] | None, known: Sequence[str
 
 
 def _weights(views: str) -> dict[str, float] | None:
-    """Parse the weights of a mixture of families from JSON. None for a single family."""
+    """Parse the weights of a mixture of families from JSON. Return None if `views` names a single family."""
     example = '{"formats": 1, "order": 3}'
     families = (RAW, *FAMILIES)
     if views in families:

@@ -48,9 +48,9 @@ class SAMOptions:
     sam_ascent_batches: int = field(
         default=0,
         metadata={
-            "help": "Number of micro-batches of a step that the gradient of the ascent step is computed from. 0 means "
-            "all. A step costs 1 + sam_ascent_batches / gradient_accumulation_steps passes. If a step has one "
-            "micro-batch, this option is a number of rows of the micro-batch."
+            "help": "Number of the micro-batches of a step from which the gradient of the ascent step is computed. 0 "
+            "means all micro-batches. A step costs 1 + sam_ascent_batches / gradient_accumulation_steps passes. If a "
+            "step has one micro-batch, this option is a number of rows of that micro-batch."
         },
     )
     sam_start: float = field(
@@ -60,8 +60,9 @@ class SAMOptions:
     sam_direction: Direction = field(
         default="gradient",
         metadata={
-            "help": "Direction of the ascent step: that of the gradient, or a random one. A step in a random "
-            "direction costs one pass. As a control, it shows whether the direction of the gradient matters."
+            "help": "Direction of the ascent step: the direction of the gradient, or a random direction. A step in a "
+            "random direction costs one pass. It is a control, which shows whether the direction of the gradient "
+            "matters."
         },
     )
 

@@ -11,8 +11,8 @@ This page lists the options that `knowlearn teach` adds to those of TRL and tran
 line (`--num_views 6`) or in a recipe (`num_views: 6`). Every option of TRL's `SFTConfig` and `ModelConfig` is accepted
 too.
 
-The defaults are those of a run without a recipe (`recipes/teach.yaml`). `make docs` generates this page from the help
-texts of the options.
+The table has the defaults of a run without a recipe, which come from `recipes/teach.yaml`. `make docs` generates this
+page from the help texts of the options.
 """
 EVALUATION = """Set an option of the evaluation on the command line (`--evaluation.shots 4`) or in a recipe:
 
