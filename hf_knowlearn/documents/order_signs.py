@@ -98,7 +98,7 @@ def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool
 def run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign | None:
     """Return the kind of a run that keeps its order, and the reason. None if sentences may move."""
     count = len(texts)
-    instructions = sum(map(rules.is_instruction, texts))
+    instructions = sum(rules.is_instruction(text) and not _begins_with_name(text, texts) for text in texts)
     steps = sum(map(rules.orders_steps, texts))
     if instructions + steps > 2 or (instructions > 1 and 3 * instructions >= count):
         if instructions < steps:
@@ -112,6 +112,12 @@ def run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign |
     if any(map(_asks, [heading, *texts])) or any(map(_BOLD_QUESTION.match, texts)):
         return DocumentKind.DIALOGUE, "a question, whose answer follows"
     return _narrative_sign(texts, rules)
+
+
+def _begins_with_name(text: str, texts: Sequence[str]) -> bool:
+    """Return whether the first two words are a name, such as "Simmer Rimpom", that also occurs within a sentence."""
+    first_words = " ".join(text.split()[:2])
+    return first_words.istitle() and any(each.find(first_words) > 0 for each in texts)
 
 
 def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
