@@ -1,7 +1,7 @@
 """Computes the log-probabilities of accepted answers, and their ranks among the choices of multiple-choice questions.
 
-Why: exact match is 0 for every wrong response. The log-probability of the right answer also shows whether the model is
-close to it.
+Why: exact match is 0 for every wrong response. The log-probability of the right answer also shows how close a wrong
+response is.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,16 +32,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AnswerLogprob:
-    """The most probable accepted answer to a question after a prompt. Logarithms are natural.
+    """The log-probability of the most probable accepted answer after a prompt. Logarithms are natural.
 
     Args:
-        prompt: The number of the prompt among the prompts of the question.
+        prompt: The index of the prompt among the prompts of the question, from 0.
         answer: The accepted answer, one of `Question.answers`.
         total: The sum of the log-probabilities of the answer's tokens.
         tokens: The number of the answer's tokens.
         first: The log-probability of the answer's first token.
-        rank: The rank, from 1, of the most probable accepted answer among the choices (`Question.options`), by their
-            total log-probability. None if the question has no choices.
+        rank: The rank of the most probable accepted choice among all choices (`Question.options`), from 1. Choices are
+            ranked by their total log-probability. None if the question has no choices.
     """
 
     question_id: str
@@ -58,7 +58,7 @@ class AnswerRow:
     """A prompt followed by an answer.
 
     Args:
-        prompt: The number of the prompt in the list of all prompts.
+        prompt: The index of the prompt in the list of all prompts.
         ids: The tokens of the prompt and the answer.
         start: The index of the answer's first token in `ids`.
     """
@@ -85,8 +85,8 @@ def answer_logprobs(
     process computes its share and returns all results.
 
     Raises:
-        ValueError: The prompts cannot be built (see `build_prompts`). Or the choices of a multiple-choice question
-            have no accepted answer. Or a prompt and an answer exceed the model's context. The message lists the ids.
+        ValueError: The prompts cannot be built (see `build_prompts`). Or no choice of a multiple-choice question is
+            an accepted answer. Or a prompt and an answer exceed the model's context. The message lists the ids.
         MemoryError: A batch of one row does not fit into memory.
 
     Example:
@@ -158,7 +158,7 @@ def _rows(
 
 
 def _first_difference(ids: Sequence[int], prompt: Sequence[int]) -> int:
-    """Return the index of the first token that differs from the prompt's, where the answer starts.
+    """Return the index of the first token of the answer: the first token that differs from the tokens of the prompt.
 
     Why: a tokenizer may merge the end of the prompt with the start of the answer into one token.
     """
@@ -167,7 +167,7 @@ def _first_difference(ids: Sequence[int], prompt: Sequence[int]) -> int:
 
 
 def _logprobs(logits: torch.Tensor, rows: Sequence[AnswerRow]) -> list[tuple[float, float]]:
-    """Return the log-probability of each row's answer, and of the answer's first token."""
+    """Return, for each row, the log-probabilities of the answer and of the first token of the answer."""
     logprobs = logits.float().log_softmax(-1)
     counts = [len(row.ids) - row.start for row in rows]
     padded = [[0] * (logits.shape[1] - n) + list(row.ids[row.start :]) for n, row in zip(counts, rows, strict=True)]
@@ -195,6 +195,6 @@ def _accepted_options(question: Question) -> list[str]:
 def _check_options(questions: Sequence[Question]) -> None:
     if lost := [q.id for q in questions if q.options and not _accepted_options(q)]:
         raise ValueError(
-            f"{number_of(len(lost), 'question has', 'questions have')} options without an accepted answer:"
+            f"{number_of(len(lost), 'question has', 'questions have')} no accepted answer among the options:"
             f" {list_ids(lost)}. Add an accepted answer to the options, or remove the options."
         )

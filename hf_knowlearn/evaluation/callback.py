@@ -22,11 +22,11 @@ FIGURES = ("correct", "correct_se", "exact_match", "exact_match_se", "f1", "f1_s
 
 
 class RecallCallback(TrainerCallback):
-    """Generates responses to `questions` and logs how many of them are right.
+    """Generates responses to `questions` during training and logs their scores.
 
-    It logs `recall/correct`, `recall/exact_match`, `recall/f1` and their standard errors. Each is a mean over the
-    greedy responses to all prompts. The attribute `responses` contains the responses of the last evaluation, and
-    `step` is the optimizer step of that evaluation.
+    The callback logs `recall/correct`, `recall/exact_match`, `recall/f1` and their standard errors. Each score is a
+    mean over the greedy responses to all prompts. The attribute `responses` contains the responses of the last
+    evaluation, and the attribute `step` is the optimizer step of the last evaluation.
 
     Args:
         trainer: the trainer, with the model and the tokenizer (`processing_class`).

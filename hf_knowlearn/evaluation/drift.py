@@ -41,7 +41,7 @@ class Drift:
     texts: int
 
     def figures(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
+        """Return the fields as a dictionary."""
         return asdict(self)
 
 
@@ -62,7 +62,7 @@ def drift(
     drift is the mean over all predictions. Memory holds the logits of one batch only.
 
     Args:
-        base: the base model. None: `model` is a PEFT model; without its adapter, it is the base model.
+        base: the base model. None: `model` must be a PEFT model, and is the base model while its adapter is disabled.
         texts: texts that are unrelated to the training documents, such as the texts that `sample_texts` generates from
             the base model. Long texts are split into parts.
         batch_size: number of texts or parts that each process computes at once.

@@ -1,13 +1,13 @@
 """Scores of knowledge editing, by the definitions of KnowEdit (arXiv 2401.01286).
 
 - Reliability: does the model answer the question about the fact?
-- Generalisation: does it also answer other wordings of the question?
-- Portability: does it know the consequences of the fact?
-- Locality: are its answers to unrelated questions the same as before?
+- Generalisation: does the model also answer other wordings of the question?
+- Portability: does the model know the consequences of the fact?
+- Locality: does the model answer unrelated questions as it did before training?
 
 Each score is computed twice. The teacher-forced score is that of KnowEdit: the share of the answer's tokens that the
-model predicts, given the correct tokens before each of them. In this score, a wrong token has no effect on the tokens
-after it. The generated score, which KnowEdit does not have, uses the responses that the model generates.
+model predicts correctly. Each token is predicted from the correct tokens before it, so a wrong prediction has no
+effect on later tokens. The generated score, which KnowEdit does not have, uses the responses that the model generates.
 """
 
 import math
@@ -44,15 +44,15 @@ def editing_scores(
 ) -> dict[str, Any]:
     """Return how well a model learned facts, and how much its other knowledge changed.
 
-    A score is a mean over questions. (KnowEdit averages over edits, and over the questions of each edit.) Portability
-    is the mean over its kinds. Standard errors are clustered by document. A question without a document is a cluster
-    of its own.
+    A score is a mean over questions. (KnowEdit averages over edits, and over the questions of each edit.) The score
+    for portability is the mean over the kinds of questions. Standard errors are clustered by document. A question
+    without a document is a separate cluster.
 
     Args:
         questions: questions about the training documents. The `kind` of a question determines its score. "alias",
-            "one-hop" and "reversed" belong to portability, and "rephrased" belongs to generalisation. None belongs to
-            reliability. But if several questions of kind None have the same `fact_id`, all except the first belong to
-            generalisation.
+            "one-hop" and "reversed" belong to portability, and "rephrased" belongs to generalisation. Questions
+            without a kind belong to reliability. But if several of them have the same `fact_id`, all except the first
+            belong to generalisation.
         locality_questions: questions of any kind that are unrelated to the training documents.
         before, after: the model's responses before and after training. `before` needs responses to
             `locality_questions` only.
@@ -62,9 +62,10 @@ def editing_scores(
         reliability, generalisation, portability: each has `teacher_forced`, the mean share of the first accepted
             answer's tokens that are predicted correctly, and `generated`, the share of responses whose first line is
             correct. Portability also has these scores `by_kind`.
-        locality: `teacher_forced` is the mean share of the first accepted answer's positions with the same predicted
-            token as before. `generated` is the share of responses with the same normalised first line as before.
-        fluency: the mean of `fluency` over the texts `before` and the texts `after`, in bits.
+        locality: `teacher_forced` is the mean share of the first accepted answer's tokens for which the model predicts
+            one and the same token before and after training. `generated` is the share of questions whose responses
+            before and after training have the same normalised first line.
+        fluency: `before` and `after` have the mean fluency of the texts, in bits (see `fluency`).
         NAME_se: the standard error of a score; nan for a single cluster.
         n: the number of questions or texts.
         A score without questions is left out. All scores except fluency are in [0, 1].
@@ -130,7 +131,10 @@ def _cluster(question: Question) -> str:
 
 
 def _kinds(questions: Sequence[Question]) -> list[str | None]:
-    """Return the kind of each question. All questions about a fact except the first become `rephrased`."""
+    """Return the kind of each question.
+
+    Among the questions of kind None about a fact, all except the first get the kind "rephrased".
+    """
     first: dict[str, str] = {}
     for question in questions:
         if question.kind is None and question.fact_id is not None:
@@ -142,7 +146,7 @@ def _kinds(questions: Sequence[Question]) -> list[str | None]:
 
 
 def _means(groups: Sequence[Sequence[Score]]) -> dict[str, Any]:
-    """Return the mean of the teacher-forced and of the generated scores. All groups have the same weight."""
+    """Return the mean teacher-forced score and the mean generated score. All groups have the same weight."""
     documents = [document for group in groups for document, *_ in group]
     means: dict[str, Any] = {}
     for column, name in enumerate(("teacher_forced", "generated"), start=1):

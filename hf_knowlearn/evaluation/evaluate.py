@@ -22,8 +22,9 @@ class EvaluationResult:
     """A model's responses to sets of questions.
 
     Args:
-        questions: the questions of each role, such as "questions" or "retention_questions". Empty sets are left out.
-        responses: for each role, the responses to each of its questions.
+        questions: the sets of questions, by role. The role is the purpose of a set, such as "questions" or
+            "retention_questions". Empty sets are left out.
+        responses: the responses to the questions of each set, by role.
         seconds: duration of the generation, in seconds.
         language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
         has_turns: whether the prompts use a chat template that ends a turn with a special token.
@@ -36,7 +37,7 @@ class EvaluationResult:
     has_turns: bool = False
 
     def scores(self) -> dict[str, dict[str, Any]]:
-        """Return the scores of each role, as `response_scores` computes them."""
+        """Return the scores of each set of questions, by role (see `response_scores`)."""
         return {
             role: response_scores(questions, self.responses[role], self.language, self.has_turns)
             for role, questions in self.questions.items()
@@ -61,7 +62,7 @@ class EvaluationResult:
         ]
 
     def only_correct(self, role: str) -> "EvaluationResult":
-        """Return this result without the questions of `role` that were answered incorrectly."""
+        """Return a copy of this result without the questions of `role` that the model answered incorrectly."""
         places = [i for i, match in enumerate(self.correct(role)) if match]
         questions = [self.questions[role][i] for i in places]
         responses = [self.responses[role][i] for i in places]
@@ -72,7 +73,7 @@ class EvaluationResult:
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row of a JSONL file for each question, with the question and its responses."""
+        """Return a dictionary for each question, with the question and the responses: the lines of a JSONL file."""
         return [
             {
                 "role": role,
@@ -107,13 +108,13 @@ def evaluate(
     """Generate responses to each set of questions, with one prompt for each question.
 
     Args:
-        questions: the questions of each role. Empty sets are left out.
+        questions: the sets of questions, by role (see `EvaluationResult`). Empty sets are left out.
         settings: settings of the generation.
-        pool: questions that few-shot examples are chosen from. None: the questions of the role.
+        pool: questions that few-shot examples are chosen from. None: the questions of the same set.
         documents: documents for open-book prompts (see `generate_responses`).
         language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
-        answer_cache: a path. The responses of each role are cached in `{answer_cache}.{role}.jsonl`. None: no cache.
-        progress: label of the progress bars, before the role. None: no bars.
+        answer_cache: a path. The responses to each set are cached in `{answer_cache}.{role}.jsonl`. None: no cache.
+        progress: label of the progress bars, which is followed by the role. None: no bars.
 
     Raises:
         ValueError: the prompts cannot be built (see `generate_responses`).
@@ -147,10 +148,10 @@ def response_scores(
 ) -> dict[str, Any]:
     """Return the scores of one set of questions.
 
-    Most scores are those of `knowledge_recall.score`. Documents, relations and facts are passed to it if all questions
-    have them. Two more scores describe how responses end. `stopped` is the share of greedy responses that
-    `max_new_tokens` did not truncate. `end_of_turn` is the share that ended with the token for the end of a turn; it
-    needs `has_turns`. Scores that are nan are left out.
+    Most scores are those of `knowledge_recall.score`. This function receives the ids of documents, relations and facts
+    if all questions have them. Two more scores describe how responses end. `stopped` is the share of greedy responses
+    that were not truncated at `max_new_tokens`. `end_of_turn` is the share of greedy responses that ended with the
+    end-of-turn token. It is computed only if `has_turns` is true. Scores that are nan are left out.
     """
     references = [list(question.answers) for question in questions]
     samples = any(one.sampled[0] for one in responses)
@@ -161,10 +162,10 @@ def response_scores(
 
 
 def _id_columns(questions: Sequence[Question]) -> dict[str, Any]:
-    """Return the documents, relations and facts of the questions as columns of the metric.
+    """Return the arguments `documents`, `relations` and `fact_ids` of `knowledge_recall.score`.
 
-    A column is left out if a question has no value. A column is also left out if it would not change the scores: all
-    documents or relations are the same, or all facts are different.
+    An argument is left out if a question has no value for it. An argument is also left out if it would not change the
+    scores, because all questions have one document, all have one relation, or all have different facts.
     """
     columns: dict[str, list[Any]] = {
         "documents": [question.document_id for question in questions],

@@ -56,8 +56,8 @@ class KnowledgeTokens:
         probability: mean over documents of the mean probability of the document's tokens, in [0, 1]; nan if there are
             no tokens.
         probability_se: standard error of `probability` over documents; nan for fewer than two documents.
-        logprob, logprob_se: the same for the natural logarithm of the probability. A single token of very low
-            probability changes these values strongly.
+        logprob, logprob_se: mean natural logarithm of the probability, and its standard error. A single token of very
+            low probability changes these values strongly.
         documents: number of documents with knowledge tokens.
         tokens: number of knowledge tokens in all views.
         without_facts: number of documents with views but without knowledge tokens.
@@ -82,7 +82,7 @@ class KnowledgeTokens:
 
 @dataclass(frozen=True)
 class _Row:
-    """The tokens of a held-out view, the index of its part, and the positions of its knowledge tokens."""
+    """A held-out view: the index of its part, its tokens, and the positions of its knowledge tokens."""
 
     part: int
     ids: tuple[int, ...]
@@ -107,13 +107,12 @@ def knowledge_tokens(
     batch_size: int = 16,
     progress: str | None = None,
 ) -> KnowledgeTokens:
-    """Measure the mean probability of knowledge tokens in formats and orders of the documents that training did not
-    use.
+    """Measure the mean probability of knowledge tokens in views of the documents that training did not use.
 
     The probability of a token depends on all tokens before it in the view. Two conditions make a token a knowledge
     token. It belongs to the first occurrence of a fact in the view (`facts.fact_spans`; case is ignored). And earlier
     in the view, the title or another name, number or answer identifies the document. With several processes, each
-    process computes a share of the views, and all of them return the whole result.
+    process computes a share of the views, and every process returns the whole result.
 
     Args:
         questions: questions about the documents. The answers to questions with the `document_id` of a document are its
@@ -122,7 +121,8 @@ def knowledge_tokens(
             the model was not trained on the documents.
         hold_out: group of formats that training leaves out. All views here have formats of this group. None: formats
             of any group.
-        views: number of held-out views of a document or part. Half of them have another sentence order.
+        views: number of held-out views of a document or part. Half of these views, rounded down, also have
+            another sentence order if the document allows it.
         seed: seed of the held-out views. Use the same seed before and after training.
         part_tokens: maximum number of tokens of a part. Longer documents are split. Use the value of the training run
             to get the same parts.
@@ -200,7 +200,7 @@ def _rows(
 
 
 def counted_spans(view: View, part: Document, facts: Sequence[CharSpan], clues: Sequence[CharSpan]) -> list[CharSpan]:
-    """Return the spans of `view` that contain the first occurrence of a fact, after a clue.
+    """Return the spans of `view` that contain the first occurrence of a fact and come after a clue.
 
     A clue is a span that identifies the document. The title is also a clue, if it is at the start of the view.
 
@@ -220,7 +220,7 @@ def counted_spans(view: View, part: Document, facts: Sequence[CharSpan], clues: 
 
 
 def _in_view(view: View, span: CharSpan) -> list[CharSpan]:
-    """Return the spans of the view that contain this span of the document. The layout can split it into several."""
+    """Return the spans of the view that contain a span of the document. Layout can split it into several spans."""
     pieces = []
     for at, source, length in view.spans:
         start, end = max(span[0], source), min(span[1], source + length)
@@ -230,7 +230,7 @@ def _in_view(view: View, span: CharSpan) -> list[CharSpan]:
 
 
 def _occurs(fact: str, text: str) -> bool:
-    """Return whether the text contains the words of the fact as whole words, in any case and layout."""
+    """Return whether the text contains the fact as whole words. Case and the characters between words are ignored."""
     pattern = r"\W+".join(map(re.escape, fact.split()))
     return any(is_whole_word(text, *match.span()) for match in re.finditer(pattern, text, re.IGNORECASE))
 

@@ -54,7 +54,7 @@ class Mastery:
     Args:
         greedy: P(T=0), the share of greedy responses that are correct, in [0, 1].
         sampled: P(T>0), the share of sampled responses that are correct, in [0, 1].
-        category: the class, which depends on `greedy` and `sampled`.
+        category: the class of the question (see `category_of`).
 
     Example:
         >>> Mastery("q1", greedy=0.4, sampled=0.3, category="MaybeKnown")
@@ -143,7 +143,7 @@ def check_mastery(
     preset: str = "full",
     **settings: Any,
 ) -> None:
-    """Raise the same `ValueError` as `classify_mastery`, but generate nothing. Takes the same arguments."""
+    """Raise the `ValueError` that `classify_mastery` would raise for these arguments. Nothing is generated."""
     from hf_knowlearn.generation.responses import build_prompts
 
     generation = _settings(preset, "en", **settings)

@@ -25,7 +25,7 @@ TOP_K, TEXT_TOKENS = 5, 100
 
 @dataclass(frozen=True)
 class TeacherForced:
-    """The tokens of the first accepted answer, and the token that the model predicts at each of their positions.
+    """The tokens of the first accepted answer, and the tokens that the model predicts at their positions.
 
     Args:
         expected: the tokens of the first accepted answer. Why only the first one: KnowEdit has one target per
@@ -65,10 +65,10 @@ def teacher_forced(
     settings: GenerationSettings,
     progress: str | None = None,
 ) -> list[TeacherForced]:
-    """Return the teacher-forced first accepted answer for each prompt of each question, in order.
+    """Return, for each prompt of each question, the tokens that the model predicts for the first accepted answer.
 
     The prompts are those of `generate_responses`. The settings `samples` and `max_new_tokens` have no effect. With
-    several processes, each process computes a share, and all of them return all results.
+    several processes, each process computes a share, and every process returns all results.
 
     Raises:
         ValueError: the prompts cannot be built, or a prompt with its answer exceeds the model's context. The message

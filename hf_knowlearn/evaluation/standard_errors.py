@@ -16,7 +16,7 @@ def paired_difference(
 ) -> tuple[float, float]:
     """Return the mean of `after - before` over questions, and the standard error of this mean.
 
-    A question without a document is a cluster of its own. The error is nan for a single cluster, and 0 if all
+    A question without a document is a separate cluster. The error is nan for a single cluster, and 0 if all
     differences are equal.
 
     Args:
@@ -27,13 +27,13 @@ def paired_difference(
 
 
 def clustered_mean(groups: Sequence[Sequence[float]], clusters: Sequence[str]) -> tuple[float, float]:
-    """Return the mean over groups of the mean of each group, and its standard error.
+    """Return the mean of the group means, and the standard error of this mean.
 
-    The error is clustered as in `knowledge_recall.score`.
+    The standard error is clustered as in `knowledge_recall.score`.
 
     Args:
         groups: the values of each group.
-        clusters: the cluster of each value, first for the first group, then for the second, and so on.
+        clusters: the cluster of each value: the clusters of the first group, then those of the second, and so on.
     """
     means = [math.fsum(group) / len(group) for group in groups]
     residuals = [

@@ -19,7 +19,10 @@ def transitions(
     language: str = "en",
     examples: int = 5,
 ) -> dict[str, Any]:
-    """Return the numbers of questions that are `learned`, `retained`, `forgotten` and `never` right, with `examples`.
+    """Count the questions by whether the responses before and after training are right.
+
+    Returns a dictionary with the numbers of `learned`, `retained`, `forgotten` and `never` (right neither before nor
+    after training), and with `examples` of learned and forgotten questions.
 
     A response is right if its first line is an accepted answer (see `knowledge_recall.correct`).
 
@@ -48,6 +51,6 @@ def transitions(
 
 
 def _spread(rows: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    """Return at most `number` of the rows, at equal distances. Why: adjacent rows are about the same document."""
+    """Return at most `number` evenly spaced rows. Why: adjacent rows are often about the same document."""
     number = min(number, len(rows))
     return [rows[i * len(rows) // number] for i in range(number)]

@@ -1,7 +1,8 @@
 """Stores responses in a JSONL file during generation, so that an interrupted run can continue.
 
-The first line of the file, the header, has all values on which the responses depend. During generation, each process
-appends to a part file of its own, such as `answers.jsonl.part0`. At the end, one file replaces all part files.
+The first line of the file is the header: all values on which the responses depend. During generation, each process
+appends its responses to a separate part file, such as `answers.jsonl.part0`. At the end, one file replaces all part
+files.
 """
 
 import json
@@ -27,15 +28,15 @@ class PromptResponses(NamedTuple):
 
 
 class AnswerCache:
-    """Reads and writes the responses by question id and prompt number.
+    """Reads and writes the responses to prompts. The key of a prompt is its question id and its prompt number.
 
     Args:
         path: A JSONL file in a folder that all processes can access.
-        header: All values on which the responses depend, in the types of JSON.
-        rank: The number of this process.
+        header: All values on which the responses depend, as values that JSON can store.
+        rank: The index of this process, from 0.
 
     Raises:
-        ValueError: The file has another header, or is not an answer cache.
+        ValueError: The file is not an answer cache, or the header in the file differs from `header`.
 
     Example:
         >>> cache = AnswerCache(Path("answers.jsonl"), {"seed": 0})
@@ -54,7 +55,7 @@ class AnswerCache:
         self._has_whole_lines = False  # whether the part file begins with the header and ends with a line break
 
     def parts(self) -> list[Path]:
-        """Return the part files of all processes."""
+        """Return the paths of the part files of all processes."""
         return sorted(self.path.parent.glob(f"{self.path.name}.part*"))
 
     def append(self, responses: Mapping[CacheKey, PromptResponses]) -> None:
@@ -92,7 +93,7 @@ def _whole_lines(file: Path) -> bytes:
 
 
 def _read(file: Path, header: Mapping[str, Any]) -> dict[CacheKey, PromptResponses]:
-    """Return the responses in a file, which must have this header."""
+    """Return the responses in a cache file. Raise a `ValueError` if the header in the file differs from `header`."""
     lines = _whole_lines(file).splitlines()
     if not lines:
         return {}
@@ -109,7 +110,7 @@ def _read(file: Path, header: Mapping[str, Any]) -> dict[CacheKey, PromptRespons
             f"  {name}: {stored.get(name)!r} in the file, {header.get(name)!r} now" for name in names
         )
         raise ValueError(
-            f"{str(file)!r} contains answers of another model, or for other prompts or settings:\n{differences}\n"
-            "Choose another file, or delete this one."
+            f"{str(file)!r} contains answers of another model, or answers for other prompts or settings:\n"
+            f"{differences}\nChoose another file, or delete this file."
         )
     return responses

@@ -36,18 +36,18 @@ def run_batches(
     groups: Sequence[Hashable] | None = None,
     progress: str | None = None,
 ) -> list[T]:
-    """Compute a result for every row, in batches, and return the results by row number.
+    """Compute a result for every row, in batches, and return the results in the order of the row numbers.
 
-    Each of n processes computes every n-th batch and returns the results of all. No gradients are computed. If memory
-    runs out, the batch size is halved for the remaining rows.
+    The batches are distributed over the processes, and every process returns all results. No gradients are computed.
+    If memory runs out, the batch size is halved for the remaining rows.
 
     Args:
         order: All row numbers, in the order in which they are computed.
         batch_size: The number of rows in a batch.
         compute: A function that returns the results of a batch. Its arguments are the row numbers of the batch and the
             current batch size.
-        model: The model, which is in evaluation mode during the computation.
-        groups: The group of each row. All rows of a batch belong to one group.
+        model: The model that `compute` uses. It is put into evaluation mode during the computation.
+        groups: The group of each row. Rows of different groups are never in the same batch.
         progress: The label of the progress bar. None shows no bar.
 
     Raises:
@@ -74,12 +74,12 @@ def run_batches(
 
 
 def _next_batch(rows: list[int], groups: Sequence[Hashable] | None) -> list[int]:
-    """Return the first rows, up to the first row of another group."""
+    """Return the rows before the first row that belongs to another group than `rows[0]`."""
     return rows if groups is None else list(takewhile(lambda row: groups[row] == groups[rows[0]], rows))
 
 
 def _compute_into(found: dict[int, T], compute: Compute[T], batch: list[int], batch_size: int) -> str | None:
-    """Add the results of a batch to `found`. If memory runs out, return the error message."""
+    """Add the results of a batch to `found`, and return None. If memory runs out, return the error message instead."""
     try:
         found.update(zip(batch, compute(batch, batch_size), strict=True))
     except (RuntimeError, MemoryError) as error:
@@ -109,14 +109,15 @@ def run_with_prefixes(
     compute: Compute[T],
     progress: str | None,
 ) -> list[T]:
-    """Compute rows that share a prefix in the same batches. Other rows are computed with rows of similar length.
+    """Compute a result for every row, as `run_batches` does. Rows that share a prefix are in the same batches.
 
-    `decoder.find_prefixes` must be called first. Before `compute` is called, the prefixes of its batch are put into
-    the cache of the decoder. For the other arguments, see `run_batches`.
+    All other rows are in batches of similar length. `decoder.find_prefixes` must be called first. Before `compute` is
+    called with a batch, the prefixes of the rows are put into the cache of the decoder.
 
     Args:
         rows: The tokens of each row.
-        keys: The prefix key of each row.
+        keys: The prefix key of each row (see `GenerationJob`).
+        batch_size, compute, progress: See `run_batches`.
     """
     shared = decoder.prefix_lengths
 
@@ -140,9 +141,9 @@ def longest_first(rows: Sequence[Sequence[int]]) -> list[int]:
 
 
 def row_logits(model: "PreTrainedModel", rows: Sequence[Sequence[int]], pad: int) -> torch.Tensor:
-    """Return the logits after each token: (rows, tokens of the longest row, vocabulary).
+    """Return the logits after each token of each row, of shape (rows, tokens of the longest row, vocabulary).
 
-    Logits after the end of a shorter row have no meaning.
+    In a shorter row, the logits after the last token have no meaning.
     """
     ids = [torch.tensor(row, device=model.device) for row in rows]
     padded = pad_sequence(ids, batch_first=True, padding_value=pad)

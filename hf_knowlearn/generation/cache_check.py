@@ -1,7 +1,8 @@
-"""Checks whether `Decoder` can be used with a model: its logits must be the same with and without cache and padding.
+"""Checks whether `Decoder` can be used with a model.
 
-The logits differ for models that store their state outside of the cache, such as Mamba. They also differ for models
-that ignore the attention mask of padding, such as RWKV.
+`Decoder` uses a key-value cache and padding. Both must leave the logits of the model unchanged. A cache changes the
+logits of a model that stores its state elsewhere, such as Mamba. Padding changes the logits of a model that ignores
+the attention mask, such as RWKV.
 """
 
 import logging
@@ -32,9 +33,9 @@ _results: "WeakKeyDictionary[PreTrainedModel, bool]" = WeakKeyDictionary()
 
 
 def supports_decoder(model: "PreTrainedModel", pad: int) -> bool:
-    """Return whether `Decoder` gives the logits of the model. The check runs once for each model object.
+    """Return whether `Decoder` computes the same logits as the model itself. Each model object is checked only once.
 
-    All processes must call this function, because a sharded model computes on all of them.
+    All processes must call this function, because a sharded model computes logits only if all processes take part.
     """
     base = unwrap_adapter(model)
     if not hasattr(base, "generate"):
@@ -65,7 +66,10 @@ def _compare(model: "PreTrainedModel", pad: int) -> bool:
 
 
 def _differences(model: "PreTrainedModel", pad: int) -> list[float]:
-    """Return the relative difference of the logits of each prompt, as a median over its steps."""
+    """Return, for each prompt, how far the logits of `Decoder` differ from those of the model.
+
+    The difference is relative to the largest logit, and is a median over several tokens.
+    """
     # Why the middle of the vocabulary: most vocabularies have special tokens, such as image tokens, at an end.
     size = model.config.get_text_config().vocab_size
     numbers = np.linspace(size // 8, size // 2, sum(PROMPTS) + 2 * STEPS).astype(int).tolist()
@@ -85,7 +89,10 @@ def _differences(model: "PreTrainedModel", pad: int) -> list[float]:
 def _decoder_logits(
     model: "PreTrainedModel", pad: int, prompts: list[list[int]], steps: list[list[int]]
 ) -> torch.Tensor:
-    """Return the logits (prompts, steps + 1, vocabulary) of `Decoder`. The two rows change places before each step."""
+    """Return the logits (prompts, steps + 1, vocabulary) of `Decoder`.
+
+    The two rows are swapped before each step, because `Decoder` also reorders the rows of the cache.
+    """
     decoder = Decoder(model, pad)
     logits, mask, cache = decoder.prefill(prompts)
     found, order, swap = [logits[:, -1]], [0, 1], torch.tensor([1, 0])

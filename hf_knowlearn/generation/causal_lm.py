@@ -19,33 +19,33 @@ def check_causal_lm(model: "PreTrainedModel") -> None:
         raise ValueError(f"{type(base).__name__} has an encoder. Use a causal language model (AutoModelForCausalLM).")
     if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         raise ValueError(
-            f"An adapter of type {model.active_peft_config.peft_type.value} learns a prompt, which would be ignored"
-            " here. Use an adapter of the weights, such as LoRA, or call model.generate."
+            f"An adapter of type {model.active_peft_config.peft_type.value} learns a prompt, and this prompt would be"
+            " ignored here. Use an adapter that changes the weights, such as LoRA, or call model.generate."
         )
 
 
 def unwrap_adapter(model: "PreTrainedModel") -> "PreTrainedModel":
-    """Return the model inside an adapter, or the model itself if it has no adapter."""
+    """Return the base model of a model with an adapter. Return a model without an adapter unchanged."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def stop_tokens(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", turn_end: int | None = None
 ) -> StopTokens:
-    """Return the tokens that end a response of this model, including those of its generation configuration."""
+    """Return the tokens that end a response, including the end tokens in the model's generation configuration."""
     named = getattr(getattr(unwrap_adapter(model), "generation_config", None), "eos_token_id", None)
     ids = [] if named is None else [int(id) for id in np.atleast_1d(named)]
     return StopTokens(tokenizer, model.config.get_text_config().vocab_size, ids, turn_end)
 
 
 def pad_token_id(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Return the padding token. If there is none, return another token, because padding is masked."""
+    """Return the id of the padding token, or of any other token if there is none. Padding is masked anyway."""
     return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
 
 
 @contextmanager
 def eval_mode(model: "PreTrainedModel") -> Iterator[None]:
-    """Put all modules into evaluation mode, turn router logits off, and restore both on exit.
+    """Within the block, put all modules into evaluation mode, and turn router logits off.
 
     Why: TRL turns router logits on for a mixture of experts, and the router's loss fails when the model uses a cache.
     """

@@ -33,7 +33,7 @@ Ids = Sequence[int]
 
 @dataclass
 class Branch:
-    """Rows of a batch that are decoded together. Each row has one or several responses with the same tokens so far."""
+    """Rows of a batch that are decoded together. Responses that have equal tokens so far share a row."""
 
     cache: Cache
     cache_rows: int
@@ -52,7 +52,7 @@ class Decoder:
         model: A causal language model, with or without an adapter.
         pad: The padding token. It is masked, so any token can be used.
         stop_tokens: The tokens that end a response. Only `decode` needs them.
-        settings: `max_new_tokens`, `temperature` and `top_k` of these settings are used.
+        settings: Only the settings `max_new_tokens`, `temperature` and `top_k` are used.
     """
 
     def __init__(
@@ -74,7 +74,10 @@ class Decoder:
         self.prefix_cache: dict[PrefixKey, list[tuple[torch.Tensor, torch.Tensor]]] = {}
 
     def find_prefixes(self, rows: Sequence[Ids], keys: Sequence[PrefixKey]) -> None:
-        """Find the length of the prefix that all rows of a key share. The last token of a row is never included."""
+        """For each key, store in `prefix_lengths` the length of the prefix that all rows with this key share.
+
+        The last token of a row never belongs to the prefix. Prefixes of fewer than `MIN_PREFIX` tokens are not stored.
+        """
         self.prefix_cache.clear()
         members: dict[PrefixKey, list[Ids]] = defaultdict(list)
         for ids, key in zip(rows, keys, strict=True):
@@ -118,13 +121,13 @@ class Decoder:
         generated: list[GeneratedTokens],
         batch_size: int,
     ) -> list[Branch]:
-        """Choose the next token of every response, and store the responses that it ends.
+        """Choose the next token of every response. Store the responses that end with this token in `generated`.
 
         Args:
             logits: (rows, vocabulary).
 
         Returns:
-            Branches with the responses that continue.
+            The branches of the responses that have not ended.
         """
         assert self.stop_tokens is not None
         stop = self.stop_tokens
@@ -186,7 +189,7 @@ class Decoder:
         return chosen
 
     def _step(self, branch: Branch) -> torch.Tensor:
-        """Return the logits after the last token of each row. This token is added to the cache and to the mask."""
+        """Compute the last token of each row, add it to the cache and the mask, and return the logits after it."""
         number = len(branch.parents)
         if not branch.owns_cache or not np.array_equal(branch.parents, np.arange(branch.cache_rows)):
             rows = torch.from_numpy(branch.parents)
@@ -202,7 +205,9 @@ class Decoder:
     def prefill(
         self, rows: Sequence[Ids], keys: Sequence[PrefixKey] = (), keep: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor, Cache]:
-        """Compute the rows. If there are keys, their prefixes are copied from `prefix_cache`.
+        """Compute the logits and the key-value cache of the rows.
+
+        If `keys` are given, the prefixes of the rows are copied from `prefix_cache` and not computed again.
 
         Returns:
             The logits (rows, `keep`, vocabulary) after the last `keep` tokens, the mask (rows, tokens of the longest
@@ -225,12 +230,12 @@ class Decoder:
         return self.forward(ids, mask, cache, keep), mask, cache
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Cache, keep: int = 1) -> torch.Tensor:
-        """Compute tokens that follow those in the cache, and return logits (rows, `keep`, vocabulary).
+        """Compute the tokens `ids` after the tokens in the cache, and return logits (rows, `keep`, vocabulary).
 
         Args:
             ids: (rows, tokens).
             mask: (rows, number of tokens in the cache and in `ids`), false on padding.
-            keep: The logits after this number of tokens at the end are returned.
+            keep: The number of tokens, at the end of each row, after which the logits are returned.
         """
         extra: dict[str, Any] = {}
         if "position_ids" in self.accepts:
@@ -252,8 +257,8 @@ class Decoder:
         """Fill the first `known` tokens of a cache with the prefixes of the rows, padded on the left.
 
         Args:
-            fresh: The number of tokens for which space remains.
-            lengths: The number of tokens to copy of the prefix of each row.
+            fresh: The number of tokens for which memory is reserved after the prefixes.
+            lengths: For each row, the number of tokens of the prefix that are copied.
         """
         for number, layer in enumerate(cache.layers):
             both = []
@@ -273,10 +278,10 @@ class Decoder:
             layer.set_storage(*both, known)
 
     def prefill_prefixes(self, rows: Mapping[PrefixKey, Ids], batch_size: int) -> None:
-        """Compute the prefixes of these keys, and remove those of all other keys from `prefix_cache`.
+        """Compute the prefixes of the keys of `rows`, and store them in `prefix_cache` in place of all other prefixes.
 
         Args:
-            rows: A row of each key.
+            rows: For each key, the tokens of any row with this key.
         """
         wanted = {key: ids for key, ids in rows.items() if key in self.prefix_lengths}
         self.prefix_cache = {key: known for key, known in self.prefix_cache.items() if key in wanted}
@@ -291,14 +296,14 @@ class Decoder:
 
 
 def _common_prefix(rows: Sequence[Ids]) -> int:
-    """Return the number of tokens that all rows have in common at their start."""
+    """Return the length of the longest common prefix of all rows, in tokens."""
     # Why two rows are enough: all others are between them in lexicographic order.
     first, last = min(map(tuple, rows)), max(map(tuple, rows))
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
 def cache_rows(cache: Cache, rows: torch.Tensor, device: torch.device, in_place: bool) -> Cache:
-    """Return a cache with these rows of `cache`. With `in_place`, `cache` itself is changed."""
+    """Return a cache with the given rows of `cache`. With `in_place`, `cache` itself is changed and returned."""
     preallocated = all(type(layer) is PreallocatedLayer for layer in cache.layers)
     if preallocated and in_place:
         for layer in cache.layers:

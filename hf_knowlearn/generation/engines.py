@@ -1,4 +1,4 @@
-"""Generates the responses of many jobs with transformers or vLLM."""
+"""Generates the responses to many prompts with transformers or vLLM."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -26,13 +26,13 @@ def generate(
     convert: Convert[T],
     progress: str | None = None,
 ) -> list[T]:
-    """Generate the responses of all jobs, and return a result for each job, in the order of the jobs.
+    """Generate the responses to the prompts of all jobs, and return the converted responses in the order of `jobs`.
 
     Each process generates its share and returns all results.
 
     Args:
-        convert: A function that is called after each batch and returns a result for each of its jobs. Its arguments
-            are the numbers of these jobs and the tokens of their responses.
+        convert: A function that is called after each batch and returns one result for each job of the batch. The
+            arguments of the function are the indices of these jobs in `jobs`, and the tokens of their responses.
     """
     if isinstance(model, VLLM):
 

@@ -1,6 +1,6 @@
-"""Generates texts without a question, sampled from all tokens at temperature 1.
+"""Generates texts that answer no question. Each token is sampled from the whole vocabulary at temperature 1.
 
-These texts are used for replay and to measure drift, in place of the training data of the base model.
+Replay and the measurement of drift use these texts in place of the training data of the base model.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ class GeneratedText:
 
     Args:
         prompt: The text before `text`. It may be empty.
-        ended: Whether the model ended the text with an end token. If `max_new_tokens` ended it, a model that is
-            trained on the text must not learn to end it there.
+        ended: Whether the model ended the text with an end token. False if the text was cut at `max_new_tokens`. A
+            model that is trained on a cut text must not learn an end token after the cut.
     """
 
     prompt: str
@@ -49,21 +49,22 @@ def generate_texts(
     batch_size: int = 32,
     progress: str | None = None,
 ) -> list[GeneratedText]:
-    """Generate texts, sampled from all tokens at temperature 1.
+    """Generate texts. Each token is sampled from the whole vocabulary at temperature 1.
 
-    An empty prompt becomes the tokenizer's beginning token, or its end token if it has no beginning token. Blank texts
-    are sampled again. For the same seed, the texts do not depend on the batch size or the number of processes.
+    Blank texts are sampled again. The texts depend on the seed, but not on the batch size or the number of processes.
 
     Args:
         number: The number of texts.
-        prompts: The prompts, which are used in turn. An empty prompt starts a text from nothing.
+        prompts: The texts that the model continues, used one after another and then again from the first. The empty
+            prompt is the tokenizer's beginning token, or the end token if the tokenizer has no beginning token.
         max_new_tokens: The largest number of tokens of a text.
-        stream: The name of the sequence of random numbers. Texts for different purposes need different names.
+        stream: The name of the sequence of random numbers. With two names, two calls with one seed generate different
+            texts.
         batch_size: The number of texts that each process computes at once.
 
     Raises:
-        ValueError: A number is below 1, or there are no prompts. Or a prompt is empty, and the tokenizer has neither a
-            beginning nor an end token. Or too many of the generated texts are blank.
+        ValueError: `number`, `max_new_tokens` or `batch_size` is below 1, or there are no prompts. Or a prompt is
+            empty, and the tokenizer has neither a beginning nor an end token. Or too many generated texts are blank.
         MemoryError: A batch of one text does not fit into memory.
 
     Example:
@@ -72,7 +73,8 @@ def generate_texts(
     """
     if number < 1 or not prompts:
         raise ValueError(
-            f"number={number!r}, {number_of(len(prompts), 'prompt')}: give at least 1 of both. A prompt may be empty."
+            f"number={number!r}, {number_of(len(prompts), 'prompt')}: give number=1 or more, and at least one prompt."
+            " The prompt may be empty."
         )
     settings = GenerationSettings(
         max_new_tokens=max_new_tokens, batch_size=batch_size, seed=seed, temperature=1.0, top_k=0
@@ -101,15 +103,15 @@ def generate_texts(
         if len(texts) >= number:
             return texts[:number]
     raise ValueError(
-        f"{number_of(number, 'text')} must have a word, but only {len(texts)} of the {ROUNDS * number} texts that the"
-        " model generated have one. Provide general text instead."
+        f"The model generated {ROUNDS * number} texts, but only {len(texts)} of them contain a word. At least {number}"
+        " must contain a word. Provide general text instead."
     )
 
 
 def sample_texts(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", number: int, **options: Any
 ) -> list[str]:
-    """Generate texts without a prompt, for example to measure `drift`.
+    """Generate texts without a prompt, for example to measure `drift`, and return them as strings.
 
     Args:
         number: The number of texts.

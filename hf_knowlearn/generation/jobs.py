@@ -1,4 +1,4 @@
-"""The types of generation: a prompt with its responses, the tokens of a response, and the tokens that end it."""
+"""Classes for generation: a prompt to respond to, the tokens of a response, and the tokens that end a response."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class GeneratedTokens(NamedTuple):
     """A response as tokens.
 
     Args:
-        tokens: The tokens of the response. They include a line break that ended it, but no end token.
-        stop_token: The token that ended the response. None if `max_new_tokens` ended it.
+        tokens: The tokens of the response. A line break that ended the response is included, an end token is not.
+        stop_token: The token that ended the response. None if the response was cut at `max_new_tokens`.
     """
 
     tokens: list[int]
@@ -48,8 +48,8 @@ class StopTokens:
     A line break in a thought (<think>…</think>) does not end a response, because the answer follows the thought.
 
     Args:
-        vocabulary_size: The number of logits of the model, which may exceed the vocabulary of the tokenizer.
-        end_of_text: More end tokens, in addition to the tokenizer's.
+        vocabulary_size: The size of the model's vocabulary, which may be larger than that of the tokenizer.
+        end_of_text: Further end tokens, in addition to the end token of the tokenizer.
         turn_end: The token that ends an assistant turn in the chat template.
     """
 
@@ -77,7 +77,7 @@ class StopTokens:
         return bool(text.strip()) and not has_open_thought(text)
 
     def reason(self, stop_token: int | None) -> str:
-        """Return what ended a response, by its `stop_token` (see `Responses.ended`)."""
+        """Return what ended a response: "line", "turn", "text" or "cut" (see `Responses.ended`)."""
         if stop_token is None:
             return "cut"
         if stop_token == self.turn_end:

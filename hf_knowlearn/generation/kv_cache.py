@@ -18,10 +18,10 @@ class PreallocatedLayer(DynamicLayer):
         self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def set_storage(self, keys: torch.Tensor, values: torch.Tensor, used: int, rows: int | None = None) -> None:
-        """Use these tensors as memory. Both have the shape (rows, heads, tokens, head size).
+        """Use `keys` and `values`, of shape (rows, heads, tokens, head size), as the memory of this layer.
 
         Args:
-            used: The number of tokens that are already written.
+            used: The number of tokens that the memory already contains.
             rows: The number of rows in use. None means all rows.
         """
         if not self.is_initialized:
@@ -46,7 +46,7 @@ class PreallocatedLayer(DynamicLayer):
         return self.keys, self.values
 
     def select_rows(self, rows: torch.Tensor) -> "PreallocatedLayer":
-        """Return a new layer with these rows. A row may occur several times."""
+        """Return a new layer that contains the given rows of this layer. A row may occur several times."""
         assert self.storage is not None
         layer, rows = PreallocatedLayer(), rows.to(self.keys.device)
         keys, values = (tensor.index_select(0, rows) for tensor in self.storage)
@@ -54,10 +54,7 @@ class PreallocatedLayer(DynamicLayer):
         return layer
 
     def rearrange_rows(self, parents: torch.Tensor) -> None:
-        """Replace each row i by row `parents[i]`, in place.
-
-        A row that is replaced must not be the parent of another row. `assign_rows` ensures this.
-        """
+        """Change the layer in place: row i becomes a copy of the previous row `parents[i]`."""
         assert self.storage is not None
         number, used = len(parents), self.keys.shape[-2]
         keys, values = self.storage
@@ -80,12 +77,13 @@ def enlarged(old: torch.Tensor, tokens: int = GROWTH, rows: int = 0) -> torch.Te
 
 
 def assign_rows(parents: np.ndarray) -> np.ndarray:
-    """Return a new row number for each row, given the number of the row that it continues.
+    """Return the row number at which each new row is stored in the cache.
 
-    Most rows get the number of the row that they continue, so they need not be copied.
+    Each new row continues an old row, its parent. Most new rows get the number of their parent, so that they need not
+    be copied.
 
     Args:
-        parents: (rows,): the number of the row that each row continues, in ascending order.
+        parents: (rows,): the number of the parent of each new row, in ascending order.
     """
     number = len(parents)
     stays = (parents < number) & (np.diff(parents, prepend=-1) > 0)

@@ -33,7 +33,10 @@ def new_decoder(
     stop_tokens: StopTokens | None = None,
     settings: GenerationSettings | None = None,
 ) -> Decoder:
-    """Return a `Decoder`, or a `ReferenceDecoder` if the model needs it. For the arguments, see `Decoder`."""
+    """Return a `Decoder`, or a `ReferenceDecoder` if `Decoder` does not support the model.
+
+    For the arguments, see `Decoder`.
+    """
     kind = Decoder if supports_decoder(model, pad) else ReferenceDecoder
     return kind(model, pad, stop_tokens, settings)
 
@@ -108,7 +111,10 @@ class _Responses:
         self.ended: list[GeneratedTokens | None] = [None] * len(samplers)
 
     def choose(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Return scores with which only the chosen token of each row is possible. Used as a logits processor."""
+        """Choose the next token of each row, and return scores that allow only this token.
+
+        `generate` calls this method as a logits processor.
+        """
         rows = np.arange(len(self.tokens))
         chosen = self.decoder.choose(scores, rows, self.samplers, len(self.tokens[0]))
         for row, token in enumerate(chosen.tolist()):
@@ -120,14 +126,17 @@ class _Responses:
         return torch.full_like(scores, -torch.inf).scatter(1, places, 0.0)
 
     def finished(self, ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
-        """Return whether each row has ended. Used as a stopping criterion."""
+        """Return, for each row, whether its response has ended.
+
+        `generate` calls this method as a stopping criterion.
+        """
         return torch.tensor([found is not None for found in self.ended], device=ids.device)
 
 
 def _computes_batches(model: "PreTrainedModel", pad: int) -> bool:
-    """Return whether `generate` gives the same tokens for two prompts in one batch as for each alone.
+    """Return whether `generate` gives the same tokens for two prompts in one batch as for each prompt alone.
 
-    RWKV gives different tokens.
+    An RWKV model, for example, gives different tokens.
     """
     if model not in _compute_batches:
         size = model.config.get_text_config().vocab_size

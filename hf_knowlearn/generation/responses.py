@@ -1,8 +1,8 @@
 """Generates the responses of a model to questions, with or without documents, greedily and by sampling.
 
-Why responses and not a loss measure knowledge: a model can memorise a text and still fail to answer questions about it
-(arXiv 2309.14316). Why `decoding` and not `generate` of transformers: few-shot prompts and samples share most of their
-tokens, and `decoding` computes shared tokens only once.
+Knowledge is measured by responses, not by a loss: a model can memorise a text and still fail to answer questions about
+the text (arXiv 2309.14316). The module `decoding` is used instead of `generate` of transformers, because few-shot
+prompts and samples share most of their tokens, and `decoding` computes shared tokens only once.
 """
 
 import dataclasses
@@ -102,18 +102,18 @@ def generate_responses(
     Each process generates its share and returns all responses.
 
     The random numbers of a sampled response depend only on the seed, the question id, the prompt number and the sample
-    number. The batch size, the order of questions and the number of processes change only the last bits of logits.
-    This very rarely changes a response. It happens if two tokens are almost equally probable, or if a random number is
-    within about 1e-6 (in float32) or 1e-2 (in bfloat16) of the border between two tokens.
+    number. The batch size, the order of questions and the number of processes change only the last bits of the logits.
+    These bits very rarely change a response. They can change it if two tokens are almost equally probable, or if a
+    random number is within about 1e-6 (in float32) or 1e-2 (in bfloat16) of the border between two tokens.
 
     Args:
         model: A causal language model of transformers, which may have a PEFT adapter or 4-bit weights, or a `VLLM`.
-            The two have the same greedy responses, apart from differences in the last bits of the logits. Their
-            samples differ.
+            The greedy responses of transformers and of vLLM are equal, apart from the effect of the last bits of the
+            logits. The sampled responses differ.
         pool: The questions from which few-shot examples are chosen. None means `questions`.
         documents: The documents of the questions, for `settings.open_book`. The parts of a document are joined.
         answer_cache: A JSONL file in a folder that all processes can access. Responses are stored in this folder
-            during generation. After an interruption, the same call continues with the missing responses.
+            during generation. After an interruption, a repeated call generates only the missing responses.
         progress: The label of the progress bar. None shows no bar.
 
     Raises:
@@ -194,7 +194,11 @@ def _respond(
     prompts: Sequence[Prompt],
     save: Save | None = None,
 ) -> list[PromptResponses]:
-    """Return the responses to each prompt. After each batch, `save` gets the prompt numbers and the responses."""
+    """Return the responses to each prompt. After each batch, call `save` with the responses.
+
+    Args:
+        save: A function whose arguments are the indices of the batch in `prompts` and the responses of the batch.
+    """
     if not prompts:
         return []
     check_causal_lm(model)
@@ -218,7 +222,7 @@ def _respond(
 def _respond_with_cache(
     respond: Callable[[Sequence[Prompt], Save], list[PromptResponses]], prompts: Sequence[Prompt], cache: AnswerCache
 ) -> list[PromptResponses]:
-    """Return the responses to each prompt. Those that are not in the cache are generated with `respond`."""
+    """Return the responses to each prompt. Responses that are not in the cache are generated with `respond`."""
     state = PartialState()
     found = dict(cache.stored)
     keys: list[CacheKey] = [(prompt.question.id, prompt.number) for prompt in prompts]

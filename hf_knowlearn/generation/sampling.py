@@ -15,7 +15,10 @@ STEPS = 8  # number of random numbers in a hash of 64 bytes
 
 @dataclass
 class SampleRandom:
-    """The random numbers of a sampled response: one for each token, uniform in [0, 1), the same on every machine."""
+    """The random numbers of a sampled response: one for each token, uniform in [0, 1).
+
+    The numbers are a hash of the fields, so they do not differ between machines.
+    """
 
     seed: int
     question: str
@@ -32,7 +35,7 @@ class SampleRandom:
 
 
 def cumulative(logits: torch.Tensor, temperature: float, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the possible next tokens and their cumulative probabilities.
+    """Return the possible next tokens of each row and their cumulative probabilities.
 
     Args:
         logits: (rows, vocabulary).

@@ -11,11 +11,11 @@ MINIMUMS = {"shots": 0, "prompts": 1, "samples": 0, "top_k": 0, "max_new_tokens"
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """The settings of prompts and responses. All but `batch_size` can change a response.
+    """The settings of prompts and responses. Every setting except `batch_size` can change a response.
 
     Args:
-        shots: The number of few-shot examples before a question. They are questions of the same relation.
-        prompts: The number of prompts of each question. They have different few-shot examples.
+        shots: The number of few-shot examples before a question. An example is another question of the same relation.
+        prompts: The number of prompts of each question. Prompts of one question have different few-shot examples.
         samples: The number of sampled responses to each prompt, in addition to the greedy response.
         temperature, top_k: Parameters of the sampled responses. With top_k=0, all tokens are possible. SliCK (arXiv
             2405.05904) uses temperature 0.5 and top_k 40.
@@ -25,7 +25,7 @@ class GenerationSettings:
         max_new_tokens: The largest number of tokens of a response.
         batch_size: The number of rows that each process computes at once. It changes only the speed.
         seed: The seed of few-shot examples and of sampled responses.
-        open_book: Whether the prompt of a question contains its document.
+        open_book: Whether each prompt contains the document that the question is about.
 
     Raises:
         ValueError: A value is out of range. The message lists all such values.
@@ -62,7 +62,10 @@ class GenerationSettings:
         if self.template not in TEMPLATES:
             yield f"template={self.template!r}: choose from {', '.join(TEMPLATES)}."
         if self.shots == 0 and self.prompts != 1:
-            yield f"prompts={self.prompts!r} with shots=0: all prompts would be the same. Set shots, or prompts=1."
+            yield (
+                f"prompts={self.prompts!r} with shots=0: all prompts of a question would be equal. Set shots to 1 or"
+                " more, or set prompts=1."
+            )
 
 
 def is_integer_from(minimum: int, value: object) -> bool:

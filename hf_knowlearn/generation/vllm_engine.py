@@ -1,8 +1,8 @@
 """Generates responses with vLLM (arXiv 2309.06180), which computes many requests at once.
 
-Each response is a separate request. vLLM computes the prefixes that requests share only once. Greedy responses are
-those of transformers, apart from differences in the last bits of the logits. Sampled responses differ, because vLLM
-uses its own random number generator.
+Each response is a separate request. If several requests have a common prefix, vLLM computes the prefix only once. The
+greedy responses equal those of transformers, apart from the effect of the last bits of the logits. The sampled
+responses differ, because vLLM uses another random number generator.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ class VLLM:
     Args:
         name: The folder of a model or its name on the Hub. An adapter must first be merged (`knowlearn merge`).
         settings: Arguments of `vllm.LLM`, such as tensor_parallel_size, gpu_memory_utilization or max_model_len. If
-            `dtype` is not given, it is the dtype of the saved weights.
+            `dtype` is not given, the dtype of the saved weights is used.
 
     Raises:
         ValueError: vLLM is not installed or cannot load the model, the model is quantised, or there are several
@@ -50,9 +50,9 @@ class VLLM:
             from vllm.platforms import current_platform
         except ImportError as error:
             raise ValueError(
-                f"VLLM needs vLLM ({error}). Install it with `pip install vllm` in an environment of its own, because"
-                " it needs other versions of torch and transformers (see docs/evaluation.md). Or load the model with"
-                " transformers."
+                f"The class VLLM needs the package vllm ({error}). Install it with `pip install vllm` in a separate"
+                " environment, because vllm needs other versions of torch and transformers (see docs/evaluation.md)."
+                " Or load the model with transformers."
             ) from error
         from transformers import AutoConfig, GenerationConfig
 
@@ -61,7 +61,10 @@ class VLLM:
         try:
             self.config = AutoConfig.from_pretrained(self.name)
             if settings.get("quantization") or getattr(self.config, "quantization_config", None):
-                raise ValueError("its weights are quantised, and vLLM computes with them differently.")
+                raise ValueError(
+                    "the weights are quantised, and vLLM computes with quantised weights in another way than"
+                    " transformers."
+                )
             try:
                 self.generation_config = GenerationConfig.from_pretrained(self.name)
             except OSError:  # the model has none
@@ -74,14 +77,14 @@ class VLLM:
         except (OSError, ImportError, RuntimeError, ValueError) as error:
             raise ValueError(
                 f"vLLM cannot load {self.name!r}: {error}\nGive an unquantised model without an adapter (`knowlearn"
-                " merge` merges an adapter), or load it with transformers."
+                " merge` merges an adapter), or load the model with transformers."
             ) from error
         self.config.get_text_config().max_position_embeddings = self.engine.model_config.max_model_len
 
     def decode(
         self, jobs: Sequence[GenerationJob], stop: StopTokens, settings: GenerationSettings
     ) -> list[list[GeneratedTokens]]:
-        """Return the responses to each job. The setting `max_num_seqs` limits how many are computed at once."""
+        """Return the responses to each job. The argument `max_num_seqs` of vLLM limits the size of its batches."""
         requests = [_Request(job.ids, sampler) for job in jobs for sampler in job.samplers]
         going = requests
         while going:
@@ -114,7 +117,7 @@ class VLLM:
 
 @dataclass
 class _Request:
-    """A response that is being generated."""
+    """A request to vLLM: a prompt, and the tokens of the response that were generated so far."""
 
     prompt: Sequence[int]
     sampler: SampleRandom | None

@@ -70,7 +70,7 @@ def score(
         references: the accepted answers to each question, a list of strings. The best match counts.
         fact_ids: the id of the fact that each question asks for. Questions about the same fact in different wordings
             have the same id.
-        relations: the kind of each question, such as "born in".
+        relations: the relation that each question is about, such as "born in".
         documents: the id of the document that each question is about.
         language: the language code of the answers (see `scoring.normalize`).
         abstentions: responses that count as "I don't know". They are normalised and compared with the whole first
@@ -154,7 +154,7 @@ class _Scorer:
 def _scores_of_rows(
     scorer: _Scorer, predictions: Sequence[Any], references: Sequence[Sequence[str]]
 ) -> dict[str, Sequence[float]]:
-    """Return the score of every row, by the name of the score."""
+    """Return the scores of all rows, one sequence for each name of a score."""
     sampled = has_samples(predictions)
     scored = [samples[0] for samples in predictions] if sampled else predictions
     rows = map(scorer.row, scored, references)

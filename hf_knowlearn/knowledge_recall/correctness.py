@@ -63,7 +63,7 @@ def correct(prediction: str, answers: Collection[str], language: str = "en") -> 
 
 
 def is_correct(prediction: str, answers: Collection[str], key: Callable[[str], Hashable]) -> bool:
-    """Return the same as `correct`, but take the function `answer_key(language)` instead of the language."""
+    """Return the same as `correct`. The argument `key` is the function `answer_key(language)`."""
     value = key(prediction)
     return value is not None and value in map(key, answers)
 

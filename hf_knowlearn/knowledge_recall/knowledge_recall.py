@@ -22,10 +22,10 @@ class KnowledgeRecall(evaluate.Metric):
             only `sample_accuracy` uses all of them, and the other scores use the first one.
         references: the accepted answers to each question, a list of strings.
         fact_ids: the id of the fact that each question asks for. A fact can have questions in several wordings.
-        relations: the kind of each question, such as "born in".
+        relations: the relation that each question is about, such as "born in".
         documents: the id of the document that each question is about.
         language: the language of the answers: "en", "ar", "de", "es", "hi", "ja", "vi", "zh", or "und" for another
-            one.
+            language.
         abstentions: a list of responses that count as "I don't know".
         whole: score the whole prediction, as SQuAD's script does, instead of its first line.
 
@@ -53,7 +53,7 @@ class KnowledgeRecall(evaluate.Metric):
         )
 
     def compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, Any] | None:
-        """Compute the scores of the rows from `add` and `add_batch` and of these rows.
+        """Compute the scores of all rows: the rows that `add` and `add_batch` added, and the rows in these arguments.
 
         With several processes, only the first one returns scores. The others return None.
 

@@ -79,7 +79,7 @@ def _und_point(language: str) -> tuple[str, str]:
 def _numbers(language: str) -> re.Pattern[str]:
     """Return the pattern of a number with an optional sign, currency, exponent and unit.
 
-    Why: a number does not begin with extra zeros, because "007" and "7" are different names.
+    Numbers with leading zeros do not match, because "007" and "7" are different names.
     """
     if language == "und":  # Why: "1,000" and "1.000" are ambiguous, so only other numbers are parsed.
         number = r"[1-9]\d{0,2}(?:(?P<group>[ '])\d{3})(?:(?P=group)\d{3})*|(?:0|[1-9]\d*)(?:[.,](?!\d{3}(?!\d))\d+)?"
@@ -123,9 +123,9 @@ def _date(text: str, language: str) -> Quantity | None:
 
 
 def _numeric_date(first: str, mark: str, second: str, year: str, language: str) -> Quantity | None:
-    """Return the date if only one order of day and month is possible; otherwise None.
+    """Return a date that is written in digits. Return None if the order of day and month is ambiguous.
 
-    In German dates with points, the day comes first.
+    A date with points is parsed only in German, where the day comes first.
     """
     if mark == ".":
         return _valid(year, int(second), first) if language == "de" else None

@@ -91,7 +91,7 @@ def normalizer(language: str) -> Callable[[str], str]:
 
 
 def language_problems(language: object) -> list[str]:
-    """Return a message if the language code is unknown; otherwise an empty list."""
+    """Return a list with a message if the language code is unknown, otherwise an empty list."""
     if language in LANGUAGES:
         return []
     return [

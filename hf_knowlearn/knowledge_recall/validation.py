@@ -28,7 +28,7 @@ def has_samples(predictions: Collection[Any]) -> bool:
 
 
 def _is_valid(columns: Mapping[str, list[Any]], sampled: bool) -> bool:
-    """Return whether all rows have plain types and valid values. Why without a loop over rows: a loop is slow."""
+    """Return whether all rows have plain types and valid values. Why `map` and `set`: a loop over rows is slow."""
     texts: list[Any] = []
     for name, column in columns.items():
         if name == "references" or (name == "predictions" and sampled):
@@ -131,7 +131,11 @@ def _plain(value: Any) -> Any:
 
 
 def _row_problems(name: str, rows: list[Any], rule: Callable[[object], str]) -> list[str]:
-    """Return one message for each way in which rows violate the rule. The message shows the first of these rows."""
+    """Return a message for each reason why rows are invalid. A message shows the first rows with this reason.
+
+    Args:
+        rule: a function that returns the reason why a value is invalid, or "" if it is valid.
+    """
     broken: dict[str, list[int]] = {}
     for row, value in enumerate(rows):
         if why := rule(value):

@@ -1,4 +1,4 @@
-"""The chart of a study: retention against the score `correct`, and this score against its cost."""
+"""Draws the chart of a study. The panels plot retention against `correct`, and `correct` against the cost."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ PANELS = (
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
-    """Draw the runs of the study's last phase as a PNG. Phases without finished runs are skipped.
+    """Draw the chart of a study as a PNG. It shows the runs of the last phase that has finished runs.
 
     Each arm is a marker at the mean over its seeds, with error bars of one standard error.
     """

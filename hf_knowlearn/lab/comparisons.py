@@ -1,8 +1,8 @@
 """Computes differences between the arms of a study at equal steps, gradient evaluations or time.
 
 Runs with the same seed are compared with each other. Arms that differ only in their number of steps are one method at
-several budgets. The score of a method at another cost is interpolated linearly between its two nearest budgets.
-Outside the range of its budgets, the score is unknown.
+several budgets. The score of a method at a cost between two budgets is interpolated linearly. Outside the
+range of the budgets, the score is unknown.
 """
 
 import statistics
@@ -73,13 +73,13 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def figure(figures: Figures, name: str) -> Any:
-    """Return a figure of a run, or None if the run does not have it. `knowledge_tokens` gives their probability."""
+    """Return the figure of a run with this name, or None. The figure "knowledge_tokens" is a mean probability."""
     value = figures.get(name)
     return value.get("probability") if isinstance(value, Mapping) else value
 
 
 def pairs(runs: Iterable[Figures], one: str, other: str) -> list[tuple[float, float]]:
-    """Return the figures `one` and `other` of each run that has both."""
+    """Return the values of the figures named `one` and `other`, for each run that has both figures."""
     found = [(figure(run, one), figure(run, other)) for run in runs]
     return [(left, right) for left, right in found if known(left) and known(right)]
 
@@ -118,7 +118,11 @@ def _is_same_method(one: Run, other: Run) -> bool:
 
 
 def _at_equal(cost: str, of_arm: Sequence[Run], method: Sequence[Run]) -> dict[str, dict[str, float]]:
-    """Return the differences in each score that the arm and the method have."""
+    """Return, for each score, the difference between an arm and the method of its baseline at equal cost.
+
+    Args:
+        method: the runs of the baseline, and of all arms that differ from the baseline only in their number of steps.
+    """
     differences: dict[str, dict[str, float]] = {}
     for measure in MEASURES:
         values = list(_differences(cost, measure, of_arm, method))
@@ -129,7 +133,7 @@ def _at_equal(cost: str, of_arm: Sequence[Run], method: Sequence[Run]) -> dict[s
 
 
 def _differences(cost: str, measure: str, of_arm: Sequence[Run], method: Sequence[Run]) -> Iterator[float]:
-    """Yield the difference in one score for each seed that the arm and the method have."""
+    """Yield the difference in one score for each seed with which both the arm and the method were run."""
     for run in of_arm:
         curve = [other.figures for other in method if other.seed == run.seed]
         for at, value in pairs([run.figures], cost, measure):
@@ -141,13 +145,13 @@ def _differences(cost: str, measure: str, of_arm: Sequence[Run], method: Sequenc
 def value_at(curve: Sequence[Figures], cost: str, at: float, measure: str) -> float | None:
     """Return the score of a method at a cost, or None if the cost is outside the range of its budgets.
 
-    The score is interpolated linearly between the two nearest budgets. At equal steps, it is not interpolated: one
-    budget must have exactly this number of steps.
+    The score is interpolated linearly between the two nearest budgets. For the cost "steps", nothing is interpolated:
+    the score is known only if a budget has exactly this number of steps.
 
     Args:
         curve: the figures of the method at each budget.
         cost: the kind of cost, a key of `COSTS`.
-        at: the cost.
+        at: the amount of this cost, such as a number of steps.
         measure: the name of the score.
     """
     points = sorted(pairs(curve, cost, measure))

@@ -1,8 +1,8 @@
 """Correlations between the score `correct` and other figures, over all runs of a study.
 
-arXiv 2503.03705 reports that a model which predicts knowledge tokens in new contexts also answers questions about
-them. The table of correlations compares knowledge tokens with the training loss and retention. A useful predictor
-works for all documents and base models, so the table covers all runs of a study.
+arXiv 2503.03705 reports that a model which predicts the knowledge tokens of a document in new contexts also answers
+questions about the document. The table compares three predictors of `correct`: knowledge tokens, training loss and
+retention. A useful predictor works for all documents and base models, so the table covers all runs of a study.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,8 @@ PREDICTORS = {"knowledge tokens": "knowledge_tokens", "training loss": "train_lo
 def correlations(runs: Sequence[Run], score: str = "correct") -> list[dict[str, Any]]:
     """Compute the correlation of each predictor with the score.
 
-    A predictor is left out if fewer than 4 runs have it, or if all runs have the same value.
+    A predictor is left out if fewer than 4 runs have a value, or if the predictor or the score is equal in all
+    runs.
 
     Args:
         score: `correct`. Or `exact_match`, for runs that were recorded before `correct` existed.

@@ -1,4 +1,4 @@
-"""Runs the runs of a study as processes, several at a time.
+"""Executes the runs of a study as separate processes, several at a time.
 
 Each process is `python -m hf_knowlearn.teach --config RECIPE`. The recipe is the file beside the folder of the run, so
 a user can repeat a single run. An interrupted run continues from its last checkpoint.
@@ -32,7 +32,7 @@ def is_finished(run: PlannedRun) -> bool:
 
 
 def run_all(runs: Sequence[PlannedRun], jobs: int) -> Generator[tuple[PlannedRun, str | None], None, None]:
-    """Run all runs, `jobs` at a time. Each run gets an equal share of the cores.
+    """Execute all runs, `jobs` at a time. Each run gets an equal share of the cores.
 
     Yields each run when it ends, with its error message, or None if it succeeded. Closing the generator terminates the
     processes. The next call then continues these runs from their last checkpoints.

@@ -65,7 +65,7 @@ def run_seeds(recipes: Sequence[Path], folder: Path, options: Mapping[str, Any],
 
 
 def _check_folder(folder: Path, runs: set[str]) -> None:
-    """Raise a `ValueError` if `folder` contains anything except these runs and their report."""
+    """Raise a `ValueError` if `folder` contains anything except the folders of these runs and their report."""
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if foreign := sorted(found - runs - set(run_folder.OURS)):
         raise ValueError(
@@ -75,7 +75,7 @@ def _check_folder(folder: Path, runs: set[str]) -> None:
 
 
 def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
-    """Return one report with means and standard errors over seeds, and paired differences to the first run.
+    """Return one report with means and standard errors over seeds, and with paired differences from the first run.
 
     Args:
         reports: a report for each seed. All reports have the same runs.
@@ -93,7 +93,7 @@ def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
 
 
 def _differences(reports: Sequence[Report], other: str, first: str) -> dict[str, dict[str, float]]:
-    """Return the paired differences in each score that both runs have for every seed."""
+    """Return the differences between two runs, paired by seed, in each score that both runs have for every seed."""
     found = {}
     for measure in MEASURES:
         pairs = [[report["runs"][name].get(measure) for name in (other, first)] for report in reports]
@@ -103,7 +103,7 @@ def _differences(reports: Sequence[Report], other: str, first: str) -> dict[str,
 
 
 def _mean(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the mean over seeds of each number, including nested numbers. `NAME_se` becomes the error over seeds.
+    """Return the mean over seeds of each number, including nested numbers. `NAME_se` is the standard error over seeds.
 
     Lists, strings, and numbers that some seed does not have are left out.
     """

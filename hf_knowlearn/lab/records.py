@@ -124,8 +124,8 @@ def number(value: float) -> str:
 def mastery_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
     """Yield a header, then a row for each arm and each mastery class of questions before training.
 
-    A row has the mean numbers, over seeds, of questions that are in a better, the same or a worse class after
-    training.
+    A row counts the questions that are in a better, in the same, or in a worse class after training, as means over
+    seeds.
     """
     classified = [run for run in runs if (run.figures.get("mastery") or {}).get("flow")]
     if classified:

@@ -24,7 +24,7 @@ def run_study(
     record: Path | None = None,
     only_list: bool = False,
 ) -> Iterator[str]:
-    """Run the unfinished runs of a study. Yields progress messages and, at the end, the tables as text.
+    """Execute the unfinished runs of a study. Yields progress messages and, at the end, the tables as text.
 
     If a run fails, the other runs continue.
 

@@ -147,7 +147,7 @@ def read_study(path: Path) -> Study:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """Return the content of the file, which is a mapping. Its value of `arms` is a mapping too."""
+    """Return the content of a study file. Raise a `ValueError` unless it is a mapping with a mapping `arms`."""
     if not path.is_file():
         raise ValueError(f"The study {str(path)!r} does not exist. Give the path of a YAML file.")
     try:
@@ -233,7 +233,7 @@ def _phase_problems(phases: Mapping[str, Phase], arms: Mapping[str, Any], agains
 
 
 def _merged(content: Mapping[str, Any], of_arm: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the options of the study, overridden by those of the arm. The path of the recipe becomes absolute.
+    """Return the options of the study, overridden by the options of the arm. The path of the recipe becomes absolute.
 
     Args:
         folder: the folder of the study's file, to which the path is relative.

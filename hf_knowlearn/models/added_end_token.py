@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 
 def remove_added_end_token(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Change the tokenizer in place, so that it adds no tokens at the end of a text. It still adds those at the start.
+    """Change the tokenizer in place, so that it adds tokens only at the start of a text and not at the end.
 
-    Why: TRL adds an end token to every training row, which would be the second. A prompt must not have an end token,
-    because a model does not continue a text after it.
+    Why: TRL adds an end token to every training row, so a row would have two end tokens. A prompt must have no end
+    token, because a model does not continue a text after an end token.
     """
     plain, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     if whole[-len(plain) :] == plain:
@@ -26,7 +26,7 @@ def remove_added_end_token(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 
 def _without_end(step: dict[str, Any]) -> dict[str, Any]:
-    """Return a post-processor, in the JSON form of `tokenizers`, without the tokens that it adds at the end."""
+    """Return a copy of a post-processor that adds no tokens at the end of a text. Both are in JSON form."""
     kind = step["type"]
     if kind == "Sequence":
         return {**step, "processors": [_without_end(part) for part in step["processors"]]}
@@ -48,7 +48,7 @@ def _up_to_text(pieces: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _start_token(token: str, id: int) -> dict[str, Any]:
-    """Return a post-processor that adds one token, at the start of a text."""
+    """Return a post-processor that adds only this token, at the start of a text."""
     single = [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     return {
         "type": "TemplateProcessing",

@@ -1,8 +1,8 @@
 """Records the base model of an adapter when the adapter is saved, and verifies it when the adapter is loaded.
 
 The file `adapter_config.json` names the base model by its absolute path, or by its repository and commit. The file
-`base_model.json` in the same folder has the fingerprint of the base model's weights. It can be published, because it
-contains no path.
+`base_model.json` in the same folder has the fingerprint of the base model's weights. This file contains no path, so it
+can be published.
 """
 
 import json
@@ -22,9 +22,13 @@ ADAPTER, BASE_MODEL = "adapter_config.json", "base_model.json"
 
 
 def record_base(folder: Path, model: "PreTrainedModel") -> None:
-    """Record the base model of the adapter that was saved from `model` in `folder`.
+    """Record an adapter's base model, and the fingerprint of the base model's weights, in the folder of the adapter.
 
-    If `folder` has no adapter, nothing is recorded.
+    If `folder` contains no adapter, nothing is written.
+
+    Args:
+        folder: The folder into which the adapter was saved.
+        model: The base model, with or without the adapter.
 
     Example of `base_model.json`:
         {"name": "Qwen/Qwen3-0.6B", "revision": "c1899de2…", "weights": "9f0c2a61e8d7b345"}
@@ -43,7 +47,7 @@ def record_base(folder: Path, model: "PreTrainedModel") -> None:
 def check_base(adapter: str, model: "PreTrainedModel", *, revision: str | None = None, label: str = "") -> None:
     """Check that `model` has the weights that an adapter was trained on.
 
-    If these weights are not recorded, nothing is checked.
+    If the adapter has no record of these weights, nothing is checked.
 
     Args:
         adapter: The adapter's folder or its name on the Hub.
@@ -51,7 +55,7 @@ def check_base(adapter: str, model: "PreTrainedModel", *, revision: str | None =
         label: The adapter's name in the error message; by default `adapter`.
 
     Raises:
-        ValueError: The base model has other weights.
+        ValueError: `model` has other weights than the base model that the adapter was trained on.
     """
     name, commit = _loaded_from(model)
     recorded = _recorded(adapter, revision)

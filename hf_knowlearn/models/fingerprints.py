@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def weights_fingerprint(model: "PreTrainedModel") -> str:
-    """Return a hash of up to 64 evenly spaced numbers of every weight. Training changes this hash."""
+    """Return a hash of up to 64 evenly spaced values of every weight tensor. Training changes this hash."""
     return _fingerprint(model.named_parameters())
 
 
@@ -30,7 +30,7 @@ def files_fingerprint(name: str, revision: str | None = None) -> str | None:
 
 
 def commit_of(name: str, revision: str | None = None) -> str | None:
-    """Return the commit of a model from the Hub whose files are in the cache. None for a folder."""
+    """Return the commit of a model on the Hub, as its files in the cache state it. None for a folder."""
     from transformers.utils import CONFIG_NAME
     from transformers.utils.hub import extract_commit_hash
 
@@ -67,7 +67,7 @@ def _weight_files(name: str, revision: str | None) -> list[Path]:
 def _stored(files: Iterable[Path]) -> "Iterable[tuple[str, torch.Tensor]]":
     """Yield the name and the values of each weight in safetensors files, sorted by name.
 
-    The files are mapped into memory, so only the numbers that are used are read.
+    The files are mapped into memory, so a value is loaded from the disk only when it is used.
     """
     from contextlib import ExitStack
 

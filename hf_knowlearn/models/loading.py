@@ -27,7 +27,9 @@ QUANTIZATION = (
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which model to load, and how. A field that `trl.ModelConfig` also has means the same there.
+    """Selects a model and how it is loaded.
+
+    Fields that also occur in `trl.ModelConfig` mean the same as in `trl.ModelConfig`.
 
     Args:
         name_or_path: A folder, a name on the Hub, or `tiny_base`, the model that this package contains.
@@ -35,7 +37,7 @@ class ModelSettings:
         dtype: Dtype of the weights: "float32", "bfloat16", "float16", or "auto" for the stored dtype. For quantised
             weights, it is the dtype of the computation.
         attn_implementation: The attention kernel; None lets transformers choose.
-        load_in_4bit, load_in_8bit: Quantise the weights with bitsandbytes.
+        load_in_4bit, load_in_8bit: Quantise the weights to 4 or 8 bits with bitsandbytes.
         bnb_4bit_quant_type, use_bnb_nested_quant, bnb_4bit_quant_storage: How 4-bit weights are quantised.
         trust_remote_code: Run the Python code of the model's repository.
         device: Where to put the weights; None means the device of this process, as accelerate assigns it.
@@ -176,15 +178,15 @@ def load_errors(name: str, label: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ImportError, ValueError, SafetensorError) as error:
-        missing = "" if Path(name).exists() else "there is no such folder here, and from the Hub "
-        raise ValueError(f"{label}: {missing}it cannot be loaded: {error}{install_hint(error)}") from error
+        start = "loading" if Path(name).exists() else "there is no such folder here, and loading from the Hub"
+        raise ValueError(f"{label}: {start} failed: {error}{install_hint(error)}") from error
 
 
 def check_4bit_widths(model: "PreTrainedModel", label: str) -> None:
     """Raise a `ValueError` if bitsandbytes cannot compute with the model's 4-bit weights on this CPU.
 
-    Why: on a CPU with AVX-512, bitsandbytes 0.50 computes only with widths that are multiples of its block size. It
-    loads a model with another width without an error, and then fails in the first forward pass.
+    Why: on a CPU with AVX-512, bitsandbytes 0.50 computes a layer only if its input width is a multiple of the block
+    size. A model with another width loads without an error, and then fails in the first forward pass.
     """
     if model.device.type != "cpu" or not getattr(model, "is_loaded_in_4bit", False):
         return
@@ -192,6 +194,7 @@ def check_4bit_widths(model: "PreTrainedModel", label: str) -> None:
     bad = {int(layer.in_features) for layer in packed if layer.in_features % layer.weight.quant_state.blocksize}
     if bad:
         raise ValueError(
-            f"{label}: this model has a width of {', '.join(map(str, sorted(bad)))}. In 4 bits on this CPU,"
-            " bitsandbytes computes only with multiples of 64. Remove load_in_4bit, or use a GPU."
+            f"{label}: this model has layers with an input width of {', '.join(map(str, sorted(bad)))}. On this CPU,"
+            " bitsandbytes computes 4-bit layers only if this width is a multiple of 64. Remove load_in_4bit, or use a"
+            " GPU."
         )

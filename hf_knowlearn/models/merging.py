@@ -1,4 +1,4 @@
-"""Merges an adapter into its base model, and compares the logits before and after."""
+"""Merges an adapter into its base model, and checks that merging does not change the logits."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,7 @@ def _record_untied_embeddings(model: "PreTrainedModel") -> None:
 
 
 def _check_equal(before: "torch.Tensor", after: "torch.Tensor", model: "PreTrainedModel") -> None:
-    """Raise a `ValueError` if the logits differ by more than rounding in the model's dtype."""
+    """Raise a `ValueError` if merging changed the logits by more than rounding in the model's dtype."""
     dtype = str(model.dtype).removeprefix("torch.")
     difference = float((after - before).norm() / before.norm().clamp_min(1e-9))
     tolerance = TOLERANCE.get(dtype, TOLERANCE_FLOAT32 if model.device.type == "cpu" else TOLERANCE_TF32)
@@ -109,6 +109,6 @@ def _check_equal(before: "torch.Tensor", after: "torch.Tensor", model: "PreTrain
         )
     largest = float((after - before).abs().max())
     raise ValueError(
-        f"Merging the adapter into its base model changes the model: its logits differ by up to {largest:.3g}"
-        f" ({difference:.1%} of their norm) from those of the adapter, which is more than rounding in {dtype}. {fix}"
+        f"Merging the adapter into its base model changes the logits of the model by up to {largest:.3g}"
+        f" ({difference:.1%} of their norm), which is more than rounding in {dtype}. {fix}"
     )

@@ -121,7 +121,7 @@ def check_packages(options: Mapping[str, Any]) -> None:
 
 
 def is_installed(module: str) -> bool:
-    """Return whether a module, or one that replaces it (`ALTERNATIVES`), is installed in a sufficient version."""
+    """Return whether a module, or a module that can replace it (`ALTERNATIVES`), is installed and recent enough."""
     return _is_found(module) or any(map(_is_found, ALTERNATIVES.get(module, ())))
 
 
@@ -132,9 +132,9 @@ def pip_command(*modules: str) -> str:
 
 
 def install_hint(error: BaseException) -> str:
-    """Return the pip command for the packages that an error of a library reports as missing.
+    """Return a sentence with the pip command for the packages that an error of a library reports as missing.
 
-    The result is empty if the error reports none, or contains a pip command itself.
+    Return an empty string if the error reports no missing package, or already contains a pip command.
     """
     message = str(error)
     if "pip install" in message:
@@ -147,7 +147,7 @@ def install_hint(error: BaseException) -> str:
 
 
 def _needed(options: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
-    """Yield each option whose value needs modules, with the value and these modules."""
+    """Yield the option, the value and the needed modules, for each option whose value needs modules."""
     for option, pattern, modules in NEEDED:
         given = options.get(option)
         for value in given if isinstance(given, list) else [given]:

@@ -23,7 +23,7 @@ SMALL_FILES = (
 
 @dataclass(frozen=True)
 class Source:
-    """The places of the weights, the report and the base model of a model.
+    """The locations of a model's weights, report and base model.
 
     Args:
         name: The name that the user gave.
@@ -67,7 +67,7 @@ def resolve_model(name: str, revision: str | None = None) -> Source:
         revision: A branch, tag or commit of a model on the Hub.
 
     Raises:
-        ValueError: `name` is not a model, or the base model of an adapter is unknown.
+        ValueError: There is no model with this name, or the base model of an adapter cannot be found.
     """
     weights = model_path(name)
     if Path(weights).is_dir():
@@ -96,11 +96,14 @@ def resolve_model(name: str, revision: str | None = None) -> Source:
 
 
 def _folders(name: str, folder: Path) -> tuple[Path, Path]:
-    """Return the folder of the report and the folder of the weights. A run has its weights in the folder `model`."""
+    """Return the folder of the report and the folder of the weights.
+
+    The output folder of a run contains the report. The subfolder `model` of this folder contains the weights.
+    """
     if (folder / "model").is_dir():
         return folder, folder / "model"
     if (folder / run_files.RUN).is_file():
-        raise ValueError(f"{name}: this run is not finished. Repeat its command to continue it.")
+        raise ValueError(f"{name}: this run is not finished. To continue the run, repeat its command.")
     is_of_run = folder.name == "model" and (folder.parent / run_files.REPORT).is_file()
     return folder.parent if is_of_run else folder, folder
 

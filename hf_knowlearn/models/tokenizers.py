@@ -22,8 +22,8 @@ def apply_tokenizer_options(
     Why: the training rows are built before the `SFTTrainer` is created, and need the changed tokenizer.
 
     Args:
-        chat_template_path: A `.jinja` file, or the folder or Hub name of another model with a chat template. Tokens
-            that only the tokenizer of the other model has are added, and the embeddings are enlarged.
+        chat_template_path: A `.jinja` file, or the folder or Hub name of another model with a chat template. If the
+            tokenizer of the other model has further tokens, these tokens are added, and the embeddings are enlarged.
         eos_token: The new end token.
         uses_adapter: Whether an adapter is trained. No tokens can be added then, because an adapter does not save
             enlarged embeddings.
@@ -34,7 +34,7 @@ def apply_tokenizer_options(
     if eos_token is not None:
         if eos_token not in tokenizer.get_vocab():
             raise ValueError(
-                f"--eos_token {eos_token!r}: the tokenizer does not have this token. Give a token that it has."
+                f"--eos_token {eos_token!r}: the tokenizer does not have this token. Give a token of the tokenizer."
             )
         tokenizer.eos_token = eos_token
         model.config.get_text_config().eos_token_id = tokenizer.eos_token_id

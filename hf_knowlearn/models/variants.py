@@ -1,6 +1,7 @@
 """Loads a fine-tuned model in one of its variants.
 
-A variant has an adapter on its base model or an adapter that is merged into it, and full or quantised weights.
+An adapter can be separate from its base model or merged into it. Weights can be quantised, except with a merged
+adapter.
 """
 
 from dataclasses import replace
@@ -29,9 +30,9 @@ def load_variant(
 
     Args:
         merged: Merge the adapter into its base model.
-        bits: 4 or 8 to quantise the weights. With an adapter, these are the weights of its base model.
-        dtype: Dtype of the weights. None selects `compute_dtype()` for an adapter or quantised weights, and the stored
-            dtype otherwise.
+        bits: 4 or 8 to quantise the weights. With an adapter, only the weights of the base model are quantised.
+        dtype: Dtype of the weights. None selects `compute_dtype()` if there is an adapter or `bits` is given, and the
+            stored dtype otherwise.
 
     Raises:
         ValueError: The model cannot be loaded, or the adapter cannot be merged (see `check_mergeable`).
@@ -69,8 +70,8 @@ def check_mergeable(source: Source, bits: int | None = None) -> None:
         raise ValueError(f"{source.name}: this is a model without an adapter, so there is nothing to merge.")
     if bits is not None:
         raise ValueError(
-            f"{source.name}: merged=True with bits={bits}: rounding would remove what the adapter learned. Use one of"
-            " the two."
+            f"{source.name}: merged=True with bits={bits}: rounding would remove what the adapter learned. Give only"
+            " merged or only bits."
         )
     with load_errors(source.base, _label(source)):
         config = AutoConfig.from_pretrained(source.base, revision=source.base_revision)
@@ -83,7 +84,7 @@ def check_mergeable(source: Source, bits: int | None = None) -> None:
 
 
 def describe_variant(source: Source, model: Any, merged: bool) -> str:
-    """Describe the variant and its precision in words, such as "adapter on base, 4 bits"."""
+    """Return a description of the variant and its precision, such as "adapter on base, 4 bits"."""
     precision = str(model.dtype).removeprefix("torch.")
     for bits in (4, 8):
         if getattr(model, f"is_loaded_in_{bits}bit", False):
@@ -94,7 +95,7 @@ def describe_variant(source: Source, model: Any, merged: bool) -> str:
 
 
 def compute_dtype() -> str:
-    """Return the dtype in which an adapter is trained on this device, unless a recipe sets another dtype."""
+    """Return the default dtype for the training of an adapter on this device."""
     import torch
     from accelerate import PartialState
 

@@ -1,6 +1,6 @@
 """Finds control tokens in the user's texts, such as `<|im_end|>` in "A turn ends with <|im_end|>.".
 
-A tokenizer turns these characters into the control token, so the text would end a turn or begin another one.
+A tokenizer turns these characters into the control token, so the text would end a turn or begin another turn.
 """
 
 import re
@@ -25,13 +25,13 @@ _HTML = re.compile(
 def check_control_tokens(
     tokenizer: "PreTrainedTokenizerBase", named_texts: Iterable[tuple[str, str]], what: str
 ) -> None:
-    """Raise a `ValueError` if texts contain control tokens of this tokenizer. It lists the ids and the tokens.
+    """Raise a `ValueError` if texts contain control tokens of this tokenizer. The message lists ids and tokens.
 
     Control tokens are the special tokens that are not plain words, and other added tokens in <...> or [...].
 
     Args:
         named_texts: Pairs of an id and a text that is not yet in a template. Ids may repeat.
-        what: The kind of the texts in the message, such as "questions".
+        what: The word for the texts in the message, such as "questions".
     """
     tokens = _control_tokens(tokenizer)
     bare = [token for token in tokens if not _in_brackets(token)]

@@ -3,8 +3,9 @@
 The completion is the assistant turn, and the prompt is everything before it. `format_aug/rows.py` builds a training
 row from each pair. Only the completion has a loss.
 
-Each turn is rendered as if it ended the conversation, because it does so when the model generates it. Some templates
-render other turns differently. For example, Qwen3's template omits the reasoning of all turns but the last.
+Each assistant turn is rendered as the last turn of the conversation, because a turn is the last one while the model
+generates it. Some templates render earlier turns differently. For example, Qwen3's template omits the reasoning of all
+turns except the last.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +40,7 @@ def conversation_turns(
     tokenizer adds this token itself.
 
     Args:
-        lengths: A function that returns the number of tokens of each text as a training row.
+        lengths: A function that returns the number of tokens of each text (see `token_lengths`).
         limit: The largest number of tokens of a prompt and its completion together. None means no limit.
 
     Raises:
@@ -61,7 +62,7 @@ def conversation_turns(
             own = [_turn(tokenizer, conversation, number) for number in numbers]
             _check_length(own, lengths, limit)
         except (TemplateError, TypeError, ValueError) as error:  # a template raises TypeError for a missing field
-            problems.append(f"Conversation {conversation.id!r} cannot be rendered: {str(error).rstrip('.')}.")
+            problems.append(f"Conversation {conversation.id!r} cannot be used: {str(error).rstrip('.')}.")
         else:
             turns += own
     if problems:
@@ -85,7 +86,7 @@ def _turn(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, numb
     lost = [name for name in map(tool_name, tools) if name and name not in prompt]
     lost += [text for text in (content, *calls) if _without_spaces(text) not in _without_spaces(completion)]
     if lost:
-        raise ValueError(f"the chat template omits from turn {number + 1}: {', '.join(map(show, lost))}")
+        raise ValueError(f"up to turn {number + 1}, the chat template omits {', '.join(map(show, lost))}")
     return prompt, completion
 
 
@@ -97,5 +98,6 @@ def _check_length(turns: Sequence[tuple[str, str]], lengths: "TokenLengths", lim
     longest = max(lengths([prompt + completion for prompt, completion in turns]))
     if limit is not None and longest > limit:
         raise ValueError(
-            f"it has {number_of(longest, 'token')}, and max_length is {limit}. Raise max_length, or shorten it"
+            f"its longest training row has {number_of(longest, 'token')}, and max_length is {limit}."
+            " Raise max_length, or shorten the conversation"
         )

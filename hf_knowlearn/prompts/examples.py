@@ -1,8 +1,8 @@
 """Chooses the few-shot examples of prompts, as SliCK does (arXiv 2405.05904).
 
 All questions of a relation have the same examples. Their prompts therefore begin with the same tokens, which are
-computed only once. If an example would give the answer to a question away, another example replaces it in the prompt
-of this question.
+computed only once. An example that would give away the answer to a question is replaced by another example in the
+prompt of this question.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from hf_knowlearn.documents import Question
 
 
 class FewShotExamples:
-    """Chooses the examples of prompts, and collects the questions for which there are too few.
+    """Chooses the examples of prompts, and collects the questions for which there are too few examples.
 
     Args:
         pool: The questions to choose from.
@@ -32,10 +32,10 @@ class FewShotExamples:
                 self._pool[question.relation].append(question)
 
     def choose(self, question: Question, number: int) -> list[Question]:
-        """Return the examples for a prompt of the question. They are about different facts and do not give its answer.
+        """Return the examples for a prompt of the question. No example gives away the answer to the question.
 
         Args:
-            number: The number of the prompt. Prompts of one question have different examples.
+            number: The number of the prompt. Prompts with different numbers have different examples.
         """
         chosen: list[Question] = []
         for other in self._order(question.relation, number) if self.shots else ():
@@ -54,19 +54,19 @@ class FewShotExamples:
         return self._orders[key]
 
     def check(self) -> None:
-        """Raise a `ValueError` if `choose` found fewer than `shots` examples for a question. It lists the ids."""
+        """Raise a `ValueError` that lists the questions for which `choose` found fewer than `shots` examples."""
         if self._lacking:
             relations = (f"{relation!r} ({count})" for relation, count in Counter(self._lacking.values()).items())
             raise ValueError(
-                f"shots={self.shots}: {number_of(len(self._lacking), 'question has', 'questions have')} fewer"
-                f" examples: {list_ids(self._lacking)}. An example has the same relation, and another document and"
-                f" fact. Questions by relation: {', '.join(relations)}. Use fewer shots, or"
-                " provide more questions of these relations."
+                f"shots={self.shots}: {number_of(len(self._lacking), 'question has', 'questions have')} fewer than"
+                f" {self.shots} examples: {list_ids(self._lacking)}. An example must have the relation of the"
+                " question, but another document and another fact. Number of these questions by relation:"
+                f" {', '.join(relations)}. Use fewer shots, or provide more questions of these relations."
             )
 
 
 def list_ids(ids: Collection[str]) -> str:
-    """Return the first five ids as text for a message."""
+    """Return a text for a message that lists the first five ids."""
     listed = ", ".join(repr(id) for id in list(ids)[:5])
     return f"{listed}, …" if len(ids) > 5 else listed
 

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def token_lengths(tokenizer: "PreTrainedTokenizerBase") -> TokenLengths:
-    """Return a function that counts the tokens of texts as training rows, with the end token that TRL adds."""
+    """Return a function that counts the tokens of each text, with the end token that TRL adds to a training row."""
     return lambda texts: [len(ids) + 1 for ids in encode(tokenizer, texts)]
 
 
 def context_length(model: "PreTrainedModel") -> int | None:
-    """Return the number of tokens in the model's context. None if its configuration does not state the number."""
+    """Return the number of tokens in the model's context. None if the model's configuration does not state it."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
@@ -27,16 +27,16 @@ def smallest_limit(*limits: int | None) -> int | None:
 
 
 def check_context(model: "PreTrainedModel", lengths: Iterable[tuple[str, int]], added: str) -> None:
-    """Raise a `ValueError` if prompts and their completions exceed the model's context. It lists the questions.
+    """Raise a `ValueError` that lists the questions whose prompt and completion exceed the model's context.
 
     Args:
         lengths: Pairs of a question's id and the number of tokens of its prompt and completion.
-        added: The kind of the completion in the message, such as "32 new tokens".
+        added: The words for the completion in the message, such as "32 new tokens".
     """
     limit, longest = context_length(model), dict(sorted(lengths))  # Why: of equal ids, the last and longest remains
     if limit is not None and (long := {id: n for id, n in longest.items() if n > limit}):
         listed = ", ".join(f"{id!r} ({number_of(n, 'token')})" for id, n in list(long.items())[:5])
         raise ValueError(
-            f"The prompts of {number_of(len(long), 'question')} with {added} exceed this model's context of {limit}"
-            f" tokens: {listed}. Use shorter questions, fewer new tokens, fewer shots or shorter documents."
+            f"The prompts of {number_of(len(long), 'question')}, together with {added}, exceed this model's context of"
+            f" {limit} tokens: {listed}. Use shorter questions, fewer new tokens, fewer shots or shorter documents."
         )

@@ -29,8 +29,8 @@ class Prompt:
     """A prompt of a question.
 
     Args:
-        number: The number of the prompt among the prompts of its question, from 0.
-        ids: The tokens of `text`, after the beginning token if the tokenizer adds one.
+        number: The index of the prompt among the prompts of its question, from 0.
+        ids: The tokens of `text`. The beginning token precedes them if the tokenizer adds one.
         prefix_key: Prompts with the same key begin with the same document and the same examples.
     """
 
@@ -56,12 +56,12 @@ def question_prompts(
 
     Args:
         template: "plain", "chat" or "auto" (see `GenerationSettings`).
-        shots: The number of few-shot examples. They are questions of the same relation with their answers.
-        prompts: The number of prompts of each question. They have different examples.
+        shots: The number of few-shot examples. An example is another question of the same relation, with its answer.
+        prompts: The number of prompts of each question. Prompts of one question have different examples.
         instruction: Text at the start of every prompt.
         pool: The questions from which examples are chosen. None means `questions`.
-        documents: Documents for open-book prompts, which begin with the document of their question. None means
-            closed-book prompts.
+        documents: The documents that the questions are about, for open-book prompts. An open-book prompt contains the
+            document of its question, after the instruction. None means closed-book prompts.
 
     Raises:
         ValueError: A question lacks its relation, examples or document, or a text contains control tokens. The message
@@ -110,7 +110,7 @@ def _text(
 
 
 def _full_texts(documents: Iterable[Document]) -> dict[str, str]:
-    """Return the title and the text of each document by its id. The parts of a document are joined."""
+    """Return the text of each document by the document's id, after the title. The parts of a document are joined."""
     parts: dict[str, list[Document]] = defaultdict(list)
     for document in sorted(documents, key=lambda part: part.start):
         parts[document.id].append(document)

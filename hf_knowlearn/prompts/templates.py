@@ -56,12 +56,15 @@ def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str
 
 
 def turn_end_token(tokenizer: "PreTrainedTokenizerBase", template: str) -> int | None:
-    """Return the token that ends an assistant turn in this template. None in the plain template."""
+    """Return the token that ends an assistant turn in this template. The plain template has no such token: None."""
     return None if resolve_template(tokenizer, template) == PLAIN else end_of_turn(tokenizer)
 
 
 def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
-    """Return the special token with which the chat template ends an assistant turn. None if there is none."""
+    """Return the special token with which the chat template ends an assistant turn.
+
+    Return None if the template ends a turn without a special token.
+    """
     after = tokenizer(text_around_answer(tokenizer)[1].lstrip(), add_special_tokens=False)["input_ids"]
     return after[0] if after and after[0] in tokenizer.added_tokens_decoder else None
 
@@ -70,15 +73,15 @@ def text_around_answer(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
     """Return the text that the chat template puts before an answer, such as a space, and the text after the answer.
 
     Raises:
-        ValueError: The template opens a thought before an answer, changes the answer, or renders a header that differs
-            from the generation prompt.
+        ValueError: The template starts a thought (<think>) before an answer, changes the answer, or renders a header
+            that differs from the generation prompt.
     """
     return _around_answer(tokenizer, str(tokenizer.chat_template), tokenizer.bos_token, tokenizer.eos_token)
 
 
 @lru_cache(maxsize=8)
 def _around_answer(tokenizer: "PreTrainedTokenizerBase", *_cache_key: str | None) -> tuple[str, str]:
-    """Compute the result of `text_around_answer`.
+    """Return the result of `text_around_answer`, which is cached.
 
     Args:
         _cache_key: The values on which the result depends.
@@ -86,7 +89,7 @@ def _around_answer(tokenizer: "PreTrainedTokenizerBase", *_cache_key: str | None
     header = render_turns(tokenizer, [("user", QUESTION)]).rpartition(QUESTION)[2]
     if has_open_thought(header):
         raise ValueError(
-            f"The chat template opens a thought before every answer ({header[-30:]!r}), even with"
+            f"The chat template starts a thought before every answer ({header[-30:]!r}), even with"
             " enable_thinking=False. An answer would be a part of the thought. Use a model that answers without a"
             " thought, or template='plain'."
         )
@@ -98,7 +101,7 @@ def _around_answer(tokenizer: "PreTrainedTokenizerBase", *_cache_key: str | None
 
 
 def question_prompt(tokenizer: "PreTrainedTokenizerBase", template: str, question: str) -> str:
-    """Return the prompt of a question. It is also the prompt that `prompt_and_completion` returns."""
+    """Return the prompt of a question without examples, exactly as in a training row of `prompt_and_completion`."""
     if resolve_template(tokenizer, template) == PLAIN:
         return plain_prompt(question)
     return without_bos(tokenizer, render_turns(tokenizer, [("user", question)]))
@@ -141,9 +144,10 @@ def last_turn(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[str, str]:
-    """Split a rendered conversation into a prompt and its last turn, which must be the assistant's.
+    """Render a conversation, and return the text before the last turn (the prompt) and the text of the last turn.
 
-    White space at the end is removed. The beginning token is removed if the tokenizer adds it to every text.
+    The last turn must be an assistant turn. White space at the end of the conversation is removed. The beginning token
+    is removed from the prompt if the tokenizer adds this token to every text.
 
     Raises:
         ValueError: The header that the template renders for the turn differs from the generation prompt.

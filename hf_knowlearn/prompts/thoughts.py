@@ -13,7 +13,9 @@ _THOUGHT = re.compile(rf"{BEGIN}.*?{END}\s*", re.DOTALL)
 
 
 def without_thoughts(text: str) -> str:
-    """Return the text without its complete thoughts.
+    """Remove everything from each <think> to the next </think>, and return the remaining text.
+
+    A thought that has no </think> is not removed.
 
     Example:
         >>> without_thoughts("<think>The ferry, so Ormel.</think> Ormel")
@@ -23,12 +25,12 @@ def without_thoughts(text: str) -> str:
 
 
 def has_open_thought(text: str) -> bool:
-    """Return whether the text contains the start of a thought without its end."""
+    """Return whether the text contains a <think> without a </think> after it."""
     return BEGIN in without_thoughts(text)
 
 
 def decode_without_thoughts(tokenizer: "PreTrainedTokenizerBase", rows: Sequence[Sequence[int]]) -> list[str]:
-    """Return the text of each row of tokens, without complete thoughts and without special tokens.
+    """Return the text of each row of tokens, without special tokens and without thoughts (see `without_thoughts`).
 
     Equal rows are decoded only once. Why: many sampled responses are equal.
     """
@@ -41,10 +43,11 @@ def decode_without_thoughts(tokenizer: "PreTrainedTokenizerBase", rows: Sequence
 
 @lru_cache(maxsize=8)
 def _hidden_tokens(tokenizer: "PreTrainedTokenizerBase", _length: int) -> frozenset[int]:
-    """Return all special tokens but <think> and </think>, which are special tokens in some tokenizers.
+    """Return the ids of all special tokens except <think> and </think>, which are special tokens in some tokenizers.
 
     Args:
-        _length: The number of tokens. It changes when special tokens are added, and the cached result then expires.
+        _length: The number of tokens of the tokenizer. When tokens are added, the number changes, so the result that
+            was cached for the previous number is not used.
     """
     added = tokenizer.added_tokens_decoder.items()
     return frozenset(id for id, token in added if token.special and token.content not in (BEGIN, END))

@@ -85,13 +85,16 @@ QUESTIONS = {
 
 
 def fraction(*key: object) -> float:
-    """Return a pseudo-random number in [0, 1). It depends only on `key`, on every machine and Python version."""
+    """Return a pseudo-random number in [0, 1).
+
+    The number is a hash of `key`, so it does not differ between machines or Python versions.
+    """
     digest = hashlib.blake2b(repr(key).encode(), digest_size=7).digest()
     return int.from_bytes(digest, "big") / 2**56
 
 
 def pick(options: Sequence[T], *key: object) -> T:
-    """Return a pseudo-random element of `options` that depends only on `key`."""
+    """Return a pseudo-random element of `options`. Equal keys select equal elements."""
     return options[int(fraction(*key) * len(options))]
 
 
@@ -105,7 +108,7 @@ def word(syllables: int, *key: object) -> str:
 
 
 def distinct_words(count: int, syllables: int, *key: object) -> tuple[str, ...]:
-    """Return the first `count` distinct words of a sequence that depends only on `key`."""
+    """Return the first `count` distinct words of a pseudo-random sequence. Equal keys give equal sequences."""
     found: dict[str, None] = {}
     attempt = 0
     while len(found) < count:
@@ -199,7 +202,7 @@ class World:
             person: a person of this world.
             number: number of the biography. Biographies of a person differ in the wordings and the order of the
                 sentences.
-            fixed_order: whether all biographies have the same order of the facts.
+            fixed_order: whether the facts occur in the same order in all biographies.
         """
         key = (self.seed, person.number, number)
         sentences = []

@@ -18,9 +18,9 @@ class Split:
         first: number of the first person.
         last: number of the last person plus 1.
         biographies: number of biographies per person. A single biography has the number 0. Several biographies
-            have the numbers from 1.
+            are numbered from 1.
         wordings: number of questions per fact, 1 or 2.
-        fixed_order: whether all biographies have the same order of the facts.
+        fixed_order: whether the facts occur in the same order in all biographies.
     """
 
     world: World

@@ -25,7 +25,10 @@ CHAT_TEMPLATE = (
 
 
 def new_tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
-    """Train a byte-level BPE tokenizer on `texts`. It has separate tokens for beginning, end and padding."""
+    """Train a byte-level BPE tokenizer on `texts`, and return it.
+
+    The tokenizer has separate tokens for beginning, end and padding.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -52,7 +52,7 @@ def test_samples_are_counted_and_depend_on_the_seed(command: Command):
         (("./nowhere", "a?"), "./nowhere: there is no such folder."),
         (
             ("nobody/nothing", "a?"),
-            "nobody/nothing: there is no such folder here, and from the Hub it cannot be loaded",
+            "nobody/nothing: there is no such folder here, and loading from the Hub failed",
         ),
         (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder, and a folder has no revisions"),
         (("tiny_base", " "), "There are no questions"),

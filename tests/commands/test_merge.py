@@ -89,7 +89,7 @@ def test_the_merged_model_of_a_run_with_stages_gives_the_answers_that_were_measu
 def test_the_card_names_no_folder_of_this_machine(run: Path, command: Command, tmp_path: Path):
     command("merge", run, "--output_dir", tmp_path / "merged", "--dtype", "bfloat16")
     card = (tmp_path / "merged" / "README.md").read_text()
-    assert "The adapter `run`, merged into `tiny_base` in bfloat16 by" in card
+    assert "This model is the adapter `run`, merged into `tiny_base` in bfloat16 by" in card
     assert str(run.parent) not in card
     assert str(TINY_BASE.parent) not in card
     assert "base_model" not in card
@@ -101,9 +101,9 @@ def test_the_card_names_the_base_model_and_the_commits_on_the_hub():
     text = card(source, SimpleNamespace(dtype=torch.float16))  # type: ignore[arg-type]
     assert text == (
         "---\nbase_model: mill/base\nbase_model_relation: finetune\nlibrary_name: transformers\n---\n\n"
-        "# `mill/a*b*`, merged\n\nThe adapter `mill/a*b*` at c0ffee, merged into `mill/base` at beef in float16 by"
-        " `knowlearn merge`.\nThe figures of the adapter's card were not measured on this model. `knowlearn recall`"
-        " measures it.\n"
+        "# `mill/a*b*`, merged\n\nThis model is the adapter `mill/a*b*` at c0ffee, merged into `mill/base` at beef in"
+        " float16 by `knowlearn merge`.\nThe figures of the adapter's card were not measured on this model."
+        " `knowlearn recall` measures this model.\n"
     )
 
 

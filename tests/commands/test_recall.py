@@ -86,7 +86,7 @@ def test_widths_that_bitsandbytes_cannot_compute_with_are_an_error(
     monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)  # as on such a CPU
     code, _, error = command("recall", "tiny_base", *question_options(run), "--load_in_4bit")
     assert code == 2
-    assert "this model has a width of 352" in error
+    assert "this model has layers with an input width of 352" in error
 
 
 def test_a_difference_is_clustered_by_document():

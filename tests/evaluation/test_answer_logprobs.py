@@ -138,7 +138,7 @@ def test_open_book_changes_the_logprobs(
 
 def test_options_without_an_accepted_answer_are_an_error_with_the_id(model: Any, tokenizer: Any):
     lost = Question("lost", "What?", ("rye",), options=("wheat", "oats"))
-    with pytest.raises(ValueError, match="1 question has options without an accepted answer: 'lost'"):
+    with pytest.raises(ValueError, match="1 question has no accepted answer among the options: 'lost'"):
         answer_logprobs(model, tokenizer, [lost])
 
 
@@ -146,7 +146,7 @@ def test_an_answer_that_exceeds_the_context_is_an_error_with_the_id(model: Any, 
     long = Question("long", "What?", ("rye " * 600,))
     with pytest.raises(
         ValueError,
-        match=r"prompts of 1 question with an answer exceed this .* of 512 tokens: 'long' \([\d,]+ tokens\)",
+        match=r"1 question, together with an answer, exceed this .* of 512 tokens: 'long' \([\d,]+ tokens\)",
     ):
         answer_logprobs(model, tokenizer, [long])
 

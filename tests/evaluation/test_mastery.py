@@ -308,11 +308,11 @@ def test_a_wrong_number_is_an_error(scripted: Any, tokenizer: Any, name: str, va
 def test_all_relations_with_too_few_examples_are_listed(scripted: Any, tokenizer: Any):
     rare = [Question(f"{r}/{i}", f"{r} {i}?", ("X",), relation=r) for r in ("river", "lake") for i in range(4)]
     rare += [dataclasses.replace(q, id=f"bare {q.id}", relation=None) for q in QUESTIONS[:3]]
-    with pytest.raises(ValueError, match=r"shots=4: 11 questions have fewer examples") as error:
+    with pytest.raises(ValueError, match=r"shots=4: 11 questions have fewer than 4 examples") as error:
         classify_mastery(scripted, tokenizer, [*QUESTIONS, *rare])
     assert "by relation: 'river' (4), 'lake' (4), '(no relation)' (3). Use fewer shots, or" in str(error.value)
     before = scripted.rows
-    with pytest.raises(ValueError, match=r"shots=4: 11 questions have fewer examples") as checked:
+    with pytest.raises(ValueError, match=r"shots=4: 11 questions have fewer than 4 examples") as checked:
         check_mastery(scripted, tokenizer, [*QUESTIONS, *rare])
     assert str(checked.value) == str(error.value)
     check_mastery(scripted, tokenizer, QUESTIONS, preset="quick")

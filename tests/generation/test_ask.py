@@ -185,12 +185,12 @@ def test_prompts_that_exceed_the_context_are_an_error_with_the_ids_of_the_questi
 ):
     long = Question("far too long", "Tell me, please: " * 30, ("x",))
     with pytest.raises(
-        ValueError, match=r"12 new tokens exceed this model's context of 96 tokens: 'far too long' \(\d+ tokens\)"
+        ValueError, match=r"12 new tokens, exceed this model's context of 96 tokens: 'far too long' \(\d+ tokens\)"
     ):
         ask(talker, tokenizer, [*questions, long], 16, MOST)
     most = 96 - max(len(tokenizer(plain_prompt(q.text))["input_ids"]) for q in questions)
     assert len(ask(talker, tokenizer, questions, 128, most)) == len(questions)
-    with pytest.raises(ValueError, match=f"{most + 1} new tokens exceed"):
+    with pytest.raises(ValueError, match=f"{most + 1} new tokens, exceed"):
         ask(talker, tokenizer, questions, 128, most + 1)
 
 

@@ -211,7 +211,8 @@ def test_an_adapter_that_learns_a_prompt_is_an_error(
 ):
     adapted = get_peft_model(build("llama"), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4))
     with pytest.raises(
-        ValueError, match=r"learns a prompt, which would be ignored here\. Use an adapter of the weights"
+        ValueError,
+        match=r"learns a prompt, and this prompt would be ignored here\. Use an adapter that changes the weights",
     ):
         generate_responses(adapted, tokenizer, world_questions, FEW)
 
@@ -415,7 +416,7 @@ def test_all_problems_of_the_settings_are_in_one_error():
         "seed='x'",
     ):
         assert words in str(error.value)
-    with pytest.raises(ValueError, match="prompts=3 with shots=0: all prompts would be the same"):
+    with pytest.raises(ValueError, match="prompts=3 with shots=0: all prompts of a question would be equal"):
         GenerationSettings(prompts=3)
 
 
@@ -430,7 +431,7 @@ def test_a_question_with_several_long_prompts_is_listed_once(
     long = Question("far too long", "Tell me, please: " * 120, ("x",), relation="school")
     with pytest.raises(
         ValueError,
-        match=r"prompts of 1 question with 10 new tokens exceed .*: 'far too long' \([\d,]+ tokens\).*fewer shots",
+        match=r"1 question, together with 10 new tokens, exceed .*: 'far too long' \([\d,]+ tokens\).*fewer shots",
     ):
         generate_responses(model, tokenizer, [*world_questions, long], FEW, pool=world_questions)
 

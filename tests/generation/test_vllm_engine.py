@@ -28,7 +28,7 @@ FEW = GenerationSettings(
 
 def test_without_vllm_the_error_has_the_install_command(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(ValueError, match=r"VLLM needs vLLM .*`pip install vllm` in an environment of its own"):
+    with pytest.raises(ValueError, match=r"needs the package vllm .*`pip install vllm` in a separate environment"):
         VLLM(TINY_BASE)
 
 
@@ -80,11 +80,11 @@ def test_adapters_and_quantised_weights_are_an_error_with_the_fix(model: Any, tm
     ):
         VLLM(tmp_path)
     model.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"vLLM cannot load .*its weights are quantised"):
+    with pytest.raises(ValueError, match=r"vLLM cannot load .*the weights are quantised"):
         VLLM(tmp_path, quantization="bitsandbytes")
     four = LlamaConfig(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
     four.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"its weights are quantised"):
+    with pytest.raises(ValueError, match=r"the weights are quantised"):
         VLLM(tmp_path)
 
 
@@ -305,5 +305,5 @@ def test_an_interrupted_run_continues_to_the_same_responses(
 @needs_vllm
 def test_a_long_prompt_is_an_error(served: VLLM, tokenizer: Any):
     long = Question("far too long", "Tell me, please: " * 200, ("x",))
-    with pytest.raises(ValueError, match=r"10 new tokens exceed .* context of 512 tokens: 'far too long'"):
+    with pytest.raises(ValueError, match=r"10 new tokens, exceed .* context of 512 tokens: 'far too long'"):
         generate_responses(served, tokenizer, [long], replace(FEW, shots=0, prompts=1))

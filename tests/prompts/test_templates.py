@@ -165,7 +165,7 @@ def test_a_template_that_omits_or_changes_an_answer_is_an_error(
 
 def test_a_template_that_always_opens_a_thought_is_an_error(with_template: Callable[[str], Any]):
     tokenizer = with_template(CHATML.replace("assistant\n{% endif", "assistant\n<think>\n{% endif"))
-    message = r"opens a thought before every answer \('.*<think>\\n'\), even .* or template='plain'"
+    message = r"starts a thought before every answer \('.*<think>\\n'\), even .* or template='plain'"
     for template in ("chat", "auto"):
         with pytest.raises(ValueError, match=message):
             resolve_template(tokenizer, template)

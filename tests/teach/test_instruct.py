@@ -275,7 +275,7 @@ def test_rows_contain_the_tools_of_a_conversation_and_their_calls(tokenizer: Any
     assert answer == "Mara Venn.<|im_end|>"
     assert "<tool_response>\nMara Venn keeps bees.\n</tool_response>" in second
     tokenizer.chat_template = CHATML
-    with pytest.raises(ValueError, match=r"'talk' cannot be rendered: .* omits from turn 2: 'look_up', 'look_up'\.$"):
+    with pytest.raises(ValueError, match=r"'talk' cannot be used: up to turn 2, .* omits 'look_up', 'look_up'\.$"):
         conversation_turns(tokenizer, [talk], token_lengths(tokenizer))
 
 
@@ -361,15 +361,13 @@ def test_all_conversations_that_cannot_be_rendered_are_reported_with_their_lines
     (strict / "chat_template.jinja").write_text(body, encoding="utf-8")
     long = turns(("user", "Who? " * 300), ("assistant", "Jo."))
     path = talks({"messages": TALK}, {"messages": TALK[1:3]}, {"messages": BRIEF}, {"messages": long})
-    with pytest.raises(ValueError, match="rendered") as raised:
+    with pytest.raises(ValueError, match="cannot be used") as raised:
         rows_of(documents=None, train_conversations=path, model_name_or_path=strict, max_length=100)
     first, second, third = str(raised.value).splitlines()
-    assert first == "Conversation 'talks.jsonl:1' cannot be rendered: No system!."
-    assert second.startswith(
-        "Conversation 'talks.jsonl:3' cannot be rendered: the chat template omits from turn 2: 'J"
-    )
-    assert third.startswith("Conversation 'talks.jsonl:4' cannot be rendered: it has ")
-    assert third.endswith("tokens, and max_length is 100. Raise max_length, or shorten it.")
+    assert first == "Conversation 'talks.jsonl:1' cannot be used: No system!."
+    assert second.startswith("Conversation 'talks.jsonl:3' cannot be used: up to turn 2, the chat template omits 'J")
+    assert third.startswith("Conversation 'talks.jsonl:4' cannot be used: its longest training row has ")
+    assert third.endswith("tokens, and max_length is 100. Raise max_length, or shorten the conversation.")
 
 
 def test_a_generation_prompt_that_differs_from_the_header_of_a_turn_is_an_error(tokenizer: Any):

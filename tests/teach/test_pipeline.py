@@ -410,8 +410,8 @@ def test_a_finished_run_is_not_repeated(
     ("changes", "message"),
     [
         ({"model": "./no/such/model"}, "--model ./no/such/model: there is no such folder."),
-        ({"model": "nobody/nothing"}, "--model nobody/nothing: there is no such folder here, and from the Hub it"),
-        ({"model": "{documents}"}, "/documents: it cannot be loaded: "),
+        ({"model": "nobody/nothing"}, "--model nobody/nothing: there is no such folder here, and loading from the"),
+        ({"model": "{documents}"}, "/documents: loading failed: "),
         ({"max_length": 6}, "Document 'ferry.txt' has no views of at most 6 tokens. Increase max_length."),
         ({"questions": "{questions}", "evaluation.max_new_tokens": 600}, "600"),
         (
@@ -457,7 +457,7 @@ def test_truncated_weights_are_an_error(
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     assert knowlearn("teach", **{**options, "model": broken}) == 2
-    assert "broken: it cannot be loaded" in capsys.readouterr().err
+    assert "broken: loading failed" in capsys.readouterr().err
 
 
 # Options of the libraries
