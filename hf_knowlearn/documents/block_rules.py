@@ -150,7 +150,7 @@ _MOST_HEADING_WORDS = 12
 
 
 def matching_lines(pattern: re.Pattern[str], text: str, start: int = 0) -> Iterator[re.Match[str]]:
-    """Yield the match of each line of the text, from `start` on, that begins with the pattern.
+    """Yield the match of `pattern` at the beginning of each line that has one, in the text from position `start` on.
 
     Why: a search for `^` tries every character of the text, which takes much longer.
     """
@@ -163,15 +163,17 @@ def matching_lines(pattern: re.Pattern[str], text: str, start: int = 0) -> Itera
 
 
 class DocumentSigns:
-    """Signs in the whole text that the rules for a single block need, such as a label that repeats."""
+    """Properties of the whole text that help to find the kind of a single block, such as a label that occurs several
+    times."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     @cached_property
     def speakers(self) -> frozenset[str]:
-        """The speakers of a dialogue, in lower case. A speaker is a label before a colon that repeats, or a label of a
-        question or an answer."""
+        """The speakers of a dialogue, in lower case. A speaker is a label before a colon, such as "Ada:" or "Q:". The
+        label occurs several times, marks a question or an answer, or belongs to the other speaker of such a
+        dialogue."""
         if ":" not in self.text and "\uff1a" not in self.text:
             return frozenset()
         labels = Counter(match.group(1).strip().casefold() for match in _LABEL.finditer(self.text))
@@ -185,7 +187,7 @@ class DocumentSigns:
 
     @cached_property
     def is_script(self) -> bool:
-        """Whether the text is a script, in which names in capital letters begin lines."""
+        """Whether the text is the script of a play or film, in which names in capital letters begin lines."""
         names = Counter(match.group(1) for match in matching_lines(_SCRIPT_LINE, self.text))
         return sum(count > 1 for count in names.values()) > 1
 
@@ -202,7 +204,7 @@ class DocumentSigns:
 
 
 def kind_of_block(block: str, signs: DocumentSigns) -> BlockKind:
-    """Return the kind of a block. The block has no blank lines. It is a paragraph if no rule names another kind."""
+    """Return the kind of a block without blank lines. If no rule names another kind, the block is a paragraph."""
     label = _LABEL.match(block)
     if label and _is_mail_header(block):
         return BlockKind.MAIL_HEADER
@@ -275,7 +277,7 @@ def _is_verse(lines: list[str]) -> bool:
 
 
 def is_code(text: str) -> bool:
-    """Whether the text is a source file."""
+    """Return whether the text is a source file."""
     text = _without_fences(text)
     if next(matching_lines(_CODE_SIGN, text), None) is None:
         return False
@@ -284,13 +286,13 @@ def is_code(text: str) -> bool:
 
 
 def _without_fences(text: str) -> str:
-    """The text without its fenced code. Why: a Markdown file with much code is no source file."""
+    """Return the text without its fenced code. Why: a Markdown file with much code is not a source file."""
     if not any(mark in text for mark in _FENCES):
         return text
     shown, fence = [], ""
     for line in text.split("\n"):
         if not fence and line.startswith(_FENCES):
-            fence = line[:3]
+            fence = line[: len(line) - len(line.lstrip(line[0]))]
         elif not fence:
             shown.append(line)
         elif line.rstrip().startswith(fence) and not line.strip("`~ \t\r"):
@@ -299,14 +301,14 @@ def _without_fences(text: str) -> str:
 
 
 def has_end_of_sentence(text: str) -> bool:
-    """Whether the text ends with the end of a sentence or with a colon."""
+    """Return whether the text ends with the end of a sentence or with a colon."""
     return _ENDS_SENTENCE.search(text) is not None
 
 
 def is_plain_heading(block: str, kind: BlockKind) -> bool:
     """Return whether a block without a Markdown mark is a heading: a short line that does not end a sentence.
 
-    A line of a numbered list or a clause, such as "1. DEFINITIONS", is a heading under the same rule.
+    A numbered line, such as "1. DEFINITIONS", is also a heading if it is short and does not end a sentence.
     """
     line = block.strip()
     kinds = (BlockKind.PARAGRAPH, BlockKind.ORDERED_LIST, BlockKind.CLAUSE, BlockKind.LOG_LINE)
@@ -348,13 +350,13 @@ def end_of_heading(block: str) -> int:
 
 
 def is_marked_heading(heading: str) -> bool:
-    """Whether a heading has a mark of Markdown: number signs, or a line below it."""
+    """Return whether a heading has a mark of Markdown: number signs, or a line below it."""
     return heading.startswith("#") or "\n" in heading
 
 
 def heading_level(heading: str, is_first: bool) -> int:
-    """Return the depth of a heading, from 1. It follows from the marks or the number, and is estimated without
-    them."""
+    """Return the depth of a heading, from 1. The marks or the number of the heading determine the depth. For a heading
+    without marks and number, the depth is an estimate."""
     line = heading.strip()
     if marks := re.match(r"(#{1,6})\s", line):
         return len(marks.group(1))

@@ -1,4 +1,4 @@
-"""What converters of files share: the result, the packages that they need, and the first heading of Markdown."""
+"""Code that all converters of files use: the class of the result, the check of installed packages, and the search for the first heading."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
+
+from hf_knowlearn.documents.block_rules import FRONT_MATTER
 
 EXTRA = 'pip install ".[documents]" in a checkout of hf_knowlearn'
 
@@ -37,9 +39,9 @@ def cannot_convert(error: Exception) -> ValueError:
 
 
 def first_heading(text: str) -> str:
-    """Return the first `# ` heading outside of fenced code, or an empty string."""
+    """Return the first `# ` heading outside of fenced code and front matter, or an empty string."""
     fenced = False
-    for line in re.split(r"\r\n?|\n", text):
+    for line in re.split(r"\r\n?|\n", FRONT_MATTER.sub("", text, count=1)):
         if line.startswith(("```", "~~~")):
             fenced = not fenced
         elif not fenced and line.startswith("# ") and (heading := line[2:].strip().rstrip("#").strip()):

@@ -42,15 +42,16 @@ def markdown_of(element: Any) -> str:
         _unwrap_layout(table)
     for table in element.iterdescendants("table"):
         _add_header(table)
-    tables = list(_take_plain_tables(element))
+    stored = list(_take_plain_tables(element))
+    stored += _take_code_with_fences(element, len(stored))
     html = etree.tostring(element, encoding="unicode", method="html", with_tail=False)
     converter = MarkdownConverter(**_OPTIONS, code_language_callback=_code_language)
     markdown = tidy(converter.convert_soup(BeautifulSoup(html, "lxml")))
-    return re.sub(f"{_MARK}(\\d+){_MARK}", lambda found: tables[int(found[1])], markdown)
+    return re.sub(f"{_MARK}(\\d+){_MARK}", lambda found: stored[int(found[1])], markdown)
 
 
 def _collapse_spaces(root: Any) -> None:
-    """Replace white space by one space, except in `<pre>`."""
+    """Replace each run of white space by one space, except in `<pre>`."""
     verbatim: set[Any] = set()
     for element in root.iter():
         parent = element.getparent()
@@ -63,7 +64,7 @@ def _collapse_spaces(root: Any) -> None:
 
 
 def _unwrap_layout(table: Any) -> None:
-    """Convert a table that only arranges the page to plain blocks, and a table within a line to text."""
+    """Convert a table that only arranges the page to plain blocks, and a table inside a line of text to text."""
     rows = [row for row in table.iter("tr") if next(row.iterancestors("table")) is table]
     is_layout = (
         table.get("role") == "presentation"
@@ -81,7 +82,7 @@ def _unwrap_layout(table: Any) -> None:
 
 
 def _add_header(table: Any) -> None:
-    """Remove empty rows, and add an empty header to a table without header, because Markdown requires one.
+    """Remove empty rows. Add an empty header row to a table without a header, because Markdown requires a header.
 
     The caption becomes a paragraph above the table.
     """
@@ -121,6 +122,20 @@ def _take_plain_tables(root: Any) -> Iterator[str]:
         for child in list(table):
             table.remove(child)
         table.tag, table.text = "p", f"{_MARK}{number}{_MARK}"
+        number += 1
+
+
+def _take_code_with_fences(root: Any, number: int) -> Iterator[str]:
+    """Yield the Markdown of each `<pre>` whose text has a fence, with a longer fence, and replace it by a mark."""
+    for code in list(root.iter("pre")):
+        text = "".join(code.itertext()).strip("\n")
+        if "```" not in text or next(code.iterancestors("li", "dd", "blockquote", "table"), None) is not None:
+            continue
+        fence = "`" * (1 + max(map(len, re.findall("`{3,}", text))))
+        yield f"{fence}\n{text}\n{fence}"
+        for child in list(code):
+            code.remove(child)
+        code.tag, code.text = "p", f"{_MARK}{number}{_MARK}"
         number += 1
 
 

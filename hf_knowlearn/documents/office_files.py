@@ -1,4 +1,4 @@
-"""Office files and books as Markdown.
+"""Converts office files and e-books to Markdown.
 
 `mammoth` converts `.docx` files to HTML, `python-pptx` reads `.pptx` files, and `openpyxl` reads `.xlsx` files.
 """
@@ -24,6 +24,9 @@ from hf_knowlearn.documents.markdown_tables import markdown_table
 
 logger = logging.getLogger(__name__)
 
+_STYLES = "p[style-name='Title'] => h1:fresh"
+# Why: the first row of a table in Word is its header, but it is rarely marked as one.
+_EMPTY_HEADER = re.compile(r"^\|(?: +\|)+\n(\|(?: -{3,} \|)+)\n(\|.*\|)$", re.MULTILINE)
 _FORMULA_WITHOUT_VALUE = re.compile(rb"</f>(?:<v\s*/>|<v></v>)?</c>|<f [^>]*/>(?:<v\s*/>|<v></v>)?</c>")
 
 
@@ -36,15 +39,17 @@ def word_file(file: Path) -> Converted:
     from hf_knowlearn.documents.html_pages import read_chapter
 
     try:
-        html = mammoth.convert_to_html(pre_process_docx(io.BytesIO(file.read_bytes()))).value  # formulas become TeX
+        stream = pre_process_docx(io.BytesIO(file.read_bytes()))  # formulas become TeX
+        html = mammoth.convert_to_html(stream, style_map=_STYLES).value
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise cannot_convert(error) from error
-    markdown = read_chapter(html)
+    markdown = _EMPTY_HEADER.sub(r"\2\n\1", read_chapter(html))
     return Converted(markdown, first_heading(markdown))
 
 
 def slides(file: Path) -> Converted:
-    """Convert a `.pptx` file: titles, texts, tables, charts and notes. The title is that of the first slide."""
+    """Convert a `.pptx` file: titles, texts, tables, charts and notes. The title of the document is the title of the
+    first slide."""
     require_packages("pptx")
     from pptx import Presentation
     from pptx.exc import PackageNotFoundError
@@ -71,7 +76,7 @@ def slides(file: Path) -> Converted:
 
 
 def _shape(shape: Any) -> Iterator[str]:
-    """Yield the blocks of a shape. Several paragraphs of a placeholder are the items of a list."""
+    """Yield the blocks of a shape. If a placeholder has several paragraphs, they become the items of a list."""
     if hasattr(shape, "shapes"):
         for inner in shape.shapes:
             yield from _shape(inner)
@@ -150,7 +155,8 @@ def _report_formulas(file: Path) -> None:
 
 
 def book(file: Path) -> Converted:
-    """Convert an `.epub` file: its authors and its chapters, in reading order. The title is that of the book."""
+    """Convert an `.epub` file: its authors and its chapters, in reading order. The title of the document is the title
+    of the book."""
     require_packages("lxml", "bs4", "markdownify")
     from lxml import etree
 

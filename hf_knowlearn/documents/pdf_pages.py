@@ -1,7 +1,7 @@
-"""The text of PDF files as Markdown, with whole paragraphs and without running headers, footers and page numbers.
+"""Converts PDF files to Markdown, with whole paragraphs and without running headers, footers and page numbers.
 
-`pdfplumber` returns the lines of each page with their positions, and the tables with ruled cells. Tables without rules
-are found by the positions of their cells.
+`pdfplumber` returns the lines of text of each page with their positions, and the tables that have lines around the
+cells. This module finds the other tables by the positions of their cells.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ MAX_CELL = 25  # letters in the usual cell of a table without rules; with more, 
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _ITEM_MARK = re.compile(r"\W|\(?\w{1,3}[.)]|\d+(?:\.\d+)+")  # a bullet, or the number of an item or a section
 _PAGE_NUMBER = re.compile(r"(?:page|seite|p\.)?\W*(\d{1,4})\W*(?:(?:of|von|/)\W*\d{1,4})?", re.IGNORECASE)
+_LATEX_COPYRIGHT = "c(cid:13)"  # a "c" and a circle around it
 _UNMAPPED = re.compile(r"\(cid:\d+\)")
 
 
@@ -66,11 +67,11 @@ def pdf_file(file: Path) -> Converted:
     except (MalformedPDFException, PdfminerException, PDFSyntaxError, OSError) as error:
         cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
         if isinstance(cause, PDFPasswordIncorrect):
-            raise ValueError("protected by a password; save it without one") from None
+            raise ValueError("protected by a password; save it without a password") from None
         raise cannot_convert(cause) from error
     _check_text(file, pages)
     _drop_running_lines(pages)
-    text = markdown_of_pages([page.blocks for page in pages])
+    text = markdown_of_pages([page.blocks for page in pages]).replace(_LATEX_COPYRIGHT, "\u00a9")
     return Converted(text, first_heading(text))
 
 
@@ -126,7 +127,7 @@ def _is_next_piece(left: Line, line: Line) -> bool:
 
 
 def _with_ruled_tables(lines: Sequence[Line], page: Any) -> list[Block]:
-    """Replace the lines inside of each ruled table by the table in Markdown."""
+    """Replace the text of each table that has lines around its cells by the table in Markdown."""
     blocks: list[Block] = list(lines)
     for table in page.find_tables():
         rows = [[" ".join((cell or "").split()) for cell in row] for row in table.extract()]
@@ -150,7 +151,7 @@ def _with_ruled_tables(lines: Sequence[Line], page: Any) -> list[Block]:
 
 
 def _with_aligned_tables(blocks: Sequence[Block]) -> list[Block]:
-    """Replace the lines of tables without rules by the tables in Markdown."""
+    """Replace the text of each table without lines around its cells by the table in Markdown."""
     lines = [block for block in blocks if isinstance(block, Line)]
     rows: list[list[Line]] = []
     for line in sorted(lines, key=lambda line: line.top):
@@ -169,7 +170,7 @@ def _with_aligned_tables(blocks: Sequence[Block]) -> list[Block]:
 
 
 def _aligned(rows: Iterable[list[Line]]) -> Iterator[list[list[Line]]]:
-    """Yield groups of at least three rows that have the same columns and short cells."""
+    """Yield groups of at least three rows with short cells at the same horizontal positions."""
     group: list[list[Line]] = []
     for row in [*rows, []]:
         if group and not _continues(group[-1], row):
@@ -181,7 +182,7 @@ def _aligned(rows: Iterable[list[Line]]) -> Iterator[list[list[Line]]]:
 
 
 def _continues(above: Sequence[Line], row: Sequence[Line]) -> bool:
-    """Return whether a row is just below another one and has the same columns."""
+    """Return whether `row` is just below the row `above` and has cells at the same horizontal positions."""
     if len(row) != len(above) or row[0].top - above[0].bottom > 1.5 * row[0].size:
         return False
     pairs = zip(sorted(above, key=lambda line: line.x0), sorted(row, key=lambda line: line.x0), strict=True)
@@ -216,8 +217,8 @@ def _page_list(pages: Sequence[_Page]) -> str:
 def _drop_running_lines(pages: Sequence[_Page]) -> None:
     """Remove running headers, running footers and page numbers.
 
-    These are lines in the margins that occur on most pages, or as the first or last line of at least three pages.
-    Numbers in them may differ.
+    Running headers and footers are lines in the margins that occur on most pages, or as the first or last line of at
+    least three pages. The numbers in such a line may differ between pages.
     """
     lines_of = {page.number: [block for block in page.blocks if isinstance(block, Line)] for page in pages}
     places: dict[tuple[str, int], set[int]] = defaultdict(set)

@@ -18,7 +18,7 @@ _MAX_FIELD = 2**31 - 1  # characters; the largest limit that fits a C long on ev
 
 
 class ExactFloat(float):
-    """A number of a JSON file with the text that it has there, such as "3.50"."""
+    """A number that also has the text with which a JSON file writes it, such as "3.50"."""
 
     text: str
 
@@ -78,13 +78,19 @@ def _parsed(text: str) -> Any:
         raise ValueError(f"not JSON ({reason}): {show(text.strip())}; {fix}") from None
 
 
-def csv_rows(file: Path, delimiter: str = ",") -> Rows:
-    """Yield the rows of a `.csv` file. The number of a row is its first line. An empty field is null.
+def csv_rows(file: Path, delimiter: str = "") -> Rows:
+    """Yield the rows of a `.csv` file. The number of a row is the number of its first line. An empty field is null.
+
+    Without `delimiter`, it is the comma, or the semicolon if the header has semicolons and no comma.
 
     Why not pandas or Arrow: they fill short rows with nulls, lose line numbers, or read "NA" as null.
     """
     csv.field_size_limit(_MAX_FIELD)  # Why: a document can be longer than the default of 131,072 characters.
     with open(file, "rb") as stream:
+        if not delimiter:
+            header_line = stream.readline()
+            stream.seek(0)
+            delimiter = ";" if b";" in header_line and b"," not in header_line else ","
         rows = _numbered(csv.reader(_decoded_lines(stream), delimiter=delimiter, strict=True))
         _, header = next(rows, (0, []))
         if len(set(header)) < len(header):

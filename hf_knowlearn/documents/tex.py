@@ -1,4 +1,4 @@
-"""The text of LaTeX files as Markdown: sections as headings, lists, tables, code, and formulas in TeX.
+"""Converts LaTeX files to Markdown: headings of sections, lists, tables, code, and formulas in TeX.
 
 `pylatexenc` parses the source. References, citations, figures and comments are omitted. Captions and footnotes stay.
 """
@@ -25,6 +25,7 @@ _LEVELS = {
 _OMITTED = (
     "label cite citep citet citeauthor nocite ref eqref pageref autoref cref Cref includegraphics vspace hspace"
 ).split()
+_STYLES = ("bibliographystyle", "bibliography", "addbibresource", "pagestyle", "thispagestyle", "pagenumbering")
 _CODE = re.compile(
     r"\\begin\{(verbatim\*?|Verbatim|lstlisting|minted|alltt)\}(\[[^\]]*\])?(\{\w+\})?[ \t]*\n"
     r"(.*?)\n?[ \t]*\\end\{\1\}",
@@ -36,13 +37,15 @@ _FORMULA = re.compile(
 )
 _INLINE_CODE = re.compile(r"\\(?:verb\*?|lstinline)([|!+@\"'/])(.*?)\1")
 _LABEL = re.compile(r"\\label\{[^}]*\}")
+_LABELLED = re.compile(r"\\(?:chapter|(?:sub){0,2}section)\*?\{([^{}]*)\}\s*\\label\{([^{}]*)\}")
+_REFERENCE = re.compile(r"\\(?:ref|autoref|nameref|[cC]ref)\{([^{}]*)\}")
 _BODY = re.compile(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", re.DOTALL)
 _TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\]\s*)?\{")
 _ITEM, _CELL, _ROW, _STORED = "\ue000", "\ue001", "\ue002", "\ue003"  # private characters; a text does not have them
 
 
 def tex_file(file: Path) -> Converted:
-    """Convert a `.tex` file. The title is that of `\\title`, or else the first section."""
+    """Convert a `.tex` file. The title is the argument of `\\title`, or else the heading of the first section."""
     require_packages("pylatexenc")
     source = re.sub(r"\r\n?", "\n", decoded(file.read_bytes()))
     found = _BODY.search(source)
@@ -54,8 +57,14 @@ def tex_file(file: Path) -> Converted:
     return Converted(f"# {heading}\n\n{text}" if heading else text, heading or first_heading(text))
 
 
+def _named_sections(source: str) -> str:
+    """Replace references to sections by their titles, because the numbers of sections are not in the source."""
+    titles = {label: title for title, label in _LABELLED.findall(source)}
+    return _REFERENCE.sub(lambda found: f"``{titles[found[1]]}''" if found[1] in titles else found[0], source)
+
+
 def _braced(source: str, start: int) -> str:
-    """Return the text from `start` to its closing brace."""
+    """Return the text from `start` to the brace that closes the argument at `start`."""
     depth = 1
     for place in range(start, len(source)):
         depth += {"{": 1, "}": -1}.get(source[place], 0) if source[place - 1] != "\\" else 0
@@ -75,7 +84,7 @@ class _Reader:
         macro, environment = latex2text.MacroTextSpec, latex2text.EnvironmentTextSpec
         texts = latex2text.get_default_latex_context_db()
         macros = [macro(name, simplify_repl=self._heading) for name in _LEVELS]
-        macros += [macro(name, discard=True) for name in _OMITTED]
+        macros += [macro(name, discard=True) for name in (*_OMITTED, *_STYLES)]
         macros += [macro("item", simplify_repl=self._item), macro("\\", simplify_repl=f"{_ROW}")]
         macros += [
             macro("caption", simplify_repl=self._last_in_paragraph),
@@ -104,6 +113,7 @@ class _Reader:
             "knowlearn",
             prepend=True,
             macros=[
+                *[macrospec.MacroSpec(name, "{") for name in _STYLES],
                 macrospec.MacroSpec("multicolumn", "{{{"), macrospec.MacroSpec("multirow", "{{{"),
                 macrospec.MacroSpec("caption", "*[{"), macrospec.MacroSpec("href", "{{"),
             ],
@@ -113,9 +123,10 @@ class _Reader:
         self.converter = latex2text.LatexNodes2Text(texts, math_mode="verbatim", keep_comments=False)
 
     def markdown(self, source: str) -> str:
-        """Convert a source to Markdown."""
+        """Convert LaTeX source to Markdown."""
         source = _CODE.sub(self._code, source)
         source = _INLINE_CODE.sub(lambda found: self._store(f"`{found[2]}`", is_block=False), source)
+        source = _named_sections(source)
         source = _FORMULA.sub(lambda found: self._store(_LABEL.sub("", found[0])), source)
         paragraphs = [" ".join(one.split()) for one in re.split(r"\n\s*\n", self._convert(source).replace(_ROW, "\n"))]
         return self._restore("\n\n".join(filter(None, paragraphs)))
@@ -125,7 +136,7 @@ class _Reader:
         return self._store(f"```{language}\n{found[4]}\n```")
 
     def text(self, source: str) -> str:
-        """Convert a source to one line."""
+        """Convert LaTeX source to one line of Markdown."""
         return " ".join(self._restore(self._convert(source).replace(_ROW, " ")).split())
 
     def _convert(self, source: str) -> str:

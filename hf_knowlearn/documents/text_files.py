@@ -14,6 +14,7 @@ from hf_knowlearn.documents import html_files, mail, notebooks, office_files, pd
 from hf_knowlearn.documents.conversion import Converter, first_heading
 from hf_knowlearn.documents.front_matter import split_front_matter, title_and_language
 from hf_knowlearn.documents.progress import named_if_slow
+from hf_knowlearn.documents.structure import parse_blocks
 from hf_knowlearn.documents.tabular import Rows, decoded
 
 CONVERTERS: Mapping[str, Converter] = {
@@ -35,12 +36,21 @@ SOURCE_CODE = frozenset(
     ".js .jsx .kt .lua .m .ml .php .pl .properties .proto .ps1 .py .pyi .r .rb .rs .scala .scss .sh .sql .swift .tf "
     ".toml .ts .tsx .vue .xml .yaml .yml .zig .zsh".split()
 )
+LONGEST_BEGINNING = 2000  # characters in which the heading of a plain text is searched
 BEGINNING = 1 << 16  # bytes of a file that decide whether it is text
 
 
 def plain_text(file: Path) -> Rows:
-    """Yield the text of a file without changes. The title is the name of the file."""
-    yield 0, {"text": decoded(file.read_bytes()), "title": file.stem}
+    """Yield the text of a file without changes. The title is the heading in its first line, or the file name."""
+    text = decoded(file.read_bytes())
+    yield 0, {"text": text, "title": _first_line_heading(text) or file.stem}
+
+
+def _first_line_heading(text: str) -> str:
+    """Return the first line of a plain text if it is a heading without a number, or an empty string."""
+    blocks = parse_blocks(text[:LONGEST_BEGINNING])
+    heading = blocks[0].section[0] if blocks and blocks[0].level == 1 else ""
+    return "" if re.match(r"(?:[A-Z]|[IVX]+)[.)]\s", heading) else heading
 
 
 def source_code(file: Path) -> Rows:
@@ -51,7 +61,7 @@ def source_code(file: Path) -> Rows:
 def markdown(file: Path) -> Rows:
     """Yield the text of a `.md` file after its front matter.
 
-    The title is that of the front matter, or else the first heading, or else the name of the file.
+    The title is the title in the front matter, or else the first heading, or else the name of the file.
     """
     text = re.sub(r"\r\n?", "\n", decoded(file.read_bytes()))
     fields, body = split_front_matter(text)

@@ -65,6 +65,11 @@ def test_formulas_are_their_tex_source(text_of: Text):
     assert text_of(page) == "Energy is $E=mc^2$ here, and $x_1$."
 
 
+def test_code_with_a_fence_has_a_longer_fence(text_of: Text):
+    page = "<h1>Docs</h1><p>Write this:</p><pre># Docs\n\n```rust\nfn f() {}\n```\n</pre><p>It is a text.</p>"
+    assert text_of(page) == "# Docs\n\nWrite this:\n\n````\n# Docs\n\n```rust\nfn f() {}\n```\n````\n\nIt is a text."
+
+
 def test_headings_lists_tables_and_code_are_markdown(text_of: Text):
     page = """<h1>Queues</h1><p>Call
     <code>put(job_1)</code>

@@ -137,6 +137,17 @@ def test_sections_without_a_title_are_headings_of_the_first_level(tmp_path: Path
     assert read_documents(write(tmp_path / "a.tex", text)) == [Document("a.tex", expected, "Ferries")]
 
 
+def test_references_of_tex_are_titles_and_style_commands_leave_no_text(tmp_path: Path, write: Write):
+    pytest.importorskip("pylatexenc")
+    text = r"""\begin{document}\pagestyle{plain}
+\section{Fares}\label{sec:fares}
+Section~\ref{sec:fares} is short, see \verb|\ref{sec:fares}|.
+\bibliographystyle{alpha}\bibliography{refs}
+\end{document}"""
+    (document,) = read_documents(write(tmp_path / "a.tex", text))
+    assert document.text == "# Fares\n\nSection \u201cFares\u201d is short, see `\\ref{sec:fares}`."
+
+
 def test_a_notebook_has_its_text_and_code_without_outputs(tmp_path: Path, write: Write):
     cells = [
         {"cell_type": "markdown", "source": ["# Ferries\n", "\n", "They carry cars."]},

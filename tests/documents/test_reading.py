@@ -52,8 +52,8 @@ def test_the_title_of_markdown_is_its_first_heading_and_the_text_is_unchanged(
     assert (document.title, document.text) == (title, text)
 
 
-def test_a_heading_in_a_txt_file_is_not_the_title(tmp_path: Path, write: Write):
-    assert read_documents(write(tmp_path / "file.txt", "# Heading"))[0].title == "file"
+def test_a_marked_heading_in_a_txt_file_is_the_title(tmp_path: Path, write: Write):
+    assert read_documents(write(tmp_path / "file.txt", "# Heading"))[0].title == "Heading"
 
 
 def test_text_is_normalized_to_nfc_with_plain_line_breaks_and_no_bom(

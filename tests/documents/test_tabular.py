@@ -168,8 +168,8 @@ def test_a_column_option_without_a_table_is_an_error(tmp_path: Path, write: Writ
         ),
         (
             "a.csv",
-            "id;text\n1;x\n",
-            "a.csv:2: the row has no column 'text', only ['id;text']; rename the column",
+            "id;words\n1;x\n",
+            "a.csv:2: the row has no column 'text', only ['id', 'words']; rename the column",
         ),
         (
             "a.json",
@@ -203,6 +203,13 @@ def test_malformed_tables_are_errors_with_file_and_position(
 def test_a_json_file_of_one_object_is_one_row(tmp_path: Path, write: Write):
     path = write(tmp_path / "a.json", b'\xef\xbb\xbf{"text": "Text.", "year": [1900]}')
     assert read_documents(path) == [Document("a.json:1", "Text.", metadata={"year": [1900]})]
+
+
+def test_a_csv_with_semicolons_in_its_header_is_split_at_them(tmp_path: Path, write: Write):
+    read = [d.text for d in read_documents(write(tmp_path / "a.csv", 'id;text\n1;Tarn, a town.\n2;"Ulm; old."\n'))]
+    assert read == ["Tarn, a town.", "Ulm; old."]
+    (document,) = read_documents(write(tmp_path / "b.csv", "text,a;b\nTarn; a town.,1\n"))
+    assert document.text == "Tarn; a town."
 
 
 def test_csv_may_have_a_bom_windows_line_ends_and_blank_lines(tmp_path: Path, write: Write):

@@ -76,6 +76,27 @@ def pdf(*pages: str) -> bytes:
 
 
 @pytest.mark.usefixtures("markitdown")
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("The mill\n\nIt grinds rye for the town.", "The mill"),
+        ("Die M\u00fchle\n\nSie mahlt Roggen.", "Die M\u00fchle"),
+        ("1. DEFINITIONS\n\n1.1 The mill is the mill.", "a"),
+        ("A. HISTORY\n==========\n\nThe mill is old.", "a"),
+        ("The mill grinds rye.\n\nIt is old.", "a"),
+        ("The mill", "a"),
+    ],
+)
+def test_the_title_of_a_plain_text_is_the_heading_in_its_first_line(tmp_path: Path, text, title, write: Write):
+    (document,) = read_documents(write(tmp_path / "a.txt", text))
+    assert (document.title, document.text) == (title, text)
+
+
+def test_a_comment_in_front_matter_is_no_title(tmp_path: Path, write: Write):
+    text = "---\n# A comment\n{{ card }}\n---\n\n# The mill\n\nIt grinds rye."
+    assert read_documents(write(tmp_path / "a.md", text))[0].title == "The mill"
+
+
 def test_docx_is_converted_without_changing_words(tmp_path: Path):
     assert read_documents(write_zip(tmp_path / "a.docx", DOCX)) == [
         Document("a.docx", "# The café\n\nIt opens at six_am.", "The café")
@@ -88,12 +109,37 @@ def test_docx_has_no_link_targets_and_keeps_tables(tmp_path: Path):
     link = '<w:p><w:hyperlink w:anchor="x"><w:r><w:t>See below</w:t></w:r></w:hyperlink></w:p>'
     body = DOCX["word/document.xml"].replace("</w:body>", f"{link}<w:tbl><w:tr>{cells}</w:tr></w:tbl></w:body>")
     (document,) = read_documents(write_zip(tmp_path / "a.docx", {**DOCX, "word/document.xml": body}))
-    assert document.text == (
-        "# The café\n\nIt opens at six_am.\n\nSee below\n\n|  |  |\n| --- | --- |\n| Route | Fare |"
-    )
+    assert document.text == ("# The café\n\nIt opens at six_am.\n\nSee below\n\n| Route | Fare |\n| --- | --- |")
 
 
 @pytest.mark.usefixtures("markitdown")
+def test_docx_has_its_title_and_the_first_row_of_a_table_as_header(tmp_path: Path):
+    pytest.importorskip("mammoth")
+    word = f'xmlns:w="{OOXML.format("wordprocessingml")}/main"'
+    styles = '<w:style w:type="paragraph" w:styleId="T"><w:name w:val="Title"/></w:style>'
+    style_type = "application/vnd.openxmlformats-officedocument.wordprocessingml.styles+xml"
+    cell = "<w:tc><w:p><w:r><w:t>{}</w:t></w:r></w:p></w:tc>"
+    rows = [[cell.format(text) for text in texts] for texts in (("Part", "Price"), ("Seal", "2.40"))]
+    table = "".join(f"<w:tr>{''.join(row)}</w:tr>" for row in rows)
+    title = '<w:p><w:pPr><w:pStyle w:val="T"/></w:pPr><w:r><w:t>Prices</w:t></w:r></w:p>'
+    parts = DOCX | {
+        "[Content_Types].xml": DOCX["[Content_Types].xml"].replace(
+            "</Types>", f'<Override PartName="/word/styles.xml" ContentType="{style_type}"/></Types>'
+        ),
+        "word/_rels/document.xml.rels": f'{XML}<Relationships xmlns="{OOXML.format("package")}/relationships">'
+        f'<Relationship Id="s" Type="{OOXML.format("officeDocument")}/relationships/styles" Target="styles.xml"/>'
+        "</Relationships>",
+        "word/styles.xml": f"{XML}<w:styles {word}>{styles}</w:styles>",
+        "word/document.xml": f"{XML}<w:document {word}><w:body>{title}<w:tbl>{table}</w:tbl></w:body></w:document>",
+    }
+    with zipfile.ZipFile(tmp_path / "a.docx", "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    (document,) = read_documents(tmp_path)
+    assert document.title == "Prices"
+    assert document.text == "# Prices\n\n| Part | Price |\n| --- | --- |\n| Seal | 2.40 |"
+
+
 def test_an_epub_has_its_chapters_in_order_and_the_title_of_the_book(tmp_path: Path):
     assert read_documents(write_zip(tmp_path / "a.epub", EPUB)) == [
         Document("a.epub", "# Chapter 1\n\nCafés.\n\nThe end.", "The Ferry")
