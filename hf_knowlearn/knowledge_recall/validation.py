@@ -54,7 +54,7 @@ def validated_columns(
     Args:
         columns: the columns, by the name of the argument of `score`.
         normal: a function that normalises an accepted answer.
-        problems: messages about other problems, which the same error reports.
+        problems: messages about other problems, which the `ValueError` also lists.
 
     Raises:
         ValueError: a column is empty or not a list, or the lengths of the columns differ. Or a prediction is neither

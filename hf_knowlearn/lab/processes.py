@@ -34,8 +34,8 @@ def is_finished(run: PlannedRun) -> bool:
 def run_all(runs: Sequence[PlannedRun], jobs: int) -> Generator[tuple[PlannedRun, str | None], None, None]:
     """Execute all runs, `jobs` at a time. Each run gets an equal share of the cores.
 
-    Yields each run when it ends, with its error message, or None if it succeeded. Closing the generator terminates the
-    processes. The next call then continues these runs from their last checkpoints.
+    Yields each run when the run ends, with the error message, or with None if the run succeeded. Closing the generator
+    terminates the processes. The next call then continues these runs from their last checkpoints.
     """
     waiting = list(runs)
     running: dict[subprocess.Popen[bytes], PlannedRun] = {}

@@ -75,7 +75,7 @@ def check_base(adapter: str, model: "PreTrainedModel", *, revision: str | None =
         f"{label or adapter}: the adapter was trained on {trained_on}, whose weights have the fingerprint"
         f" {recorded['weights']}. The base model that was found is {_shown(name, commit)}, which has other weights"
         f" (fingerprint {found}). Write the folder or the Hub name of the right base model into"
-        f" base_model_name_or_path of {ADAPTER}. If the two are the same model in different dtypes, delete"
+        f" base_model_name_or_path of {ADAPTER}. If both base models are the same model in different dtypes, delete"
         f" {BASE_MODEL}, which is in the folder of {ADAPTER}."
     )
 

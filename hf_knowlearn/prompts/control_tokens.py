@@ -46,7 +46,7 @@ def check_control_tokens(
         first = min(found)
         raise ValueError(
             f"This tokenizer turns text of the {what} {list_ids(items)} into control tokens:"
-            f" {list_ids(sorted(found))}. Remove this text, or put a space into it: '{first[0]} {first[1:]}'."
+            f" {list_ids(sorted(found))}. Remove this text, or insert a space: '{first[0]} {first[1:]}'."
         )
 
 

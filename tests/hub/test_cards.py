@@ -118,7 +118,7 @@ def test_a_card_without_scores_states_that():
     report["counts"] |= dict.fromkeys(("questions", "replayed_questions", "retention_questions"), 0)
     card = model_card(redacted(report), ADAPTER)
     assert "model-index" not in head(card)
-    assert "## What it knows was not measured" in card
+    assert "## What it knows: not measured" in card
     assert "It is unknown what the model forgot" in card
 
 

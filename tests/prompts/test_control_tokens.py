@@ -76,7 +76,7 @@ def test_ordinary_text_has_no_control_tokens(chatty: Any, text: str):
 def test_the_first_five_ids_are_listed_and_the_fix_is_itself_free_of_control_tokens(chatty: Any):
     with pytest.raises(ValueError, match=r"of the things 'i0', 'i1', 'i2', 'i3', 'i4', … into") as error:
         check_control_tokens(chatty, [(f"i{n}", END) for n in range(7)], "things")
-    fix = str(error.value).partition("put a space into it: ")[2]
+    fix = str(error.value).partition("insert a space: ")[2]
     assert fix == "'< |im_end|>'."
     check_control_tokens(chatty, [("fix", fix)], "things")
 
