@@ -46,8 +46,8 @@ def find_whole_words(text: str, answer: str, find: Find | None = None) -> list[C
     first of these spellings that occurs.
 
     Args:
-        find: the function that searches for a spelling. None: `find_text`. With `View.find`, only the words of the
-            document are searched.
+        find: the function that searches for a spelling. None: `find_text`. The method `View.find` searches only the
+            words of the document.
     """
     return occurrences(text, answer, find)[0]
 

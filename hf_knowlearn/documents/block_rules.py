@@ -50,7 +50,7 @@ MARKED_LINE = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 FRONT_MATTER = re.compile(r"\A(---|\+\+\+)\r?\n.*?\n\1[ \t\r]*$", re.MULTILINE | re.DOTALL)
-# A letter, a dash or a sign. Why: prose can begin like this too, so a list needs one on every line.
+# A letter, a dash or a sign. Why: prose can begin like this too, so a list must have such a mark on every line.
 _ITEM = re.compile(r"\(?[A-Za-z]{1,4}[.)] |[\u2012-\u2015\u2192\u25a0-\u25ff\u2610-\u2612\u2713] ?")
 _ENDS_SENTENCE = re.compile(
     r"[.!?:\u2026\u3002\uff01\uff1f\uff1a\u061f\u06d4\u0964][\"'\u201d\u2019\u00bb\u300d\u300f\uff09)\]*_]*\s*$"
@@ -150,7 +150,7 @@ _MOST_HEADING_WORDS = 12
 
 
 def matching_lines(pattern: re.Pattern[str], text: str, start: int = 0) -> Iterator[re.Match[str]]:
-    """Yield the match of `pattern` at the beginning of each line that has one, in the text from position `start` on.
+    """Yield the matches of `pattern` at the beginnings of lines. The search begins at position `start`.
 
     Why: a search for `^` tries every character of the text, which takes much longer.
     """

@@ -94,7 +94,8 @@ def _texts(rows: Iterable[Mapping[str, Any] | str]) -> Iterator[str]:
 
 
 class _QuestionIndex:
-    """Finds questions by their rarest words. Every passage with enough overlap contains one of these words."""
+    """Finds the questions that a passage contains, by the rarest words of the questions. A passage whose overlap with
+    a question reaches the threshold contains at least one of the rarest words of this question."""
 
     def __init__(self, questions: Sequence[Question], threshold: float) -> None:
         self.threshold = threshold
@@ -142,7 +143,8 @@ class _Words:
         self.joined = f" {' '.join(self.words)} "
 
     def find(self, words: Sequence[str]) -> int | None:
-        """Return where `words` occur in order without other words between them, as the index of the first word."""
+        """Return the index of the first word of the first place where `words` occur in order, without other words
+        between them. None: there is no such place."""
         place = self.joined.find(f" {' '.join(words)} ")
         return None if place < 0 else self.joined.count(" ", 0, place)
 

@@ -1,4 +1,5 @@
-"""Code that all converters of files use: the class of the result, the check of installed packages, and the search for the first heading."""
+"""Code that all converters of files use: the class of the result, the check of installed packages, and the search for
+the first heading."""
 
 from __future__ import annotations
 

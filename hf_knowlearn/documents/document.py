@@ -1,4 +1,4 @@
-"""`Document` and `Question`. Each checks its fields when it is created."""
+"""The classes `Document` and `Question`. Both classes check the fields of a new object."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Document:
         id: name of the document, unique in its dataset. All parts of a document have the same id.
         text: the text, with at least one character that is not white space.
         title: the title, or an empty string.
-        language: language code such as "en" or "zh". It selects the rules that find sentences and names, and that
-            decide which sentences can move. `read_documents` detects it.
+        language: language code such as "en" or "zh". The language selects the rules that find sentences and names, and
+            that decide which sentences can move. `read_documents` detects the language.
         part: number of the part, from 0. A whole document is part 0.
         start: position of `text` in the whole document's text, in characters.
         metadata: the other columns of the document's row. `hash` ignores them.
@@ -73,8 +73,9 @@ class Question:
         text: the question.
         answers: the accepted answers, at least one. A response is correct if it matches any of them.
         document_id: id of the document that the question is about.
-        relation: the relation that the question is about, such as "birthplace". Reports group questions by it.
-        fact_id: name of the fact that the question is about. Questions with different wordings of one fact share it.
+        relation: the relation that the question is about, such as "birthplace". Reports group questions by relation.
+        fact_id: name of the fact that the question is about. Questions about one fact in different wordings have the
+            same `fact_id`.
         options: the choices of a multiple-choice question.
         kind: type of the question, such as "choice".
 

@@ -13,7 +13,7 @@ class ErrorReport:
     """A list of problems with their places. Rows of one file that have the same problem share an entry.
 
     Args:
-        subject: the data that the problems belong to, in words. The report begins with them.
+        subject: the data that the problems belong to, in words. The report begins with these words.
         noun: "problem" or "warning". The report counts its entries with this word.
 
     Attributes:

@@ -88,9 +88,10 @@ def fact_spans(document: Document, questions: Iterable[Question] = ()) -> tuple[
     - Names, in scripts with upper and lower case: capitalized words. Adjacent capitalized words are one name (Ada
       Lovelace, J. R. Smith). All German nouns count, because they are capitalized. A single letter is part of a name
       only beside another capitalized word. The English "I" is part of a name only before a full stop.
-    - The first word of a sentence or quotation, in two cases. Either it occurs capitalized inside a sentence or in
-      the title. Or a capitalized word follows it, and it never occurs in lower case. Words in `FUNCTION_WORDS` and
-      `opening` in `language_rules.toml` (en, de, fr, es, it, pt) are never names at the beginning of a sentence.
+    - The first word of a sentence or quotation, in two cases. In the first case, the word also occurs capitalized
+      inside a sentence or in the title. In the second case, a capitalized word follows, and the document never has the
+      first word in lower case. Words in `FUNCTION_WORDS` and `opening` in `language_rules.toml` (en, de, fr, es, it,
+      pt) are never names at the beginning of a sentence.
     - Runs of at least two Katakana.
     - Quoted text and titles in letters without case (such as Chinese, Arabic or Thai), up to `MAX_QUOTE` characters.
     - Words in a script with case (Latin, Greek, Cyrillic), if most letters of the document have no case.
@@ -153,7 +154,7 @@ def _cased_runs(text: str, start: int, end: int) -> Iterator[CharSpan]:
 
 
 def _names(document: Document, words: list[CharSpan]) -> Iterator[CharSpan]:
-    """Yield the runs of capitalized words, without words that are capitalized only as the first of a sentence."""
+    """Yield the runs of capitalized words, without words that are capitalized only because they begin a sentence."""
     text, language = document.text, document.language.split("-")[0]
     first_words = _first_words(document, words)
     spelled = [text[start:end] for start, end in words]
@@ -168,7 +169,7 @@ def _names(document: Document, words: list[CharSpan]) -> Iterator[CharSpan]:
     not_names = _NOT_NAMES.get(language, frozenset())
 
     def continues(i: int) -> bool:
-        """Return whether the next word belongs to the same name."""
+        """Return whether the word after word `i` belongs to the name that contains word `i`."""
         joined = i + 1 < len(words) and _WITHIN_NAME.fullmatch(text, words[i][1], words[i + 1][0])
         return bool(joined) and words[i + 1] not in first_words and capital[i + 1]
 

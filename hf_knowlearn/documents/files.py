@@ -1,4 +1,4 @@
-"""Finds the files that a path names, or the dataset on the Hub.
+"""Finds the local files or the dataset on the Hub that a path names.
 
 A path that exists locally always names files. A name is looked up on the Hub only if no such path exists.
 """

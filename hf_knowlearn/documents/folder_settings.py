@@ -23,7 +23,8 @@ class FolderSettings:
     Args:
         include: globs of the files to read. Without any, all files are read.
         exclude: globs of files that are not read.
-        files: glob -> fields of the files that it matches. Of several matching globs, the last one has priority.
+        files: glob -> fields of the files that match the glob. If a file matches several globs, the last glob has
+            priority.
 
     Example:
         >>> settings = FolderSettings(exclude=("drafts/**",), files={"*.de.md": {"language": "de"}})

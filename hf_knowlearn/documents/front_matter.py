@@ -15,7 +15,7 @@ _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|
 def split_front_matter(text: str) -> tuple[Mapping[str, Any], str]:
     """Return the fields of the front matter, and the text after it.
 
-    If the text has no front matter, or if its first lines are not valid fields, the text stays unchanged.
+    If the text has no valid front matter, return no fields and the unchanged text.
 
     Example:
         >>> split_front_matter("---\\ntitle: The ferry\\nlang: en\\n---\\n\\nIt leaves at six.")
@@ -29,7 +29,7 @@ def split_front_matter(text: str) -> tuple[Mapping[str, Any], str]:
 def title_and_language(fields: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields `title`, and `lang` or `language`, as columns of a row.
 
-    A title that is no text is ignored, and a language that is no code, such as "Python".
+    A title that is not a string is ignored. So is a language that is not a language code, such as "Python".
     """
     language = fields.get("lang") or fields.get("language")
     columns = {"title": fields.get("title"), "language": language if is_language_code(language) else None}

@@ -60,12 +60,12 @@ def _check_depth(body: Any) -> None:
         depths[element] = depths[element.getparent()] + 1
         if depths[element] > MAX_DEPTH:
             raise ValueError(
-                f"the page has more than {MAX_DEPTH} elements inside of each other; check that its tags are closed"
+                f"the page nests more than {MAX_DEPTH} elements inside of each other; check that all tags are closed"
             )
 
 
 def _write_formulas(body: Any) -> None:
-    """Replace MathML by its TeX source, if the page has it."""
+    """Replace each formula in MathML by its TeX source, if the page contains the TeX source."""
     for formula in list(body.iter("math")):
         source = formula.get("alttext") or "".join(formula.xpath(".//annotation[contains(@encoding, 'tex')]//text()"))
         if not source:

@@ -1,4 +1,4 @@
-"""HTML files, and the decoding of HTML."""
+"""Converts HTML files, and decodes HTML."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def html_file(file: Path) -> Converted:
-    """Reduce a page to its content. The title is the first heading, or the declared title."""
+    """Reduce a page to its content. The title is the first heading, or else the title that the page declares."""
     require_packages("resiliparse", "lxml", "bs4", "markdownify")
     from hf_knowlearn.documents.html_pages import read_page
 

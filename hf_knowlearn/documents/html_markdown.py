@@ -101,7 +101,7 @@ def _add_header(table: Any) -> None:
 
 
 def _take_plain_tables(root: Any) -> Iterator[str]:
-    """Yield the Markdown of each table whose cells have only text and links, and replace it by a mark.
+    """Yield the Markdown of each table whose cells contain only text and links, and replace the table by a mark.
 
     Why: `markdownify` is slow for large tables.
     """
@@ -126,7 +126,8 @@ def _take_plain_tables(root: Any) -> Iterator[str]:
 
 
 def _take_code_with_fences(root: Any, number: int) -> Iterator[str]:
-    """Yield the Markdown of each `<pre>` whose text has a fence, with a longer fence, and replace it by a mark."""
+    """Yield each `<pre>` whose text contains a code fence, as Markdown with a longer fence, and replace the `<pre>` by
+    a mark."""
     for code in list(root.iter("pre")):
         text = "".join(code.itertext()).strip("\n")
         if "```" not in text or next(code.iterancestors("li", "dd", "blockquote", "table"), None) is not None:

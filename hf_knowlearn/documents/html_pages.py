@@ -1,8 +1,9 @@
 """HTML pages as Markdown, reduced to their content.
 
-A library finds the text of the content. Its own output is not used, because it has no tables and no code. Instead, the
-page is converted without its navigation: the elements that the page declares as navigation, and lists of links that
-the library did not find. Why not only the text that the library finds: it misses tables and definitions.
+The library Resiliparse finds the text of the content. This text has no tables and no code, so this module converts the
+page itself, without navigation. Navigation is what the page declares as navigation, and each list of links that is not
+in the text of the library. Why not only the elements that are in the text of the library: this text lacks tables and
+definitions.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any
 from hf_knowlearn.documents.html_cleaning import clean_page
 
 WHOLE_PAGE = "hardly any text is outside of the navigation, so the whole page is read"
-FOUND_SHARE = 0.98  # of the text that the library found; an element with so much of it is the content
-LINK_SHARE = 0.75  # of the text of a list; with more, it is navigation unless the library found it
-MIN_SHARE = 0.1  # of all text; with less, the whole page is read
+FOUND_SHARE = 0.98  # of the text that the library found; an element with at least this share is the content
+LINK_SHARE = 0.75  # of the text of a list; a list with a larger share of links can be navigation
+MIN_SHARE = 0.1  # of all text; if the content has a smaller share, the whole page is read
 
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _NAVIGATION_TAGS = frozenset(("nav", "aside", "footer", "menu", "form"))
@@ -92,7 +93,7 @@ def read_chapter(html: str) -> str:
 
 
 def main_text(html: str) -> str:
-    """Return the text that Resiliparse takes for the content of a page."""
+    """Return the text that Resiliparse considers the content of a page."""
     from resiliparse.extract.html2text import extract_plain_text
 
     return str(extract_plain_text(html, main_content=True, comments=True, list_bullets=False))
@@ -104,7 +105,8 @@ class _Texts:
     Attributes:
         all: all text.
         links: text in links.
-        found: text that the library found. Only pieces of at least 20 letters count, because others occur by chance.
+        found: text that the library found. Pieces of fewer than 20 letters do not count, because they can occur in the
+            found text by chance.
     """
 
     def __init__(self, body: Any, found: str) -> None:
@@ -148,7 +150,8 @@ def _content(body: Any, found: str) -> Any:
 
 
 def _main_element(body: Any, texts: _Texts) -> Any:
-    """Return the element that the page declares to be its content if the library found nothing outside of it."""
+    """Return the element that the page declares to be its content, or the whole body if the library found content
+    outside of this element."""
     for element in body.xpath(".//main | .//article | .//*[@role='main']"):
         if texts.total_found and texts.found.get(element, 0) >= FOUND_SHARE * texts.total_found:
             return element
@@ -190,14 +193,14 @@ def _is_navigation(element: Any, texts: _Texts, found: str) -> bool:
 
 
 def _is_found(letters: str, found: str) -> bool:
-    """Return whether most of four samples of a text occur in the content."""
+    """Return whether most of four samples of a text occur in the text that the library found."""
     step = max(len(letters) // 4, 1)
     samples = [letters[start : start + 16] for start in range(0, len(letters), step)][:4]
     return 2 * sum(sample in found for sample in samples) > len(samples)
 
 
 def _add_title(body: Any, root: Any) -> None:
-    """Put the only `<h1>` of the page at the beginning of the content if it is above it."""
+    """If the only `<h1>` of the page is outside of the content, move the `<h1>` to the beginning of the content."""
     titles = list(body.iter("h1"))
     if root is not body and len(titles) == 1 and root not in titles[0].iterancestors():
         titles[0].tail, root.text = root.text, None

@@ -1,8 +1,9 @@
 """Determines the language of a document: the code that its row or file gives, or the language that py3langid detects.
 
-Why py3langid 0.4: of 1,243 messages of Django with 40 to 100 characters in 21 languages it recognises 99.1 %, lingua
-2.1 98.2 % and langdetect 1.0.9 96.7 %. A document takes 0.1 to 0.7 ms, with lingua or langdetect 3 to 5 ms. Lingua
-needs 1.2 GB of memory. All three recognise 150 documents of 8 kinds in English, German and French.
+Why py3langid 0.4: for 1,243 messages of the Django project with 40 to 100 characters in 21 languages, py3langid is
+right in 99.1 %, lingua 2.1 in 98.2 % and langdetect 1.0.9 in 96.7 %. Detection takes 0.1 to 0.7 ms per document with
+py3langid, and 3 to 5 ms with lingua or langdetect. Lingua needs 1.2 GB of memory. All three libraries are right for
+150 documents of 8 kinds in English, German and French.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ _SAMPLE = 2000  # characters that the detector reads
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _FEWEST_LETTERS = 40  # bytes. Why bytes: one Chinese character has the information of several Latin letters.
 _SMALLEST_SHARE = 0.2  # of letters in the sample. Why: py3langid takes a table of numbers for Volapük.
-# A language needs a probability of at least `_CERTAIN`, or of `_LIKELY` if the share `_USUAL` of the earlier documents
-# has it. Why two limits: with 0.5 alone, 6 % of English sentences with foreign names count as another language.
+# A language needs a probability of at least `_CERTAIN`. If more than the share `_USUAL` of the earlier documents has
+# this language, `_LIKELY` suffices. Why two limits: with 0.5 alone, 6 % of English sentences with foreign names
+# count as another language.
 _CERTAIN, _LIKELY, _USUAL = 0.9, 0.3, 0.02
 
 _CODE = re.compile(r"(?:[a-z]{2,3})(?:-[a-z0-9]{2,8})*", re.IGNORECASE)
@@ -79,10 +81,11 @@ def primary_language(code: str) -> str:
 
 
 def with_languages(documents: Iterable[Document]) -> Iterator[Document]:
-    """Yield the documents. Those of the language `UNDETERMINED` get a detected language.
+    """Yield the documents. Documents with the language `UNDETERMINED` get a detected language.
 
-    A document that is short, or whose language is not certain, gets the most frequent language of the documents before
-    it. The first documents wait for a document with a certain language, or until their joined texts suffice.
+    If a document is short or the detection is uncertain, the document gets the most frequent language of the documents
+    before it. If there is no earlier language, documents are held back until the language of one document is certain,
+    or until their joined texts are long enough for detection.
     """
     found: Counter[str] = Counter()  # languages that documents name, or that are detected
     totals: Counter[str] = Counter()
@@ -109,7 +112,8 @@ def with_languages(documents: Iterable[Document]) -> Iterator[Document]:
 
 
 def _settled(waiting: list[Document], last: str, found: Counter[str], totals: Counter[str]) -> Iterator[Document]:
-    """Yield the documents that wait, with their language. `last` is the language of the last one; empty: none."""
+    """Yield the documents in `waiting`, each with a language. `last` is the language of the last document, or an empty
+    string if this language is uncertain."""
     if not found and waiting:
         found[_detected("\n".join(document.text for document in waiting), found) or DEFAULT] += 1
     usual = found.most_common(1)[0][0] if found else DEFAULT
@@ -120,7 +124,7 @@ def _settled(waiting: list[Document], last: str, found: Counter[str], totals: Co
 
 
 def _detected(text: str, found: Counter[str]) -> str:
-    """Return the language of a text; an empty string if it is not certain."""
+    """Return the language of a text, or an empty string if the language is uncertain."""
     sample = text[:_SAMPLE]
     letters = "".join(_LETTERS.findall(sample))
     if len(letters.encode()) < _FEWEST_LETTERS or len(letters) < _SMALLEST_SHARE * len(sample):

@@ -17,7 +17,8 @@ _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 
 
 def message(file: Path) -> Converted:
-    """Convert a message. The text is its plain version, or else its HTML version. The title is the subject."""
+    """Convert a message. The text is the plain-text version of the message, or else the HTML version. The title is the
+    subject."""
     with open(file, "rb") as stream:
         mail = BytesParser(policy=policy.default).parse(stream)
     if not any(mail.get(name) for name in _HEADERS):

@@ -1,4 +1,4 @@
-"""Jupyter notebooks: the text of their Markdown cells, and their code. Outputs are omitted."""
+"""Converts Jupyter notebooks: reads the text of Markdown cells and the code, and omits outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def notebook(file: Path) -> Converted:
     """Convert an `.ipynb` file. The title is the first heading.
 
     Raises:
-        ValueError: the file is no notebook of format 3 or later.
+        ValueError: the file is not a notebook of format 3 or later.
     """
     text = decoded(file.read_bytes())
     try:

@@ -25,7 +25,7 @@ from hf_knowlearn.documents.markdown_tables import markdown_table
 logger = logging.getLogger(__name__)
 
 _STYLES = "p[style-name='Title'] => h1:fresh"
-# Why: the first row of a table in Word is its header, but it is rarely marked as one.
+# Why: the first row of a table in Word is the header of the table, but files rarely mark this row as a header.
 _EMPTY_HEADER = re.compile(r"^\|(?: +\|)+\n(\|(?: -{3,} \|)+)\n(\|.*\|)$", re.MULTILINE)
 _FORMULA_WITHOUT_VALUE = re.compile(rb"</f>(?:<v\s*/>|<v></v>)?</c>|<f [^>]*/>(?:<v\s*/>|<v></v>)?</c>")
 

@@ -20,7 +20,7 @@ from hf_knowlearn.documents.sentence_rules import SentenceRules, rules_for
 from hf_knowlearn.documents.sentences import PARAGRAPH, SOFT, Sentences, sentences
 from hf_knowlearn.documents.structure import Block, parse_blocks
 
-Paragraph = list[list[int]]  # chunks: lists of numbers of pieces that stay together, in order
+Paragraph = list[list[int]]  # chunks: lists of the indices of pieces that stay together, in order
 Group = list[Paragraph]  # paragraphs that stay together, in order
 
 
@@ -32,7 +32,8 @@ class Run:
         groups: the paragraphs of the run. Paragraphs that stay together are one group, and sentences that stay
             together are one chunk. Groups can be permuted. In a group of one paragraph, the chunks can be permuted
             too.
-        kind: the kind of text whose order matters, or None if its sentences can move.
+        kind: the kind of the run, such as a procedure, if the order of the run matters. None: sentences of the run can
+            move.
         reason: why the order matters, in words.
     """
 
@@ -55,7 +56,8 @@ class OrderRules:
     Args:
         kind: the kind of the document.
         reasons: why sentences keep their order, in words. Empty if every run can be permuted.
-        runs: the runs of prose in their order. The other blocks are runs of one chunk.
+        runs: the runs of prose and all other blocks, in the order of the document. Each other block is a run of one
+            chunk.
     """
 
     kind: DocumentKind
@@ -72,7 +74,7 @@ def order_rules(document: Document, force: bool = False) -> OrderRules:
     """Decide which sentences of a document can be permuted.
 
     Args:
-        document: a document or a part of one.
+        document: a document, or a part of a document.
         force: permute also the sentences of texts whose order matters. A sentence still stays in its section and
             with the text that it refers to.
 
@@ -110,21 +112,22 @@ _LEAST_STORY = 60  # sentences; why: a short document can have a section that na
 
 
 def _is_story(runs: Sequence[Run], pieces: Sentences) -> bool:
-    """Return whether most sentences of a long document narrate. Its descriptions then keep their order too."""
-    told = sum(len(list(_pieces_of(run))) for run in runs if run.kind is DocumentKind.NARRATIVE)
-    return told >= _LEAST_STORY and 2 * told >= pieces.verbatim.count(False)
+    """Return whether a document is a long story, in which most sentences narrate. The other sentences of a long story
+    keep their order too."""
+    narrated = sum(len(list(_pieces_of(run))) for run in runs if run.kind is DocumentKind.NARRATIVE)
+    return narrated >= _LEAST_STORY and 2 * narrated >= pieces.verbatim.count(False)
 
 
 def _pieces_of(run: Run) -> Iterator[int]:
-    """Yield the numbers of the pieces of a run in order."""
+    """Return the indices of the pieces of a run, in order."""
     return (i for group in run.groups for paragraph in group for chunk in paragraph for i in chunk)
 
 
 def can_move(part: Document, document: Document) -> bool:
-    """Return whether sentences of a part may move: every run that can be permuted in the part is within a run that can
-    be permuted in the whole document.
+    """Return whether sentences of a part of a document may move. They may move if each run that the rules permute in
+    the part is within a run that the rules permute in the whole document.
 
-    Why the whole document: a part of a dialogue or of a contract may not show what it is.
+    Why the whole document: a part of a dialogue or contract may not look like a dialogue or contract.
     """
     spans = _movable_spans(document.text, document.language)
     offset = part.start - document.start
@@ -148,7 +151,7 @@ def _movable_spans(text: str, language: str) -> tuple[tuple[int, int], ...]:
 
 
 def _prose_runs(pieces: Sentences) -> Iterator[list[int]]:
-    """Yield the piece numbers of each run of prose. A verbatim piece is a run of its own."""
+    """Yield the indices of the pieces of each run of prose. A verbatim piece is a run of its own."""
     run: list[int] = []
     for i, is_verbatim in enumerate(pieces.verbatim):
         if run and (is_verbatim or pieces.verbatim[i - 1]):
@@ -168,7 +171,8 @@ def _heading_before(text: str, blocks: Sequence[Block], start: int) -> str:
 def _signed_parts(
     pieces: Sentences, prose: list[int], heading: str, rules: SentenceRules, force: bool
 ) -> Iterator[tuple[list[int], Sign | None]]:
-    """Yield the parts of a run, each with its sign. Why parts: some paragraphs of a run can be a procedure."""
+    """Yield the parts of a run, each with the reason why the part keeps its order, or None. Why parts: some paragraphs
+    of a run can be a procedure."""
     paragraphs = [[_text(pieces, sentence) for sentence in paragraph] for paragraph in _paragraphs(pieces, prose)]
     sign = None if force else run_sign([text for texts in paragraphs for text in texts], heading, rules)
     is_whole = len(paragraphs) < 2 if sign is None else sign[0] is not DocumentKind.PROCEDURE
@@ -188,7 +192,8 @@ def _signed_parts(
 
 
 def _paragraph_sign(texts: Sequence[str], sign: Sign | None, rules: SentenceRules) -> Sign | None:
-    """The sign of a paragraph of a run that is a procedure or that has no sign."""
+    """Return why a paragraph keeps its order, or None. `sign` is the reason why the run of the paragraph is a
+    procedure, or None."""
     if sign is None:
         found = run_sign(texts, "", rules) if len(texts) > 2 else None
         return found if found and found[0] is DocumentKind.PROCEDURE else None
@@ -230,7 +235,8 @@ _LABEL = re.compile(r"^\W{0,3}\*\*[^*\n]+(?:[.:?!\u061f]\*\*|\*\*\s?[:.\u2013\u2
 
 
 def _has_label(pieces: Sentences, paragraph: Sequence[list[int]]) -> bool:
-    """Return whether a paragraph begins with a label in bold. The paragraphs after it belong to the label too."""
+    """Return whether a paragraph begins with a label in bold. The label also applies to the next paragraphs without a
+    label."""
     return _LABEL.match(" ".join(_text(pieces, sentence) for sentence in paragraph[:2])) is not None
 
 
@@ -240,7 +246,8 @@ def _announces(text: str, rules: SentenceRules) -> bool:
 
 
 def _groups(pieces: Sentences, paragraphs: Sequence[list[list[int]]], rules: SentenceRules) -> list[Group]:
-    """Group the paragraphs that stay together. If the first one has a label, each paragraph stays with its label."""
+    """Group the paragraphs that stay together. If the first paragraph has a label, each paragraph stays with its
+    label."""
     groups: list[Group] = []
     stays = False
     with_labels = bool(paragraphs) and _has_label(pieces, paragraphs[0])
@@ -261,8 +268,8 @@ def _groups(pieces: Sentences, paragraphs: Sequence[list[list[int]]], rules: Sen
 
 
 def _merged(lists: list[list[Any]]) -> list[Any]:
-    """Add the items of the other lists to the first list, and return it. Why in place: copies would take quadratic
-    time."""
+    """Add the items of the other lists to the first list, and return the first list. Why in place: copies would take
+    quadratic time."""
     first, *others = lists
     for other in others:
         first += other
@@ -274,7 +281,7 @@ def _text(pieces: Sentences, sentence: Sequence[int]) -> str:
 
 
 def _paragraphs(pieces: Sentences, prose: Sequence[int]) -> Iterator[list[list[int]]]:
-    """Yield the sentences of each paragraph. A sentence is a list of piece numbers."""
+    """Yield the sentences of each paragraph. A sentence is a list of indices of pieces."""
     paragraph: list[list[int]] = []
     for i in prose:
         if pieces.breaks[i] == PARAGRAPH and paragraph:
@@ -313,18 +320,18 @@ def _chunks(pieces: Sentences, paragraph: Sequence[list[int]], rules: SentenceRu
 def _kind(runs: Sequence[Run], blocks: Sequence[Block], whole_sign: Sign | None) -> DocumentKind:
     if whole_sign:
         return whole_sign[0]
-    kept = Counter({run.kind: 0 for run in runs if run.kind})
+    ordered = Counter({run.kind: 0 for run in runs if run.kind})
     for run in runs:
         if run.kind:
-            kept[run.kind] += len(list(_pieces_of(run)))
+            ordered[run.kind] += len(list(_pieces_of(run)))
     steps = any(block.kind is BlockKind.ORDERED_LIST for block in blocks)
     if any(run.can_move for run in runs):
-        if kept or steps:
+        if ordered or steps:
             return DocumentKind.MIXED
         has_sections = sum(block.level > 0 for block in blocks) > 1
         return DocumentKind.SECTIONED_REFERENCE if has_sections else DocumentKind.INDEPENDENT_FACTS
-    if kept:
-        return kept.most_common(1)[0][0] or DocumentKind.CONNECTED
+    if ordered:
+        return ordered.most_common(1)[0][0] or DocumentKind.CONNECTED
     if steps:
         return DocumentKind.PROCEDURE
     counts = Counter(block.kind for block in blocks)

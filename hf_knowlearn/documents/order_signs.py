@@ -1,4 +1,5 @@
-"""Recognises texts whose order matters, such as procedures and stories. A text that may be one keeps its order."""
+"""Recognises texts whose order matters, such as procedures and stories. If a text may be a procedure or a
+story, the text keeps its order."""
 
 import re
 from collections import Counter
@@ -34,7 +35,7 @@ _YEAR = re.compile(r"(?<![\d.,(])(?:1[0-9]|20)\d\d(?![\d,)%])(?!\.\d)")
 _CLOCK = re.compile(r"(?<!\d)\d{1,2}(?::\d{2}|(?:\.\d{2})?\s?(?:Uhr|h\b|[ap]\.?m\b))")
 _QUESTION_MARKS = ("?", "\u061f", "\uff1f")
 _BOLD_QUESTION = re.compile(r"\W{0,3}(\*\*|__)[^*\n]+[?\u061f\uff1f]\1")
-# "What is it?" asked Ada. Why not "is": the title of a song can end with a question mark.
+# "What is it?" called Ada. Why not "is": the title of a song can end with a question mark.
 _SPOKEN = re.compile(
     "[\"\u201c\u201e\u00ab\u00bb\u2018'][^\\n]*?[?!,][\"\u201d\u201c\u00ab\u00bb\u2019']\\s+(?!(?:is|was|are|were|has|by|from|and|or)\\b)[^\\W\\d_A-Z]"
 )
@@ -42,7 +43,7 @@ _QUOTED = re.compile("[\"\u201c\u201d\u201e\u00ab\u00bb]|(?:^|\\s)'[^\\W\\d_]")
 
 
 def document_sign(text: str, blocks: Sequence[Block], rules: SentenceRules | None, language: str) -> Sign | None:
-    """Return the kind of a document that keeps its order as a whole, and the reason. None if sentences may move."""
+    """Return the kind of a document in which no sentence may move, and the reason. None: sentences may move."""
     if rules is None:
         names = ", ".join(LANGUAGES)
         return DocumentKind.OTHER_LANGUAGE, f"no rules for the language {language!r}, only for {names}"
@@ -83,7 +84,7 @@ _DEFINED_TERM = re.compile(
 
 
 def _asks(block: str) -> bool:
-    """Whether the first line of a block is a question."""
+    """Return whether the first line of a block is a question."""
     return block.strip().split("\n")[0].rstrip('*_"\u201d\u00bb ').endswith(_QUESTION_MARKS)
 
 
@@ -96,7 +97,7 @@ def _is_letter(text: str, blocks: Sequence[Block], rules: SentenceRules) -> bool
 
 
 def run_sign(texts: Sequence[str], heading: str, rules: SentenceRules) -> Sign | None:
-    """Return the kind of a run that keeps its order, and the reason. None if sentences may move."""
+    """Return the kind of a run of prose in which no sentence may move, and the reason. None: sentences may move."""
     count = len(texts)
     instructions = sum(rules.is_instruction(text) and not _begins_with_name(text, texts) for text in texts)
     steps = sum(map(rules.orders_steps, texts))
@@ -122,7 +123,7 @@ def _begins_with_name(text: str, texts: Sequence[str]) -> bool:
 
 def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
     count = len(texts)
-    told = sum(map(rules.narrates, texts))
+    narrated = sum(map(rules.narrates, texts))
     timed = sum(rules.narrative_time.search(text.lower()) is not None for text in texts)
     quoted = sum(_QUOTED.search(text) is not None and rules.narrates(text) for text in texts)
     acted = sum(map(rules.acts_in_past, texts))
@@ -131,8 +132,8 @@ def _narrative_sign(texts: Sequence[str], rules: SentenceRules) -> Sign | None:
     own = sum(rules.is_in_first_person(text) for text in texts)
     if any(map(_SPOKEN.match, texts)):
         return DocumentKind.NARRATIVE, "somebody speaks"
-    if (told > 1 and 4 * (told + timed) >= count) or (told and timed) or quoted:
-        return DocumentKind.NARRATIVE, f"{told} of {count} sentences narrate"
+    if (narrated > 1 and 4 * (narrated + timed) >= count) or (narrated and timed) or quoted:
+        return DocumentKind.NARRATIVE, f"{narrated} of {count} sentences narrate"
     if timed > 1 and 3 * timed >= count:
         return DocumentKind.NARRATIVE, f"{timed} of {count} sentences name a time in a sequence"
     if own > 1 and 3 * own >= count:

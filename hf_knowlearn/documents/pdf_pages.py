@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 OCR = "run OCR on the file first, for example with ocrmypdf"
 MARGIN = 0.18  # share of the height of a page in which running headers and footers are
-MAX_CELL = 25  # letters in the usual cell of a table without rules; with more, the columns are columns of text
+MAX_CELL = 25  # letters in the usual cell of a table without lines; with more, the columns are columns of text
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _ITEM_MARK = re.compile(r"\W|\(?\w{1,3}[.)]|\d+(?:\.\d+)+")  # a bullet, or the number of an item or a section
 _PAGE_NUMBER = re.compile(r"(?:page|seite|p\.)?\W*(\d{1,4})\W*(?:(?:of|von|/)\W*\d{1,4})?", re.IGNORECASE)

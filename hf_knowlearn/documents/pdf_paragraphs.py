@@ -24,7 +24,7 @@ class Line:
     """A line of text on a page. Positions are in points from the upper left corner.
 
     Args:
-        font: name of the font, or an empty string if there are several.
+        font: name of the font, or an empty string if the line has several fonts.
         page: number of the page.
         box: number of the block of lines on the page.
     """
@@ -51,7 +51,8 @@ Block: TypeAlias = "Line | str"  # a line, or a table in Markdown
 def markdown_of_pages(pages: Sequence[Sequence[Block]]) -> str:
     """Return the blocks of all pages as Markdown.
 
-    A line continues the paragraph of the line above it if its first word would not fit there. Other lines stay lines.
+    A line is joined to the line above if the first word of the line would not fit at the end of the line above. Other
+    lines stay separate.
     """
     blocks = [block for page in pages for block in page]
     lines = [block for block in blocks if isinstance(block, Line)]
@@ -72,7 +73,7 @@ def markdown_of_pages(pages: Sequence[Sequence[Block]]) -> str:
 
 
 class _Layout:
-    """The usual size and line spacing of a document, and its hyphenated words."""
+    """The usual font size and line spacing of a document, and its hyphenated words."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
         sizes: Counter[float] = Counter()
@@ -92,7 +93,7 @@ class _Layout:
             self.right[place] = max(self.right.get(place, 0), line.x1)
 
     def heading_level(self, group: Sequence[Line]) -> int:
-        """Return the level of a heading, or 0 for other text. A single bold line has the lowest level."""
+        """Return the level of a heading, or 0 for other text. A single bold line is a heading of the lowest level."""
         first = group[0]
         if len(group) > 3 or sum(len(line.text) for line in group) > 200:
             return 0
@@ -104,7 +105,7 @@ class _Layout:
         return 0
 
     def paragraphs(self, group: Sequence[Line]) -> str:
-        """Join the wrapped lines of a group. Other lines stay lines."""
+        """Join the wrapped lines of a group, and leave other lines separate."""
         text = ""
         start = group[0]
         for above, line in zip([None, *group], group, strict=False):
@@ -136,7 +137,7 @@ class _Layout:
         return above.x1 + line.width * (len(first_word) + 1) > right - 0.5 * self.size
 
     def is_apart(self, above: Line, line: Line) -> bool:
-        """Return whether the lines have more space between them than usual, or different sizes."""
+        """Return whether the lines have more space between them than usual, or different font sizes."""
         is_far = line.top - above.top > 1.3 * self.leading * max(above.size, line.size)
         sizes = sorted((above.size, line.size))
         return is_far or sizes[1] > 1.3 * sizes[0]
@@ -149,7 +150,8 @@ class _Layout:
     def join(self, above: str, below: str) -> str:
         """Join two lines, and undo hyphenation.
 
-        The hyphen stays if the next line does not start in lower case, or if the document has the word with a hyphen.
+        The hyphen stays if the second line does not start in lower case, or if the word with the hyphen occurs
+        elsewhere in the document.
         """
         if not above.endswith(_HYPHENS) or not (left := re.search(r"(\w+(?:-\w+)*).$", above)):
             return f"{above} {below}"

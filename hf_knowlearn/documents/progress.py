@@ -1,4 +1,4 @@
-"""Shows the progress of reading files that are converted. A large PDF file can take minutes.
+"""Shows the progress while files are read and converted. A large PDF file can take minutes.
 
 On a terminal, a bar counts the files. The log names each file that takes longer than `SLOW` seconds.
 """

@@ -31,7 +31,7 @@ class QuestionColumns:
     """The names of the columns of a question and its answers. None: the usual names.
 
     Attributes:
-        dropped: the ids of the questions of which `question` dropped an answer.
+        dropped: the ids of the questions with at least one answer that the method `question` dropped.
     """
 
     question_column: str | None = None
@@ -41,11 +41,11 @@ class QuestionColumns:
     def question(self, row: Mapping[str, Any], default_id: str) -> Question:
         """Make the question of a row.
 
-        White space around answers is removed. An answer that is blank, only an article, or longer than a line is
-        dropped if another answer is left, because no response can match it.
+        White space around answers is removed. No response can match an answer that is blank, consists only of an
+        article, or has several lines. If a question has another answer, such an answer is dropped.
 
         Raises:
-            ValueError: with the problems of the row.
+            ValueError: the row is invalid. The message contains the problems of the row.
         """
         given = {name: value for name, value in row.items() if value is not None}
         text, name, value = self._question_and_answers(given)
@@ -119,7 +119,7 @@ def _same_answers(given: Mapping[str, Any]) -> bool:
 
 
 def _turns(messages: Any) -> tuple[str, str]:
-    """Return the text of the user's turn, and the name of the answers for error messages."""
+    """Return the text of the user's turn, and the name that error messages use for the answers."""
     turns = messages if isinstance(messages, list) else []
     roles = [turn.get("role") if isinstance(turn, Mapping) else None for turn in turns]
     if roles != ["user", "assistant"] or not all(isinstance(turn.get("content"), str) for turn in turns):
@@ -131,7 +131,8 @@ def _turns(messages: Any) -> tuple[str, str]:
 
 
 def _answers(name: str, value: Any) -> tuple[str, ...]:
-    """Return the answers of a row: a string, a number, a list of these, or SQuAD's `{"text": [...]}`."""
+    """Return the answers of a row. The value can be a string, a number, a list of these, or SQuAD's `{"text":
+    [...]}`."""
     if isinstance(value, Mapping):
         value = value.get("text", value)
     if isinstance(value, str) and value.startswith(('["', "['")):  # Why: pandas writes lists like this to CSV.
@@ -145,7 +146,7 @@ def _answers(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _stripped(name: str, value: Any) -> Any:
-    """Return the answer without white space around it. A number becomes the text that it has in the file."""
+    """Return the answer without white space around it. A number becomes a string with the digits of the file."""
     if isinstance(value, bool):
         raise ValueError(f'{name} is {str(value).lower()}; write the answer as text, such as "yes" or "true"')
     if isinstance(value, ExactFloat):
@@ -167,7 +168,8 @@ def _stripped(name: str, value: Any) -> Any:
 
 
 def _is_usable(answer: str) -> bool:
-    """Return whether a response can match the answer. It needs one line, and a symbol or a word (not an article)."""
+    """Return whether a response can match the answer: the answer has one line, and contains a symbol or a word that is
+    not an article."""
     has_symbol = any(unicodedata.category(sign)[0] == "S" or sign in "#%&@*/" for sign in answer)
     return len(answer.splitlines()) == 1 and (has_symbol or bool(normalize(answer)))
 

@@ -28,10 +28,10 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
 
     | format | one document is | title |
     |---|---|---|
-    | `.txt .log` | the file | the file's name without suffix |
-    | `.md` | the file after its front matter | `title` of the front matter, the first `# ` heading, or as `.txt` |
-    | `.html .htm .xhtml` | the content of the page, as Markdown | the first heading, `<title>`, or as `.txt` |
-    | `.pdf .docx .pptx .xlsx .rst .tex .ipynb` | the file, converted to Markdown | the first heading, or as `.txt` |
+    | `.txt .log` | the file | the heading in the first line, or the file's name without suffix |
+    | `.md` | the file after its front matter | `title` of the front matter, the first `# ` heading, or the name without suffix |
+    | `.html .htm .xhtml` | the content of the page, as Markdown | the first heading, `<title>`, or the name without suffix |
+    | `.pdf .docx .pptx .xlsx .rst .tex .ipynb` | the file, converted to Markdown | the first heading, or the name without suffix |
     | `.epub .eml` | the book or the message, converted to Markdown | the book's title, or the subject |
     | source code such as `.py`, `.sql` and `.yaml` | the file | the file's name |
     | any other file with text in UTF-8 | the file | as `.txt` |
@@ -48,11 +48,11 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
 
     The id of a file is its path below the folder. The id of a row is in the column `id`, `document_id` or `wiki_id`;
     the first of them that is not null counts. Otherwise the id is `<file>:<line>` (`.jsonl`, `.csv`, `.tsv`),
-    `<file>:<row>`, or `<split>:<row>` on the Hub. Lines and rows are counted from 1. Integers become strings.
+    `<file>:<row>`, or `<split>:<row>` on the Hub. Lines and rows are counted from 1. Integer ids become strings.
 
     The column `language` sets the language of a row, and the front matter of a file sets it as `lang` or `language`.
-    Otherwise py3langid detects it (https://pypi.org/project/py3langid/). A text that is short or whose language is
-    not certain gets the most frequent language of the documents before it, or "en".
+    Otherwise py3langid detects the language (https://pypi.org/project/py3langid/). If a text is short or the detection
+    is uncertain, the text gets the most frequent language of the documents before it, or "en".
 
     Unused columns become `metadata`. Texts, ids and titles are normalized to
     Unicode NFC, with `\\n` as line break and no byte order mark.
@@ -106,8 +106,8 @@ def iter_documents(
     """Read documents one at a time, with the arguments of `read_documents`.
 
     Arguments and paths are checked immediately. After the first problem, the iterator yields no more documents. It
-    checks the remaining rows, and then raises a ValueError with all problems. Only when the iterator ends are all
-    documents known to be valid.
+    checks the remaining rows, and then raises a ValueError with all problems. All documents are known to be valid only
+    after the iterator has ended.
 
     The memory holds the current document, and about 300 bytes of each earlier document (its id, its place and a digest
     of its text). A `.json` file is loaded as a whole. A `.parquet` file is loaded one page of each column at a time.
@@ -193,8 +193,9 @@ def read_questions(
     `<file>:<line>` or similar, as in `read_documents`), `document_id` or `wiki_id`, `relation`, `fact_id`, `options`
     and `kind`.
 
-    White space around answers is removed. Answers that are blank, only an article ("The"), or longer than a line are
-    dropped with a warning, because no response can match them. A question without another answer is an error.
+    White space around answers is removed. No response can match an answer that is blank, consists only of an article
+    ("The"), or has several lines. Such answers are dropped with a warning. A question without any other answer is an
+    error.
 
     Args:
         path: as in `read_documents`.

@@ -1,6 +1,7 @@
-"""reStructuredText as Markdown: `docutils` parses it, and its HTML is converted.
+"""Converts reStructuredText to Markdown: `docutils` converts the text to HTML, and this module converts the HTML.
 
-Directives and roles of Sphinx, which `docutils` does not know, are read as their content.
+`docutils` does not know the directives and roles of Sphinx. This module replaces each directive and role by its
+content.
 """
 
 from __future__ import annotations

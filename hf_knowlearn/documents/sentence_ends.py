@@ -1,6 +1,7 @@
 """Corrects the ends of sentences that sentencex finds. The words of the rules are in `sentence_ends.toml`.
 
-Why there is no end in doubt: a wrong end splits a fact, such as "am 4. Mai". A missed end only joins two sentences.
+Why an uncertain end does not count as an end: a wrong end splits a fact, such as "am 4. Mai". A missed end only joins
+two sentences.
 """
 
 import re
@@ -65,7 +66,8 @@ class EndRules:
 
 
 def _are_initials(word: str) -> bool:
-    """Whether a word without its last full stop consists of initials: "J.R.R", "Ko", or one letter beyond ASCII."""
+    """Return whether `word`, which is a word without its last full stop, consists of initials: "J.R.R", "Ko", or one
+    letter beyond ASCII."""
     return bool(word) and all(
         len(part) < 3 and part.isalpha() and (part[0].isupper() or (len(part) == 1 and not part.isascii()))
         for part in word.split(".")

@@ -1,7 +1,7 @@
 """Rules that find references between sentences, instructions and narration, by language.
 
-The words of the rules are in `language_rules.toml`. A rule that is not sure finds a reference, so that the sentence
-keeps its place.
+The words of the rules are in `language_rules.toml`. In doubt, a rule reports a reference, so that the sentence keeps
+its place.
 """
 
 import re
@@ -72,7 +72,7 @@ class SentenceRules:
     closing: re.Pattern[str]
 
     def refers_back(self, sentence: str) -> bool:
-        """Whether the sentence refers to the text before it.
+        """Return whether the sentence refers to the text before it.
 
         Example:
             >>> rules = rules_for("en")
@@ -82,11 +82,11 @@ class SentenceRules:
         return _refers_back(self, sentence)
 
     def refers_forward(self, sentence: str) -> bool:
-        """Whether the sentence refers to the text after it."""
+        """Return whether the sentence refers to the text after it."""
         return self.forward.search(sentence.lower()) is not None
 
     def is_instruction(self, sentence: str) -> bool:
-        """Whether the sentence tells the reader to do something.
+        """Return whether the sentence tells the reader to do something.
 
         Example:
             >>> [rules_for("en").is_instruction(text) for text in ("If it is hot, open the lid.", "The lid is open.")]
@@ -99,12 +99,12 @@ class SentenceRules:
         return any(map(self._begins_with_imperative, clauses)) or self.instruction.search(stripped) is not None
 
     def describes_step(self, sentence: str) -> bool:
-        """Whether the sentence describes a step of a process in the passive, such as "The lid is removed"."""
+        """Return whether the sentence describes a step of a process in the passive, such as "The lid is removed"."""
         return self.process.search(sentence.lower()) is not None
 
     def orders_steps(self, sentence: str) -> bool:
-        """Whether the sentence begins with a word that orders steps, such as "then", but not with a name such as
-        "First Bank"."""
+        """Return whether the sentence begins with a word that orders steps, such as "then", but not with a name such
+        as "First Bank"."""
         sentence = without_quotations(sentence)
         words = words_of(sentence)
         for i, lower in enumerate(_lower_words(sentence)[:2]):
@@ -116,14 +116,14 @@ class SentenceRules:
         return False
 
     def narrates(self, sentence: str) -> bool:
-        """Whether the sentence has a verb of a story, such as "smiled"."""
+        """Return whether the sentence has a verb of a story, such as "smiled"."""
         sentence = without_quotations(sentence)
         if self.past.search(sentence):
             return True
         return not self.narrative.isdisjoint(word.rstrip(".") for word in words_of(sentence))
 
     def acts_in_past(self, sentence: str) -> bool:
-        """Whether the sentence has an active verb in the past tense, such as "reached"."""
+        """Return whether the sentence has an active verb in the past tense, such as "reached"."""
         sentence = without_quotations(sentence)
         if not self.past_verbs.isdisjoint(words_of(sentence)):
             return True
@@ -131,11 +131,11 @@ class SentenceRules:
         return any(verb not in self.not_past for verb in found)
 
     def can_name(self, word: str) -> bool:
-        """Return whether a word, in lower case, can name a person or a thing."""
+        """Return whether a word can name a person or a thing. The word is in lower case."""
         return len(word) > 3 and word not in self.determiners and self._can_be_noun(word)
 
     def is_in_first_person(self, sentence: str) -> bool:
-        """Whether the sentence has a word of the first person, such as "my"."""
+        """Return whether the sentence has a word of the first person, such as "my"."""
         return not self.first_person.isdisjoint(_lower_words(sentence))
 
     def _begins_with_imperative(self, clause: str) -> bool:
@@ -147,7 +147,7 @@ class SentenceRules:
         return len(words) < 2 or words[1] not in ("is", "are", "was", "were", "has", "of")
 
     def _is_ordinal(self, words: Sequence[str]) -> bool:
-        """Whether the sentence begins with "first" or "the second", but not with a name such as "First Bank"."""
+        """Return whether the sentence begins with "first" or "the second", but not with a name, as in "First Bank"."""
         lower = [word.casefold().rstrip(".") for word in words[:3]]
         at = 1 if lower[0] in self.determiners else 0
         if len(lower) <= at or lower[at] not in self.ordinals:
@@ -203,7 +203,8 @@ def _refers_back(rules: SentenceRules, sentence: str) -> bool:
 
 
 def _can_follow_determiner(word: str, first: str, rules: SentenceRules) -> bool:
-    """Return whether `first` is a determiner before `word`. Why: "Die" is a determiner or a pronoun."""
+    """Return whether `first` is a determiner before `word`. Why: the German word "die" can be a determiner or a
+    pronoun."""
     lower = word.casefold().rstrip(".")
     return lower not in rules.function and lower not in rules.prepositions and lower not in rules.determiners
 
@@ -236,7 +237,8 @@ def _rules(language: str) -> SentenceRules | None:
 
 
 def _pattern(patterns: Iterable[str], with_case: bool) -> re.Pattern[str]:
-    """One regular expression. Without case it searches texts in lower case, which is faster than `re.IGNORECASE`."""
+    """Return one regular expression for all patterns. If not `with_case`, the expression is for texts in lower case,
+    which is faster than `re.IGNORECASE`."""
     joined = "|".join(f"(?:{pattern})" for pattern in patterns) or "(?!)"
     if with_case:
         return re.compile(joined, re.IGNORECASE)

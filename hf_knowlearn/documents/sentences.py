@@ -30,8 +30,8 @@ _CLOSING = "\u300d\u300f"  # closing quotation marks of Japanese
 class Sentences(NamedTuple):
     """The pieces of a text in order, as parallel lists.
 
-    A piece is a sentence, a line of a sentence with line breaks, or a verbatim block. Together the pieces contain each
-    character that is not white space exactly once.
+    A piece is a sentence, one line of a sentence that has several lines, or a verbatim block. Together, the pieces
+    contain each character of the text that is not white space exactly once.
 
     Args:
         texts: the text of each piece.
@@ -141,12 +141,12 @@ def _lines(text: str, start: int, end: int, between: int) -> Iterator[tuple[int,
 
 
 def _is_spaced(before: str, after: str) -> bool:
-    """Whether a space can replace a line break between the characters `before` and `after`."""
+    """Return whether a space can replace a line break between the characters `before` and `after`."""
     return not (_is_wide(before) or _is_wide(after) or (before.isdigit() and after.isdigit()))
 
 
 def _is_wide(character: str) -> bool:
-    """Whether a character belongs to a script without spaces between words (from U+2E80 on)."""
+    """Return whether a character belongs to a script without spaces between words (from U+2E80 on)."""
     return character >= "\u2e80"
 
 

@@ -131,7 +131,8 @@ def find_sources(
 
 
 def _file_sources(path: PathLike, formats: Formats, base: Path, problems: ErrorReport) -> Iterator[Source]:
-    """Yield the sources for the files at `path`. If the formats include texts, any file with text is one."""
+    """Yield the sources for the files at `path`. If the formats include texts, every file that contains text is a
+    source."""
     is_text = text_files.has_text if ".txt" in formats else None
     files = find_files(path, tuple(formats), base, problems, is_text)
     suffixes = {*formats, *text_files.SOURCE_CODE}
@@ -144,7 +145,7 @@ def _file_sources(path: PathLike, formats: Formats, base: Path, problems: ErrorR
 
 
 def _without_settings_file(path: PathLike) -> PathLike:
-    """Return the folder of a `hf_knowlearn.yaml`; any other path unchanged."""
+    """Return the folder of a `hf_knowlearn.yaml` file. Return any other path unchanged."""
     return Path(path).parent if os.path.isfile(path) and Path(path).name == SETTINGS_FILE else path
 
 

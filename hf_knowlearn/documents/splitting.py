@@ -1,8 +1,8 @@
 """Splits long documents into parts that fit a model. The joined parts equal the document.
 
 A part ends before a heading if possible. Otherwise it ends before another block, or else between two sentences, list
-items, table rows or turns of a dialogue. Views of a part begin with its `heading`. It contains the title, the section
-path and, if the part continues a table, the header row.
+items, table rows or turns of a dialogue. Views of a part begin with the `heading` of the part. The `heading` contains
+the title, the section path and, if the part continues a table, the header row of the table.
 """
 
 import re
@@ -29,13 +29,13 @@ _CUT_AT_LINES = frozenset({BlockKind.LOG_LINE, BlockKind.DIALOGUE_TURN, BlockKin
 
 
 def split_document(document: Document, length: Callable[[str], int], limit: int) -> list[Document]:
-    """Split a document into parts of at most `limit`.
+    """Split a document into parts whose length is at most `limit`.
 
-    A part ends before the last heading that fits, unless it would have less than a quarter of the possible length.
-    Otherwise it ends before the last other block that fits, unless it would have less than half of the possible
-    length. Otherwise it ends at the end of a sentence, a list item, a table row or a turn of a dialogue. If no such
-    end fits, a part ends at a line, at white space outside of links and strings, or anywhere. White space belongs to
-    the part before it. `length` is called a few times per part.
+    A part ends before the last heading that fits, unless the part would be shorter than a quarter of the possible
+    length. Otherwise the part ends before the last other block that fits, unless the part would be shorter than half
+    of the possible length. Otherwise the part ends at the end of a sentence, a list item, a table row or a turn of a
+    dialogue. If no such end fits, a part ends at a line, at white space outside of links and strings, or anywhere.
+    White space belongs to the part before it. `length` is called a few times per part.
 
     Args:
         document: the document. If it fits, it is returned unchanged.
@@ -194,8 +194,8 @@ def _outside_links(text: str, start: int, stop: int, places: Sequence[int]) -> I
 
 
 def _better_end(cuts: _Cuts, start: int, end: int, last: int) -> int:
-    """Return the last position before `end` that is before a heading or another block. `end` if the part would become
-    too short."""
+    """Return the last position before `end` that is before a heading or another block. Return `end` if the part would
+    become too short."""
     if end == last:
         return end
     for places, least in ((cuts.sections, _LEAST_SECTION), (cuts.blocks, _LEAST_BLOCK)):

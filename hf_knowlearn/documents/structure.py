@@ -52,7 +52,7 @@ class Block:
 
     Args:
         kind: the kind of the block.
-        start, end: its position in the text, in characters.
+        start, end: position of the block in the text, in characters.
         level: depth of a heading from 1; 0 for other blocks.
         section: the headings above the block, from the outermost to the innermost. A heading belongs to its own
             section.
@@ -101,7 +101,7 @@ def verbatim_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _places(text: str) -> list[Place]:
-    """Return the kind, start and end of each block. A heading without a mark still counts as a paragraph."""
+    """Return the kind, start and end of each block. A heading without a mark counts as a paragraph here."""
     if is_code(text):
         return [(BlockKind.CODE, len(text) - len(text.lstrip("\n")), len(text.rstrip()))]
     front = FRONT_MATTER.match(text)
@@ -188,7 +188,7 @@ def _joined_lines(text: str, places: Sequence[Place]) -> Iterator[Place]:
 
 
 def _with_headings(text: str, places: list[Place]) -> list[Place]:
-    """Make a short line before another block a heading if it does not end a sentence.
+    """Turn each short line before another block into a heading, unless the line ends a sentence.
 
     In a text with marked headings, a line with a colon before a list, a table or code introduces that block.
     """

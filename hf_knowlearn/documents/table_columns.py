@@ -33,7 +33,7 @@ class DocumentColumns:
 
         Raises:
             EmptyDocumentError: the text is empty.
-            ValueError: with the problems of the row.
+            ValueError: the row is invalid. The message contains the problems of the row.
         """
         for option, name in vars(self).items():
             if name:
@@ -41,7 +41,9 @@ class DocumentColumns:
         title_key = self.title or "title"
         id_key, id = first_value(row, *([self.id] if self.id else ("id", "document_id", "wiki_id")))
         if self.id and not id_key:
-            raise ValueError(f"the column {self.id!r} has no id in this row; add one, or remove the option id_column")
+            raise ValueError(
+                f"the column {self.id!r} has no id in this row; add an id, or remove the option id_column"
+            )
         text = "" if row[self.text] is None else clean(row[self.text])
         if isinstance(text, str) and not text.strip():
             raise EmptyDocumentError(*text_problems("text", text))
@@ -71,7 +73,7 @@ def conversation_of(row: Mapping[str, Any], default_id: str) -> Conversation:
 
 
 def clean(value: Any) -> Any:
-    """Return a string in NFC with `\\n` as line break, other values unchanged. Raises ValueError for a NUL."""
+    """Return a string in NFC with `\\n` as line break. Return other values unchanged. Raises ValueError for a NUL."""
     if not isinstance(value, str):
         return value
     if (place := value.find("\0")) >= 0:
@@ -86,7 +88,8 @@ def require(row: Mapping[str, Any], *names: str, fix: str) -> None:
 
 
 def _turn(turn: Any) -> Any:
-    """Return the turn without null fields, which Parquet adds. A null content stays, as templates expect it."""
+    """Return the turn without null fields, which Parquet adds. A `content` that is null stays, because chat templates
+    expect `content`."""
     if not isinstance(turn, Mapping):
         return turn
     return {name: clean(value) for name, value in turn.items() if value is not None or name == "content"}

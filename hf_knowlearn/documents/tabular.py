@@ -81,7 +81,7 @@ def _parsed(text: str) -> Any:
 def csv_rows(file: Path, delimiter: str = "") -> Rows:
     """Yield the rows of a `.csv` file. The number of a row is the number of its first line. An empty field is null.
 
-    Without `delimiter`, it is the comma, or the semicolon if the header has semicolons and no comma.
+    Without `delimiter`, the delimiter is the comma, or the semicolon if the header has semicolons and no comma.
 
     Why not pandas or Arrow: they fill short rows with nulls, lose line numbers, or read "NA" as null.
     """

@@ -41,7 +41,8 @@ BEGINNING = 1 << 16  # bytes of a file that decide whether it is text
 
 
 def plain_text(file: Path) -> Rows:
-    """Yield the text of a file without changes. The title is the heading in its first line, or the file name."""
+    """Yield the text of a file without changes. The title is the heading in the first line of the text, or else the
+    name of the file."""
     text = decoded(file.read_bytes())
     yield 0, {"text": text, "title": _first_line_heading(text) or file.stem}
 
@@ -69,7 +70,7 @@ def markdown(file: Path) -> Rows:
 
 
 def converted(file: Path) -> Rows:
-    """Yield the file as Markdown. The title is the one that the converter finds, or the name of the file."""
+    """Yield the file as Markdown. The title is the title that the converter finds, or else the name of the file."""
     with named_if_slow(file):
         text, title = CONVERTERS[file.suffix.lower()](file)
     text = text.replace("\f", "\n").replace("\0", "")

@@ -92,7 +92,7 @@ class FormatAugmentedDataset(datasets.ArrowBasedBuilder):
         ]
 
     def _generate_tables(self, documents: datasets.Dataset, ranges: list[range]) -> Iterator[tuple[Key, pa.Table]]:
-        """Yield tables with the rows of the documents whose numbers are in `ranges`."""
+        """Yield tables with the rows of the documents whose indices are in `ranges`."""
         schema = self.info.features.arrow_schema
         problems: list[str] = []
         batch: list[Row] = []
@@ -136,7 +136,8 @@ def _table(batch: Sequence[Row], schema: Any) -> Any:
 
 
 def _ranges(documents: int) -> list[range]:
-    """Return ranges of document numbers. Why a list: `datasets` distributes lists in `gen_kwargs` over processes."""
+    """Return ranges of indices of documents. Why a list: `datasets` distributes lists in `gen_kwargs` over
+    processes."""
     shares = min(documents, MOST_RANGES)
     return [range(documents * i // shares, documents * (i + 1) // shares) for i in range(shares)]
 
@@ -169,7 +170,8 @@ def load_format_aug(
             mapping from names of splits to any of these.
         name: the family of views: formats, order, masked or mixed.
         split: the split to load. A source without splits has the split "train".
-        streaming: make each row when it is used. The documents are written to the cache once, the rows never.
+        streaming: make each row when it is read, and write no rows to disk. The documents are written to the cache
+            once.
         num_proc: number of processes that write the rows.
         cache_dir: folder to use instead of the cache of `datasets`.
         max_shard_size: largest size of a file on disk, such as "100MB".

@@ -38,7 +38,7 @@ class FormatAugConfig(datasets.BuilderConfig):
             `epochs`.
         seed: determines the sequence of views of every document.
         groups: groups of formats to sample from. None: all.
-        hold_out: group of formats that is never sampled, for evaluation in formats that training does not contain.
+        hold_out: group of formats that is never sampled. An evaluation can use this group as unseen formats.
         weights: weight of each family in `mixed`. The sum of the weights does not matter.
         ratio: smallest and largest share of a document's words that `masked` masks, each in (0, 1].
         language: language code of all documents. None: the language that a `Document`, a row or a file gives;

@@ -54,7 +54,7 @@ def _parts(config: FormatAugConfig, document: Document) -> list[Document]:
 
 
 def _settings(config: FormatAugConfig, part: Document, document: Document) -> ViewSettings:
-    """Return the settings of the views of a part. In a part whose order matters, `formats` replaces `order`."""
+    """Return the settings of the views of a part. If no sentence of the part can move, `formats` replaces `order`."""
     settings = config.view_settings
     if config.max_chars is None or config.name not in ("order", "mixed") or can_move(part, document):
         return settings

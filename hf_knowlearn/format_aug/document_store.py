@@ -1,6 +1,7 @@
 """Writes the documents of a source to an Arrow file in the cache, after checking them. The cache contains no views.
 
-Why: the file gives random access with little memory. Web pages, tables and archives have no random access.
+Why: rows of an Arrow file can be read in any order with little memory. Web pages, tables and archives can only be read
+from the beginning.
 """
 
 import hashlib
@@ -41,7 +42,8 @@ def open_documents(
 ) -> dict[str, datasets.Dataset]:
     """Return the documents of each split of `options["source"]`, as rows with the columns of `FIELDS`.
 
-    The first process that needs the documents writes the file. The fingerprint of a split depends on the documents.
+    The first process that needs the documents writes the cache file. The fingerprint of a split depends on the
+    documents.
 
     Args:
         options: `source` and the options in `READING`. Other options are ignored.

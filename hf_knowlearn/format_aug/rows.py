@@ -61,7 +61,7 @@ def make_views(part: Document, settings: ViewSettings, number: int | None = None
 def training_views(part: Document, settings: ViewSettings) -> list[View]:
     """Make the views of a document, or of a part of one, on which a run trains.
 
-    A document with fewer views than `settings.num_views` gets the views that it has. If little of its layout can
+    A document with fewer views than `settings.num_views` gets all of its views. If little of a document's layout can
     change, as in a table, near-identical views are left out. Where no sentence can move, views of `formats` replace
     views of `order`.
 
@@ -80,15 +80,16 @@ def training_views(part: Document, settings: ViewSettings) -> list[View]:
 
 
 def _has_little_layout(part: Document) -> bool:
-    """Return whether less than a fifth of the text is prose, between whose sentences a view changes the layout."""
+    """Return whether less than a fifth of the text is prose. Views change only the layout of prose."""
     pieces = sentences(part.text, part.language)
     prose = sum(length for length, verbatim in zip(pieces.lengths, pieces.verbatim, strict=True) if not verbatim)
     return prose < LEAST_PROSE * len(part.text)
 
 
 def settings_for(part: Document, document: Document, settings: ViewSettings) -> ViewSettings:
-    """Return the settings for a document or a part of it: the family that its folder's `hf_knowlearn.yaml` gives it,
-    and no views of `order` if its sentences keep their order."""
+    """Return the settings for a part of a document, or for a whole document. The family is the one that
+    `hf_knowlearn.yaml` sets for the document, if any. If the sentences of the part keep their order, the settings have
+    no views of `order`."""
     own = document.metadata.get("views")
     if isinstance(own, str) and own in views.FAMILIES and settings.family != RAW:
         settings = replace(settings, family=own, weights=None)
@@ -195,7 +196,7 @@ def document_views(
 def assistant_turn(view: View, title: str, tokenizer: "PreTrainedTokenizerBase") -> View:
     """Return the view as the assistant's turn in the chat template.
 
-    The user's turn is the prompt of the view. If the view has no prompt, it is a request for the document by its
+    The user's turn is the prompt of the view. If the view has no prompt, the user's turn requests the document by its
     title.
 
     Raises:
@@ -275,8 +276,8 @@ def generated_row(prompt: str, text: str, ended: bool) -> Row:
     """Return the row of a self-generated text.
 
     Args:
-        ended: whether the model generated an end token after the text. False if the text was truncated at a limit of
-            tokens.
+        ended: whether the model generated an end token after the text. False if the text was truncated at the maximum
+            number of tokens.
     """
     return _row(prompt, text, SELF_GENERATED if ended else SELF_GENERATED_CUT)
 

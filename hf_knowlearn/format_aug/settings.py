@@ -18,7 +18,8 @@ class ViewSettings:
         hold_out: group of formats that is never sampled.
         weights: weight of each family; for `mixed` only. None: the default of `mixed_views`.
         ratio: smallest and largest share of masked words; for `masked` only. None: the default of `masked_views`.
-        template: `plain`, or `chat`. With `chat`, a view is the assistant's turn after a request for the document.
+        template: `plain` or `chat`. With `chat`, a view is the assistant's turn, and the user's turn requests the
+            document.
         part_tokens: a longer document is split into parts of at most this many tokens. None: a document is split only
             if a row would be too long.
 

@@ -1,8 +1,8 @@
 """A stream of rows over several epochs. It can be resumed and split at any position.
 
 In a stream of `n` documents, position `p` is document `order(p // n)[p % n]` in epoch `p // n`. A saved state is
-therefore a position and the number of a row. Each of k ranks or workers takes every k-th position. Why not
-`IterableDataset.from_generator`: to resume, it would make all earlier rows again.
+therefore a position and the index of a row at this position. Each of k ranks or workers takes every k-th position. Why
+not `IterableDataset.from_generator`: to resume, it would make all earlier rows again.
 """
 
 from array import array
@@ -89,7 +89,7 @@ class Epochs(_BaseExamplesIterable):
         return self
 
     def shard_data_sources(self, num_shards: int, index: int, contiguous: bool = True) -> "Epochs":
-        """Return a stream with every `num_shards`-th position of this one, starting at position `index`."""
+        """Return a stream with every `num_shards`-th position of this stream, starting at position `index`."""
         # Why: `contiguous` is ignored, because contiguous shards would put the ranks in different epochs.
         first, step = self.first + index * self.step, self.step * num_shards
         return Epochs(self.rows, self.documents, self.epochs, self.seed, self.features, first=first, step=step)
@@ -100,8 +100,8 @@ class Epochs(_BaseExamplesIterable):
 
 
 def order_of(count: int, seed: int | None, epoch: int) -> Sequence[int]:
-    """Return the order of `count` documents in an epoch. Without a seed, it is the order of the source. The order
-    takes 8 bytes per document."""
+    """Return the order of `count` documents in an epoch. Without a seed, the documents keep the order of the source.
+    With a seed, the returned order takes 8 bytes per document."""
     if seed is None:
         return range(count)
     order = array("q", range(count))

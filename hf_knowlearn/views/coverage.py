@@ -1,4 +1,4 @@
-"""Coverage: counts the views of documents and their tokens, and finds the questions that the views answer.
+"""Coverage: counts views of documents and the tokens of the views, and finds the questions that the views answer.
 
 Only whole words count as an answer: the answer "No" does not occur in "Honor".
 """
@@ -105,7 +105,8 @@ class KindStatistics:
         documents: number of documents.
         keeps_order: number of documents whose sentences keep their order.
         views: number of views.
-        different: number of views that differ from every other view of their part in at least 5 % of the characters.
+        different: number of views without near-identical views. Each counted view of a part differs from all other
+            counted views of this part in at least 5 % of the characters.
     """
 
     documents: int = 0
@@ -129,7 +130,7 @@ class CoverageReport:
     kinds: dict[str, dict[str, KindStatistics]] = field(default_factory=dict)
 
     def misplaced(self) -> list[AnswerCoverage]:
-        """Return the questions whose answer a view places in another section or block."""
+        """Return the questions whose answer a view places in another section or block than the document."""
         return [question for question in self.questions if question.misplaced]
 
     def unanswered(self) -> list[AnswerCoverage]:
@@ -146,8 +147,8 @@ def measure_coverage(
     """Count the views of documents, and the views that contain an answer to each question.
 
     Args:
-        families: a function for each name of a family. It returns the views of a document. If it raises a
-            `ValueError`, the message is stored in `ViewStatistics.failed`.
+        families: a function for each name of a family. The function returns the parts of a document, each with its
+            views. If the function raises a `ValueError`, the message is stored in `ViewStatistics.failed`.
         lengths: a function that returns the number of tokens of each text in a list.
         questions: questions about the documents.
 
@@ -192,7 +193,8 @@ def _add_kind(kinds: dict[str, KindStatistics], document: Document, part_views: 
 
 
 def _add_answers(coverage: AnswerCoverage, family: str, part_views: PartViews) -> None:
-    """Count the views that contain an answer, and those that contain it in another section or block."""
+    """Count the views that contain an answer, and the views that place the answer in another section or block than the
+    document."""
     answers = coverage.question.answers
     for part, views in part_views:
         for view in views:
@@ -202,7 +204,7 @@ def _add_answers(coverage: AnswerCoverage, family: str, part_views: PartViews) -
 
 
 def _is_misplaced(view: View, part: Document, answers: Sequence[str]) -> bool:
-    """Return whether an answer is under another heading than in the document, or leaves its list or another block."""
+    """Return whether a view places an answer under another heading, or in another block, than the document."""
     if not (spans := misplaced_spans(view, part)):
         return False
     spans += _spans_under_other_headings(view, part.text)
@@ -236,7 +238,8 @@ class _AnswerSearch:
 
 
 def _answered(document: Document, about: Sequence[tuple[AnswerCoverage, _AnswerSearch]]) -> list[AnswerCoverage]:
-    """Update `occurrence` of the questions `about` the document. Return the questions that the document answers."""
+    """Update `occurrence` of the questions in `about`, which are about the document. Return the questions that the
+    document answers."""
     if not about:
         return []
     whole, folded, normalized = raw_view(document), _folded(document.text), f" {normalize(document.text)} "

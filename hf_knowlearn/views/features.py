@@ -1,7 +1,9 @@
-"""Finds features of a document, such as a title or several paragraphs. They determine which layouts suit it.
+"""Finds features of a document, such as a title or several paragraphs. The features determine which layouts suit the
+document.
 
-A feature also protects the meaning of the text. Quotation marks around a sentence, for example, need a text without
-quotations, because they would otherwise look like another quotation.
+Features also prevent layouts that would change the meaning of a text. For example, a layout puts quotation marks
+around sentences only if the text contains no quotation. Otherwise a sentence in quotation marks would look like
+another quotation.
 """
 
 import re
@@ -91,7 +93,7 @@ def _text_features(text: str, language: str) -> int:
 
 
 def _character_features(text: str) -> int:
-    """Return the features that depend on single characters."""
+    """Return the features that depend on which characters the text contains."""
     found = NO_FENCE if "```" not in text and "~~~" not in text else 0
     # Why: most texts contain printable characters only, and this check is faster than a search.
     printable = text.replace("\n", " ").isprintable()
@@ -105,7 +107,7 @@ def _character_features(text: str) -> int:
 
 
 def _meaning_features(text: str, language: str, pieces: Sentences, is_prose: bool) -> int:
-    """Return the features of texts in which a mark cannot change the meaning of a sentence."""
+    """Return the features that show that certain marks cannot change the meaning of a sentence."""
     starts = _sentence_starts(pieces)
     columns = zip(pieces.texts, pieces.verbatim, strict=True)
     prose = text if is_prose else "\n".join(piece for piece, verbatim in columns if not verbatim)
@@ -137,7 +139,7 @@ def _features_of_starts(starts: list[str]) -> int:
 
 
 def _has_steps(text: str, language: str, starts: list[str]) -> bool:
-    """Return whether numbers before the sentences could be those of steps, clauses or choices."""
+    """Return whether numbers before the sentences could be read as the numbers of steps, clauses or choices."""
     rules = rules_for(language)
     if rules is None or _has_any(text, ("?", "\uff1f", "\u061f", "[1", "(1)", "(a)")):
         return True
@@ -164,7 +166,7 @@ def _refers_to_number(text: str, language: str) -> bool:
 
 @cache
 def _step_words(rules: SentenceRules) -> frozenset[str]:
-    """Return the words with which an instruction or the next step begins."""
+    """Return the words with which instructions and steps begin."""
     return rules.imperatives | rules.sequence | rules.lead
 
 

@@ -1,4 +1,4 @@
-"""Makes views with another layout and the same words (formatting-based augmentation, arXiv 2503.03705).
+"""Makes views that change the layout of a document and no word (formatting-based augmentation, arXiv 2503.03705).
 
 A mark is one element of layout, such as a bullet before each sentence. `marks.toml` lists the marks of each group, and
 `groups.py` loads them. A format consists of one mark, or of two compatible marks of different groups. Formats are
@@ -89,13 +89,13 @@ def format_views(
 ) -> list[View]:
     """Return `num_views` views of `document`, each in another format.
 
-    The views depend only on the arguments and are the same on every machine. No two of the first twelve views have a
-    mark in common, and all seven groups occur in them if the document allows it. Formats that differ from an earlier
-    format only in the number of spaces come last.
+    Equal arguments give equal views on every machine. No two of the first twelve views have a mark in common, and all
+    seven groups occur in them if the document allows it. Formats that differ from an earlier format only in the number
+    of spaces come last.
 
     Args:
         groups: groups of formats to sample from. None: all groups.
-        hold_out: a group that is never sampled. An evaluation can then use it as a group of unseen formats.
+        hold_out: a group of formats that is never sampled. An evaluation can use this group as unseen formats.
         first: number of views to skip. The result is views `first` to `first + num_views - 1` of one sequence.
 
     Raises:
@@ -146,7 +146,7 @@ def sample_formats(document: Document, number: int, groups: tuple[str, ...]) -> 
 
 
 def _shuffled_formats(pool: "_MarkPool", number: int) -> Iterator[Format]:
-    """Yield the formats of all blocks, then all formats of the pool. Why: a format may occur in no block."""
+    """Yield the formats of all blocks, then all formats of the pool. Why: some formats occur in no block."""
     start, step = number % NUM_BLOCKS, (number // NUM_BLOCKS) % NUM_BLOCKS | 1  # an odd step visits every block
     for i in range(min(NUM_BLOCKS, pool.useful_blocks)):
         yield from _block(pool, (start + step * i) % NUM_BLOCKS)
@@ -157,8 +157,8 @@ def _shuffled_formats(pool: "_MarkPool", number: int) -> Iterator[Format]:
 
 @cache
 def _needed_features(groups: tuple[str, ...]) -> int:
-    """Return the features that the marks of these groups need. Why: with further features, the cache would hold many
-    equal pools."""
+    """Return the features that the marks of the groups need. Why: if the cache keys had other features too, the cache
+    would hold many equal pools."""
     return reduce(operator.or_, (mark.needs for group in groups for mark in MARKS[group]), 0)
 
 
@@ -192,7 +192,8 @@ def _mark_pool(features: int, groups: tuple[str, ...]) -> _MarkPool:
 
 @lru_cache(maxsize=1 << 15)
 def _block(pool: _MarkPool, number: int) -> tuple[Format, ...]:
-    """Return up to twelve formats. Each has a mark of the next group and, if possible, one of another group."""
+    """Return up to twelve formats. Each format has two compatible marks of different groups, or one mark if no
+    compatible mark is left. All groups provide marks in turn."""
     # Why: random numbers of 16 bits from a hash are fast and the same in every Python version. At most 31 are used.
     digest = hashlib.blake2b(f"{pool.key}/{number}".encode()).digest()
     numbers = iter(struct.unpack("<32H", digest))
@@ -217,8 +218,8 @@ def _partner(mark: Mark, remaining: Sequence[list[Mark]], group: int, number: in
     """Remove and return a mark of another group that is compatible with `mark`, or None.
 
     Args:
-        remaining: the marks of each group. The search begins in the list with the number `group` and continues at the
-            first list.
+        remaining: one list of marks for each group. The search begins at the list with the index `group`, and
+            continues with the first list after the last one.
         number: a random number of 16 bits, which determines where the search in each list begins.
     """
     for i in range(group - len(remaining), group):

@@ -1,4 +1,5 @@
-"""Makes held-out views: views that a run does not train on. They test knowledge and not memorised texts.
+"""Makes held-out views: views that a run does not train on. They test knowledge of the facts rather than memory of the
+training texts.
 
 A document has many more views than a run samples, and the sampling is deterministic. The held-out views are therefore
 the next views of the same sequence. No views have to be set aside before training.
@@ -21,8 +22,8 @@ def held_out_views(
 ) -> list[View]:
     """Return up to `num_views` views of `document`. Their texts differ from the texts of all views in `trained`.
 
-    All views have formats. Half of them, rounded down, also have another sentence order if the document allows it. If
-    the document has too few views, the list is shorter or empty.
+    All views have formats. Half of the views, rounded down, also have another sentence order than the document, if the
+    sentences of the document can move. If the document has too few views, the list is shorter or empty.
 
     Args:
         seed: any seed; it may be the seed of the run.

@@ -58,7 +58,7 @@ class Frame:
 
     @cached_property
     def unspaced(self) -> "Frame":
-        """The same layout for a text without spaces between its sentences."""
+        """A copy of this layout for a text without spaces between its sentences."""
         prefix, suffix = self.sentence_prefix.strip(" "), self.sentence_suffix.strip(" ")
         space, paragraph = self.space.strip(" "), self.paragraph.strip(" ")
         return replace(
@@ -96,8 +96,8 @@ class Frame:
         return self.sentence_suffix + self.trailing + self.close
 
     def _with_line_marks(self, between: str) -> str:
-        """Return the layout `between` two pieces. At its line breaks, the strings for the ends and starts of lines
-        are added."""
+        """Return the layout in `between` with the strings for the ends and starts of lines added at each line break.
+        `between` is the layout between two pieces."""
         if "\n" not in between:
             return between
         first, *inner, last = between.split("\n")
@@ -154,8 +154,8 @@ def _separate_verbatim_blocks(layout: list[str], frame: Frame, pieces: Sentences
 
 
 def _separate_words(layout: list[str], pieces: Sentences) -> None:
-    """Put a space between two sentences without layout between them if it separates two words, as in an English
-    sentence of a Chinese text."""
+    """Put a space between two sentences that have no layout between them, if a word ends before the space and another
+    word begins after it, as in an English sentence of a Chinese text."""
     for i in range(1, len(layout)):
         before, after = pieces.texts[i - 1][-1], pieces.texts[i][0]
         if not layout[i] and before.isascii() and after < "\u2e80":
@@ -177,7 +177,7 @@ def _add_items(layout: list[str], frame: Frame, pieces: Sentences) -> None:
 
 
 def _wrapped(layout: list[str], frame: Frame, pieces: Sentences) -> tuple[list[str], Sentences]:
-    """Return the layout and the pieces after wrapping lines at `frame.width` characters. Lines break only at spaces
+    """Return the layout and the pieces, with lines wrapped at `frame.width` characters. Lines break only at spaces
     between words."""
     layouts, texts, starts = map(list, zip(*_wrap(layout, frame, pieces), strict=True))
     return layouts, Sentences(texts, starts, list(map(len, texts)), [], [])
@@ -223,9 +223,9 @@ def _next_space(text: str, start: int) -> int:
 
 
 def _is_between_words(text: str, at: int) -> bool:
-    """Return whether the space at `at` separates two words. A space next to other white space or between two digits
-    ("10 000") does not separate words. Nor does a space before a sign that would begin a list, heading or quote on the
-    next line, such as the minus in "5 - 3"."""
+    """Return whether the space at position `at` separates two words. A space next to other white space or between two
+    digits ("10 000") does not separate words. Nor does a space before a sign that would begin a list, heading or quote
+    on the next line, such as the minus in "5 - 3"."""
     before, after = text[at - 1], text[at + 1 : at + 2]
     if after.isalpha():
         return not before.isspace()

@@ -1,5 +1,5 @@
-"""Makes masked views. The prompt shows a copy of the document with blanked words and asks to restore the document. The
-completion is the document.
+"""Makes masked views. The prompt contains a copy of the document with blanked words, and a request to restore the
+document. The completion is the document.
 
 Restoring masked documents teaches facts in both directions (arXiv 2510.09885). As in that paper, the share of blanked
 words is sampled uniformly from 0.05 to 0.95.
@@ -44,7 +44,7 @@ def masked_views(
     first: int = 0,
     ratio: tuple[float, float] = RATIO,
 ) -> list[View]:
-    """Return `num_views` views whose prompts ask to restore `document`. Each prompt has other blanked words.
+    """Return `num_views` views whose prompts request to restore `document`. The prompts differ in the blanked words.
 
     Args:
         groups, hold_out: checked but not used, because masked views have no formats.
@@ -114,7 +114,8 @@ def _masked(document: Document, seed: int, low: float, high: float) -> Iterator[
 
 
 def _split_words(text: str) -> list[str]:
-    """Return pieces of white space and words that alternate. The first and the last are white space or empty."""
+    """Return alternating pieces of white space and words. The first piece and the last piece are white space or
+    empty."""
     pieces: list[str] = []
     position = 0
     for match in _WORD.finditer(text):

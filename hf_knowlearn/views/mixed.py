@@ -35,7 +35,7 @@ def mixed_views(
 ) -> list[View]:
     """Return `num_views` views of `document` from several families. `View.family` is the family of a view.
 
-    At any point of the sequence, the number of views of each family differs from its share by at most one. If the
+    After any number of views, the number of views of a family differs from the family's share by at most one. If the
     sentences of the document allow only one order, `formats` replaces `order`. If the document has fewer than five
     words, `formats` replaces `masked`.
 

@@ -1,5 +1,5 @@
-"""Makes order views: a document with its sentences in another order. A model then does not learn a fact only after the
-fact before it.
+"""Makes order views: a document with its sentences in another order. A model then learns to recall a fact
+without the sentence before it in the document.
 
 Permuted sentences help a model to extract facts (arXiv 2309.14316, §3). `documents/order_rules.py` decides which
 sentences can move.
@@ -37,11 +37,12 @@ def order_views(
     first: int = 0,
     force: bool = False,
 ) -> list[View]:
-    """Return `num_views` views of `document` with its sentences permuted, never in the document's own order.
+    """Return `num_views` views of `document` with permuted sentences. No view has the sentence order of the document.
 
     Sentences move within their paragraph, and paragraphs within a run of prose, which is a sequence of paragraphs
     between two other blocks. So no sentence leaves its section. Texts whose order matters, such as procedures and
-    stories, keep it, and so do sentences that refer to the text before or after them: see `order_rules`.
+    stories, keep their order. A sentence that refers to the text before or after it stays with that text. See
+    `order_rules`.
 
     Args:
         groups: groups of formats for the layout of the permuted sentences. None: all groups. `()`: the plain layout
@@ -95,7 +96,7 @@ def _permuted_views(document: Document, seed: int, groups: tuple[str, ...], forc
 
 
 def _repeated(orders: "_SentenceOrders", number: int) -> Iterator[Sentences]:
-    """Yield each order once, then all orders again without end, to combine them with other formats."""
+    """Yield each order once, then all orders again, without end. Repeated orders can have other formats."""
     while True:
         yield from orders.sequence(number)
 
@@ -104,8 +105,8 @@ def _repeated(orders: "_SentenceOrders", number: int) -> Iterator[Sentences]:
 class _SentenceOrders:
     """All orders of a document's sentences that its rules allow.
 
-    Each run of prose has its own permutations: one of its groups, and one of the chunks of each group that has one
-    paragraph.
+    An order has a permutation of the groups of each run of prose, and a permutation of the chunks of each group with a
+    single paragraph. `documents/order_rules.py` defines runs, groups and chunks.
     """
 
     pieces: Sentences
@@ -113,8 +114,9 @@ class _SentenceOrders:
 
     @cached_property
     def items(self) -> list[list[Any]]:
-        """The lists that are permuted: for each run its groups, followed by the chunks of each of them. The chunks of
-        a group of several paragraphs are not permuted, so the list holds that group alone."""
+        """The lists that are permuted. Each run has a list of its groups, and then a list for each group. The list of
+        a group contains the chunks of the group. If the group has several paragraphs, its chunks do not move, and the
+        list contains the group alone."""
         lists: list[list[Any]] = []
         for run in self.runs:
             lists.append(list(run.groups))
@@ -128,7 +130,8 @@ class _SentenceOrders:
 
     @cached_property
     def kinds(self) -> list[list[int]]:
-        """A list for each number in `sizes`, with one number per item. Items with equal words have equal numbers."""
+        """A list of numbers for each list in `items`, with one number per item. Items with equal words have equal
+        numbers."""
         if len({*self.pieces.texts}) == len(self.pieces.texts):  # the usual case, and faster
             return [list(range(size)) for size in self.sizes]
         return [_numbered(map(self._content, items)) for items in self.items]
@@ -137,8 +140,8 @@ class _SentenceOrders:
         return " ".join(self.pieces.texts[i] for i in chunk)
 
     def _content(self, item: list[Any]) -> Hashable:
-        """A value that is equal for items with the same words. In a group of one paragraph, the order of the chunks
-        makes no difference."""
+        """Return a value that is equal for items with equal words. For a group of one paragraph, the order of the
+        chunks does not change the value."""
         if isinstance(item[0], int):
             return self._words(item)
         if len(item) > 1:
@@ -147,8 +150,8 @@ class _SentenceOrders:
 
     @cached_property
     def has_other_words(self) -> bool:
-        """Whether some order has another sequence of words than the document. False if all items have the same text,
-        for example."""
+        """Whether at least one order has another sequence of words than the document. For example, the value is False
+        if all items have equal texts."""
         texts = ([" ".join(map(self._words, _chunks_of(item))) for item in items] for items in self.items)
         return any(len(items) > 1 and _order_matters(iter(items)) for items in texts)
 
@@ -216,7 +219,7 @@ class _SentenceOrders:
 
 
 def _chunks_of(item: list[Any]) -> list[list[int]]:
-    """The chunks of an item, which is a chunk or a group."""
+    """Return the chunks of an item, which is a chunk or a group."""
     return [item] if isinstance(item[0], int) else [chunk for paragraph in item for chunk in paragraph]
 
 
@@ -227,7 +230,7 @@ def _sentence_orders(text: str, language: str, force: bool) -> _SentenceOrders:
 
 
 def _order_matters(texts: Iterator[str]) -> bool:
-    """Return whether the order of the texts matters if they are joined by spaces."""
+    """Return whether the joined texts depend on the order of the texts. The texts are joined by spaces."""
     first = next(texts)
     return any(f"{text} {first}" != f"{first} {text}" for text in texts)
 
@@ -239,8 +242,8 @@ def _numbered(items: Iterable[Hashable]) -> list[int]:
 
 
 def _count_permutations(kinds: Sequence[int]) -> int:
-    """Return the number of distinct permutations of `kinds`. It is exact up to `_MOST_ORDERS`. A larger result only
-    shows that this limit is exceeded."""
+    """Return the number of distinct permutations of `kinds`. The number is exact up to `_MOST_ORDERS`. A larger result
+    only shows that the number exceeds this limit."""
     if len({*kinds}) == len(kinds):
         return factorial(min(len(kinds), 25))
     count, placed = 1, 0
@@ -256,7 +259,7 @@ def _count_permutations(kinds: Sequence[int]) -> int:
 def _unrank(rank: int, kinds: Sequence[int], count: int) -> list[int]:
     """Return the permutation with this rank among the `count` distinct permutations of `kinds` in lexicographic order.
 
-    Equal items stay in their order, so all permutations with the same text have the same rank.
+    Equal items stay in their order, so permutations with equal texts have equal ranks.
     """
     permutation = []
     if len({*kinds}) == len(kinds):  # a shortcut with the same result

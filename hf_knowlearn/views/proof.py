@@ -1,5 +1,5 @@
-"""Checks that a view contains every word of the document once, and that all other text is layout that its format
-declares.
+"""Checks that a view contains every word of the document once, and that all other text is layout that the format
+of the view declares.
 
 The check uses only the document and the strings of the formats, not the code that creates views.
 """
@@ -82,10 +82,10 @@ def _wrong_sections(view: View, document: Document) -> list[str]:
 
 
 def misplaced_spans(view: View, document: Document) -> list[Span]:
-    """The spans that leave their section or their block. If the spans ascend, there are none.
+    """Return the spans that the view places outside of their section or block. If all spans ascend, return no spans.
 
-    A region is a block, or a run of paragraphs. The regions of the spans must ascend, and so must the spans within a
-    region that is not a run of paragraphs, such as a list.
+    A region is a block, or a run of paragraphs. The regions of the spans must ascend. Within a region that is not a
+    run of paragraphs, such as a list, the spans must ascend too.
     """
     sources = [source for _, source, _ in view.spans]
     if sources == sorted(sources):
@@ -103,7 +103,7 @@ def misplaced_spans(view: View, document: Document) -> list[Span]:
 
 
 def _regions(text: str) -> tuple[list[int], list[bool]]:
-    """The start of each region, and whether it is a run of paragraphs."""
+    """Return the start of each region, and whether the region is a run of paragraphs."""
     starts: list[int] = []
     is_prose: list[bool] = []
     for block in parse_blocks(text):

@@ -28,8 +28,8 @@ class TooFewViewsError(ValueError):
 def too_few_views(
     document: Document, num_views: int, first: int, available: int, what: str, fix: str
 ) -> TooFewViewsError:
-    """Return the error for a document with only `available` distinct views. `what` describes the views in words. `fix`
-    describes what the user can do."""
+    """Return the error for a document that has only `available` distinct views. `what` describes the views in words,
+    and `fix` describes what the user can do."""
     requested = f"num_views={num_views}" + (f" from view {first} on" if first else "")
     part = f" (part {document.part})" if document.part else ""
     correction = f"Request at most {available}, or {fix}." if available else f"{fix.capitalize()}."
@@ -52,8 +52,8 @@ def take_views(
 
 
 def with_heading(view: View, part: Document) -> View:
-    """Return the view with the heading of its part: the title and the section path at the beginning of its text, and
-    the header row of a table directly above the first row."""
+    """Return the view with the heading of its part. The title and the section path come at the beginning of the text,
+    and the header row of a table comes directly above the first row of this table."""
     if not part.heading:
         return view
     path, blank_line, header = part.heading.rpartition("\n\n")
@@ -68,7 +68,7 @@ def with_heading(view: View, part: Document) -> View:
 def select_groups(
     num_views: int, groups: Sequence[str] | None, hold_out: str | None, first: int = 0
 ) -> tuple[str, ...]:
-    """Check the arguments of the function of a family. Return the groups of formats to sample from, in the order of
+    """Check the arguments of a function that makes views. Return the groups of formats to sample from, in the order of
     `GROUPS`.
 
     Raises:
@@ -91,7 +91,7 @@ def select_groups(
 
 
 def sampling_number(seed: int, document: Document, family: str) -> int:
-    """Return a 64-bit number that depends only on the arguments and is the same on every machine."""
+    """Return a 64-bit hash of the arguments. Equal arguments give equal hashes on every machine."""
     # Why `ascii`: the characters that `repr` escapes depend on the Unicode version. Why `index`: it accepts integers
     # of numpy.
     key = ascii((operator.index(seed), document.id, document.part, family)).encode()

@@ -1,4 +1,4 @@
-"""Measures how much two views of a document differ, to find views that are nearly the same text.
+"""Measures how much two views of a document differ, to find views with nearly equal texts.
 
 The measure approximates the edit distance of the two texts. It is fast because both views contain the same words, so
 only the layout and the order of the words are compared.
@@ -41,8 +41,8 @@ def difference(one: View, other: View) -> float:
 
 
 def distinct_views(views: Sequence[View], least: float = LEAST_DIFFERENCE) -> list[View]:
-    """Return the views that differ from every earlier view of the result in at least the share `least` of their
-    characters."""
+    """Return the views without near-identical ones. A view is returned if at least the share `least` of its characters
+    differs from each view that is returned before it."""
     found: list[View] = []
     for view in views:
         if all(difference(view, earlier) >= least for earlier in found):

@@ -82,8 +82,8 @@ class View:
 
 
 def _gaps_before_successors(spans: tuple[Span, ...]) -> dict[int, str]:
-    """Find the spans whose predecessor is also directly before them in the document. Return the gap before each of
-    these spans, a space or an empty string, by the number of the span."""
+    """Find the spans that follow the same span in the view and in the document. Return the gap before each of these
+    spans, by the index of the span: a space if the document has white space there, and otherwise an empty string."""
     in_document = sorted(range(len(spans)), key=lambda i: spans[i][1])
     return {
         after: " " if spans[before][1] + spans[before][2] < spans[after][1] else ""

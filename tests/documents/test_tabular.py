@@ -123,7 +123,7 @@ def test_columns_are_chosen_by_name_and_the_rest_is_metadata(tmp_path: Path, suf
         ({"text_column": "body", "title_column": "head"}, "no column 'head', only ['body', 'n']"),
         (
             {"text_column": "body", "id_column": "n"},
-            "the column 'n' has no id in this row; add one, or remove the option id_col",
+            "the column 'n' has no id in this row; add an id, or remove the option id_col",
         ),
     ],
 )

@@ -228,7 +228,7 @@ def test_a_page_is_decoded_as_utf8_or_with_its_declared_encoding(tmp_path: Path,
         (
             "a.html",
             "<b>" * 5000 + "deep",
-            "the page has more than 200 elements inside of each other; check that its tags are closed.",
+            "the page nests more than 200 elements inside of each other; check that all tags are closed.",
         ),
         (
             "a.pdf",
