@@ -28,17 +28,19 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
 
     | format | one document is | title |
     |---|---|---|
-    | `.txt .log` | the file | the heading in the first line, or the file's name without suffix |
-    | `.md` | the file after its front matter | `title` of the front matter, the first `# ` heading, or the name without suffix |
-    | `.html .htm .xhtml` | the content of the page, as Markdown | the first heading, `<title>`, or the name without suffix |
-    | `.pdf .docx .pptx .xlsx .rst .tex .ipynb` | the file, converted to Markdown | the first heading, or the name without suffix |
+    | `.txt .log` | the file | the heading in the first line, or the file's name |
+    | `.md` | the file after its front matter | `title` of the front matter, the first `# ` heading, or the file's name |
+    | `.html .htm .xhtml` | the content of the page, as Markdown | the first heading, `<title>`, or the file's name |
+    | `.pdf .docx .pptx .xlsx .rst .tex .ipynb` | the file, converted to Markdown | the first heading, or the file's name |
     | `.epub .eml` | the book or the message, converted to Markdown | the book's title, or the subject |
-    | source code such as `.py`, `.sql` and `.yaml` | the file | the file's name |
+    | source code such as `.py`, `.sql` and `.yaml` | the file | the file's name with suffix |
     | any other file with text in UTF-8 | the file | as `.txt` |
     | `.jsonl` | a line with one JSON object | column `title` |
     | `.json` | an object of the list, or the only object | column `title` |
     | `.csv .tsv` | a row below the header; an empty field is null | column `title` |
     | `.parquet`, a dataset on the Hub | a row | column `title` |
+
+    Titles from the names of files have no suffix, except for source code.
 
     Install the libraries that convert files to Markdown with `pip install ".[documents]"` in a checkout. The suffix of
     a file selects the converter. Plugins are not loaded, and nothing is downloaded.
