@@ -9,10 +9,13 @@ from typing import Any
 import hf_knowlearn
 from hf_knowlearn.console import command_console
 from hf_knowlearn.paths import PACKAGE
+from hf_knowlearn.prompts.option_names import TEACH, VIEWS, command_options
 
 COMMANDS = ("quickstart", "teach", "views", "lab", "ask", "recall", "merge", "export_lm_eval", "publish")
 # Commands that continue an interrupted run when they are repeated.
 RESUMES = ("quickstart", "lab")
+# Commands whose options have other names than the settings in messages.
+OPTION_NAMES = {"quickstart": TEACH, "lab": TEACH, "views": VIEWS}
 
 
 def version() -> str:
@@ -24,7 +27,10 @@ def version() -> str:
 
 
 class _Version(argparse.Action):
-    """Like argparse's `version` action, but the commit is looked up only when the option is used."""
+    """An action that prints the version and exits.
+
+    Unlike argparse's `version` action, this action finds out the commit only when the user gives `--version`.
+    """
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(version())
@@ -32,14 +38,17 @@ class _Version(argparse.Action):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors suggest the nearest command or option. Abbreviated options are not accepted."""
+    """A parser whose errors suggest the command or option of the most similar name. Options cannot be abbreviated."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **{**options, "allow_abbrev": False})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As in argparse, but the parser of a command itself reports unknown arguments. The attribute
-        `options_of_teach` of a command that takes the options of `knowlearn teach` has their words."""
+        """Parse the arguments as argparse does, but end the command with an error if arguments are unknown.
+
+        If the command accepts the options of `knowlearn teach`, the attribute `options_of_teach` of the result has the
+        words of these options.
+        """
         if "options_of_teach" not in self._defaults:
             parsed, unknown = super().parse_known_args(args, namespace)
             self._check_known(unknown, [])
@@ -54,7 +63,11 @@ class _Parser(argparse.ArgumentParser):
         return parsed, unknown
 
     def _check_known(self, unknown: Sequence[str], more: Sequence[str]) -> None:
-        """End the command with an error if there are unknown arguments. `more` are options that it suggests too."""
+        """End the command with an error if there are unknown arguments.
+
+        Args:
+            more: options that the error can suggest, in addition to the options of this parser.
+        """
         from hf_knowlearn.config.parsing import did_you_mean
 
         known = {name.lstrip("-"): name for name in (*self._option_string_actions, *more)}
@@ -95,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return teach.run(argparse.Namespace(words=words[1:]), print)
     parsed = _parser().parse_args(words)
     name = parsed.command.replace("-", "_")
-    with command_console(resumes=name in RESUMES) as outcome:
+    with command_options(OPTION_NAMES.get(name)), command_console(resumes=name in RESUMES) as outcome:
         outcome.code = import_module(f"hf_knowlearn.commands.{name}").run(parsed, outcome.show)
     return outcome.code
 

@@ -34,8 +34,9 @@ class Outcome:
 
 @contextmanager
 def command_console(resumes: bool = True) -> Iterator[Outcome]:
-    """Within the block, log messages of this package go to standard output. A `ValueError` becomes one message and
-    exit code 2.
+    """Print log messages of this package to standard output within the block.
+
+    A `ValueError` in the block is printed as an error message, and the exit code is then 2.
 
     Args:
         resumes: Whether a repeated command continues an interrupted run.
@@ -70,9 +71,9 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
 
 
 def _set_progress_bars() -> None:
-    """Show the progress bars of all libraries on the main process only, and only those that take over a second.
+    """Show progress bars on the main process only, and only for work that takes more than a second.
 
-    tqdm reads these variables when it is imported.
+    This function sets environment variables that tqdm reads when it is imported.
     """
     os.environ.setdefault("TQDM_DELAY", "1")
     if not _is_main_process():
@@ -80,7 +81,7 @@ def _set_progress_bars() -> None:
 
 
 def _exit(*_: Any) -> None:
-    """Handle SIGTERM outside of training. Why exit at once: all generated answers are already saved."""
+    """Exit with code 0. Handles SIGTERM outside of training, when all generated answers are already saved."""
     raise SystemExit(0)
 
 

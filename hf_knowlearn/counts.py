@@ -1,12 +1,12 @@
-"""Counts with their noun in the singular or the plural."""
+"""Formats counts, with the noun in the singular or the plural."""
 
 
 def number_of(count: float, one: str, many: str = "") -> str:
-    """A count with the words that follow it.
+    """Return a count as text, with the words that follow the count.
 
     Args:
-        one: the words after 1.
-        many: the words after any other number; by default `one` with an s.
+        one: the words that follow the count 1.
+        many: the words that follow any other count; by default `one` with an s.
 
     Example:
         >>> number_of(1, "document"), number_of(1500, "document"), number_of(2, "question has", "questions have")

@@ -1,4 +1,4 @@
-"""Paths of the data files of this package.
+"""Defines the paths of the data files of this package.
 
 An installed package contains these files. In a checkout, they are at the top of the repository.
 

@@ -1,4 +1,4 @@
-"""Names of the files and folders in a run folder, for all packages that write or read these files."""
+"""Defines the names of the files and folders in a run folder, for all packages that write or read these files."""
 
 RECIPE, RUN, REPORT = "recipe.yaml", "run.json", "report.json"
 MODEL, CHECKPOINTS, STAGES = "model", "checkpoints", "stages"

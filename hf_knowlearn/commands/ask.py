@@ -30,8 +30,10 @@ def add_parser(subparsers: Any) -> None:
 
 
 def add_generation_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of generation. Their value is None if the user does not give them: the defaults are in
-    `GenerationSettings`."""
+    """Declare the options of generation.
+
+    An option that the user does not give has the value None, because the defaults are in `GenerationSettings`.
+    """
     add = parser.add_argument
     add("--template", choices=("plain", "chat", "auto"), help='"Question: ... Answer:" (plain), or the chat template')
     add("--instruction", help="text before every question")
@@ -65,7 +67,7 @@ def generation_settings(arguments: argparse.Namespace) -> "GenerationSettings":
 
 
 def given(arguments: argparse.Namespace, names: Sequence[str]) -> list[str]:
-    """Return the options among `names` that the user gave."""
+    """Return the values of those options in `names` that the user gave, by name."""
     return [name for name in names if getattr(arguments, name, None) not in (None, False)]
 
 
@@ -99,7 +101,7 @@ def _questions(words: Sequence[str]) -> list[str]:
 
 
 def _lines(responses: "Responses") -> list[str]:
-    """Return the greedy answer, and a line for each distinct sampled answer. The most frequent one is first."""
+    """Return the greedy answer, and a line for each distinct sampled answer, from the most to the least frequent."""
     samples = Counter(first_line(text) or EMPTY for text in responses.sampled[0])
     counted = [f"  {count} of {number_of(samples.total(), 'sample')}: {text}" for text, count in samples.most_common()]
     return [responses.greedy[0].strip() or EMPTY, *counted]

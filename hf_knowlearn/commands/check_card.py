@@ -1,8 +1,9 @@
 """Checks a model card: evaluates the model again and compares the scores with those on the card.
 
-The report beside the card has the settings of the evaluation, the sources and hashes of the questions, and the
-versions of the libraries. With the same versions, machine and device, each score must equal the rounded score on the
-card. Otherwise logits can differ slightly, and a score may differ by up to 2 standard errors.
+The report in the folder of the card states the settings of the evaluation, the sources and hashes of the questions,
+the versions of the libraries, the machine and the device. If the versions, the machine and the device are unchanged,
+each rounded score must equal the score on the card. Otherwise, logits can differ slightly, and each score may differ
+from the score on the card by up to 2 standard errors.
 """
 
 import json
@@ -36,8 +37,8 @@ class Figure:
 
     Args:
         name: The name of the score in the report, such as "correct" or "retention".
-        card, card_error: The value on the card, and its standard error if it is known.
-        now: The value measured now.
+        card, card_error: The score on the card, and the standard error of this score if it is known.
+        now: The score measured now.
         verdict: "equal", "within 2 standard errors" or "differs".
     """
 
@@ -64,7 +65,7 @@ class CheckedCard:
 
     @property
     def holds(self) -> bool:
-        """Whether every score on the card is confirmed."""
+        """Whether the verdict on every score is "equal" or "within 2 standard errors"."""
         return all(figure.verdict != DIFFERS for figure in self.figures)
 
     def text(self) -> str:
@@ -82,11 +83,11 @@ class CheckedCard:
 
 
 def check(source: Source, files: Mapping[str, str]) -> CheckedCard:
-    """Evaluate a model again with the settings in its report, and compare the scores with those on its card.
+    """Evaluate a model again with the settings in its report, and compare the new scores with those on its card.
 
     Args:
-        files: Files of questions by role, which replace the files that the report names, and the names of their
-            columns. The questions in these files must be those of the report.
+        files: For each role, a file of questions to read instead of the file that the report names. The questions must
+            be the same. `question_column` and `answer_column` can name columns of these files.
 
     Raises:
         ValueError: There is no report, the card has no scores, or the questions are missing or have changed.
@@ -94,7 +95,8 @@ def check(source: Source, files: Mapping[str, str]) -> CheckedCard:
     report = source.report
     if report is None:
         raise ValueError(
-            f"{source.name} has no report.json, so its card cannot be checked. Use --questions FILE to compare models."
+            f"{source.name} has no report.json, so the model card cannot be checked. Give --questions FILE to evaluate"
+            " the model on your own questions."
         )
     run = single_run(report)
     recipe, figures = report["recipes"][run], report["runs"][run]
@@ -144,7 +146,7 @@ def _claims(card: Path, figures: Mapping[str, Any]) -> dict[str, tuple[Any, Any]
 def _questions(
     source: Source, report: Mapping[str, Any], recipe: Mapping[str, Any], files: Mapping[str, str]
 ) -> dict[str, list[Question]]:
-    """Return the questions of the evaluation by role. Report all missing or changed files in one error."""
+    """Return the questions of the evaluation by role. Raise one error for all missing or changed files."""
     found: dict[str, list[Question]] = {}
     problems: list[str] = []
     named = {name: value for name, value in {**recipe, **files}.items() if name in QUESTION_COLUMNS}
@@ -182,11 +184,13 @@ def _read(source: Source, file: str, role: str, columns: Mapping[str, Any]) -> l
 
 
 def judge(card: float, error: float | None, now: float, same_machine: bool) -> str:
-    """Compare a score with the score on the card.
+    """Return the verdict on a score (see `Figure`).
 
     Args:
-        error: The standard error of the score on the card, if it is known.
-        same_machine: Whether the versions, the machine and the device are the same.
+        card: The score on the card.
+        error: The standard error of the score on the card, or None if it is unknown.
+        now: The score measured now.
+        same_machine: Whether the versions, the machine and the device are those in the report.
     """
     if math.isclose(round(now, PLACES), round(card, PLACES), abs_tol=1e-9):
         return EQUAL
@@ -194,7 +198,7 @@ def judge(card: float, error: float | None, now: float, same_machine: bool) -> s
 
 
 def _changes(report: Mapping[str, Any], figures: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each version, machine or device that differs from the report."""
+    """Yield a sentence for each version that differs from the report, and for another machine or device."""
     import torch
     from accelerate import PartialState
 

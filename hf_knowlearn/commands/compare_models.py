@@ -66,8 +66,8 @@ def compare(
         columns: `question_column` and `answer_column`, if the user named them.
 
     Returns:
-        The content of `recall.json`: settings, data, versions and rows. A row has the scores of one variant. Its key
-        `difference` has the paired differences to the scores of the first row.
+        The content of `recall.json`: settings, data, versions and rows. A row has the scores of one variant. The key
+        `difference` of a row has the paired differences from the scores of the first row.
     """
     questions = {role: load_questions(file, **(columns or {})) for role, file in files.items()}
     rows: list[dict[str, Any]] = []
@@ -117,7 +117,7 @@ def _free_memory() -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Format the rows as a table: scores with their standard errors, and differences to the first row."""
+    """Format the rows as a table: scores with their standard errors, and differences from the first row."""
     names = {name: title for name, title in CARD_COLUMNS.items() if known(rows[0].get(name))}
     compared = [name for name in names if name != "f1"] if len(rows) > 1 else []
     lines = [["", "form", *names.values(), *(f"{names[name]} - first" for name in compared)]]

@@ -38,7 +38,7 @@ HEADER = (
 
 
 class _Function(str):
-    """The name of a Python function in the YAML file of a task. The file beside the task contains the function."""
+    """The name of a Python function in the YAML file of a task. A file in the same folder defines the function."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -52,9 +52,9 @@ _Dumper.add_representer(_Function, lambda dumper, name: dumper.represent_scalar(
 
 
 def read_rows(file: str, **_: object) -> dict[str, "datasets.Dataset"]:
-    """Read the rows of a file in the folder of this file.
+    """Read the rows of the JSON Lines file `file` in the folder of this module.
 
-    Why not `load_dataset("json")`: it converts strings that look like dates.
+    Why not `load_dataset("json")`: that function converts strings that look like dates.
     """
     import json
     from pathlib import Path
@@ -173,7 +173,7 @@ def _options(question: "Question") -> list[str]:
 
 
 def _accepted(question: "Question") -> list[int]:
-    """Return the indices of the options that are accepted answers."""
+    """Return the indices of the choices of a question that are accepted answers."""
     answers = {normalize(answer) for answer in question.answers}
     return [place for place, option in enumerate(_options(question)) if normalize(option) in answers]
 

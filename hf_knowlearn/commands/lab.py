@@ -18,9 +18,9 @@ def add_parser(subparsers: Any) -> None:
     add("--phase", choices=("screening", "final"), help="only this phase (both)")
     add("--arms", nargs="+", metavar="ARM", help="only these arms")
     add("--seeds", nargs="+", type=int, metavar="SEED", help="only these seeds of the study")
-    add("--steps", type=positive, help="optimizer steps of each run or stage, instead of its own: for a trial")
-    add("--jobs", type=positive, help="runs at the same time, which share the cores (one per core)")
-    add("--record", type=Path, metavar="DIR", help="write the results there too, as lab-NAME-DATE.json")
+    add("--steps", type=positive, help="optimizer steps of each run or stage, to try out a study")
+    add("--jobs", type=positive, help="number of runs at the same time (one per core)")
+    add("--record", type=Path, metavar="DIR", help="also write the results to DIR/lab-NAME-DATE.json")
     add("--list", action="store_true", dest="only_list", help="list the runs without running them")
 
 

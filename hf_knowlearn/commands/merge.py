@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("merge", help=text, description=f"{text.capitalize()}, and save the whole model.")
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--output_dir", metavar="DIR", type=Path, required=True, help="a new folder")
-    add_dtype(parser, "dtype of the merged weights (the base's own)")
+    add_dtype(parser, "dtype of the merged weights (that of the base model)")
     add_revision(parser)
 
 

@@ -12,7 +12,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("quickstart", help=text, description=f"{text.capitalize()}.")
     add = parser.add_argument
     add("--output_dir", type=Path, default=Path("outputs/quickstart"), help="folder of the report (%(default)s)")
-    add("--steps", type=positive, help="optimizer steps of each run, instead of the recipes' own")
+    add("--steps", type=positive, help="optimizer steps of each run, instead of those in the recipes")
     add("--seeds", type=int, nargs="+", help="two or more seeds: means and paired differences over them")
     add("--model", help="another model than the packaged tiny base")
     add("--overwrite", action="store_true", help="delete the runs in the output folder first")

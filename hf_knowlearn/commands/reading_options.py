@@ -1,4 +1,4 @@
-"""Options for reading documents and questions, which several commands have."""
+"""Declares the options for reading documents and questions that several commands share."""
 
 import argparse
 from typing import Any

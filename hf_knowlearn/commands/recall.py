@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
     """Declare the command's options."""
     text = "compare models on the same questions, or check the scores on model cards"
     more = (
-        "With --questions, the command prints a table of all models, with their paired differences to the first model."
+        "With --questions, the command prints a table of all models, with paired differences from the first model."
         " Without --questions, it evaluates each model again as its report states, and compares the scores with those"
         " on its card. The exit code is 0 if all scores are confirmed, 1 if a score differs, and 2 for an error."
     )
@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
     add("--replayed_questions", metavar="FILE", help="questions about the replayed documents")
     add("--retention_questions", metavar="FILE", help="questions about facts that appear nowhere in the run")
     add_question_options(parser)
-    add("--card", action="store_true", help="check the card with the given files instead of those that it names")
+    add("--card", action="store_true", help="check the card with the given files of questions")
     add("--merged", action="store_true", help="one more row for each adapter: merged into its unquantised base")
     add("--output_dir", metavar="DIR", type=Path, help=f"write {RECALL} there")
     add_generation_options(parser)

@@ -1,4 +1,4 @@
-"""The tokenizer of a run, for commands that show its rows without loading its model."""
+"""Loads the tokenizer of a run without the model, for commands that show training rows."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RowTokenizer:
-    """What the rows of a run need of its model.
+    """The properties of a model that determine the training rows.
 
     Args:
         encode: a function that returns the tokens of each text in a list, with the beginning token.
         end: the end token, with which every row ends.
-        context: number of tokens of the model's context. None: the model states none.
-        tokenizer: the tokenizer. None for the tiny base with plain documents, whose tokens are counted without it.
+        context: number of tokens of the model's context. None: the configuration of the model does not state it.
+        tokenizer: the tokenizer. None for the tiny base with plain documents, because `encode` is then sufficient.
     """
 
     encode: Callable[[Sequence[str]], Sequence[Sequence[int]]]
@@ -29,27 +29,29 @@ class RowTokenizer:
     tokenizer: "PreTrainedTokenizerBase | None" = None
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Count the tokens of texts as `prompts.limits.token_lengths` does: always with an end token."""
+        """Return the number of tokens of each text plus an end token, as `prompts.limits.token_lengths` does."""
         return [len(ids) + 1 for ids in self.encode(texts)]
 
     def row_lengths(self, texts: Sequence[str]) -> list[int]:
-        """Count the tokens of texts as rows. A text that ends with the end token does not get another one."""
+        """Return the number of tokens of each text as a row. If a text ends with the end token, no second is added."""
         return [len(ids) for ids in self.encode(list(map(self.with_end, texts)))]
 
     def with_end(self, text: str) -> str:
-        """Return the text with the end token, as TRL adds it."""
+        """Return the text with an end token at its end, as TRL does."""
         return text if text.endswith(self.end) else text + self.end
 
     def count_tokens(self, prompt: str, completion: str) -> tuple[int, int]:
-        """Return the number of tokens of a row, and how many of them carry loss. TRL's rule: the tokens that the row
-        and its prompt begin with carry no loss."""
+        """Return the number of tokens of a row, and the number of these tokens that carry loss.
+
+        As in TRL, the longest common prefix of the tokens of the prompt and of the row carries no loss.
+        """
         of_prompt, of_row = self.encode([prompt, prompt + self.with_end(completion)])
         equal = takewhile(lambda pair: pair[0] == pair[1], zip(of_prompt, of_row, strict=False))
         return len(of_row), len(of_row) - len(list(equal))
 
 
 def row_tokenizer(options: Mapping[str, Any]) -> RowTokenizer:
-    """Load the tokenizer that a run with these options has.
+    """Load the tokenizer of a run with these options.
 
     Raises:
         ValueError: the tokenizer or the configuration of the model cannot be loaded.
@@ -73,23 +75,25 @@ def row_tokenizer(options: Mapping[str, Any]) -> RowTokenizer:
 
 
 def _set_template(tokenizer: "PreTrainedTokenizerBase", path: str | None, end: str | None) -> None:
-    """Change the tokenizer as a run does, which also changes the embeddings of its model."""
+    """Change the end token, the chat template and the added tokens of the tokenizer as a run does."""
     from hf_knowlearn.models.loading import ModelSettings, load_tokenizer
+    from hf_knowlearn.models.tokenizers import TEMPLATE_FILES, check_template_path
 
     if end is not None:
         tokenizer.eos_token = end
-    if path is not None and Path(path).suffix in (".jinja", ".j2"):
-        if not Path(path).is_file():
-            raise ValueError(f"--chat_template_path {path!r}: this file does not exist. Check the path.")
+    if path is None:
+        return
+    check_template_path(path)
+    if path.endswith(TEMPLATE_FILES):
         tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
-    elif path is not None:
+    else:
         other = load_tokenizer(ModelSettings(path, label=f"--chat_template_path {path}"))
         tokenizer.chat_template = other.chat_template
         tokenizer.add_tokens(list(other.added_tokens_decoder.values()))
 
 
 def _tiny() -> RowTokenizer:
-    """The tokenizer of the tiny base. Why: the same counts as `AutoTokenizer`, without the seconds of its import."""
+    """Load the tokenizer of the tiny base. Why not with `AutoTokenizer`: its import takes seconds."""
     from tokenizers import Tokenizer
 
     from hf_knowlearn.paths import TINY_BASE

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add the command to the help. `hf_knowlearn.teach` parses its options, which are those of a recipe."""
+    """Add the command to the help. `hf_knowlearn.teach` parses the options of the command."""
     text = "train a model on documents, and evaluate what it learned and forgot"
     subparsers.add_parser("teach", help=text, add_help=False)
 

@@ -34,7 +34,7 @@ def split_teach_words(words: Sequence[str], own: Collection[str]) -> tuple[list[
 
 
 def teach_options() -> list[str]:
-    """Return the options of `knowlearn teach`, with dashes. Those of the evaluation and of stages are not included."""
+    """Return the options of `knowlearn teach`, with dashes, except options of the evaluation and of stages."""
     from hf_knowlearn.config.parsing import run_options
     from hf_knowlearn.config.recipes import SHORT_NAMES
 
@@ -42,12 +42,12 @@ def teach_options() -> list[str]:
 
 
 def is_teach_option(option: str) -> bool:
-    """Return whether `knowlearn teach` may have this option. It checks options with a dot itself."""
+    """Return whether `knowlearn teach` may have this option. This is assumed of every option with a dot."""
     return "." in option or f"--{option[2:].replace('-', '_')}" in teach_options()
 
 
 def _end_of_values(words: Sequence[str], at: int) -> int:
-    """Return the position after the values of the option at a position."""
+    """Return the position of the first word after the values of the option at position `at`."""
     from hf_knowlearn.config.library_options import BOOLS
     from hf_knowlearn.config.parsing import evaluation_options, run_options
 

@@ -89,7 +89,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A training row: a view, its number of tokens, and how many of them carry loss."""
+    """A training row: a view, the number of its tokens, and the number of these tokens that carry loss."""
 
     view: View
     tokens: int
@@ -133,9 +133,12 @@ def read_inputs(arguments: argparse.Namespace) -> Inputs:
 
 
 def _options(arguments: argparse.Namespace, family: str | None) -> dict[str, Any]:
-    """Return the options of a run that trains on the documents in one family of views. None: the family of the recipe.
+    """Return the options of a run that trains on the documents in one family of views.
 
-    Of several stages, the first one that trains on the documents counts.
+    If the run has stages, these are the options of the first stage that trains on the documents.
+
+    Args:
+        family: the family of views. None: the family that the recipe names.
     """
     from hf_knowlearn.config.help import effective_defaults
     from hf_knowlearn.config.recipes import read_options
@@ -154,7 +157,7 @@ def _options(arguments: argparse.Namespace, family: str | None) -> dict[str, Any
 
 
 def _part_views(options: dict[str, Any], tokenizer: "RowTokenizer") -> tuple[str, MakePartViews]:
-    """Return the family, and the function that makes the views of a document as `knowlearn teach` does."""
+    """Return the name of the family, and a function that makes the views of a document as `knowlearn teach` does."""
     from hf_knowlearn.config.settings import view_settings
     from hf_knowlearn.config.teach_arguments import TeachArguments
     from hf_knowlearn.format_aug.rows import document_views
@@ -200,7 +203,7 @@ def _document_views(inputs: Inputs) -> Iterator[str]:
 
 
 def shown_rows(inputs: Inputs, document: Document) -> Iterator[ShownRow]:
-    """Yield the rows of a document: every view of every part, in one family after the other."""
+    """Yield the rows of a document, family by family: every view of every part of the document."""
     for make_views in inputs.families.values():
         for _, views in make_views(document):
             for view in views:

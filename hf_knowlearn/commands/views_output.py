@@ -96,7 +96,7 @@ def describe_document(document: Document, count: int, tokenizer: str) -> str:
     """Return the lines above the views of a document, which is the first of `count` documents."""
     title = f" ({in_line(document.title)})" if document.title else ""
     size = f"{number_of(len(document.text), 'character')}, language {in_line(document.language)}"
-    number, more = (f" 1 of {count:,}", " Choose another with --document ID.") if count > 1 else ("", "")
+    number, more = (f" 1 of {count:,}", " Choose another document with --document ID.") if count > 1 else ("", "")
     lines = [f"Document{number}: {in_line(document.id)}{title}, {size}.{more}", _counted_by(tokenizer)]
     if Console().color_system:
         lines.append(_styled([piece for kind, name in LEGEND.items() for piece in ((kind, name), ("layout", "  "))]))
@@ -104,7 +104,7 @@ def describe_document(document: Document, count: int, tokenizer: str) -> str:
 
 
 def _counted_by(tokenizer: str) -> str:
-    return f"Tokens are counted by {tokenizer}. Choose your model's with --model NAME_OR_PATH."
+    return f"Tokens are counted by {tokenizer}. Choose another tokenizer with --model NAME_OR_PATH."
 
 
 def describe_report(report: CoverageReport, tokenizer: str) -> Iterator[str]:
@@ -146,7 +146,7 @@ def statistics_rows(report: CoverageReport) -> list[list[str]]:
 
 
 def _kind_rows(report: CoverageReport, family: str) -> list[list[str]]:
-    """Return a header, and a row for each kind of document: how many views it gets, and how many differ."""
+    """Return a header, and a row for each kind of document with the mean number of views and of different views."""
     rows = [["kind", "documents", "keep their order", "views each", "different"]]
     for kind, counts in sorted(report.kinds[family].items(), key=lambda item: -item[1].documents):
         numbers = [f"{counts.documents:,}", f"{counts.keeps_order:,}"]
@@ -156,7 +156,7 @@ def _kind_rows(report: CoverageReport, family: str) -> list[list[str]]:
 
 
 def failed_documents(report: CoverageReport) -> Iterator[str]:
-    """Yield a text for each family in which documents have too few views. It has their number and the first errors."""
+    """For each family with too few views of documents, yield the number of these documents and the first errors."""
     for family, statistics in report.statistics.items():
         if failed := statistics.failed:
             total = statistics.documents + len(failed)
@@ -184,7 +184,7 @@ def _answered_rows(report: CoverageReport) -> list[list[str]]:
 
 
 def _reason(coverage: AnswerCoverage) -> str:
-    """Return why no view answers the question."""
+    """Return the reason why no view answers the question."""
     if coverage.occurrence == Occurrence.FOUND:
         return f"{coverage.occurrence}, but in no view"
     if coverage.occurrence == Occurrence.NO_DOCUMENT:

@@ -1,7 +1,8 @@
 """Reads the options of TRL's and transformers' configuration classes from the source code of the installed libraries.
 
-Why not from the classes: importing them loads torch, which takes seconds, and a misspelled option should be reported
-at once. When a run starts, transformers' `HfArgumentParser` parses the values again. A test compares both.
+Why the source code: importing the classes loads torch, which takes seconds, but a misspelled option should be reported
+at once. When a run starts, transformers' `HfArgumentParser` parses the values again. A test checks that this module
+and `HfArgumentParser` agree.
 """
 
 import ast
@@ -25,9 +26,9 @@ class Option:
     Args:
         type: a function that parses one word. It raises ValueError for an invalid word.
         choices: the valid values. None: all values are valid.
-        nargs: as in argparse: "+" for a list, "?" for a bool, whose value can be omitted, None for one word.
+        nargs: as in argparse: "+" for a list, "?" for a bool whose value can be omitted, and None for one word.
         nullable: whether None is a valid value.
-        default: the default value. None if the source code computes it.
+        default: the default value. None if the source code computes the default.
     """
 
     name: str
@@ -56,7 +57,7 @@ TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": re
 
 
 def options_of(*classes: Any) -> dict[str, Option]:
-    """Return the options of dataclasses of this package, by name."""
+    """Return the options that dataclasses of this package define, by name of the option."""
     of_classes = [field for each in classes for field in fields(each)]
     return {
         field.name: _option(field.name, formatannotation(field.type), field.default, field.metadata)
@@ -66,7 +67,11 @@ def options_of(*classes: Any) -> dict[str, Option]:
 
 @cache
 def library_options(*classes: str) -> Mapping[str, Option]:
-    """Return the options of configuration classes of TRL, by name."""
+    """Return the options that configuration classes of TRL define, by name of the option.
+
+    Args:
+        classes: names of the classes, such as `SFTConfig`.
+    """
     found: dict[str, Option] = {}
     for name in classes:
         found |= _class_options("trl", name)
@@ -108,7 +113,10 @@ def _union(annotation: str) -> list[str]:
 
 
 def _value_type(annotation: str) -> str:
-    """Return the name of the type of a value that is not None. In a union with str, return the other type."""
+    """Return the type as which a word of the command line is parsed.
+
+    Of `int | None`, this is `int`. Of a union with str, such as `dict | str`, this is the type that is not str.
+    """
     kinds = _union(annotation)
     if "bool" in kinds and "None" in kinds:
         return "bool"
@@ -121,7 +129,11 @@ def _value_type(annotation: str) -> str:
 
 
 def _definition(module: str, name: str) -> tuple[str, ast.ClassDef]:
-    """Return the source of a class that `module` defines or imports, and the name of the module that defines it."""
+    """Find a class that `module` defines or imports.
+
+    Returns:
+        The name of the module that defines the class, and the syntax tree of the class.
+    """
     for line in _lines(module):
         if isinstance(line, ast.ClassDef) and line.name == name:
             return module, line
@@ -132,7 +144,7 @@ def _definition(module: str, name: str) -> tuple[str, ast.ClassDef]:
 
 
 def _members(module: str, name: str) -> list[Any]:
-    """Return the values of the enumeration `name`. Empty if `name` is not an enumeration."""
+    """Return the values of the enumeration `name`, or an empty list if `name` is not an enumeration."""
     if not name.isidentifier() or not name[0].isupper():
         return []
     _, definition = _definition(module, name)
@@ -142,7 +154,7 @@ def _members(module: str, name: str) -> list[Any]:
 
 
 def _imported(module: str, line: ast.ImportFrom) -> str:
-    """Return the full name of the module in an import statement."""
+    """Return the absolute name of the module that an import statement in `module` names."""
     if not line.level:
         return line.module or ""
     parents = module.split(".")
@@ -179,13 +191,13 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _entry(node: ast.expr | None, key: str) -> ast.expr | None:
-    """Return the value of a key in the source of a dictionary. None if the key is missing."""
+    """Return the expression for `key` in a dictionary display (`{...}`), or None if the key is missing."""
     pairs = zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
     return next((value for name, value in pairs if isinstance(name, ast.Constant) and name.value == key), None)
 
 
 def _plain(node: ast.expr | None) -> Any:
-    """Evaluate an expression. Return None if it is not a literal."""
+    """Return the value of a literal, or None for any other expression."""
     try:
         return None if node is None else ast.literal_eval(node)
     except ValueError:

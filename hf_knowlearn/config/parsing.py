@@ -1,4 +1,4 @@
-"""Parses and checks the options of a run. These are all options of TRL, transformers and hf_knowlearn.
+"""Parses and checks the options of a run: options of TRL, of transformers and of hf_knowlearn.
 
 The values in a recipe are parsed like words of a command line. Why: TRL's parser does not check the values of a YAML
 file.
@@ -44,6 +44,11 @@ SYNONYMS = {
     "model_name": "model_name_or_path",
     "out": "output_dir",
 }
+# Number option -> its smallest value.
+LEAST = {
+    "learning_rate": 0, "weight_decay": 0, "max_grad_norm": 0, "warmup_steps": 0, "max_length": 1, "lora_r": 1,
+    "lora_alpha": 1, "per_device_eval_batch_size": 1,
+}  # fmt: skip
 # Required options, as the command line spells them.
 REQUIRED = {
     "model_name_or_path": "--model PATH_OR_NAME (a folder, a name on the Hub, or tiny_base, which this package"
@@ -58,11 +63,12 @@ class Recipe:
     """The parsed options of a run or of one stage. `config.settings.resolve` converts a recipe to settings.
 
     Args:
-        options: the options as plain values, as the report records them. The key `stages` has those of the stages.
+        options: the options as plain values, as the report records them. The key `stages` has the options of each
+            stage.
         evaluation: the options of the group `evaluation`.
         output_dir: the run folder, or the folder of the stage inside the run folder.
         name: name of the stage. Empty for the recipe of the whole run.
-        stages: the recipe of each stage. It has the options of the run, overridden by those of the stage.
+        stages: the recipe of each stage. The options of a stage override the options of the run.
         pushes: whether the finished run is published (`push_to_hub`).
     """
 
@@ -78,13 +84,14 @@ class Recipe:
 
 
 def check_options(options: Mapping[str, Any], has_stages: bool = False) -> dict[str, Any]:
-    """Parse the options of a run or a stage, and check everything that can be checked without loading torch.
+    """Parse and check the options of a run or a stage without loading torch. Return the parsed options.
 
     Args:
-        has_stages: whether the run has stages. Data sets may then be missing, because each stage can name its own.
+        has_stages: whether the run has stages. The run may then name no training data, because each stage can name
+            training data.
 
     Raises:
-        ValueError: options are unknown, invalid or missing. The message suggests known names for unknown ones.
+        ValueError: options are unknown, invalid or missing. The message suggests a known name for each unknown name.
     """
     values = parsed_values(options)
     _check_required(values, has_stages)
@@ -119,12 +126,12 @@ def build_recipe(options: Mapping[str, Any], name: str = "") -> Recipe:
 
 
 def recorded_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that identify a run. The run folder and the report record these options."""
+    """Return the options that the run folder and the report record, because they determine the result of a run."""
     return {option: value for option, value in options.items() if option not in NOT_THE_RUN}
 
 
 def needs_adapter(option: str) -> bool:
-    """Whether an option has an effect only if the run trains an adapter."""
+    """Return whether an option has no effect without an adapter."""
     return option.startswith("lora_") or option in ("use_rslora", "use_dora")
 
 
@@ -132,7 +139,7 @@ def parsed_values(options: Mapping[str, Any]) -> dict[str, Any]:
     """Parse the values of options.
 
     Raises:
-        ValueError: options are unknown, or their values are invalid. The message lists all of them.
+        ValueError: options are unknown or have invalid values. The message lists all of these options.
     """
     nested = _evaluation_options(options.get(EVALUATION))
     flat = {option: value for option, value in options.items() if option != EVALUATION}
@@ -158,7 +165,7 @@ def evaluation_options() -> Mapping[str, Option]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known name that is most similar to `name`. Empty if no known name is similar.
+    """Return a hint with the known name that is most similar to `name`, or "" if no known name is similar.
 
     Args:
         known: the known names, or a mapping from each known name to the text that the hint shows.
@@ -196,7 +203,7 @@ def _raise(message: str) -> NoReturn:
 
 
 def _unknown(flat: Mapping[str, Any], nested: Mapping[str, Any]) -> list[str]:
-    """Return a line for each unknown option, with the most similar known option."""
+    """Return a line of an error message for each unknown option. The line suggests a known option of similar name."""
     known, nested_known = run_options().keys(), evaluation_options().keys()
     shown = {name: f"{EVALUATION}.{name}" for name in nested_known} | {name: name for name in known}
     lines = [f"  {name}{did_you_mean(name, shown)}" for name in sorted(map(str, set(flat) - known))]
@@ -217,7 +224,7 @@ def _check_required(options: Mapping[str, Any], has_stages: bool) -> None:
 
 
 def _problems_of(arguments: type, values: Mapping[str, Any]) -> list[str]:
-    """Return the lines of the error that the class `arguments` raises for these values. Empty without an error."""
+    """Return the lines of the error that the class `arguments` raises for these values. Return [] without an error."""
     try:
         arguments(**{field.name: values[field.name] for field in fields(arguments) if field.name in values})
     except ValueError as error:
@@ -226,11 +233,22 @@ def _problems_of(arguments: type, values: Mapping[str, Any]) -> list[str]:
 
 
 def _number_problems(values: Mapping[str, Any]) -> list[str]:
-    return [
+    problems = [
         f"{name}={values[name]}: give a number above 0."
         for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
         if name in values and not 0 < values[name] < inf
     ]
+    problems += [
+        f"--{name} {value}: give a number of at least {least}, or remove --{name}."
+        for name, least in LEAST.items()
+        if (value := values.get(name)) is not None and not least <= value < inf
+    ]
+    if not 0 <= (values.get("lora_dropout") or 0) < 1:
+        problems.append(f"--lora_dropout {values['lora_dropout']}: give a share of at least 0 and below 1.")
+    # Why -1: transformers then takes the number of steps from num_train_epochs.
+    if (steps := values.get("max_steps", -1)) != -1 and steps < 1:
+        problems.append(f"--max_steps {steps}: give a number of at least 1, or remove --max_steps.")
+    return problems
 
 
 def _adapter_problems(values: Mapping[str, Any]) -> Iterator[str]:
@@ -285,7 +303,7 @@ def _read_word(option: Option, word: Any) -> Any:
 
 
 def _words(name: str, value: Any) -> list[str]:
-    """Return an option as words of a command line."""
+    """Return an option and its value as words of a command line."""
     return [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
 
 

@@ -1,15 +1,15 @@
-"""Options of TRL and transformers that a run does not support. The error for each option names an alternative."""
+"""Lists the options of TRL and transformers that a run does not support, with an alternative to each option."""
 
 from typing import Any
 
 from hf_knowlearn.config.library_options import Option
 
 _NO_EVAL_SET = (
-    "a run has no eval set. Its questions evaluate the model before and after training, and with"
-    " evaluation.every also during it"
+    "a run has no eval set. The questions evaluate the model before and after training, and with evaluation.every"
+    " also during training"
 )
-_SCHEDULE = "the schedule decides the rows of every step. Set seed for another order, or num_train_epochs or max_steps"
-_RESUME = "the same command continues a run that was stopped, from its last checkpoint and at the next row"
+_SCHEDULE = "the schedule decides the rows of every step. Set seed for another order of the rows"
+_RESUME = "to continue a stopped run from its last checkpoint, repeat the command"
 _PUBLISHING = "only the finished model is published, and to the main branch. Set hub_model_id and hub_private_repo"
 _PACKING = "each row of a step is one view, question or conversation. Set per_device_train_batch_size for more rows"
 _COLUMNS = "the rows are made from the documents and questions. Set max_length for the length of a row"
@@ -33,8 +33,8 @@ INSTEAD = {
     " gradient_accumulation_steps",
     "model_init_kwargs": "the model has options of its own. Set dtype, attn_implementation, model_revision or"
     " load_in_4bit",
-    "save_only_model": "a checkpoint needs the optimizer to continue the run. Set save_strategy to no to save no"
-    " checkpoints",
+    "save_only_model": "a run continues only from a checkpoint with the state of the optimizer. To save no"
+    " checkpoints, set save_strategy to no",
 }  # fmt: skip
 # The only supported value of an option, if this is not the default.
 POSSIBLE = {"hub_strategy": "end", "train_sampling_strategy": "sequential"}

@@ -23,7 +23,7 @@ def fp16_problems(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def precision_words(options: Mapping[str, Any]) -> list[str]:
-    """Return the default precision as words of a command line. Empty if the options set the precision.
+    """Return the default precision as words of a command line, or no words if the options set the precision.
 
     The default is bf16 on GPUs that support it, fp16 on other GPUs, and fp32 on a CPU.
 

@@ -89,10 +89,10 @@ def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def merged_options(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge layers of options. A later layer overrides an earlier one.
+    """Merge layers of options, such as a recipe and a curriculum. Later layers override earlier layers.
 
-    In the group `evaluation`, single options are overridden. A layer with `use_peft: false` also removes the options
-    of the adapter from the earlier layers.
+    A layer with the group `evaluation` overrides only the options that the layer has in this group. A layer with
+    `use_peft: false` also removes the options of the adapter from the earlier layers.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -106,7 +106,9 @@ def merged_options(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_recipe(arguments: Sequence[str], given: Mapping[str, Any] | None = None) -> Recipe:
-    """Parse the command line of a run: `--config RECIPE`, `--curriculum NAME`, and options that override both.
+    """Parse the command line of a run: `--config RECIPE`, `--curriculum NAME`, and single options.
+
+    Single options override the curriculum, and the curriculum overrides the recipe.
 
     Without `--config`, the recipe is `recipes/teach.yaml`. `--evaluation.OPTION` sets an option of the evaluation, and
     `--stages.NAME.OPTION` sets an option of a stage.
@@ -127,13 +129,14 @@ def parse_recipe(arguments: Sequence[str], given: Mapping[str, Any] | None = Non
 def read_options(
     arguments: Sequence[str], given: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Read and check the options of a command line, without loading torch. See `parse_recipe` for the arguments.
+    """Read and check the options of a command line, without loading torch.
 
     Args:
+        arguments, given: as in `parse_recipe`.
         defaults: options that the recipe overrides.
 
     Raises:
-        ValueError: see `parse_recipe`. Problems that only TRL and transformers find are errors of `recipe_of`.
+        ValueError: see `parse_recipe`. If only TRL or transformers can find a problem, `recipe_of` raises the error.
     """
     typed = _typed(arguments)
     config = read_recipe(_path(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))
@@ -151,7 +154,7 @@ def recipe_of(options: Mapping[str, Any]) -> Recipe:
     """Build the recipe of a run and of its stages from options that `read_options` returned.
 
     Raises:
-        ValueError: TRL or transformers rejects options. The message lists the problems of all stages.
+        ValueError: TRL or transformers reports invalid options. The message lists the problems of all stages.
     """
     flat = {name: value for name, value in options.items() if name != "stages"}
     run, stages, problems = build_recipe(flat), [], []
@@ -167,7 +170,7 @@ def recipe_of(options: Mapping[str, Any]) -> Recipe:
 
 
 def _nested(options: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Override `options` by the options of the command line. Names with dots become nested options."""
+    """Return `options`, overridden by the options of the command line. Names with dots become nested options."""
     dotted = {name: value for name, value in typed.items() if "." in name}
     plain = {name: value for name, value in typed.items() if name not in dotted}
     prefix = f"{EVALUATION}."
@@ -178,7 +181,7 @@ def _nested(options: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, A
 
 
 def _into_stages(options: dict[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Move each option `stages.NAME.OPTION` into the stage with this name."""
+    """Return `options` after moving each option `stages.NAME.OPTION` of the command line into the stage NAME."""
     given = options.get("stages", ())
     is_list = isinstance(given, list | tuple) and all(isinstance(stage, dict) for stage in given)
     if not typed or not is_list:
@@ -190,9 +193,9 @@ def _into_stages(options: dict[str, Any], typed: Mapping[str, Any]) -> dict[str,
         if name.startswith("stages.") and stage in by_name and option != "name":
             by_name[stage][option] = value
         else:
-            existing = f"the stages are {', '.join(by_name)}" if by_name else "the run has no stages"
+            existing = f"The stages are {', '.join(by_name)}" if by_name else "The run has no stages"
             problems.append(
-                f"--{name} is not possible. Write --stages.NAME.OPTION or --{EVALUATION}.OPTION. Here {existing}."
+                f"--{name} is not possible. Write --stages.NAME.OPTION or --{EVALUATION}.OPTION. {existing}."
             )
     raise_problems(problems)
     return {**options, "stages": stages} if stages else options
@@ -219,8 +222,11 @@ def _curriculum_path(name: Any) -> Path:
 
 
 def _typed(arguments: Sequence[str]) -> dict[str, Any]:
-    """Split a command line into options and values. A value is a word, a list of words, or True if it is omitted. The
-    word null becomes None."""
+    """Split a command line into options and values.
+
+    The value of an option is one word or a list of words. The value is True if no word follows the option, and None
+    if the word is null.
+    """
     found: dict[str, Any] = {}
     words = list(arguments)
     while words:
@@ -254,7 +260,7 @@ def _full_names(options: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _check_stages(options: Mapping[str, Any], stages: Any) -> dict[str, Any]:
-    """Check the options of a run with stages. Return the parsed options of the run, with those of its stages.
+    """Check the options of a run with stages. Return the parsed options of the run and of its stages.
 
     Args:
         stages: the value of `stages` in YAML: a list of mappings, each with a `name`.
@@ -322,19 +328,23 @@ def _name_problems(names: Sequence[Any]) -> Iterator[str]:
 
 def _check_first_adapter(options: Mapping[str, Any]) -> None:
     if (adapter := options.get("adapter", "continue")) != "continue":
-        raise ValueError(f"adapter={adapter!r}, but no earlier stage has an adapter to use. Remove this option.")
+        raise ValueError(
+            f"adapter={adapter!r}, but no earlier stage has an adapter to use. Remove the option adapter."
+        )
 
 
 def _check_adapter(values: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Check the adapter of a stage that follows another stage.
+    """Check the options of the adapter in a stage that follows another stage.
 
     Args:
         values: the options of the stage, including those of the run.
-        own: the options that only the stage sets.
+        own: the options that the recipe sets for this stage.
     """
     adapter = values.get("adapter", "continue")
     if adapter != "continue" and not values.get("use_peft"):
-        raise ValueError(f"adapter={adapter!r}, but use_peft is false, so there is no adapter. Remove this option.")
+        raise ValueError(
+            f"adapter={adapter!r}, but use_peft is false, so there is no adapter. Remove the option adapter."
+        )
     if adapter == "merge" and (values.get("load_in_4bit") or values.get("load_in_8bit")):
         raise ValueError(
             "adapter='merge' with a model in 4 or 8 bits: rounding would remove what the adapter learned. Set adapter"
@@ -342,13 +352,13 @@ def _check_adapter(values: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         )
     if adapter == "continue" and (shape := sorted(OF_AN_ADAPTER & set(own))):
         raise ValueError(
-            f"{', '.join(shape)}: this stage continues the adapter of the previous stage and cannot change its shape."
-            " To start a new adapter, set adapter to merge or new."
+            f"{', '.join(shape)}: this stage continues the adapter of the previous stage and cannot change the"
+            " adapter's shape. Set adapter to merge or new to start a new adapter, or remove these options."
         )
 
 
 def _sequence_problems(stages: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
-    """Yield messages about stages that need something from an earlier stage that no earlier stage provides.
+    """Yield a message for each stage that selects questions by class, although no class is measured before it starts.
 
     Args:
         stages: the name and the options of each stage, including the options of the run.
@@ -356,7 +366,7 @@ def _sequence_problems(stages: Sequence[tuple[str, Mapping[str, Any]]]) -> Itera
     for number, (name, options) in enumerate(stages):
         label = f"stage {name!r}: " if name else ""
         if options.get("train_improved") and not number:
-            yield f"{label}train_improved=true, but before the first stage no question can improve. Remove the option."
+            yield f"{label}train_improved=true: no question can improve before the first stage. Remove train_improved."
         # Why: the first stage uses the classes from before the run, which any stage with `classify` requests.
         classified = [each for each in (stages[number - 1 : number] if number else stages) if each[1].get("classify")]
         if not classified and any(

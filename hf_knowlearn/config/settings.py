@@ -66,7 +66,7 @@ class SelectionSettings:
 
     Args:
         train_categories: classes of the questions to train on. None: all classes.
-        train_improved: whether to train only on questions whose class has improved since before the run.
+        train_improved: whether to train only on questions whose class is now better than before the run.
         replay_categories: classes of the questions to replay. None: no questions are replayed.
     """
 
@@ -144,7 +144,7 @@ class StageSettings:
         """Number of replayed rows of one optimizer step.
 
         Raises:
-            ValueError: `replay_share` of a step, rounded to whole rows, is no row or all rows.
+            ValueError: the share `replay_share`, rounded to whole rows, is no row or all rows of a step.
         """
         if not self.replays:
             return 0
@@ -153,33 +153,36 @@ class StageSettings:
         if rows in (0, batch):
             shares = f", or set replay_share between {1 / batch:.3f} and {1 - 1 / batch:.3f}" if batch > 1 else ""
             raise ValueError(
-                f"replay_share={share}: a step has {number_of(batch, 'row')}, and this share of them is {rows:,}. At"
-                " least one row must be replayed, and at least one must be new. Increase per_device_train_batch_size"
-                f" or gradient_accumulation_steps{shares}."
+                f"replay_share={share}: of the {number_of(batch, 'row')} of a step, {rows:,} would be replayed. A step"
+                " needs at least one replayed row and at least one row that is not replayed. Increase"
+                f" per_device_train_batch_size or gradient_accumulation_steps{shares}."
             )
         return rows
 
     @property
     def is_scheduled_late(self) -> bool:
-        """Whether the rows of the stage are unknown until the stage starts, because it selects questions by class or
-        replays self-generated text."""
+        """Whether the rows of the stage are unknown until the stage starts.
+
+        This is the case if the stage selects questions by class or replays self-generated text.
+        """
         return bool(self.selection or self.replay.num_generated)
 
-    def with_steps(self, units: int, replayed: int) -> "StageSettings":
-        """Set the number of steps so that each training unit occurs `num_train_epochs` times. Do nothing if the recipe
-        sets `max_steps`.
+    def with_steps(self, rows: int, replayed: int) -> "StageSettings":
+        """Return settings with the number of steps of `num_train_epochs` epochs.
+
+        If the recipe sets `max_steps`, return the settings unchanged.
 
         Args:
-            units: number of training units.
+            rows: number of rows of an epoch, without replayed rows.
             replayed: number of replayed rows of each step.
         """
         if self.max_steps > 0:
             return self
-        steps = round(self.training.num_train_epochs * units / (self.rows_per_step - replayed))
+        steps = round(self.training.num_train_epochs * rows / (self.rows_per_step - replayed))
         return replace(self, max_steps=max(1, steps))
 
     def trainer_arguments(self) -> "SAMConfig":
-        """Return the arguments of the stage's trainer. They make the trainer keep the order of the rows."""
+        """Return the arguments of the stage's trainer. With these arguments, the trainer does not shuffle the rows."""
         training = copy(self.training)
         training.max_steps = self.max_steps
         training.shuffle_dataset = False
@@ -202,7 +205,7 @@ class RunSettings:
         questions: sources of the questions of the evaluation, by role.
         model_name: the name of the model in the recipe.
         max_length: maximum number of tokens of a row in the evaluation. None: no limit.
-        views: the views that the evaluation must not use.
+        views: the settings of the training views. Knowledge tokens are measured in other views.
         show_progress: whether progress bars are shown.
     """
 
@@ -230,7 +233,7 @@ class RunSettings:
 
     @property
     def rows_per_step(self) -> list[int]:
-        """Number of rows of one optimizer step of each stage, over all processes."""
+        """For each stage, the number of rows of one optimizer step, over all processes."""
         return [stage.rows_per_step for stage in self.stages]
 
     @property
@@ -240,15 +243,19 @@ class RunSettings:
 
     @property
     def merges_adapter(self) -> bool:
-        """Whether a stage merges an adapter. The result of the run is then a whole model."""
+        """Whether a stage merges an adapter. If so, the run saves a whole model and not an adapter."""
         return any(stage.adapter == "merge" for stage in self.stages[1:])
 
     def changes_base(self, number: int) -> bool:
-        """Whether stage `number` or an earlier stage changes weights of the base model itself."""
+        """Return whether stage `number` or an earlier stage changes weights of the base model itself."""
         return not self.uses_adapter or any(stage.adapter == "merge" for stage in self.stages[1 : number + 1])
 
     def with_context(self, context: int | None) -> "RunSettings":
-        """Limit the length of rows to `context`, the number of tokens of the model's context. None: no limit."""
+        """Return settings in which no row is longer than `context`.
+
+        Args:
+            context: number of tokens of the model's context. None: no limit.
+        """
         stages = tuple(replace(stage, max_length=smallest_limit(stage.max_length, context)) for stage in self.stages)
         return replace(self, max_length=smallest_limit(self.max_length, context), stages=stages)
 
@@ -328,7 +335,7 @@ def _sources(teach: TeachArguments) -> SourceSettings:
 
 
 def view_settings(teach: TeachArguments, seed: int) -> ViewSettings:
-    """The settings of the views that these options request."""
+    """Return the settings of the views that these options request."""
     return ViewSettings(
         family=teach.family,
         num_views=teach.num_views,
@@ -342,7 +349,7 @@ def view_settings(teach: TeachArguments, seed: int) -> ViewSettings:
 
 
 def raw_settings(views: ViewSettings) -> ViewSettings:
-    """Change the settings to views that are the unchanged documents as plain text."""
+    """Return settings in which every view is the unchanged document as plain text. Other settings stay the same."""
     return replace(views, family=RAW, weights=None, template="plain")
 
 
@@ -383,8 +390,10 @@ def _model(recipe: Recipe, model: "ModelConfig") -> ModelSettings:
 
 
 def _dtype(recipe: Recipe) -> str:
-    """Return the dtype of the weights: the user's dtype, or by default fp32. With an adapter, the default is the dtype
-    of the computation."""
+    """Return the dtype of the weights: the dtype that the recipe sets, or the default.
+
+    The default is fp32. If the run trains an adapter, the default is the dtype of the computation.
+    """
     if not recipe.model.use_peft or "dtype" in recipe.options:
         return str(recipe.model.dtype)
     return "bfloat16" if recipe.training.bf16 else "float16" if recipe.training.fp16 else "float32"

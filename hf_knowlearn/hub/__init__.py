@@ -1,5 +1,5 @@
 """Publishes models, views and questions on the Hugging Face Hub.
 
-The files to publish and a card are written to a staging folder. The folder is searched for secrets. Then one commit
-uploads it.
+The files to publish and a card are written to a staging folder. This folder is searched for secrets, and then uploaded
+in one commit.
 """

@@ -75,7 +75,7 @@ def _trained_on(counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def _table(report: Report, after: Row) -> Iterator[list[Any]]:
-    """Yield a header, then a row for each evaluated state of the model. Yield nothing if nothing was evaluated."""
+    """Yield a header, then a row for each evaluated state of the model. Yield nothing if there is no such state."""
     columns = {name: title for name, title in CARD_COLUMNS.items() if known(after.get(name))}
     tokens = ["knowledge tokens"] if after.get("knowledge_tokens") else []
     if columns or tokens:

@@ -1,7 +1,7 @@
 """Escapes text of users for Markdown, so that no part of it acts as markup.
 
-Why as inline code and not with backslashes: backslashes do not work in all Markdown renderers. Some renderers turn
-addresses into links, and `$` into the start of a formula. All of them show inline code unchanged.
+Text is written as inline code, which all Markdown renderers show unchanged. Why not with backslashes: some renderers
+ignore backslashes, turn addresses into links, or turn `$` into the start of a formula.
 """
 
 import re

@@ -34,7 +34,7 @@ class Published:
         repo_id: `owner/name`.
         license: the identifier of a licence on the Hub, such as `cc-by-4.0`.
         is_adapter: whether the weights are an adapter. Otherwise, they are a whole model.
-        base_model: name of the base model on the Hub. None if it is not on the Hub.
+        base_model: name of the base model on the Hub. None if the base model is not on the Hub.
         merged: whether an adapter was merged into its base model.
     """
 

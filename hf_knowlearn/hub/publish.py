@@ -1,7 +1,7 @@
-"""Uploads a staged folder in one commit. After the commit, the repository contains exactly the files of the folder.
+"""Uploads a staging folder in one commit. After the commit, the repository contains exactly the files of the folder.
 
-Why not `HfApi.upload_folder`: it makes several commits if xet is installed (huggingface_hub 2.4, `_upload_pipeline`).
-An interrupted upload would then leave an incomplete repository.
+Why not `HfApi.upload_folder`: this method makes several commits if xet is installed (huggingface_hub 2.4,
+`_upload_pipeline`). An interrupted upload would then leave an incomplete repository.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ INITIAL_FILES = {GIT_ATTRIBUTES, "README.md", "index.html", "style.css"}
 def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: str, token: str | None = None) -> str:
     """Upload the files of `folder` in one commit, and delete all other files of the repository.
 
-    The repository is created if it does not exist. If nothing changed, there is no commit.
+    The repository is created if it does not exist. If its files already equal those of `folder`, there is no commit.
 
     Args:
         message: the message of the commit.
@@ -31,8 +31,8 @@ def publish(folder: Path, repo_id: str, repo_type: str, private: bool, message: 
         The URL of the commit.
 
     Raises:
-        ValueError: the Hub returned an error or cannot be reached. Or the repository exists, and another program wrote
-            it, or it is public although `private` is set.
+        ValueError: the Hub returned an error or cannot be reached, the existing repository was not written by
+            knowlearn, or the existing repository is public although `private` is true.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 

@@ -1,7 +1,7 @@
 """Removes private information about the machine from a report and its recipes.
 
-Each path is replaced by its last part. The SHA-256 of the data does not change. With it, users can check whether they
-have the same data as the run.
+Each path is replaced by its last part. The SHA-256 of the data does not change, so users can check whether they have
+the data of the run.
 """
 
 import os

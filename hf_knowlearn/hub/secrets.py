@@ -1,8 +1,8 @@
 """Searches files for secrets before they are published. Messages name the file and the line, but not the secret.
 
 Why not detect-secrets: its last release (1.5.0, May 2024) does not find tokens of Hugging Face and Google, and does
-not search Parquet files. It also does not search for the secrets of this machine: its Hub token and environment
-variables.
+not search Parquet files. It also does not search for the secrets of this machine: the Hub token, and secrets in
+environment variables.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Staging: writes a folder with exactly the files that are published.
+"""Writes a staging folder, which has exactly the files that are published.
 
 Why a list of allowed kinds of model files (safetensors, JSON, text): a list of forbidden kinds could be incomplete,
 and then pickles, checkpoints or logs would be published.
@@ -36,8 +36,8 @@ class Run:
 
     Args:
         folder: the output folder of the run.
-        model: the folder of its model or adapter.
-        is_adapter: whether this folder contains an adapter.
+        model: the folder of the fine-tuned model or adapter.
+        is_adapter: whether the folder `model` contains an adapter.
         report: the content of `report.json`.
         recipe: the options of the run.
         answers: the rows of `answers.after.jsonl`. Empty if the file does not exist.
@@ -79,7 +79,7 @@ def stage_model(run: Run, folder: Path, about: Published, weights: Path, base: s
     Args:
         folder: the folder to write to.
         about: facts for the card that the report does not contain.
-        weights: the folder of the model's files. It is the model of the run, or the merged model.
+        weights: the folder with the model of the run or with the merged model.
         base: the name of the base model for the adapter's configuration.
 
     Raises:
@@ -178,7 +178,7 @@ def stage_questions(
     Args:
         splits: the rows of each split, with the columns `QUESTION_COLUMNS`.
         folder: the folder to write to.
-        sources: for each split, the name of its `source` and the `sha256` of its questions.
+        sources: for each split, the `source` of its questions (a name) and their `sha256`.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -193,7 +193,7 @@ def stage_questions(
 
 
 def file_list(folder: Path) -> str:
-    """Return a list of all files in a folder as text, with the size of each file in bytes."""
+    """Return a text that lists all files in a folder, with the size of each file in bytes."""
     from tabulate import tabulate
 
     files = sorted(path for path in folder.rglob("*") if path.is_file())

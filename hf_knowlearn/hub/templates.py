@@ -1,7 +1,7 @@
 """Renders the card templates in `model_cards`.
 
-Why with HTML escaping, although cards are Markdown: if a template does not apply a filter to a value, the value looks
-wrong, but it cannot act as markup.
+Why the values are escaped for HTML, although cards are Markdown: if a template does not apply a filter to a value, the
+value looks wrong but cannot act as markup.
 """
 
 import json

@@ -50,7 +50,7 @@ def has_scores(report: Report) -> bool:
 
 
 def charts(report: Report) -> dict[str, str]:
-    """Return the charts that have data, as SVG, by title."""
+    """Return the charts for which the report has data, as SVG, by title."""
     found = {}
     with style():
         if has_scores(report):
@@ -139,7 +139,7 @@ def _logged(report: Report) -> list[str]:
 
 
 def _error(figures: Mapping[str, Any], name: str) -> float:
-    """Return the standard error of a figure; 0 if it is unknown."""
+    """Return the standard error of a figure, or 0 if the error is unknown."""
     error = figures.get(f"{name}_se")
     return error if known(error) else 0
 

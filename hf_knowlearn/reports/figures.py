@@ -1,4 +1,4 @@
-"""Figures of a report with their units. The unit determines how sentences, tables and pages show a figure."""
+"""Defines the figures of a report and their units. The unit of a figure determines how the report shows the figure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Figure:
 
     @property
     def text(self) -> str:
-        """The figure as text for a sentence. Only shares are in per cent, with a non-breaking space."""
+        """The figure as text for a sentence. Shares, but no other figures, are in per cent."""
         match self.unit:
             case Unit.SHARE:
                 return self.short
@@ -59,7 +59,7 @@ class Figure:
 
     @property
     def short_error(self) -> str:
-        """The standard error as text; "" if it is unknown. The error of a share is in percentage points."""
+        """The standard error as text, or "" if the error is unknown. The error of a share is in percentage points."""
         if self.error is None:
             return ""
         return f"{100 * self.error:.1f}" if self.unit is Unit.SHARE else f"{self.error:.3f}"
@@ -79,12 +79,12 @@ def change(before: Figure | None, after: Figure | None) -> int | None:
 
 
 def share_of(scores: Mapping[str, Any], name: str, n: int | None = None) -> Figure | None:
-    """Return the share of questions with this name, such as `correct`; None if it is unknown."""
+    """Return the score `name`, such as `correct`, as a share of questions, or None if the score is unknown."""
     return _figure(scores, name, Unit.SHARE, n)
 
 
 def knowledge_of(scores: Mapping[str, Any]) -> Figure | None:
-    """Return the mean probability of knowledge tokens; None if it is unknown."""
+    """Return the mean probability of knowledge tokens, or None if the probability is unknown."""
     tokens = scores.get("knowledge_tokens") or {}
     return _figure(tokens, "probability", Unit.PROBABILITY, tokens.get("documents"))
 

@@ -102,7 +102,7 @@ def _learned_by_tokens(before: Figure | None, after: Figure) -> str:
 
 
 def forgotten(report: Mapping[str, Any]) -> str:
-    """Return the finding about what the model of the best run forgot."""
+    """Return the finding that states what the model of the best run forgot."""
     counts = report["counts"]
     before = share_of(report["before"], "retention")
     after = share_of(report["runs"][best_run(report)], "retention", counts["retention_questions"])

@@ -16,7 +16,7 @@ def known(value: object) -> TypeGuard[float]:
 
 
 def share(scores: Mapping[str, Any], name: str, absent: str = NOT_EVALUATED) -> str:
-    """Return the figure `name` with its standard error, such as `0.500 ± 0.100`; `absent` if it is unknown."""
+    """Return the figure `name` with its standard error, such as `0.500 ± 0.100`. If it is unknown, return `absent`."""
     value, error = scores.get(name), scores.get(f"{name}_se")
     if not known(value):
         return absent

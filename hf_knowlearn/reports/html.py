@@ -38,7 +38,7 @@ def to_html(report: Report) -> str:
 
 
 def _tiles(report: Report) -> list[tuple[str, Figure | None, str]]:
-    """Return the headline figures at the top of the page: for each one, its title, figure and caption."""
+    """Return the title, the text and the caption of each headline figure at the top of the page."""
     before, after = report["before"], report["runs"][best_run(report)]
     if by_knowledge_tokens(report):
         caption = "mean probability of the words that carry the facts"

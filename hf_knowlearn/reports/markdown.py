@@ -22,9 +22,9 @@ def summary(report: Report, folder: Path) -> str:
 
 
 def next_step(report: Report, folder: Path) -> str:
-    """Return the command that gives the trained model a question, in the same prompt as the evaluation.
+    """Return a `knowlearn ask` command that asks the trained model a question with the prompt of the evaluation.
 
-    The question is one of the examples in the report, if there are any.
+    If the report has examples of questions, the question is one of them.
     """
     recipe = report["recipes"][best_run(report)]
     template = (recipe.get("evaluation") or {}).get("template", "plain")

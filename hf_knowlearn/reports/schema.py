@@ -10,9 +10,10 @@ Keys of the report:
     counts: the number of documents, and the number of questions in each role.
     data: for each option that names data, the `source`, the number of items `n` and the `sha256`.
     model: the `name` and `revision` of the base model.
-    contamination: the number of training rows that contain an evaluation question (`n` of `rows`), with examples.
+    contamination: the number `n` of the training rows that contain an evaluation question, the number `rows` of all
+        training rows, and examples.
     retention_source: one sentence that states the source of the retention questions.
-    versions, machine: the versions of the packages, and the computer.
+    versions, machine: the versions of the packages, and a description of the computer.
     differences, by_seed: only for several seeds (see `lab.quickstart`).
 
 Figures (shares are from 0 to 1; `NAME_se` is the standard error of the figure NAME):
@@ -20,7 +21,8 @@ Figures (shares are from 0 to 1; `NAME_se` is the standard error of the figure N
     replayed: `correct` on questions about replayed documents.
     retention: `correct` on questions about facts that are not in the training data.
     transitions: for each role, the number of questions `learned`, `retained`, `forgotten` and `never` right.
-    mastery: the number of questions in each class. `flow` has the number for each class before and class after.
+    mastery: the number of questions in each class. `flow` has the number for each class before training and each
+        class after training.
     knowledge_tokens, drift, editing: see the modules of these names in `evaluation`.
     cost: `train_seconds`, `evaluation_seconds`, `self_replay_seconds`, `steps`, `tokens`, `peak_memory_bytes`, ...
     curve: the loss, `correct` and `exact_match` at optimizer steps during training.
@@ -151,10 +153,10 @@ def is_replayed(report: Mapping[str, Any]) -> bool:
 
 
 def column_titles(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headline figures of this report, with their titles.
+    """Return the title of each column of the headline table, by the name of its figure.
 
-    Without the questions of `replayed_questions`, there is no column `replayed`. If no run replayed anything, the
-    title of this column is `replayed_questions`.
+    If no `replayed_questions` were evaluated, there is no column for the figure `replayed`. If no run replayed
+    documents or questions, the title of this column is `replayed_questions`.
     """
     figures = [scores.get("replayed") for _, scores in states(report)]
     if not report["counts"].get("replayed_questions") and not any(map(known, figures)):

@@ -1,4 +1,4 @@
-"""The tables of a report, as rows of text. The Markdown page and the HTML page show the same tables."""
+"""Builds the tables of a report as rows of text, for both the Markdown page and the HTML page."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -140,7 +140,7 @@ def difference_rows(report: Report) -> Rows:
 
 
 def _filled(rows: Iterable[list[str]]) -> Rows:
-    """Return the rows and columns that have a value beside their title."""
+    """Remove the rows and columns that have only a title and no value."""
     header, *body = rows
     body = [row for row in body if any(row[1:])]
     places = [i for i in range(len(header)) if i == 0 or any(row[i] for row in body)]
@@ -148,7 +148,7 @@ def _filled(rows: Iterable[list[str]]) -> Rows:
 
 
 def _details_table(report: Report) -> Table:
-    """Return the table of further figures about the responses. Its note explains the figures that it shows."""
+    """Return the table of detailed figures about the responses. The note below the table explains these figures."""
     rows = _filled(_details(report))
     titles = {row[0] for row in rows[1:]}
     notes = [note for title, note in DETAILS.values() if title in titles and note]
@@ -218,11 +218,12 @@ def _mastery_moves(report: Report) -> Iterator[list[str]]:
 def moves(flow: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, float, float, float, float]]:
     """Yield a tuple for each class that had questions before training.
 
-    The tuple has the name of the class, the number of its questions, and the numbers of them that are in a better, the
-    same and a worse class after training.
+    The tuple has the name of the class and four numbers of questions: all questions of the class before training, and
+    those of them that are in a better class, in the same class and in a worse class after training.
 
     Args:
-        flow: class before -> class after -> number of questions. Classes are in order from the best to the worst.
+        flow: class before training -> class after training -> number of questions. Classes are in order from the best
+            to the worst.
     """
     for place, (category, after) in enumerate(flow.items()):
         counts = list(after.values())

@@ -1,4 +1,4 @@
-"""The Jinja environment of pages and cards. It escapes all values, and raises an error if a value is missing."""
+"""Builds the Jinja environment of pages and cards, which escapes all values and raises an error for missing values."""
 
 from functools import cache
 from pathlib import Path

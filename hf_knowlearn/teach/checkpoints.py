@@ -9,11 +9,13 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_knowlearn import atomic_files
+from hf_knowlearn.models.base_model import record_base
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +25,10 @@ MANIFEST = "manifest.json"
 class SealCheckpoints(TrainerCallback):
     """Seals every checkpoint of a run after it is saved, and then deletes the oldest checkpoints.
 
-    Why: Trainer's own rotation of checkpoints deletes the last sealed checkpoint before it seals the next one. A run
-    that is killed in between would have no sealed checkpoint.
+    Before a checkpoint of an adapter is sealed, its base model is recorded (see `record_base`).
+
+    Why: Trainer's `save_total_limit` deletes old checkpoints before this callback seals the new checkpoint. A run that
+    is killed between the two would have no sealed checkpoint.
 
     Args:
         run: the id of the run.
@@ -34,13 +38,15 @@ class SealCheckpoints(TrainerCallback):
     def __init__(self, run: str, limit: int | None) -> None:
         self.run, self.limit = run, max(0, limit or 0)
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         PartialState().wait_for_everyone()  # each process writes the state of its own random number generators
         if not args.should_save:
             return
         assert args.output_dir is not None
         folder = Path(args.output_dir)
-        seal(folder / f"checkpoint-{state.global_step}", self.run)
+        checkpoint = folder / f"checkpoint-{state.global_step}"
+        record_base(checkpoint, others.get("model"))
+        seal(checkpoint, self.run)
         if self.limit:
             written = [path for path in _by_step(folder) if _step(path) <= state.global_step]
             for path in written[: -self.limit]:
@@ -54,8 +60,10 @@ def seal(checkpoint: Path, run: str) -> None:
 
 
 def last_checkpoint(folder: Path, run: str) -> str | None:
-    """Return the last checkpoint in `folder` that has not changed since `run` sealed it. Log a warning for each newer
-    checkpoint."""
+    """Return the last checkpoint in `folder` that is unchanged since the run `run` sealed it, or None.
+
+    Log a warning for each later checkpoint, which the run cannot use.
+    """
     for checkpoint in reversed(_by_step(folder)):
         if (problem := _problem(checkpoint, run)) is None:
             return str(checkpoint)
@@ -64,7 +72,7 @@ def last_checkpoint(folder: Path, run: str) -> str | None:
 
 
 def _problem(checkpoint: Path, run: str) -> str | None:
-    """Return the reason why `run` cannot resume from a checkpoint. None if it can."""
+    """Return the reason why the run `run` cannot resume from a checkpoint, or None if there is no such reason."""
     path = checkpoint / MANIFEST
     if not path.is_file():
         return f"it is incomplete (it has no {MANIFEST})"

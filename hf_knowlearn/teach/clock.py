@@ -19,8 +19,8 @@ EVALUATION_BEFORE, SELF_REPLAY = "evaluation of the base model", "self-replay"
 class Clock(TrainerCallback):
     """Measures the time of the parts of a run, and records the seconds in the run folder.
 
-    As a callback of a trainer, it also records the times at every checkpoint. If the process is killed, only the time
-    since the last checkpoint is lost.
+    A clock is also a callback of a trainer, and then records the seconds at every checkpoint. If the process is killed
+    during training, only the time since the last checkpoint is lost.
 
     Args:
         folder: the run folder.
@@ -34,7 +34,7 @@ class Clock(TrainerCallback):
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
-        """Add the time of the block to the time of `part`, also if the block raises an error."""
+        """Add the time of the block to the time of `part`, even if the block raises an error."""
         self.seconds.setdefault(part, 0.0)
         self._last[part] = time.monotonic()
         try:

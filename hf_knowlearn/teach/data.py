@@ -31,8 +31,9 @@ class RunData:
 
     Args:
         questions: the questions of the evaluation, by role.
-        train_documents, train_questions, train_conversations: further data to train on, which is not evaluated.
-        replay_prompts: prompts of self-generated replay, in the order of their use.
+        documents: the documents to train on that the evaluation questions are about.
+        train_documents, train_questions, train_conversations: other data to train on, without evaluation questions.
+        replay_prompts: the prompts of self-generated replay, in the order in which texts are generated.
         replay_generated: the self-generated texts. Empty until the base model has generated them.
         stages: the data of each stage.
         retention_source: a sentence about the source of the retention questions, or the reason why there are none.
@@ -56,12 +57,15 @@ class RunData:
         return [document for name in sets for document in getattr(self, name)]
 
     def training_questions(self, train_on: Sequence[str]) -> list[Question]:
-        """Return the questions to train on. Empty if `train_on` does not contain `train_questions`."""
+        """Return the questions to train on, or [] if `train_on` does not contain `train_questions`."""
         return self.train_questions if "train_questions" in train_on else []
 
     def classified_questions(self) -> list[Question]:
-        """Return the questions whose mastery is measured. These are the training questions, or the questions of the
-        evaluation if there are no training questions."""
+        """Return the questions whose mastery is measured.
+
+        These are the training questions. Without training questions, these are the evaluation questions about the
+        training documents.
+        """
         return self.train_questions or self.questions["questions"]
 
     def counts(self) -> dict[str, int]:
@@ -90,7 +94,7 @@ class RunData:
 
     @property
     def has_edits(self) -> bool:
-        """Whether a question has a `kind`. The editing scores need it."""
+        """Whether at least one question has a `kind`, without which there are no editing scores."""
         return any(question.kind is not None for question in self.questions["questions"])
 
 
@@ -114,14 +118,14 @@ def load_data(settings: RunSettings) -> RunData:
     if settings.evaluation.open_book and not loader.problems and not data.open_book_questions():
         loader.problems[
             "--evaluation.open_book: no question names a document of the run, so no document can be put into a"
-            " prompt. Give the questions a document_id, or remove the option."
+            " prompt. Give the questions a document_id, or remove --evaluation.open_book."
         ] = None
     raise_problems(loader.problems)
     return data
 
 
 class _Loader:
-    """Loads the sources of options. It loads each source once, and collects all problems."""
+    """Loads the data that options name. Loads the value of each option once, and collects all problems."""
 
     def __init__(self, reading: ReadingSettings) -> None:
         self.reading = reading
@@ -152,7 +156,7 @@ class _Loader:
         return partial(load_questions, **columns)
 
     def training_sets(self, stages: Sequence[StageSettings]) -> dict[str, Any]:
-        """Load the training and replay data of these stages, in the order of the stages."""
+        """Return the training and replay data of these stages, by option, in the order of the stages."""
         return {
             option: [item for source in sources_of(option, stages) for item in self.load(option, source)]
             for option in TRAINED_ON
@@ -162,16 +166,18 @@ class _Loader:
 def _self_replay_problems(settings: RunSettings) -> Iterator[str]:
     if any(stage.replay.num_generated for stage in settings.stages):
         return
-    fix = "set replay_self to the number of texts to generate, or remove the option."
+    fix = "has no effect, because no text is generated. Set replay_self to the number of texts, or remove"
     if settings.stages[0].replay.prompts is not None:
-        yield f"--replay_self_prompts: no text is generated: {fix}"
+        yield f"--replay_self_prompts {fix} --replay_self_prompts."
     if any(stage.replay.kl_weight for stage in settings.stages):
-        yield f"--replay_kl: no text is generated: {fix}"
+        yield f"--replay_kl {fix} --replay_kl."
 
 
 def sources_of(option: str, stages: Sequence[StageSettings]) -> list[str]:
-    """Return the sources that the stages give to an option, without duplicates. Ignore training sets that a stage does
-    not train on."""
+    """Return the values of an option that names data, one for each stage, without duplicates.
+
+    The result does not include data sets that a stage names but does not train on.
+    """
 
     def is_used(stage: StageSettings) -> bool:
         used = {*stage.sources.train_on, *(["train_questions"] if stage.selection.replay_categories else [])}
@@ -182,8 +188,10 @@ def sources_of(option: str, stages: Sequence[StageSettings]) -> list[str]:
 
 
 def _with_default_retention(data: RunData) -> RunData:
-    """Use the questions about documents outside the run as retention questions. Training cannot teach their
-    answers."""
+    """Return the data, with the questions about documents that the run does not contain as retention questions.
+
+    Why: training does not teach the answers to these questions.
+    """
     documents = [*data.documents, *data.train_documents, *data.replay_documents]
     inside, outside = split_by_documents(data.questions["questions"], documents)
     return replace(data, questions={**data.questions, "questions": inside, "retention_questions": outside})
@@ -192,10 +200,10 @@ def _with_default_retention(data: RunData) -> RunData:
 def split_by_documents(
     questions: Iterable[Question], documents: Iterable[Document]
 ) -> tuple[list[Question], list[Question]]:
-    """Split questions into those about `documents` and those about other documents.
+    """Split questions into a list of questions about `documents` and a list of questions about other documents.
 
-    Questions without a `document_id` are in the first list. If no question names one of `documents`, the ids belong to
-    another collection, and all questions are in the first list.
+    Questions without a `document_id` are in the first list. If no question names one of `documents`, the ids of the
+    questions are those of another collection, and all questions are in the first list.
     """
     questions, ids = list(questions), {document.id for document in documents}
     inside: list[Question] = []

@@ -44,7 +44,7 @@ RETENTION = "retention_questions"
 
 @dataclass(frozen=True)
 class Measurement:
-    """The measurements of a model at one time. A value is None if it was not measured."""
+    """The measurements of a model before training or after a stage. None means that a value was not measured."""
 
     evaluation: EvaluationResult
     knowledge_tokens: KnowledgeTokens | None = None
@@ -52,8 +52,12 @@ class Measurement:
     mastery: "Sequence[Mastery] | None" = None
 
     def scores(self, before: "Measurement | None" = None) -> dict[str, Any]:
-        """Return the figures for a report. With the measurement `before`, they include the changes of the classes of
-        mastery since then."""
+        """Return the figures for a report.
+
+        Args:
+            before: an earlier measurement. If given, the figures include the changes of the classes of mastery between
+                `before` and this measurement.
+        """
         scores = run_scores(self.evaluation.scores())
         if self.knowledge_tokens is not None:
             scores["knowledge_tokens"] = self.knowledge_tokens.figures()
@@ -71,13 +75,13 @@ def _mastery_figures(now: "Sequence[Mastery]", before: "Sequence[Mastery] | None
 
 @dataclass(frozen=True)
 class Measurements:
-    """Measures the models of a run in the same way, and writes the results to the folder of the run or stage."""
+    """Measures models of a run with the same settings, and writes the results to the folder of the run or stage."""
 
     settings: RunSettings
     data: RunData
 
     def problems(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-        """Return all problems that would make a measurement fail."""
+        """Return a message for each problem that would make a measurement fail."""
         settings, data = self.settings.evaluation, self.data
         found: dict[str, None] = dict.fromkeys(self._unknown_kinds())
         prompts = partial(build_prompts, model, tokenizer)
@@ -126,7 +130,7 @@ class Measurements:
         """Measure the trainer's model and write the results.
 
         Args:
-            stage: the stage that has trained the model. None: the model is the base model.
+            stage: the last stage that trained the model. None: the model is the base model.
         """
         settings, data = self.settings.evaluation, self.data
         is_runs = stage is None or stage is self.settings.stages[-1]  # the last stage's results count for the run
@@ -222,7 +226,7 @@ class Measurements:
         return evaluation
 
     def drift_texts(self, trainer: "SAMSFTTrainer") -> list[str]:
-        """Generate texts with the base model, to measure drift later. Empty if the base model generates no words."""
+        """Generate texts with the base model, to measure drift later. Return [] if the model generates no words."""
         try:
             return sample_texts(_model_of(trainer), trainer.processing_class, DRIFT_TEXTS, seed=self.settings.seed)
         except ValueError as error:
@@ -269,21 +273,23 @@ class Measurements:
 
 
 def choose_retention(settings: RunSettings, data: RunData, before: Measurement) -> tuple[RunData, Measurement]:
-    """Select the default retention questions that the base model answers correctly. Why: only answers that a model
-    knows can be forgotten."""
+    """Keep only those default retention questions that the base model answers correctly.
+
+    Why: a model can forget only answers that the model knows.
+    """
     named, candidates = settings.questions[RETENTION], len(data.questions[RETENTION])
     if named is not None:
         return replace(data, retention_source=f"Retention questions: {named}, from the recipe."), before
     if not candidates:
-        source = "Retention was not measured: no question is about a document outside the run."
+        source = "Retention was not measured, because no question is about a document outside the run."
         return replace(data, retention_source=source), before
     evaluation = before.evaluation.only_correct(RETENTION)
     chosen = list(evaluation.questions.get(RETENTION, []))
     if chosen:
         source = (
-            f"Retention questions: {len(chosen):,} of {number_of(candidates, 'question')} about documents outside the"
-            " run, which the base model answers correctly. The retention of the base model is therefore 1. A lucky"
-            " guess of the base model can count as forgotten."
+            f"Of {number_of(candidates, 'question')} about documents outside the run, the base model answers"
+            f" {len(chosen):,} correctly. These are the retention questions, so the retention of the base model is 1."
+            " A lucky guess of the base model can later count as forgotten."
         )
     else:
         source = (
@@ -296,10 +302,10 @@ def choose_retention(settings: RunSettings, data: RunData, before: Measurement) 
 
 
 def read_mastery(stage: StageSettings) -> "list[Mastery] | None":
-    """Read the classes of mastery after a finished stage. None if they were not measured.
+    """Read the classes of mastery after a finished stage. Return None if the stage does not measure mastery.
 
     Raises:
-        ValueError: the file is missing.
+        ValueError: the file with the classes is missing.
     """
     if not stage.classify:
         return None
@@ -308,7 +314,7 @@ def read_mastery(stage: StageSettings) -> "list[Mastery] | None":
     path = stage.folder / "mastery.after.jsonl"
     if not path.is_file():
         raise ValueError(
-            f"{str(path)!r} is missing. It contains the classes of mastery after stage {stage.name!r}. Delete the"
+            f"{str(path)!r}, the file with the classes of mastery after stage {stage.name!r}, is missing. Delete the"
             " folder of that stage to train the stage again, or pass --overwrite to start the run again."
         )
     return [Mastery(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -11,6 +11,7 @@ from hf_knowlearn.documents.files import hub_name
 from hf_knowlearn.documents.sources import DOCUMENT_FORMATS
 from hf_knowlearn.models.hub_access import check_hub
 from hf_knowlearn.models.loading import model_path
+from hf_knowlearn.models.tokenizers import check_template_path
 from hf_knowlearn.teach.sources import WORLD, has_tables
 
 EVALUATED = ("replayed_questions", "retention_questions")
@@ -31,9 +32,11 @@ def check_sources(options: Mapping[str, Any]) -> None:
     column, documents = options.get("text_column"), [source for name, source in sources if name in DOCUMENT_OPTIONS]
     if column is not None and not problems and not any(map(has_tables, documents)):
         problems.append(
-            f"--text_column {column}: the documents are text files, and only tables have columns. Remove the option."
+            f"--text_column {column}: the documents are text files, but only tables have columns."
+            " Remove --text_column."
         )
     try:
+        check_template_path(options.get("chat_template_path") or "")
         label = f"--model {options['model_name_or_path']}"
         check_hub(model_path(options["model_name_or_path"], label), label)
     except ValueError as error:

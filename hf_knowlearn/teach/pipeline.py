@@ -12,6 +12,7 @@ from hf_knowlearn.config.precision import describe_precision
 from hf_knowlearn.config.recipes import read_options, recipe_of
 from hf_knowlearn.config.settings import RunSettings, resolve
 from hf_knowlearn.console import command_console
+from hf_knowlearn.prompts.option_names import TEACH, command_options
 from hf_knowlearn.teach import run_folder
 from hf_knowlearn.teach.missing_sources import check_sources
 from hf_knowlearn.teach.run_lock import run_lock
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 def teach(recipe: Recipe) -> dict[str, Any]:
     """Run a recipe, and return the report.
 
-    If the run is already finished, return its report. An unfinished run continues from its last checkpoint.
+    If the run is already finished, return the existing report. An unfinished run continues from its last checkpoint.
 
     Raises:
         ValueError: the recipe, documents, questions, model or output folder are invalid. The message lists all
@@ -55,6 +56,7 @@ def _lock(folder: Path) -> AbstractContextManager[None]:
 def _run(settings: RunSettings) -> dict[str, Any]:
     from accelerate import PartialState
 
+    from hf_knowlearn.models.adapter_modules import adapter_module_problems
     from hf_knowlearn.prompts.limits import context_length
     from hf_knowlearn.teach.clock import EVALUATION_BEFORE, SELF_REPLAY, Clock
     from hf_knowlearn.teach.data import load_data
@@ -70,7 +72,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     if run_folder.is_finished(folder, settings.options, settings.overwrite):
         run_folder.check_data_unchanged(folder, fingerprints(settings, load_data(settings)))
         run_folder.check_model_unchanged(folder, settings.model_name, base_weights(settings))
-        logger.info("%s contains this run, and it is finished: there is nothing to do.", folder)
+        logger.info("%s contains this run, which is already finished. There is nothing to do.", folder)
         if process.is_main_process:
             delete_stage_models(settings)  # in case the process was killed right after it wrote the report
         return run_folder.read_report(folder)
@@ -88,6 +90,8 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     logger.info("Precision: %s.", describe_precision(settings.stages[0].training, model))
     settings = settings.with_context(context_length(model))
     problems = Measurements(settings, data).problems(model, tokenizer)
+    for stage in settings.stages:
+        problems += [each for each in adapter_module_problems(model, stage.peft_config) if each not in problems]
     settings, rows = schedule_stages(settings, data, tokenizer, problems)
     # Why before the folder is claimed: TRL checks its arguments when a trainer is made.
     with run_folder.no_empty_folders(folder):
@@ -159,7 +163,7 @@ def _report(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `knowlearn teach` with the words of a command line. Return the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    with command_console() as outcome:
+    with command_options(TEACH), command_console() as outcome:
         from hf_knowlearn.config.help import help_text
         from hf_knowlearn.reports.markdown import next_step, summary
 

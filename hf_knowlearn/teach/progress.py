@@ -17,11 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 class Progress(TrainerCallback):
-    """Logs the current stage of a run. As a callback of the trainers, it measures the duration of the steps.
+    """A callback that logs the current stage of a run and the remaining training time.
+
+    The estimate of the remaining time is based on the duration of the finished steps.
 
     Args:
         names: names of the stages.
-        steps: number of optimizer steps of each stage. If it is unknown, the largest possible number.
+        steps: number of optimizer steps of each stage. If this number is unknown, the largest possible number.
     """
 
     def __init__(self, names: Sequence[str], steps: Sequence[int]) -> None:
@@ -39,7 +41,7 @@ class Progress(TrainerCallback):
         logger.info("%s is trained%s.", self._stage(number), self._time_left(number + 1))
 
     def already_finished(self, number: int, steps: int, seconds: float) -> None:
-        """Log that an earlier process finished stage `number`. Use the duration of the stage for the estimate."""
+        """Log that an earlier process finished stage `number`. Use the stage's duration for the estimate."""
         self._measured_steps, self._measured_seconds = self._measured_steps + steps, self._measured_seconds + seconds
         logger.info("\n%s is finished.", self._stage(number))
 
@@ -54,7 +56,10 @@ class Progress(TrainerCallback):
         return f"Stage {number + 1} of {len(self.names)}: {self.names[number]}"
 
     def _time_left(self, number: int) -> str:
-        """Return the estimated training time from stage `number` on, in words. Empty without an estimate."""
+        """Return the estimated training time of stage `number` and all later stages, in words.
+
+        Return "" if no step has finished, because there is then no estimate.
+        """
         steps = sum(self.steps[number:])
         if not steps or not self._measured_steps:
             return ""

@@ -1,4 +1,4 @@
-"""The provenance and the cost of a run: hashes of the data and the model, and time, tokens and memory."""
+"""Determines the provenance of a run (hashes of the data and the model) and its cost (time, tokens and memory)."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def data_of(settings: RunSettings, data: RunData) -> dict[str, Any]:
 
 
 def fingerprints(settings: RunSettings, data: RunData) -> dict[str, dict[str, Any]]:
-    """Return the number of items and the hash of each data set at the start of a run, by option."""
+    """Return the number of items and the hash of each data set, by option, as recorded at the start of a run."""
     sets = dict(data.sets())
     if settings.questions["retention_questions"] is None:
         # Why: which questions become retention questions depends on the documents, so both sets are hashed together.
@@ -108,7 +108,10 @@ def cost_of(trainer: "SAMSFTTrainer", train_seconds: float, evaluation_seconds: 
 
 
 def _tokens(trainer: "SAMSFTTrainer") -> int:
-    """Return the number of tokens of all training rows. Why: TRL counts from 0 again when a run is resumed."""
+    """Return the number of tokens of all training rows.
+
+    Why not TRL's count: when a run is resumed, TRL starts to count from 0 again.
+    """
     from pyarrow import compute
 
     count: int = compute.sum(compute.list_value_length(trainer.train_dataset.data.column("input_ids"))).as_py()
@@ -124,7 +127,8 @@ def curve_of(history: Sequence[Mapping[str, Any]], most: int = MOST_POINTS) -> l
     """Return the loss and the scores by step, from the log of a trainer.
 
     Args:
-        most: approximate number of points. From a longer log, points without scores are removed at equal distances.
+        most: approximate maximum number of points. If the log has more points, the curve has every n-th point, and all
+            points with scores.
     """
     scores = ("correct", "correct_se", "exact_match", "exact_match_se")
     names = {"loss": "loss", **{f"recall/{name}": name for name in scores}}

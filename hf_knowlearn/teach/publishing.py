@@ -1,7 +1,7 @@
 """Publishes a fine-tuned model, views, questions or the metric on the Hub, after a search for secrets.
 
-A repository is private unless all data behind it are public. A data set on the Hub is public if it can be read without
-a token.
+By default, a repository is private unless all data in it, or all training data of the model, are public. A data set on
+the Hub is public if it can be read without a token.
 """
 
 import logging
@@ -41,12 +41,12 @@ class PublishOptions:
     """What to publish, and where.
 
     Args:
-        kind: "adapter" (any fine-tuned model), "views", "questions" or "metric".
+        kind: "adapter" (also for a fine-tuned model without an adapter), "views", "questions" or "metric".
         source: A run's output folder, a folder of views, or a file of questions; None for the metric.
         namespace: The owner (user or organization) of the repository on the Hub.
         name: The repository's name; by default the name of the source.
-        private: Whether the repository is private. None: it is public only if all its data are public.
-        license: An identifier of the Hub, such as "cc-by-4.0"; by default the licence of the data.
+        private: Whether the repository is private. None: the repository is public only if all its data are public.
+        license: The Hub's identifier of a licence, such as "cc-by-4.0"; by default the licence of the data.
         merged: Merge the adapter into its base model, and publish the whole model.
         base_model: The Hub name of the base model of an adapter.
         train, retention: Files of questions for the splits `qa_train` and `retention`.
@@ -115,9 +115,9 @@ def _problems(options: PublishOptions) -> Iterator[str]:
         )
     for option, of in OPTION_KINDS.items():
         if getattr(options, option) and kind != of:
-            yield f"--{option} is an option of publish {of} only. Remove it."
+            yield f"--{option} is an option of publish {of} only. Remove --{option}."
     if options.base_model is not None and hub_id(options.base_model) is None:
-        yield f"--base_model {options.base_model!r}: give its name on the Hub, OWNER/NAME."
+        yield f"--base_model {options.base_model!r}: give the name of the base model on the Hub, OWNER/NAME."
 
 
 def _name(options: PublishOptions) -> str:
@@ -130,11 +130,11 @@ def _name(options: PublishOptions) -> str:
 
 
 def publish_options(run: "RunSettings") -> PublishOptions | None:
-    """Return the options for publishing a run after training. None without `push_to_hub`.
+    """Return the options for publishing a run after training, or None if the recipe does not set `push_to_hub`.
 
     Raises:
-        ValueError: The run cannot be published with its options. This function runs before training, so that the error
-            costs no training time.
+        ValueError: The run cannot be published with the options of the recipe. This function is called before
+            training, so that the error costs no training time.
     """
     if run.publish is None:
         return None
@@ -173,8 +173,9 @@ def _adapter(options: PublishOptions, repo_id: str, folder: Path) -> bool:
 
 
 def _base(options: PublishOptions, named: str, is_adapter: bool) -> str | None:
-    """Return the Hub name of the base model. None for `tiny_base`, and for a whole model whose base is not on the
-    Hub.
+    """Return the Hub name of the base model.
+
+    Return None for `tiny_base`, and for a whole model whose base model is not on the Hub.
 
     Raises:
         ValueError: The base model of an adapter is not on the Hub.

@@ -36,8 +36,12 @@ def stage_figures(
     before: Measurement,
     after: Measurement,
 ) -> dict[str, Any]:
-    """Return the scores and the costs of a stage, and the transition of each question since the measurement `before`
-    the run."""
+    """Return the scores and the costs of a stage, and the transitions of the questions.
+
+    Args:
+        before: the measurement before the run. A transition compares the response to a question before and after.
+        after: the measurement after the stage.
+    """
     evaluation, language = after.evaluation, settings.evaluation.language
     cost = cost_of(trainer, train_seconds, evaluation_seconds)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

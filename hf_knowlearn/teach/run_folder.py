@@ -1,4 +1,4 @@
-"""The run folder: records which run the folder belongs to, and whether the run is finished. Writes the report."""
+"""Manages a run folder: records which run the folder contains and whether the run is finished, and writes reports."""
 
 import json
 import os
@@ -89,7 +89,7 @@ def is_finished(folder: Path, options: Mapping[str, Any], overwrite: bool) -> bo
 
 
 def changed_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return a line for each key whose values differ."""
+    """Return a line for each key whose values in `before` and `now` differ."""
     unset = "(not set)"
     return [
         f"  {key}: {before.get(key, unset)!r} in the folder, {now.get(key, unset)!r} now"
@@ -99,7 +99,7 @@ def changed_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
 
 
 def _by_stage(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options. Options of stages and of the evaluation get names with dots."""
+    """Return the options without nesting: `stages.NUMBER.OPTION`, `evaluation.OPTION` and options of the run."""
     flat = {key: value for key, value in options.items() if key not in ("stages", "evaluation")}
     for number, stage in enumerate(options.get("stages", ()), 1):
         flat |= {f"stages.{number}.{key}": value for key, value in stage.items()}
@@ -107,10 +107,10 @@ def _by_stage(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_data_unchanged(folder: Path, data: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that the data of the run in `folder` have not changed since its start.
+    """Check that the data of the run in `folder` have not changed since the start of the run.
 
     Args:
-        data: number of items and SHA-256 of each data set, by option.
+        data: number of items and SHA-256 that each data set has now, by option.
 
     Raises:
         ValueError: lists the options whose data differ.
@@ -136,7 +136,7 @@ def check_model_unchanged(folder: Path, model: str, weights: str | None) -> None
 
     Args:
         model: the name of the base model.
-        weights: the fingerprint of its weights now. None if it is unknown, which is not an error.
+        weights: the fingerprint that the weights have now. If the fingerprint is unknown (None), nothing is checked.
 
     Raises:
         ValueError: the weights differ from those at the start of the run.
@@ -150,11 +150,11 @@ def check_model_unchanged(folder: Path, model: str, weights: str | None) -> None
 
 
 def check_rows_per_step(folder: Path, rows_per_step: Sequence[int]) -> None:
-    """Check that the rows per optimizer step of an unfinished run have not changed since its start.
+    """Check that an unfinished run continues with the number of rows per optimizer step with which it started.
 
     Raises:
-        ValueError: the number of rows per step differs, because the number of processes differs. The schedule
-            of the remaining steps would differ too.
+        ValueError: the number of rows per step differs, because the number of processes differs. The remaining steps
+            would then have other rows.
     """
     before = _recorded(folder, "rows_per_step")
     if before and before != list(rows_per_step):
@@ -198,13 +198,13 @@ def claim(
 
 
 def run_id(folder: Path) -> str:
-    """Return the id of the run in `folder`, which is also in the manifests of its checkpoints."""
+    """Return the id of the run in `folder`. The manifest of each checkpoint of the run contains this id."""
     return str(_recorded(folder, "id"))
 
 
 @contextmanager
 def disk_full_errors(folder: Path) -> Iterator[None]:
-    """Convert errors of the block that a full disk causes into a `ValueError` that names the fix."""
+    """Raise a `ValueError` that names the fix if a full disk causes an error within the block."""
     try:
         yield
     except Exception as error:
@@ -223,7 +223,7 @@ def disk_full_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def no_empty_folders(folder: Path) -> Iterator[None]:
-    """If the block fails, delete the empty folders that it created at and below `folder`."""
+    """If the block fails, delete the empty folders that the block created: `folder`, its parents and subfolders."""
     before = {path for path in (*folder.rglob("*"), folder, *folder.parents) if path.exists()}
     try:
         yield
@@ -236,7 +236,7 @@ def no_empty_folders(folder: Path) -> Iterator[None]:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """Write the report in all formats. The last file is report.json, because it marks the run as finished."""
+    """Write the report in all formats. Write report.json last, because this file marks the run as finished."""
     write_text(folder / "report.md", to_markdown(report))
     write_text(folder / "report.html", to_html(report))
     if has_scores(report):

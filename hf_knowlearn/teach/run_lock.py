@@ -1,4 +1,4 @@
-"""Locks a run folder, so that only one process uses it. The error of a second process names the first process."""
+"""Locks a run folder, so that only one process at a time uses the folder."""
 
 import hashlib
 import os

@@ -4,8 +4,8 @@ A step can contain documents and questions. The loss of a document covers all of
 empty. The loss of a question covers only the answer (arXiv 2402.12847, section 3). Every step has the same number of
 replayed rows. The order does not depend on the state of a run, so a resumed run trains on the same rows.
 
-A training unit is shuffled as a whole. It is a document, a question, a conversation turn, or a document with its
-questions before it.
+The rows of a training unit are trained on one after the other, and every epoch shuffles the units. A training unit is
+a part of a document, a question, a conversation turn, or a document with the questions about the document first.
 """
 
 import logging
@@ -44,10 +44,11 @@ def schedule_stages(
 ) -> tuple[RunSettings, list[list[Row]]]:
     """Schedule every stage. Return the settings with the numbers of steps, and the rows of every stage.
 
-    A stage that selects questions by class is scheduled with all questions here. It is scheduled again when it starts.
+    A stage that selects questions by class is scheduled with all questions here, and is scheduled again when the stage
+    starts.
 
     Args:
-        problems: problems of the run that were found before. The error lists them too.
+        problems: problems of the run that earlier checks found. The error also lists these problems.
 
     Raises:
         ValueError: lists `problems` and every problem of every stage.
@@ -83,7 +84,7 @@ def schedule_stage(
     """Schedule a stage. Return the stage with its number of steps, and its rows in the order of training.
 
     Args:
-        log: whether to log a summary. Why: a stage that is scheduled twice logs it once.
+        log: whether to log a summary. Why: a stage that is scheduled twice logs only one summary.
 
     Raises:
         ValueError: texts contain control tokens, documents do not have enough views or are longer than a row,
@@ -155,10 +156,10 @@ def _log_schedule(stage: StageSettings, data: RunData, counts: tuple[int, int, i
 def training_units(
     parts: Sequence[Sequence[Row]], questions: Sequence[Row], turns: Sequence[Row], question_order: str
 ) -> list[TrainingUnit]:
-    """Group rows into training units, each of which is shuffled as a whole.
+    """Group rows into training units. The rows of a unit are trained on one after the other.
 
     Args:
-        parts: the views of each part of the documents.
+        parts: for each part of a document, the rows of its views.
         question_order: with `shuffled`, every part and every question is a unit. With `before`, a document and its
             questions form one unit, in which the questions come first.
 
@@ -194,7 +195,8 @@ def make_schedule(
 ) -> list[Row]:
     """Return the rows of `steps` optimizer steps with `batch` rows each, in the order of training.
 
-    Every epoch shuffles the units again and uses the next view of each row. Replayed rows alternate between sources.
+    Every epoch shuffles the units again, and trains on the next view of each part of a document. Replayed rows
+    alternate between the lists of `replay`.
 
     Args:
         replay: the rows to replay, one list for each source.
@@ -210,7 +212,8 @@ def make_schedule(
 
 
 def _epochs(units: Sequence[TrainingUnit], seed: int) -> Iterator[Row]:
-    """Yield rows without end. Each epoch contains every unit once, in a new order and with the next views."""
+    """Yield the rows of epoch after epoch, without end. An epoch has every unit once, in a new order and with the next
+    view of each part of a document."""
     for epoch, order in enumerate(_orders(len(units), seed)):
         for i in order:
             for views in units[i]:
@@ -218,7 +221,7 @@ def _epochs(units: Sequence[TrainingUnit], seed: int) -> Iterator[Row]:
 
 
 def _replay(sources: Sequence[Sequence[Row]], seed: int) -> Iterator[Row]:
-    """Yield rows without end, one from each source in turn. Each source is shuffled separately."""
+    """Yield replayed rows without end, one from each list in turn. The rows of each list are shuffled."""
 
     def shuffled(rows: Sequence[Row], seed: int) -> Iterator[Row]:
         return (rows[i] for order in _orders(len(rows), seed) for i in order)

@@ -2,8 +2,8 @@
 
 The texts replace training data that are unavailable (self-synthesised rehearsal, arXiv 2403.01244). Unlike in that
 paper, the texts are sampled at temperature 1, without examples and without selection. They are generated once and
-written to the run folder. A resumed run reads them from there, because the partly trained model would generate other
-texts.
+written to the run folder. A resumed run reads the texts from that folder, because the partly trained model would
+generate other texts.
 """
 
 import json
@@ -36,7 +36,9 @@ LONGEST_TEXT = 256  # tokens
 def with_generated_texts(
     settings: RunSettings, trainer: "SAMSFTTrainer", data: RunData, base: Mapping[str, Any]
 ) -> RunData:
-    """Add the self-generated texts that each stage replays to the data. Generate them if the run folder has none.
+    """Return `data` with the self-generated texts that each stage replays.
+
+    The texts are read from the run folder. If the run folder has no texts, the base model generates them.
 
     Args:
         base: name and revision of the base model.
@@ -77,7 +79,7 @@ def with_generated_texts(
 
 
 def _number_of_texts(stage: StageSettings, data: RunData) -> int:
-    """Return the number of texts that a stage replays: `replay_self`, or fewer if the stage is too short."""
+    """Return the number of texts that a stage replays: `replay_self`, or less if the stage has too few steps."""
     if not (stage.replay.num_generated and stage.replay.share):
         return 0
     if stage.max_steps <= 0:  # it selects its questions when it starts, and only then knows its number of steps
@@ -95,7 +97,7 @@ def _prompt_text(prompt: str | Question, settings: RunSettings, trainer: "SAMSFT
 
 
 def _max_new_tokens(settings: RunSettings, trainer: "SAMSFTTrainer", prompts: Sequence[str]) -> int:
-    """Return the maximum number of tokens of a text. The row of each text then fits into the limits of all stages."""
+    """Return a maximum number of tokens of a text, so that a row with a prompt and a text fits into every stage."""
     limit = smallest_limit(*(stage.max_length for stage in settings.stages))
     if limit is None:
         return LONGEST_TEXT
@@ -133,7 +135,7 @@ def _generate(
 
 
 def _read(path: Path, options: Mapping[str, Any]) -> list[GeneratedText]:
-    """Read the texts in the file. Raise a `ValueError` if they were generated with other options."""
+    """Read the texts in the file `path`. Raise a `ValueError` if the texts were not generated with these options."""
     before, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     if changed := changed_values(before, options):
         raise ValueError(

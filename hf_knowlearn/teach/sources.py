@@ -20,7 +20,7 @@ WORLD = "world:"
 
 
 def load_documents(source: str | None, **options: Any) -> list[Document]:
-    """Load the documents of a source. Empty if the source is None.
+    """Load the documents of a source. Return [] if the source is None.
 
     Args:
         options: keyword arguments of `read_documents`.
@@ -42,7 +42,7 @@ def has_tables(source: str) -> bool:
 
 
 def load_questions(source: str | None, **options: Any) -> list[Question]:
-    """Load the questions of a source. Empty if the source is None.
+    """Load the questions of a source. Return [] if the source is None.
 
     Args:
         options: keyword arguments of `read_questions`.
@@ -54,12 +54,12 @@ def load_questions(source: str | None, **options: Any) -> list[Question]:
 
 
 def load_conversations(source: str | None) -> list[Conversation]:
-    """Load the conversations of a source. Empty if the source is None."""
+    """Load the conversations of a source. Return [] if the source is None."""
     return [] if source is None else read_conversations(source)
 
 
 def load_replay_prompts(sources: Sequence[str] | None) -> list[str | Question]:
-    """Load the prompts of self-generated replay. They alternate between the sources.
+    """Return the prompts of self-generated replay, alternately from each of the sources.
 
     Args:
         sources: each source is a prompt, a file with one prompt per line, a file of questions, or `general:questions`

@@ -1,7 +1,7 @@
 """Loads the model at the start of a stage: the base model with the adapters or weights of earlier stages.
 
-With adapters, every stage loads the base model again, and attaches or merges the adapters of earlier stages. No merged
-model is saved between stages, and the weights are the same every time.
+If the run trains adapters, every stage loads the base model again, and attaches or merges the adapters of earlier
+stages. No merged model is saved between stages.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ MODEL = "model"  # folder of the trained model or adapter, inside the run folder
 def load_base(
     settings: RunSettings, folder: Path | None = None
 ) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """Load the base model and its tokenizer. With `folder`, load the model that a stage has saved there."""
+    """Load the base model and its tokenizer. With `folder`, load the model in this folder, which a stage saved."""
     from transformers import set_seed
 
     set_seed(settings.seed)
@@ -37,6 +37,7 @@ def load_base(
             tokenizer,
             chat_template_path=training.chat_template_path,
             eos_token=training.eos_token,
+            pad_token=training.pad_token,
             uses_adapter=settings.uses_adapter,
         )
     check_embeddings(loaded, tokenizer, model.shown_name)
@@ -45,8 +46,10 @@ def load_base(
 
 
 def load_for_stage(settings: RunSettings, number: int) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """Load the model with which stage `number` starts. It has the adapter of the previous stage if the stage continues
-    this adapter."""
+    """Load the model and the tokenizer with which stage `number` starts.
+
+    If the stage continues the adapter of the previous stage, the model has this adapter.
+    """
     earlier = [stage.folder / MODEL for stage in settings.stages[:number]]
     if earlier and not settings.uses_adapter:
         return load_base(settings, earlier[-1])

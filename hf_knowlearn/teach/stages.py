@@ -1,7 +1,9 @@
 """Trains the stages of a run. Each stage starts from the files that the previous stage wrote.
 
-Why files, even in a run without interruption: a resumed run then gives exactly the same weights, and the memory of a
-finished stage is free. Every stage has a new optimizer and its own learning rate schedule.
+Every stage has a new optimizer and its own learning rate schedule.
+
+Why the model is loaded from files even in a run without interruption: an interrupted and resumed run then gives the
+weights of an uninterrupted run, and a finished stage needs no memory.
 """
 
 import json
@@ -39,7 +41,7 @@ class Trained:
         trainer: the trainer of the current stage.
         rows: the training rows of every stage.
         figures: the figures of every finished stage.
-        mastery: the classes of mastery before the run and after every stage. None if they were not measured.
+        mastery: the classes of mastery before the run, and then after every finished stage. None: not measured.
         after: the latest measurement.
     """
 
@@ -59,11 +61,11 @@ def train_stages(
     rows: list[list[Row]],
     before: Measurement,
 ) -> Trained:
-    """Train every stage that is not finished, and measure the model after it.
+    """Train every stage that is not finished, and measure the model after each of these stages.
 
     Args:
         trainer: the trainer of the first stage.
-        rows: the rows of every stage. A stage that is scheduled late replaces its rows when it starts.
+        rows: the rows of every stage. If a stage is scheduled late, its rows are replaced when the stage starts.
     """
     state = Trained(clock, trainer, rows, before, mastery=[before.mastery])
     progress = Progress([stage.name for stage in settings.stages], list(map(_most_steps, settings.stages, rows)))
@@ -81,16 +83,17 @@ def train_stages(
 
 
 def _most_steps(stage: StageSettings, rows: Sequence[Row]) -> int:
-    """Return the number of steps of a stage. If the stage selects questions, return the number of steps with all
-    questions."""
+    """Return the number of steps of a stage, or the largest possible number if the stage selects questions later."""
     return stage.max_steps if stage.max_steps > 0 else len(rows) // stage.rows_per_step
 
 
 def _schedule_late(
     settings: RunSettings, data: RunData, number: int, state: Trained, progress: Progress
 ) -> RunSettings:
-    """Schedule a stage whose rows were unknown until now. Return the settings with its number of steps, and put its
-    rows into `state`."""
+    """Schedule stage `number` now if its rows were unknown before.
+
+    Return settings with the number of steps of the stage, and put the rows of the stage into `state`.
+    """
     stage, stage_data = settings.stages[number], data.stages[number]
     if not stage.is_scheduled_late:
         return settings
@@ -174,7 +177,7 @@ def select_questions(
 
 
 def _read_record(stage: StageSettings) -> dict[str, Any] | None:
-    """Read the figures of a finished stage. None if the stage is not finished.
+    """Read the figures of a finished stage. Return None if the stage is not finished.
 
     Raises:
         ValueError: the model of the finished stage is missing. The next stage needs this model.
@@ -192,14 +195,14 @@ def _read_record(stage: StageSettings) -> dict[str, Any] | None:
 
 
 def _write_record(stage: StageSettings, record: Mapping[str, Any]) -> None:
-    """Mark the stage as finished, and delete its checkpoints."""
+    """Write the figures of a stage, which marks the stage as finished, and delete its checkpoints."""
     text = json.dumps(atomic_files.json_values(record), ensure_ascii=False) + "\n"
     atomic_files.write_text(stage.folder / STAGE_RECORD, text)
     atomic_files.delete_matching(stage.folder, CHECKPOINTS)
 
 
 def delete_stage_models(settings: RunSettings) -> None:
-    """Delete the models and checkpoints of the stages of a finished run, but not their answers and figures."""
+    """Delete the models and checkpoints of all stages of a finished run, but keep the answers and figures."""
     for stage in settings.stages if settings.has_stages else ():
         for name in (MODEL, CHECKPOINTS):
             atomic_files.delete_matching(stage.folder, name)

@@ -104,7 +104,10 @@ def next_trainer(
 
 
 def train(trainer: "SAMSFTTrainer", run_id: str) -> None:
-    """Train from the last checkpoint of the run `run_id`. On SIGTERM, save a checkpoint and exit."""
+    """Train from the last checkpoint of the run `run_id`, or from the start if there is no checkpoint.
+
+    On SIGTERM, save a checkpoint and exit.
+    """
     from hf_knowlearn.teach.checkpoints import SealCheckpoints, last_checkpoint
     from hf_knowlearn.training.sigterm import SaveOnSigterm
 
@@ -126,7 +129,7 @@ def train(trainer: "SAMSFTTrainer", run_id: str) -> None:
 
 
 def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:
-    """Save the model or adapter with its tokenizer, in safetensors. The folder appears completely or not at all.
+    """Save the model or adapter in safetensors, with the tokenizer. Create the folder completely or not at all.
 
     Args:
         merged: merge the adapter into the model, and save the whole model.

@@ -61,12 +61,12 @@ def _library_problems(trainer: Any) -> Iterator[str]:
 def _launch_problems(trainer: Any) -> Iterator[str]:
     if trainer.args.n_gpu > 1:
         yield (
-            "DataParallel: SAM does not support it, because its gradients are not those of one accumulation window."
+            "SAM does not support DataParallel, whose gradients are not those of one accumulation window."
             " Launch one process per GPU with `accelerate launch`."
         )
     if trainer.is_deepspeed_enabled:
         yield (
-            "DeepSpeed: SAM does not support it, because it partitions the gradients and steps inside backward."
+            "SAM does not support DeepSpeed, because DeepSpeed partitions the gradients and steps inside backward."
             " Launch with DDP or FSDP2."
         )
     if trainer.is_fsdp_enabled and getattr(trainer.accelerator.state.fsdp_plugin, "fsdp_version", 1) < 2:

@@ -27,7 +27,7 @@ class NonFiniteError(RuntimeError):
 
 
 class StopOnNonFinite(TrainerCallback):
-    """A callback that raises `NonFiniteError` at the first loss that is not finite, and before it saves such weights.
+    """A callback that raises `NonFiniteError` if a loss is not finite, or if weights to be saved are not finite.
 
     The trainer must pass the loss of each micro-batch to `add`, because `Trainer` logs a nan loss as 0
     (`logging_nan_inf_filter`).
@@ -40,7 +40,7 @@ class StopOnNonFinite(TrainerCallback):
         self._is_finite: torch.Tensor | None = None
 
     def add(self, loss: torch.Tensor) -> None:
-        """Record whether the loss of a micro-batch is finite. This does not wait for the GPU."""
+        """Record whether the loss of a micro-batch is finite. This method does not wait for the GPU."""
         finite = torch.isfinite(loss.detach()).all()
         self._is_finite = finite if self._is_finite is None else self._is_finite & finite
 

@@ -58,7 +58,7 @@ class SAMMixin(Trainer):
 
     @property
     def gradient_evaluations(self) -> float:
-        """Number of passes over accumulation windows in this run. If the run was resumed, all its sessions count.
+        """Number of passes over accumulation windows in this run, including those before the run was resumed.
 
         A plain step has one pass, and a SAM step has two. With `sam_ascent_batches: a`, a SAM step over n
         micro-batches has 1 + a / n passes.
@@ -86,7 +86,7 @@ class SAMMixin(Trainer):
         return self._checked(self._sam_step(model, window))
 
     def _checked(self, loss: torch.Tensor) -> torch.Tensor:
-        """Pass the loss to every `StopOnNonFinite` callback, and return it."""
+        """Pass the loss to every `StopOnNonFinite` callback. Return the loss."""
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, StopOnNonFinite):
                 callback.add(loss)
@@ -109,7 +109,7 @@ class SAMMixin(Trainer):
         return loss
 
     def _ascent_pass(self, model: nn.Module, window: list[MicroBatch]) -> tuple[int, torch.Tensor]:
-        """Compute the gradient of the ascent step. Return the number of complete micro-batches, and their loss."""
+        """Compute the gradient of the ascent step. Return the number of its complete micro-batches, and their loss."""
         no_loss = torch.zeros((), device=self.args.device)
         batches = self.args.sam_ascent_batches
         if self.args.sam_direction == "random":
@@ -134,7 +134,7 @@ class SAMMixin(Trainer):
         return f"{type(self).__name__} does not define how to split its rows"
 
     def first_rows(self, inputs: Any, rows: int) -> tuple[Any, float]:
-        """Return the first `rows` rows of a micro-batch, and which share (0 to 1) of all its rows they are."""
+        """Return the first `rows` rows of a micro-batch, and their number divided by the number of all its rows."""
         raise NotImplementedError
 
     def _run(self, model: nn.Module, micro_batches: list[MicroBatch], sync: bool = True) -> torch.Tensor:

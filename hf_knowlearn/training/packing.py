@@ -33,7 +33,7 @@ LOW_PRECISION_TOLERANCE = 0.1
 
 
 class Layout(NamedTuple):
-    """One way in which a trainer puts several documents into one row."""
+    """A way in which a trainer puts several documents into one row."""
 
     option: str  # the option that causes it, with its value
     strategy: str | None  # `packing_strategy`, or None if the collator joins the rows
@@ -71,7 +71,7 @@ class Evidence(NamedTuple):
 
     @property
     def is_conclusive(self) -> bool:
-        """Whether the check can find a leak. It cannot if the logits do not depend on earlier tokens."""
+        """Whether the check can find a leak. If the logits do not depend on earlier tokens, no leak can be found."""
         return self.joined > self.limits[0]
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ def _problem(layout: Layout, evidence: Evidence, model: Any) -> str | None:
 
 
 def layouts(trainer: Any) -> Iterator[Layout]:
-    """Yield the ways in which the trainer packs rows in training and in evaluation, each once."""
+    """Yield the ways in which the trainer packs rows in training and in evaluation, without duplicates."""
     args = trainer.args
     eval_packing = args.packing if args.eval_packing is None else args.eval_packing
     found = set()
@@ -136,7 +136,7 @@ def layouts(trainer: Any) -> Iterator[Layout]:
 
 
 def _is_packed(dataset: Any) -> bool:
-    """Whether the dataset has packed rows. A stream that does not know its columns counts as not packed."""
+    """Return whether the dataset has packed rows. A streaming dataset without known columns counts as not packed."""
     datasets = dataset.values() if isinstance(dataset, dict) else [dataset]
     return any("seq_lengths" in (getattr(rows, "column_names", None) or ()) for rows in datasets)
 
@@ -217,7 +217,7 @@ def _places(rows: list[Tokens], document: Tokens) -> Iterator[tuple[int, int]]:
 
 
 def _is_low_precision(trainer: Any, model: nn.Module) -> bool:
-    """Whether the model computes in less than float32: with autocast, TF32, or 16-bit or quantised weights."""
+    """Return whether the model computes in less than float32: with autocast, TF32, or 16-bit or quantised weights."""
     dtypes = {weight.dtype for weight in model.parameters()}
     tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
     return trainer.accelerator.native_amp or tf32 or not dtypes <= {torch.float32, torch.float64}

@@ -40,7 +40,7 @@ class ReplaySFTTrainer(SAMSFTTrainer):
 
     Args:
         kl_weight: weight of the KL divergence, 0 or more. With 0, replayed rows have the same loss as all other rows.
-        base: the base model. If it is None, the base model is the trained model without its adapter. The attribute
+        base: the base model. If `base` is None, the base model is the trained model without its adapter. The attribute
             `base` can also be set after construction, before training.
 
     Raises:
@@ -136,7 +136,7 @@ class ReplaySFTTrainer(SAMSFTTrainer):
                 yield model
 
     def _count_tokens(self, tokens: torch.Tensor) -> None:
-        """Add the tokens of replayed rows to the count of `SFTTrainer`, which does not include them."""
+        """Add the tokens of replayed rows, which `SFTTrainer` does not count, to the token count of `SFTTrainer`."""
         self._total_train_tokens += int(self.accelerator.gather(tokens).sum()) // self._tp_size
 
     def _log_divergence(self, divergence: torch.Tensor, tokens: torch.Tensor) -> None:

@@ -23,7 +23,7 @@ class AscentStats:
     """Measurements of an ascent step. `bool(stats)` is False if the weights did not move.
 
     Args:
-        norm: ||g||, or ||T g|| for ASAM. If it is not finite, the weights did not move.
+        norm: ||g||, or ||T g|| for ASAM. If `norm` is not finite, the weights did not move.
         grad_norm: ||g||. This field and the next two are nan if `sam_ascent` was called without `measure`.
         realised_rho: length of the step after rounding, divided by the length of the exact step.
         cosine: cosine between the step after rounding and the exact step.

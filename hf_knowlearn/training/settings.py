@@ -10,11 +10,11 @@ class ReplaySettings:
 
     Args:
         share: share of the rows of each step that are replayed, at least 0 and less than 1.
-        kl_weight: weight of KL(base model, fine-tuned model) on self-generated text, 0 or more. With 0 this text is
-            trained on with the same loss as all other rows.
-        num_generated: number of texts that the base model generates before training, to replay them. 0 or more.
-        prompts: prompts of these texts, as in the option `replay_self_prompts`. Each is a text, a file, or "" for the
-            empty prompt. The default is the empty prompt and the general questions of the package.
+        kl_weight: weight of KL(base model, fine-tuned model) on self-generated text, 0 or more. With 0, this text
+            has the same loss as all other rows.
+        num_generated: number of texts that the base model generates before training for replay, 0 or more.
+        prompts: prompts for generating these texts, as in the option `replay_self_prompts`. Each prompt is a text, a
+            file, or "" for the empty prompt. The default is the empty prompt and the general questions of the package.
 
     Raises:
         ValueError: a value is out of range. The message lists all problems.

@@ -1,7 +1,8 @@
 """Handles SIGTERM, which a scheduler sends before it stops a machine.
 
 The trainer finishes the step, saves a checkpoint, and exits with code 0. The option `enable_jit_checkpoint` of
-transformers is not used: it can save inside a step, and the resumed run then differs from an uninterrupted run.
+transformers is not used. With that option, a checkpoint can be saved inside a step, and the resumed run then differs
+from an uninterrupted run.
 """
 
 import logging

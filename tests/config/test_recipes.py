@@ -251,6 +251,27 @@ def test_values_out_of_range_are_reported_together():
         parse_recipe([*NEEDED, "--num_views", "0", "--evaluation.shots", "-1"])
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("max_steps", "0", "--max_steps 0: give a number of at least 1, or remove --max_steps."),
+        ("max_steps", "-2", "--max_steps -2: give a number of at least 1, or remove --max_steps."),
+        ("learning_rate", "-1", "--learning_rate -1.0: give a number of at least 0, or remove --learning_rate."),
+        ("learning_rate", "nan", "--learning_rate nan: give a number of at least 0, or remove --learning_rate."),
+        ("lora_r", "0", "--lora_r 0: give a number of at least 1, or remove --lora_r."),
+        ("lora_dropout", "2", "--lora_dropout 2.0: give a share of at least 0 and below 1."),
+    ],
+)
+def test_a_training_number_out_of_range_is_an_error_with_the_rule(option: str, value: str, message: str):
+    with pytest.raises(ValueError, match=r".") as raised:
+        read_options([*NEEDED, "--use_peft", "true", f"--{option}", value])
+    assert str(raised.value) == message
+
+
+def test_the_value_of_max_steps_that_turns_it_off_is_valid():
+    assert read_options([*NEEDED, "--max_steps", "-1"])["max_steps"] == -1
+
+
 def test_the_table_of_options_agrees_with_the_parser_of_the_installed_libraries():
     parser = HfArgumentParser((SFTConfig, ModelConfig), add_help=False)
     actions = {action.dest: action for action in parser._actions if f"--{action.dest}" in action.option_strings}
@@ -284,7 +305,7 @@ def test_an_option_that_a_run_cannot_honour_is_an_error_that_names_the_alternati
     [
         ("save_strategy: best", "save_strategy: 'best' is not possible here: a run has no eval set"),
         ("lr_scheduler_type: reduce_lr_on_plateau", "Set another schedule, such as cosine."),
-        ("eval_strategy: steps", "and with evaluation.every also during it."),
+        ("eval_strategy: steps", "and with evaluation.every also during training."),
     ],
 )
 def test_a_value_that_needs_an_eval_set_is_an_error(line: str, message: str):
@@ -345,7 +366,7 @@ def test_an_invalid_value_is_an_error_that_names_its_option(recipe: Callable[...
             "per_device_train_batch_size=0: give a number above 0.\nnum_train_epochs=nan: give a number above 0.",
         ),
         (["--num_train_epochs", "-3"], "num_train_epochs=-3.0: give a number above 0"),
-        (["--train_improved", "true", "--classify", "full"], "train_improved=true, but before the first stage"),
+        (["--train_improved", "true", "--classify", "full"], "train_improved=true: no question can improve before"),
         (["--train_categories", "Known"], "train_categories=['Known']: give one or more of HighlyKnown"),
     ],
 )

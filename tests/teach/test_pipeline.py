@@ -391,7 +391,7 @@ def test_a_finished_run_is_not_repeated(
         patch.setattr(stage_models, "load_base", None)  # no model is loaded
         assert knowlearn("teach", **options) == 0
     again = capsys.readouterr().out
-    assert "contains this run, and it is finished: there is nothing to do." in again
+    assert "contains this run, which is already finished. There is nothing to do." in again
     assert again[again.index("\n\n") :] == first[first.index("\n\n") :]  # the table and the paths
     assert {path: path.read_bytes() for path in options["output_dir"].rglob("*") if path.is_file()} == was
 

@@ -183,7 +183,7 @@ def test_a_resumed_run_counts_the_finished_stage(
 def test_an_unknown_tracker_is_an_error_that_lists_the_known_ones():
     needed = {"model_name_or_path": "m", "documents": "d", "output_dir": "o", "use_cpu": True}
     with pytest.raises(
-        ValueError, match=r"^--report_to tensorbord: this is not a tracker\. Choose from .*tensorboard"
+        ValueError, match=r"^--report_to tensorbord: this is not a tracker\. Give one of .*tensorboard"
     ):
         parse_recipe(["--report_to", "tensorbord"], needed)
 
@@ -260,12 +260,12 @@ def test_an_option_of_an_unknown_stage_is_an_error_that_lists_the_stages(two: li
     words = ["--stages.other.max_steps", "2", "--stages.max_steps", "2", "--stages.v1.5.name", "x"]
     with pytest.raises(ValueError, match="stages") as raised:
         parse_recipe([*two, *words], NEEDED)
-    problem = "Write --stages.NAME.OPTION or --evaluation.OPTION. Here the stages are first-stage, v1.5."
+    problem = "Write --stages.NAME.OPTION or --evaluation.OPTION. The stages are first-stage, v1.5."
     assert str(raised.value).splitlines() == [f"{word} is not possible. {problem}" for word in words[::2]]
 
 
 def test_an_option_of_a_stage_is_an_error_in_a_run_without_stages():
-    message = r"^--stages.other.seed is not possible. Write --stages.NAME.OPTION or .*. Here the run has no stages.$"
+    message = r"^--stages.other.seed is not possible. Write --stages.NAME.OPTION or .*. The run has no stages.$"
     with pytest.raises(ValueError, match=message):
         parse_recipe(["--stages.other.seed", "2"], NEEDED)
 

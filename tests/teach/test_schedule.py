@@ -220,9 +220,9 @@ def test_the_share_of_replay_in_rows(stage: StageSettings, share: float, batch: 
 @pytest.mark.parametrize(
     ("share", "batch", "message"),
     [
-        (0.01, 8, "replay_share=0.01: a step has 8 rows, and this share of them is 0.*between 0.125 and 0.875"),
-        (0.99, 8, "this share of them is 8.*between 0.125 and 0.875"),
-        (0.25, 1, r"has 1 row, and this share of them is 0\..* or gradient_accumulation_steps\.$"),
+        (0.01, 8, "replay_share=0.01: of the 8 rows of a step, 0 would be replayed.*between 0.125 and 0.875"),
+        (0.99, 8, "of the 8 rows of a step, 8 would be replayed.*between 0.125 and 0.875"),
+        (0.25, 1, r"of the 1 row of a step, 0 would be replayed\..* or gradient_accumulation_steps\.$"),
     ],
 )
 def test_a_share_that_rounds_to_no_row_or_to_all_rows_raises_an_error(

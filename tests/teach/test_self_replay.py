@@ -325,10 +325,10 @@ def test_each_stage_replays_its_own_number_of_texts(replaying: dict[str, Any]):
             {"replay_self": 0, "replay_self_prompts": "empty.txt"},
             [
                 "empty.txt' has no prompts. Write one prompt per line.",
-                "--replay_self_prompts: no text is generated: set replay_self to the number of texts",
+                "--replay_self_prompts has no effect, because no text is generated.",
             ],
         ),
-        ({"replay_self": 0, "replay_kl": 1}, ["--replay_kl: no text is generated: set replay_self to the number"]),
+        ({"replay_self": 0, "replay_kl": 1}, ["--replay_kl has no effect, because no text is generated."]),
         (
             {"replay_self": 2, "replay_share": 0.1},
             ["replay_share=0.1: a step has 4 rows, and this share of them is 0"],

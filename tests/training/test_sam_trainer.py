@@ -483,7 +483,7 @@ def test_deepspeed_is_an_error(new_trainer, monkeypatch):
     monkeypatch.setattr(Trainer, "create_accelerator_and_postprocess", pretend)
     with pytest.raises(
         ValueError,
-        match=r"(?s)sam_rho=0.1.*DeepSpeed: SAM does not support it, because it partitions.*DDP or FSDP2",
+        match=r"(?s)sam_rho=0.1.*SAM does not support DeepSpeed, because DeepSpeed partitions.*DDP or FSDP2",
     ):
         new_trainer(sam_rho=0.1)
     new_trainer(sam_rho=0.0)
