@@ -28,12 +28,12 @@ def read_documents(path: Paths, **options: Any) -> list[Document]:
 
     | format | one document is | title |
     |---|---|---|
-    | `.txt .log` | the file | the heading in the first line, or the file's name |
-    | `.md` | the file after its front matter | `title` of the front matter, the first `# ` heading, or the file's name |
-    | `.html .htm .xhtml` | the content of the page, as Markdown | the first heading, `<title>`, or the file's name |
-    | `.pdf .docx .pptx .xlsx .rst .tex .ipynb` | the file, converted to Markdown | the first heading, or the file's name |
+    | `.txt .log` | the file | the heading in the first line, or the file name |
+    | `.md` | the file after its front matter | `title` of the front matter, the first `# ` heading, or the file name |
+    | `.html .htm .xhtml` | the content of the page, as Markdown | the first heading, `<title>`, or the file name |
+    | `.pdf .docx .pptx .xlsx .rst .tex .ipynb` | the file, as Markdown | the first heading, or the file name |
     | `.epub .eml` | the book or the message, converted to Markdown | the book's title, or the subject |
-    | source code such as `.py`, `.sql` and `.yaml` | the file | the file's name with suffix |
+    | source code such as `.py`, `.sql` and `.yaml` | the file | the file name with suffix |
     | any other file with text in UTF-8 | the file | as `.txt` |
     | `.jsonl` | a line with one JSON object | column `title` |
     | `.json` | an object of the list, or the only object | column `title` |
