@@ -120,7 +120,7 @@ class TeachArguments:
     )
     classify: str | None = _option(
         "For a stage: classify the training questions by mastery (arXiv 2405.05904), before the run and after the"
-        " stage. The value quick needs fewer prompts and samples than the value full.",
+        " stage. With quick, the classification needs fewer prompts and samples than with full.",
         choices=sorted(PRESETS),
     )
     train_categories: list[str] | None = _option(

@@ -1,7 +1,7 @@
-"""Rules that find the kind of a block without a Markdown mark.
+"""Rules that find the kind of a block that has no Markdown mark.
 
-A block counts as prose only if no rule names another kind. Otherwise a view could destroy a block, for example by
-moving the cells of a table.
+A block counts as prose only if no rule names another kind. If a table counted as prose, for example, a view could move
+its cells.
 """
 
 import re

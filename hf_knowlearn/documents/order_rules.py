@@ -171,8 +171,8 @@ def _heading_before(text: str, blocks: Sequence[Block], start: int) -> str:
 def _signed_parts(
     pieces: Sentences, prose: list[int], heading: str, rules: SentenceRules, force: bool
 ) -> Iterator[tuple[list[int], Sign | None]]:
-    """Yield the parts of a run, each with the reason why the part keeps its order, or None. Why parts: some paragraphs
-    of a run can be a procedure."""
+    """Split a run of prose into parts. Yield each part with the kind and the reason if its order must stay, and with
+    None if its sentences can move. Why: only some paragraphs of a run may be a procedure."""
     paragraphs = [[_text(pieces, sentence) for sentence in paragraph] for paragraph in _paragraphs(pieces, prose)]
     sign = None if force else run_sign([text for texts in paragraphs for text in texts], heading, rules)
     is_whole = len(paragraphs) < 2 if sign is None else sign[0] is not DocumentKind.PROCEDURE

@@ -66,8 +66,9 @@ class EndRules:
 
 
 def _are_initials(word: str) -> bool:
-    """Return whether `word`, which is a word without its last full stop, consists of initials: "J.R.R", "Ko", or one
-    letter beyond ASCII."""
+    """Return whether `word` consists of initials, such as "J.R.R". The full stop at its end is already removed.
+
+    Two letters such as "Ko", and a single letter that is not ASCII, also count as initials."""
     return bool(word) and all(
         len(part) < 3 and part.isalpha() and (part[0].isupper() or (len(part) == 1 and not part.isascii()))
         for part in word.split(".")

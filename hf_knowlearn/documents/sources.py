@@ -1,4 +1,4 @@
-"""Finds the sources of rows that a path names: files, and splits of datasets on the Hub."""
+"""Finds what a path names: files, or splits of datasets on the Hub. Rows are read from them."""
 
 from __future__ import annotations
 

@@ -31,10 +31,13 @@ _CUT_AT_LINES = frozenset({BlockKind.LOG_LINE, BlockKind.DIALOGUE_TURN, BlockKin
 def split_document(document: Document, length: Callable[[str], int], limit: int) -> list[Document]:
     """Split a document into parts whose length is at most `limit`.
 
-    A part ends before the last heading that fits, unless the part would be shorter than a quarter of the possible
-    length. Otherwise the part ends before the last other block that fits, unless the part would be shorter than half
-    of the possible length. Otherwise the part ends at the end of a sentence, a list item, a table row or a turn of a
-    dialogue. If no such end fits, a part ends at a line, at white space outside of links and strings, or anywhere.
+    The end of a part is the first of these positions that is possible:
+
+    1. before the last heading that fits, if the part then has at least a quarter of the possible length;
+    2. before the last block that fits, if the part then has at least half of the possible length;
+    3. at the end of a sentence, a list item, a table row or a turn of a dialogue;
+    4. at the end of a line, at white space outside of links and strings, or anywhere.
+
     White space belongs to the part before it. `length` is called a few times per part.
 
     Args:

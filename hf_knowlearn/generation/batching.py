@@ -109,10 +109,11 @@ def run_with_prefixes(
     compute: Compute[T],
     progress: str | None,
 ) -> list[T]:
-    """Compute a result for every row, as `run_batches` does. Rows that share a prefix are in the same batches.
+    """Compute a result for every row, as `run_batches` does.
 
-    All other rows are in batches of similar length. `decoder.find_prefixes` must be called first. Before `compute` is
-    called with a batch, the prefixes of the rows are put into the cache of the decoder.
+    Rows that share a prefix are batched together. The other rows are batched with rows of similar length.
+    `decoder.find_prefixes` must be called first. Before `compute` is called with a batch, the prefixes of the rows
+    are put into the cache of the decoder.
 
     Args:
         rows: The tokens of each row.

@@ -189,7 +189,8 @@ class Decoder:
         return chosen
 
     def _step(self, branch: Branch) -> torch.Tensor:
-        """Compute the last token of each row, add it to the cache and the mask, and return the logits after it."""
+        """Run the model on the last token of each row, which extends the cache and the mask. Return the logits of the
+        next token."""
         number = len(branch.parents)
         if not branch.owns_cache or not np.array_equal(branch.parents, np.arange(branch.cache_rows)):
             rows = torch.from_numpy(branch.parents)

@@ -105,7 +105,7 @@ def _differences(reports: Sequence[Report], other: str, first: str) -> dict[str,
 def _mean(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the mean over seeds of each number, including nested numbers. `NAME_se` is the standard error over seeds.
 
-    Lists, strings, and numbers that some seed does not have are left out.
+    Lists and strings are left out. A number that is missing for at least one seed is left out too.
     """
     mean: dict[str, Any] = {}
     errors: dict[str, Any] = {}

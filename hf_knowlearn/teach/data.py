@@ -88,7 +88,7 @@ class RunData:
         }
 
     def open_book_questions(self) -> list[Question]:
-        """Return the questions that name a document of the run in `document_id`."""
+        """Return the questions whose `document_id` is the id of a document of the run."""
         ids = {document.id for document in self.documents}
         return [question for question in self.questions["questions"] if question.document_id in ids]
 

@@ -142,7 +142,8 @@ def _is_packed(dataset: Any) -> bool:
 
 
 def probe(trainer: Any, model: nn.Module, strategy: str | None) -> Evidence:
-    """Pack and collate three random documents as `trainer` does, and compare their logits."""
+    """Pack and collate three random documents as `trainer` does. Compare their logits with the logits of each document
+    alone."""
     *documents, other = _random_documents(trainer)
     packed = partial(_pack_and_collate, trainer, strategy)
 

@@ -1,7 +1,7 @@
 """Puts the strings of a layout around and between the sentences of a document.
 
-A `Frame` holds these strings. A format sets some of its fields. `lay_out` copies every piece of the document
-unchanged, so the start of each span is the sum of the lengths before it.
+A `Frame` holds these strings, and a format sets some fields of the frame. `lay_out` copies every piece of the document
+unchanged. A piece therefore starts at the total length of the strings and pieces before it.
 """
 
 import re
@@ -90,7 +90,7 @@ class Frame:
         return self.preamble + "\n".join([*lines, self.prefix + last + self.indent + self._first_prefix])
 
     def end(self, verbatim: bool) -> str:
-        """Return the layout after the last piece. `verbatim`: whether this piece is a verbatim block."""
+        """Return the string that follows the last piece. `verbatim`: whether the last piece is a verbatim block."""
         if verbatim:
             return self.close if not self.close or self.close.startswith("\n") else f"\n{self.close}"
         return self.sentence_suffix + self.trailing + self.close

@@ -136,7 +136,8 @@ def _is_sequence_of(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _declared_strings(format: str, title: str, heading: str) -> tuple[re.Pattern[str], ...]:
-    """Return patterns for the strings that the format declares, without the white space in these strings."""
+    """Return a pattern for each line of the strings that the format declares. White space is removed from the lines
+    first."""
     marks = {mark.full_name: mark for marks in MARKS.values() for mark in marks}
     strings = [
         value

@@ -20,7 +20,14 @@ ROWS = {
     for path in KINDS
     for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())
 }
-BULLETS = ("- ", "* ", "\u2022 ", "\u25aa ", "\u2013 ", "> ")  # before the sentences of a list, which keep their places
+BULLETS = (
+    "- ",
+    "* ",
+    "\u2022 ",
+    "\u25aa ",
+    "\u2013 ",
+    "> ",
+)  # before the sentences of a list, which keep their places
 
 
 def document_of(row: dict) -> Document:
@@ -52,13 +59,15 @@ def test_a_document_whose_order_matters_is_not_permuted(name: str):
 
 
 # Documents in which a sign before the sentences makes them a quote or a list. They keep their order.
-KEPT = {
+QUOTES_AND_LISTS = {
     "first/sectioned_reference-de-03", "first/sectioned_reference-fr-03", "first/sectioned_reference-fr-06",
     "first/independent_facts-fr-06", "third/sections-fr-01",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if permutable(row) and name not in KEPT])
+@pytest.mark.parametrize(
+    "name", [name for name, row in ROWS.items() if permutable(row) and name not in QUOTES_AND_LISTS]
+)
 def test_independent_sentences_are_permuted_and_only_they(name: str):
     row = ROWS[name]
     document, ranges = document_of(row), permutable(row)
