@@ -43,7 +43,7 @@ MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60  # without blank lines, comments and docstrings
 # In all files together, counted in the same way. Why so many: 14,200 lines, and 3,000 lines of the structure of
 # documents, the rules of sentence order for six languages, and readers of more kinds of files (issue 19).
-MOST_LINES_OF_CODE = 17_300
+MOST_LINES_OF_CODE = 17_600
 
 
 def modules(package: Path) -> dict[str, Path]:

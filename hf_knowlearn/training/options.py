@@ -50,8 +50,7 @@ class SAMOptions:
         metadata={
             "help": "Number of the micro-batches of a step from which the gradient of the ascent step is computed. 0 "
             "means all micro-batches. A step takes 1 + sam_ascent_batches / gradient_accumulation_steps times the "
-            "computation of a step without SAM. If a step has one micro-batch, this option is a number of rows of that "
-            "micro-batch."
+            "computation of a step without SAM. If a step has one micro-batch, this option is a number of rows of it."
         },
     )
     sam_start: float = field(
