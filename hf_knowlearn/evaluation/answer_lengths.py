@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
+from hf_knowlearn.prompts.option_names import option
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,6 +34,6 @@ def check_answers_fit(
         listed = ", ".join(f"{id!r} ({number_of(length, 'token')})" for id, length in list(long.items())[:5])
         raise ValueError(
             f"The accepted answers of {number_of(len(long), 'question')} are longer than"
-            f" max_new_tokens={max_new_tokens}, so no response is correct: {listed}."
-            f" Set max_new_tokens to at least {max(long.values())}, or add shorter answers."
+            f" {option('max_new_tokens', max_new_tokens)}, so no response is correct: {listed}."
+            f" Set {option('max_new_tokens')} to at least {max(long.values())}, or add shorter answers."
         )

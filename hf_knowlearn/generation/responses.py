@@ -30,6 +30,7 @@ from hf_knowlearn.generation.vllm_engine import VLLM
 from hf_knowlearn.models.fingerprints import files_fingerprint, weights_fingerprint
 from hf_knowlearn.prompts.examples import list_ids
 from hf_knowlearn.prompts.limits import check_context
+from hf_knowlearn.prompts.option_names import option
 from hf_knowlearn.prompts.questions import Prompt, question_prompts
 from hf_knowlearn.prompts.templates import resolve_template, turn_end_token
 from hf_knowlearn.prompts.thoughts import decode_without_thoughts
@@ -169,7 +170,9 @@ def build_prompts(
             f" {list_ids(repeated)}. Give each question its own id."
         )
     if settings.open_book and documents is None:
-        raise ValueError("open_book=True needs documents. Pass documents, or set open_book=False.")
+        raise ValueError(
+            f"{option('open_book', True)} needs documents. Pass documents, or use {option('open_book', False)}."
+        )
     prompts = question_prompts(
         tokenizer,
         questions,

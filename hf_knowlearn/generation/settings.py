@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hf_knowlearn.prompts.option_names import option
 from hf_knowlearn.prompts.templates import PLAIN, TEMPLATES
 
 MINIMUMS = {"shots": 0, "prompts": 1, "samples": 0, "top_k": 0, "max_new_tokens": 1, "batch_size": 1, "seed": 0}
@@ -55,16 +56,19 @@ class GenerationSettings:
     def _problems(self) -> Iterator[str]:
         for name, minimum in MINIMUMS.items():
             if not is_integer_from(minimum, value := getattr(self, name)):
-                yield f"{name}={value!r}: give an integer of at least {minimum}."
+                yield f"{option(name, value)}: give an integer of at least {minimum}."
         is_number = type(self.temperature) in (int, float)
         if not (is_number and 0 < self.temperature < math.inf):
-            yield f"temperature={self.temperature!r}: give a number above 0. Greedy responses are always generated."
+            yield (
+                f"{option('temperature', self.temperature)}: give a number above 0. Greedy responses are always"
+                " generated."
+            )
         if self.template not in TEMPLATES:
-            yield f"template={self.template!r}: choose from {', '.join(TEMPLATES)}."
+            yield f"{option('template', self.template)}: choose from {', '.join(TEMPLATES)}."
         if self.shots == 0 and self.prompts != 1:
             yield (
-                f"prompts={self.prompts!r} with shots=0: all prompts of a question would be equal. Set shots to 1 or"
-                " more, or set prompts=1."
+                f"{option('prompts', self.prompts)} with {option('shots', 0)}: all prompts of a question would be"
+                f" equal. Set {option('shots')} to 1 or more, or use {option('prompts', 1)}."
             )
 
 

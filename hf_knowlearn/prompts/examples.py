@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
+from hf_knowlearn.prompts.option_names import option
 
 
 class FewShotExamples:
@@ -58,9 +59,9 @@ class FewShotExamples:
         if self._lacking:
             relations = (f"{relation!r} ({count})" for relation, count in Counter(self._lacking.values()).items())
             raise ValueError(
-                f"shots={self.shots}: {number_of(len(self._lacking), 'question has', 'questions have')} fewer than"
-                f" {self.shots} examples: {list_ids(self._lacking)}. An example must have the relation of the"
-                " question, but another document and another fact. Number of these questions by relation:"
+                f"{option('shots', self.shots)}: {number_of(len(self._lacking), 'question has', 'questions have')}"
+                f" fewer than {self.shots} examples: {list_ids(self._lacking)}. An example must have the relation of"
+                " the question, but another document and another fact. Number of these questions by relation:"
                 f" {', '.join(relations)}. Use fewer shots, or provide more questions of these relations."
             )
 

@@ -9,14 +9,14 @@ from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document, Question
 from hf_knowlearn.prompts.control_tokens import check_control_tokens, check_questions
 from hf_knowlearn.prompts.examples import FewShotExamples, list_ids
+from hf_knowlearn.prompts.option_names import option
 from hf_knowlearn.prompts.templates import (
     PLAIN,
+    chat_prompt,
     first_answer,
     plain_prompt,
     question_with_answer,
-    render_turns,
     resolve_template,
-    without_bos,
 )
 from hf_knowlearn.prompts.tokens import encode
 
@@ -106,7 +106,7 @@ def _text(
     turns.append(("user", question.text))
     # Why: the instruction is in the first user turn, because some templates reject a system turn.
     turns[0] = ("user", "\n\n".join([*first, turns[0][1]]))
-    return without_bos(tokenizer, render_turns(tokenizer, turns))
+    return chat_prompt(tokenizer, turns)
 
 
 def _full_texts(documents: Iterable[Document]) -> dict[str, str]:
@@ -125,15 +125,16 @@ def _check(questions: Sequence[Question], shots: int, books: Mapping[str, str] |
     problems = []
     if shots and (bare := [q.id for q in questions if q.relation is None]):
         problems.append(
-            f"shots={shots} needs the relation of every question, and"
+            f"{option('shots', shots)} needs the relation of every question, and"
             f" {number_of(len(bare), 'question has', 'questions have')} none: {list_ids(bare)}. Give each question a"
-            " relation, or set shots=0."
+            f" relation, or use {option('shots', 0)}."
         )
     if books is not None and (lost := [q.id for q in questions if q.document_id not in books]):
         problems.append(
             "Open-book prompts need the document of every question, but"
             f" {number_of(len(lost), 'question lacks', 'questions lack')} it:"
-            f" {list_ids(lost)}. Give each question the document_id of one of the documents, or set open_book=False."
+            f" {list_ids(lost)}. Give each question the document_id of one of the documents, or use"
+            f" {option('open_book', False)}."
         )
     if problems:
         raise ValueError("\n".join(problems))

@@ -1,12 +1,14 @@
 """Renders questions and answers as text, in the plain template or in the tokenizer's chat template."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Question
 from hf_knowlearn.documents.document import show
-from hf_knowlearn.prompts.thoughts import has_open_thought
+from hf_knowlearn.prompts.option_names import option
+from hf_knowlearn.prompts.thoughts import has_open_thought, starts_with_thought, without_closed_thought
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -18,7 +20,20 @@ TEMPLATES = (PLAIN, CHAT, AUTO)
 QUESTION, ANSWER = "A question.", "An answer."
 
 # Why: some templates print today's date, such as Llama 3.2's. With a fixed date, prompts are the same every day.
-FIXED_DATE = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
+_DATE = datetime(2024, 7, 26)
+_FORMATTED = [f"replace('%{code}', '{_DATE.strftime(f'%{code}')}')" for code in "aAbBcdDeFHIjmMpSTuUwWxXyY"]
+FIXED_DATE = (
+    "{%- macro strftime_now(format) -%}{{ format | replace('%-', '%') | "
+    + " | ".join(_FORMATTED)
+    + " }}{%- endmacro -%}"
+)
+
+
+class TurnError(ValueError):
+    """The answers in the assistant turns of a chat template cannot be found, so no answer can be trained on.
+
+    The template can still render a question, so a model can still be evaluated.
+    """
 
 
 def plain_prompt(question: str) -> str:
@@ -40,24 +55,33 @@ def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str
     """Return "plain" or "chat". The template "auto" becomes "chat" if the tokenizer has a chat template.
 
     Raises:
-        ValueError: The template is "chat", and the tokenizer has no chat template or one that cannot be used (see
-            `text_around_answer`).
+        ValueError: The template is "chat", and the tokenizer has no chat template, or its chat template starts a
+            thought (<think>) before every answer.
     """
     if template == AUTO:
         template = CHAT if tokenizer.chat_template else PLAIN
     if template == CHAT and not tokenizer.chat_template:
         raise ValueError(
-            "template='chat' needs a tokenizer with a chat template. Use template='plain', or set"
-            " tokenizer.chat_template to the template that the model was trained with."
+            f"{option('template', CHAT)} needs a tokenizer with a chat template. Use {option('template', PLAIN)}, or"
+            " a model whose tokenizer has a chat template."
         )
     if template == CHAT:
-        text_around_answer(tokenizer)  # raises an error for a template that cannot be used
+        _check_thought(tokenizer, *_cache_key(tokenizer))
     return template
 
 
 def turn_end_token(tokenizer: "PreTrainedTokenizerBase", template: str) -> int | None:
-    """Return the token that ends an assistant turn in this template. The plain template has no such token: None."""
-    return None if resolve_template(tokenizer, template) == PLAIN else end_of_turn(tokenizer)
+    """Return the token that ends an assistant turn in this template.
+
+    Return None for the plain template, and for a chat template whose assistant turns cannot be used (see
+    `text_around_answer`).
+    """
+    if resolve_template(tokenizer, template) == PLAIN:
+        return None
+    try:
+        return end_of_turn(tokenizer)
+    except TurnError:
+        return None
 
 
 def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
@@ -70,41 +94,77 @@ def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int | None:
 
 
 def text_around_answer(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
-    """Return the text that the chat template puts before an answer, such as a space, and the text after the answer.
+    """Return the text that the chat template puts between a prompt and its answer, and the text after the answer.
+
+    The text between them is white space, such as a space. Other text before an answer is a part of the prompt (see
+    `answer_header`).
 
     Raises:
-        ValueError: The template starts a thought (<think>) before an answer, changes the answer, or renders a header
-            that differs from the generation prompt.
+        TurnError: The template changes the answer, or renders a header that differs from the generation prompt.
     """
-    return _around_answer(tokenizer, str(tokenizer.chat_template), tokenizer.bos_token, tokenizer.eos_token)
+    _, before, after = _around_answer(tokenizer, *_cache_key(tokenizer))
+    return before, after
+
+
+def answer_header(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """Return the text that the chat template puts between the generation prompt and an answer.
+
+    The result has no spaces at its end.
+
+    Most templates have no such text. The template of GPT-OSS has "<|channel|>final<|message|>". A prompt ends with
+    this text. Why: otherwise a response would contain the text, so no response would be correct.
+    """
+    try:
+        return _around_answer(tokenizer, *_cache_key(tokenizer))[0]
+    except TurnError:
+        return ""
+
+
+def _cache_key(tokenizer: "PreTrainedTokenizerBase") -> tuple[str | None, ...]:
+    """Return the values on which the results of `_check_thought` and `_around_answer` depend."""
+    return str(tokenizer.chat_template), tokenizer.bos_token, tokenizer.eos_token
 
 
 @lru_cache(maxsize=8)
-def _around_answer(tokenizer: "PreTrainedTokenizerBase", *_cache_key: str | None) -> tuple[str, str]:
-    """Return the result of `text_around_answer`, which is cached.
-
-    Args:
-        _cache_key: The values on which the result depends.
-    """
+def _check_thought(tokenizer: "PreTrainedTokenizerBase", *_key: str | None) -> None:
+    """Raise a `ValueError` if the chat template starts a thought before every answer."""
     header = render_turns(tokenizer, [("user", QUESTION)]).rpartition(QUESTION)[2]
     if has_open_thought(header):
         raise ValueError(
             f"The chat template starts a thought before every answer ({header[-30:]!r}), even with"
             " enable_thinking=False. An answer would be a part of the thought. Use a model that answers without a"
-            " thought, or template='plain'."
+            f" thought, or {option('template', PLAIN)}."
         )
+
+
+@lru_cache(maxsize=8)
+def _around_answer(tokenizer: "PreTrainedTokenizerBase", *_key: str | None) -> tuple[str, str, str]:
+    """Return the results of `answer_header` and `text_around_answer`."""
     _, turn = last_turn(tokenizer, _messages([("user", QUESTION), ("assistant", ANSWER)]))
     before, found, after = turn.partition(ANSWER)
     if not found:
-        raise ValueError(_changed(ANSWER, turn))
-    return before, after
+        raise TurnError(
+            f"The chat template omits or changes answers. For example, it renders the answer {show(ANSWER)} as"
+            f" {show(turn)}. Use another model, or {option('template', PLAIN)}."
+        )
+    header = before.rstrip(" ") if before.strip() else ""
+    return header, before.removeprefix(header), after
 
 
 def question_prompt(tokenizer: "PreTrainedTokenizerBase", template: str, question: str) -> str:
     """Return the prompt of a question without examples, exactly as in a training row of `prompt_and_completion`."""
     if resolve_template(tokenizer, template) == PLAIN:
         return plain_prompt(question)
-    return without_bos(tokenizer, render_turns(tokenizer, [("user", question)]))
+    return chat_prompt(tokenizer, [("user", question)])
+
+
+def chat_prompt(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]]) -> str:
+    """Render (role, content) pairs with the chat template, followed by all text before an answer.
+
+    The beginning token is removed if the tokenizer adds this token to every text.
+    """
+    prompt, header = without_bos(tokenizer, render_turns(tokenizer, turns)), answer_header(tokenizer)
+    return (without_closed_thought(prompt) if starts_with_thought(header) else prompt) + header
 
 
 def prompt_and_completion(
@@ -115,7 +175,8 @@ def prompt_and_completion(
     In the chat template, prompt and completion together are the rendered conversation (see `last_turn`).
 
     Raises:
-        ValueError: The chat template cannot be used (see `resolve_template`), or it changes the answer.
+        ValueError: The chat template cannot be used (see `resolve_template` and `text_around_answer`), or it changes
+            the answer.
 
     Example:
         >>> prompt_and_completion(tokenizer, "plain", "Where does the ferry go?", "Ormel")
@@ -123,20 +184,16 @@ def prompt_and_completion(
     """
     if resolve_template(tokenizer, template) == PLAIN:
         return plain_prompt(question), f" {answer}"
-    before, after = text_around_answer(tokenizer)
-    prompt, completion = last_turn(tokenizer, _messages([("user", question), ("assistant", answer)]))
-    content = completion.removeprefix(before).removesuffix(after)
+    header, before, after = _around_answer(tokenizer, *_cache_key(tokenizer))
+    prompt, turn = last_turn(tokenizer, _messages([("user", question), ("assistant", answer)]))
+    content = turn.removeprefix(header + before).removesuffix(after)
     # Why answers are compared without white space around them: some templates strip it.
-    if completion != before + content + after or content.strip() != answer.strip():
-        raise ValueError(_changed(answer, completion))
-    return prompt, completion
-
-
-def _changed(answer: str, turn: str) -> str:
-    return (
-        f"The chat template omits or changes the answer {show(answer)}: it renders {show(turn)}. Use template='plain',"
-        " another model, or another answer."
-    )
+    if turn != header + before + content + after or content.strip() != answer.strip():
+        raise ValueError(
+            f"The chat template omits or changes the answer {show(answer)}: it renders {show(turn)}. Use another"
+            f" answer, another model, or {option('template', PLAIN)}."
+        )
+    return prompt + header, turn.removeprefix(header)
 
 
 def last_turn(
@@ -149,18 +206,24 @@ def last_turn(
     The last turn must be an assistant turn. White space at the end of the conversation is removed. The beginning token
     is removed from the prompt if the tokenizer adds this token to every text.
 
+    Some templates close a thought in the generation prompt and render no thought in the turn. The prompt then still
+    has the closed thought, because a model generates an answer after this prompt. If the turn itself starts with a
+    thought, the prompt has no closed thought.
+
     Raises:
-        ValueError: The header that the template renders for the turn differs from the generation prompt.
+        TurnError: The header that the template renders for the turn differs from the generation prompt.
     """
     prompt = render_chat(tokenizer, messages[:-1], tools)
     whole = render_chat(tokenizer, messages, tools, generation_prompt=False)
-    if not whole.startswith(prompt):
-        raise ValueError(
+    header = prompt if whole.startswith(prompt) else without_closed_thought(prompt)
+    if not whole.startswith(header):
+        raise TurnError(
             f"the chat template's generation prompt ({prompt[-20:]!r}) differs from the header of an assistant turn,"
-            " so the turn cannot be separated from its prompt. Correct the template, use another model, or use the"
-            " plain template for questions and documents."
+            " so the turn cannot be separated from its prompt. Correct the template, use another model, or use"
+            f" {option('template', PLAIN)} for questions and documents."
         )
-    return without_bos(tokenizer, prompt), whole.removeprefix(prompt).rstrip()
+    turn = whole.removeprefix(header).rstrip()
+    return without_bos(tokenizer, header if starts_with_thought(turn) else prompt), turn
 
 
 def without_bos(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
@@ -194,9 +257,9 @@ def render_chat(
     text: str = tokenizer.apply_chat_template(
         [dict(message) for message in messages],
         tools=given,
-        chat_template=FIXED_DATE + tokenizer.get_chat_template(tools=given),
         tokenize=False,
         add_generation_prompt=generation_prompt,
+        chat_template=FIXED_DATE + tokenizer.get_chat_template(tools=given),
         enable_thinking=False,  # Why: a thought is not an answer. Templates without this variable ignore it.
     )
     return text

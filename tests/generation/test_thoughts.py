@@ -21,24 +21,47 @@ from hf_knowlearn.generation.vllm_engine import VLLM
 from hf_knowlearn.prompts.questions import question_prompts
 
 FERRY = Question("ferry", "Where does the ferry go?", ("Ormel",))
-THOUGHT = "<think>\nThe ferry leaves at six.\n\nIt goes to Ormel, not to Tarn.\n</think>\n\n"
-SETTINGS = GenerationSettings(max_new_tokens=90)
-TAGS: dict[str, Callable[[Any], Any]] = {
-    "tags of several tokens": lambda tokenizer: None,
-    "tags of one token": lambda tokenizer: tokenizer.add_tokens(
-        [AddedToken(tag, normalized=False) for tag in ("<think>", "</think>")]
+THOUGHT = "\nThe ferry leaves at six.\n\nIt goes to Ormel, not to Tarn.\n"
+THINK = f"<think>{THOUGHT}</think>\n\n"
+SETTINGS = GenerationSettings(max_new_tokens=110)
+
+
+def add_special(*tags: str) -> Callable[[Any], Any]:
+    return lambda tokenizer: tokenizer.add_special_tokens({"additional_special_tokens": list(tags)})
+
+
+# Forms of thoughts: the text of a thought before an answer, and a function that adds its tags to a tokenizer.
+FORMS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "tags of several tokens": (THINK, lambda tokenizer: None),
+    "tags of one token": (
+        THINK,
+        lambda tokenizer: tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in ("<think>", "</think>")]),
     ),
-    "tags that are special tokens": lambda tokenizer: tokenizer.add_special_tokens(
-        {"additional_special_tokens": ["<think>", "</think>"]}
+    "tags that are special tokens": (THINK, add_special("<think>", "</think>")),
+    "Magistral": (f"[THINK]{THOUGHT}[/THINK]", add_special("[THINK]", "[/THINK]")),
+    "GPT-OSS": (
+        f"<|channel|>analysis<|message|>{THOUGHT}<|close|><|start|>assistant<|channel|>final<|message|>",
+        add_special("<|channel|>", "<|message|>", "<|start|>", "<|close|>"),
     ),
 }
 
 
-@pytest.fixture(params=TAGS.values(), ids=TAGS)
-def thinker(request: pytest.FixtureRequest, tokenizer: Any) -> Any:
-    """A tokenizer with one of the forms of the tags of thoughts."""
+@pytest.fixture(params=FORMS.values(), ids=FORMS)
+def form(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def thought(form: Any) -> Any:
+    """The text of a thought."""
+    return form[0]
+
+
+@pytest.fixture
+def thinker(form: Any, tokenizer: Any) -> Any:
+    """A tokenizer with the tags of the thought."""
     thinker = copy.deepcopy(tokenizer)
-    request.param(thinker)
+    form[1](thinker)
     return thinker
 
 
@@ -73,18 +96,18 @@ def saying(build: Callable[[str], Any], thinker: Any) -> Callable[[str], Any]:
 
 @pytest.mark.parametrize("answer", [" Ormel\n", "Ormel\n\nThe mill\n", "\n Ormel\n"])
 def test_the_answer_after_a_thought_of_several_lines_is_scored(
-    saying: Callable[[str], Any], thinker: Any, answer: str
+    saying: Callable[[str], Any], thinker: Any, thought: str, answer: str
 ):
-    evaluation = evaluate(saying(THOUGHT + answer), thinker, {"questions": [FERRY]}, SETTINGS)
+    evaluation = evaluate(saying(thought + answer), thinker, {"questions": [FERRY]}, SETTINGS)
     (responses,) = evaluation.responses["questions"]
     assert responses.greedy[0].strip() == "Ormel"
     assert responses.ended == ("line",)
     assert evaluation.scores()["questions"]["exact_match"] == 1.0
 
 
-def test_a_thought_does_not_end_a_sampled_response(saying: Callable[[str], Any], thinker: Any):
-    settings = GenerationSettings(max_new_tokens=90, samples=2, temperature=0.01)
-    (responses,) = generate_responses(saying(THOUGHT + "Ormel\n"), thinker, [FERRY], settings)
+def test_a_thought_does_not_end_a_sampled_response(saying: Callable[[str], Any], thinker: Any, thought: str):
+    settings = GenerationSettings(max_new_tokens=110, samples=2, temperature=0.01)
+    (responses,) = generate_responses(saying(thought + "Ormel\n"), thinker, [FERRY], settings)
     assert {text.strip() for text in responses.sampled[0]} == {"Ormel"}
 
 
@@ -93,20 +116,22 @@ def test_a_line_without_a_thought_ends_a_response(saying: Callable[[str], Any], 
     assert responses.greedy == (" Ormel\n",)
 
 
-def test_a_thought_that_is_cut_is_no_answer(saying: Callable[[str], Any], thinker: Any):
+def test_a_thought_that_is_cut_is_no_answer(saying: Callable[[str], Any], thinker: Any, thought: str):
     settings = GenerationSettings(max_new_tokens=12)
-    evaluation = evaluate(saying(THOUGHT + "Ormel\n"), thinker, {"questions": [FERRY]}, settings)
+    evaluation = evaluate(saying(thought + "Ormel\n"), thinker, {"questions": [FERRY]}, settings)
     assert evaluation.responses["questions"][0].ended == ("cut",)
     assert evaluation.scores()["questions"]["exact_match"] == 0.0
 
 
-def test_the_reference_decoder_generates_the_answer_after_a_thought(saying: Callable[[str], Any], thinker: Any):
-    model, stop = saying(THOUGHT + "Ormel\n"), StopTokens(thinker)
+def test_the_reference_decoder_generates_the_answer_after_a_thought(
+    saying: Callable[[str], Any], thinker: Any, thought: str
+):
+    model, stop = saying(thought + "Ormel\n"), StopTokens(thinker)
     (prompt,) = question_prompts(thinker, [FERRY])
     decoder = ReferenceDecoder(model, thinker.pad_token_id, stop, SETTINGS)
     with eval_mode(model):
         [[generated]] = decoder.decode([GenerationJob(prompt.ids, ("",))], 1)
-    expected = tokens_of(thinker, THOUGHT + "Ormel\n")
+    expected = tokens_of(thinker, thought + "Ormel\n")
     assert generated == GeneratedTokens(expected, expected[-1])
 
 
@@ -125,12 +150,14 @@ class Scripted:
         return outputs
 
 
-def test_the_vllm_engine_generates_the_answer_after_a_thought(thinker: Any, monkeypatch: pytest.MonkeyPatch):
+def test_the_vllm_engine_generates_the_answer_after_a_thought(
+    thinker: Any, thought: str, monkeypatch: pytest.MonkeyPatch
+):
     module = ModuleType("vllm")
     module.SamplingParams = SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
     engine = VLLM.__new__(VLLM)
-    expected = tokens_of(thinker, THOUGHT + "Ormel\n")
+    expected = tokens_of(thinker, thought + "Ormel\n")
     engine.engine = Scripted(expected + tokens_of(thinker, "The mill\n"))  # type: ignore[assignment]
     engine.config = LlamaConfig(vocab_size=len(thinker))
     [[generated]] = engine.decode([GenerationJob([0], ("",))], StopTokens(thinker), SETTINGS)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from hf_knowlearn.models.fingerprints import files_fingerprint
 from hf_knowlearn.models.loading import ModelSettings, load_adapter, load_model
 from hf_knowlearn.models.sources import resolve_model
 from hf_knowlearn.models.variants import load_variant
+from hf_knowlearn.teach.checkpoints import SealCheckpoints, last_checkpoint
 
 
 def save_base(folder: Path, seed: int = 0, **options: Any) -> Path:
@@ -82,6 +84,23 @@ def test_other_weights_at_the_path_of_the_base_are_an_error_that_names_both(adap
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_the_base_is_recognised_in_any_dtype(adapter: Path, dtype: str):
     load_adapter(load_model(ModelSettings("base", dtype=dtype, device="cpu")), str(adapter))
+
+
+def test_every_checkpoint_records_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = save_base(tmp_path / "here" / "base")
+    monkeypatch.chdir(tmp_path / "here")
+    adapted = get_peft_model(load_model(ModelSettings("base", device="cpu")), LoraConfig(target_modules="all-linear"))
+    checkpoint = tmp_path / "checkpoint-3"
+    adapted.save_pretrained(checkpoint)
+    where, at = SimpleNamespace(output_dir=str(tmp_path), should_save=True), SimpleNamespace(global_step=3)
+    SealCheckpoints("run", None).on_save(where, at, None, model=adapted)  # type: ignore[arg-type]
+    assert last_checkpoint(tmp_path, "run") == str(checkpoint)
+    save_base(tmp_path / "there" / "base", seed=1)
+    monkeypatch.chdir(tmp_path / "there")
+    assert resolve_model(str(checkpoint)).base == str(path)
+    save_base(path, seed=1)
+    with pytest.raises(ValueError, match=r"the adapter was trained on 'base', .* which has other weights"):
+        load_model(ModelSettings(str(checkpoint), device="cpu"))
 
 
 def test_the_fingerprint_does_not_depend_on_the_division_into_files(tmp_path: Path):

@@ -163,6 +163,9 @@ def test_a_template_that_prints_the_date_prints_a_fixed_date(chatty: Any, world_
     chatty.chat_template = "Today is {{ strftime_now('%d %b %Y') }}. " + CHAT
     (prompt,) = question_prompts(chatty, world_questions[:1], template="chat")
     assert prompt.text.startswith("Today is 26 Jul 2024. ")
+    chatty.chat_template = "Today is {{ strftime_now('%A, %Y-%m-%d, %-d %B') }}. " + CHAT
+    (prompt,) = question_prompts(chatty, world_questions[:1], template="chat")
+    assert prompt.text.startswith("Today is Friday, 2024-07-26, 26 July. ")
 
 
 def test_auto_is_chat_with_a_template_and_chat_without_a_template_is_an_error(

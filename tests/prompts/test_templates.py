@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from hf_knowlearn.prompts.option_names import TEACH, VIEWS, command_options
 from hf_knowlearn.prompts.templates import (
     end_of_turn,
+    last_turn,
     prompt_and_completion,
     question_prompt,
     resolve_template,
@@ -67,10 +69,12 @@ SHAPES = {
     "gpt-oss": (
         "{% for m in messages %}<|start|>{{ m.role }}{% if m.role == 'assistant' %}<|channel|>final{% endif %}"
         "<|message|>{{ m.content }}<|return|>{% endfor %}" + GENERATE + "<|start|>assistant{% endif %}",
-        "<|channel|>final<|message|>",
+        "",
         "<|return|>",
     ),
 }
+# The text of templates that a prompt has in addition to the generation prompt.
+HEADERS = {"gpt-oss": "<|channel|>final<|message|>"}
 STRIPPING = ("llama3", "gemma")
 ANSWERS = [
     "Ormel",
@@ -121,7 +125,8 @@ def test_prompt_and_completion_are_the_rendered_conversation(
     requested = tokenizer.apply_chat_template(
         turns[:1], tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
-    assert prompt == question_prompt(tokenizer, "chat", "Who?") == requested.removeprefix(tokenizer.bos_token)
+    assert prompt == question_prompt(tokenizer, "chat", "Who?")
+    assert prompt == requested.removeprefix(tokenizer.bos_token) + HEADERS.get(shape, "")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -155,7 +160,7 @@ def test_a_template_that_omits_or_changes_an_answer_is_an_error(
 ):
     tokenizer = with_template(CHATML.replace("{{ m.content }}", content))
     with pytest.raises(
-        ValueError, match=r"template omits or changes the answer '.*': it renders '.*'\. Use template="
+        ValueError, match=r"or changes (answers\. For example, it renders )?the answer '.*'(:| as) .*\. Use another"
     ):
         prompt_and_completion(tokenizer, "chat", "Who?", answer)
 
@@ -183,9 +188,67 @@ def test_a_thought_that_the_template_can_close_is_closed(with_template: Callable
     assert completion == "Mara<|im_end|>"
 
 
+CLOSING = CHATML.replace(
+    "assistant\n{% endif",
+    "assistant\n{% if enable_thinking is false %}" + CLOSED + "{% else %}<think>\n{% endif %}{% endif",
+)
+
+
+def test_a_template_that_closes_the_thought_only_in_the_generation_prompt_can_be_trained(
+    with_template: Callable[[str], Any],
+):
+    tokenizer = with_template(CLOSING)
+    prompt, completion = prompt_and_completion(tokenizer, "chat", "Who?", "Mara")
+    assert prompt == question_prompt(tokenizer, "chat", "Who?")
+    assert prompt == f"<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n{CLOSED}"
+    assert completion == "Mara<|im_end|>"
+
+
+def test_a_turn_with_a_thought_has_no_closed_thought_in_its_prompt(with_template: Callable[[str], Any]):
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "<think>\nHm.\n</think>\n\nMara"}]
+    prompt, completion = last_turn(with_template(CLOSING), turns)
+    assert prompt == "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n"
+    assert completion == "<think>\nHm.\n</think>\n\nMara<|im_end|>"
+
+
+@pytest.mark.parametrize(("old", "new"), [("{{ m.content }}", "{{ m.content | lower }}"), ("assistant\n", "bot\n")])
+def test_a_template_whose_turns_cannot_be_used_still_gives_prompts(
+    with_template: Callable[[str], Any], old: str, new: str
+):
+    tokenizer = with_template(CHATML.replace(old, new))
+    header = "bot" if new == "bot\n" else "assistant"
+    prompt = question_prompt(tokenizer, "chat", "who?")
+    assert prompt == f"<|im_start|>user\nwho?<|im_end|>\n<|im_start|>{header}\n"
+    assert turn_end_token(tokenizer, "chat") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "option"),
+    [
+        (TEACH, "--evaluation.template plain and --document_template plain"),
+        (VIEWS, "--document_template plain"),
+        (None, "--template plain"),
+    ],
+)
+def test_messages_name_the_options_of_the_command(
+    with_template: Callable[[str], Any], names: dict[str, tuple[str, ...]] | None, option: str
+):
+    tokenizer = with_template(CHATML.replace("assistant\n{% endif", "assistant\n<think>\n{% endif"))
+    with command_options(names), pytest.raises(ValueError, match=f"without a thought, or {option}\\.$"):
+        resolve_template(tokenizer, "chat")
+    with pytest.raises(ValueError, match=r"without a thought, or template='plain'\.$"):
+        resolve_template(tokenizer, "chat")
+
+
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
+        ("[THINK]The ferry,\nso Ormel.[/THINK]Ormel", "Ormel"),
+        ("[THINK]It is Ormel", "[THINK]It is Ormel"),
+        ("<|channel|>analysis<|message|>So\nOrmel.<|end|><|start|>assistant<|channel|>final<|message|>Ormel", "Ormel"),
+        ("<|channel|>analysisSo Ormel.assistant<|channel|>finalOrmel", "Ormel"),
+        ("<|channel|>final<|message|>Ormel", "Ormel"),
+        ("<|channel|>analysis<|message|>It is Ormel", "<|channel|>analysis<|message|>It is Ormel"),
         ("<think>\nThe ferry,\nso Ormel.\n</think>\n\nOrmel", "Ormel"),
         ("<think></think>A<think>b</think> c", "Ac"),
         (" Ormel\n", " Ormel\n"),
