@@ -13,6 +13,7 @@ from typing import Any
 
 BITSANDBYTES = "bitsandbytes.backends.cpu.ops"
 TEACH_EXAMPLE = "knowlearn teach --model MODEL --documents PATH [--questions FILE] --output_dir DIR"
+_in_command = False  # whether a command of the command line runs
 
 
 @dataclass
@@ -41,7 +42,9 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
     Args:
         resumes: Whether a repeated command continues an interrupted run.
     """
+    global _in_command
     outcome = Outcome()
+    before_command, _in_command = _in_command, True
     _set_progress_bars()
     handler = logging.StreamHandler(sys.stdout)
     logger = logging.getLogger("hf_knowlearn")
@@ -64,10 +67,18 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
         print(f"\nknowlearn: stopped.{resume}", file=sys.stderr)
         outcome.code = 130  # the code that shells use for Ctrl-C
     finally:
+        _in_command = before_command
         logger.removeHandler(handler)
         logger.setLevel(level)
         if handles_sigterm:
             signal.signal(signal.SIGTERM, before)
+
+
+def spelled(option: str, value: str | None = None) -> str:
+    """Return an option as the user writes it: `--empty drop` during a command, and `empty='drop'` in Python."""
+    if _in_command:
+        return f"--{option}" if value is None else f"--{option} {value}"
+    return option if value is None else f"{option}={value!r}"
 
 
 def _set_progress_bars() -> None:

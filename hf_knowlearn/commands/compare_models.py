@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_knowlearn.documents import Question
+from hf_knowlearn.evaluation.answer_lengths import check_answers_fit
 from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
 from hf_knowlearn.evaluation.standard_errors import paired_difference
 from hf_knowlearn.generation.settings import GenerationSettings
@@ -17,7 +18,7 @@ from hf_knowlearn.hub.metadata import RESULTS
 from hf_knowlearn.knowledge_recall import correct, exact_match, first_line
 from hf_knowlearn.knowledge_recall.scoring import f1
 from hf_knowlearn.models.sources import Source
-from hf_knowlearn.models.variants import describe_variant, load_variant
+from hf_knowlearn.models.variants import describe_variant, load_variant, variant_tokenizer
 from hf_knowlearn.reports.formatting import known, share
 from hf_knowlearn.reports.schema import CARD_COLUMNS, made_with, run_scores
 from hf_knowlearn.reports.tables import columns
@@ -70,6 +71,9 @@ def compare(
         `difference` of a row has the paired differences from the scores of the first row.
     """
     questions = {role: load_questions(file, **(columns or {})) for role, file in files.items()}
+    everything = [question for of_role in questions.values() for question in of_role]
+    for source in sources:  # Why first: an error in the last model must come before the first evaluation
+        check_answers_fit(variant_tokenizer(source), everything, settings.max_new_tokens)
     rows: list[dict[str, Any]] = []
     first: EvaluationResult | None = None
     for source in sources:

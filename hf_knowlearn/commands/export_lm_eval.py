@@ -128,7 +128,7 @@ def export(
     from hf_knowlearn.models.loading import ModelSettings, load_tokenizer
     from hf_knowlearn.prompts.questions import question_prompts
 
-    raise_problems(_problems(questions, folder, name))
+    raise_problems([*_problems(questions, folder, name), *_long_answers(questions, max_new_tokens)])
     settings = GenerationSettings(shots=shots, seed=seed, max_new_tokens=max_new_tokens)
     # Only the text of the prompts is used, and it is the same with every tokenizer.
     tokenizer = load_tokenizer(ModelSettings("tiny_base"))
@@ -184,6 +184,21 @@ def _answer_row(question: "Question", prompt: str) -> dict[str, Any]:
 
 def _choice_row(question: "Question", prompt: str) -> dict[str, Any]:
     return {"id": question.id, "prompt": prompt, "options": _options(question), "accepted": _accepted(question)}
+
+
+def _long_answers(questions: Sequence["Question"], max_new_tokens: int) -> Iterator[str]:
+    """Yield a message for each question whose accepted answers have more words than a response has tokens.
+
+    Why words: the tokenizer of the evaluated model is unknown here, and a word has at least one token.
+    """
+    for question in questions:
+        words = min(len(answer.split()) for answer in question.answers)
+        if 0 < max_new_tokens < words:
+            yield (
+                f"The accepted answers of question {question.id!r} have at least {number_of(words, 'word')}, but a"
+                f" response has at most {number_of(max_new_tokens, 'token')} (--max_new_tokens {max_new_tokens}), so"
+                " no response is correct. Increase --max_new_tokens, or add a shorter answer."
+            )
 
 
 def _generate(max_new_tokens: int) -> dict[str, Any]:

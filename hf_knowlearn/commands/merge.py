@@ -33,10 +33,16 @@ def run(arguments: argparse.Namespace, show: Callable[[str], None]) -> int:
     folder: Path = arguments.output_dir
     raise_problems(atomic_files.new_folder_problems(folder))
     from hf_knowlearn.models.sources import CARD, resolve_model
+
+    source = resolve_model(arguments.model, arguments.revision)
+    if source.base is None:  # before torch is loaded
+        raise ValueError(
+            f"{source.name}: this is a model without an adapter, so there is nothing to merge. Give a run that trained"
+            " an adapter, or the folder of an adapter."
+        )
     from hf_knowlearn.models.variants import load_variant
     from hf_knowlearn.teach.run_folder import disk_full_errors
 
-    source = resolve_model(arguments.model, arguments.revision)
     model, tokenizer = load_variant(source, merged=True, dtype=arguments.dtype or "auto")
     with disk_full_errors(folder), atomic_files.atomic_write(folder) as draft:
         model.save_pretrained(draft)

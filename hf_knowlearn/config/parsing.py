@@ -42,6 +42,7 @@ SYNONYMS = {
     "batch_size": "per_device_train_batch_size",
     "rank": "lora_r",
     "model_name": "model_name_or_path",
+    "family": "views",
     "out": "output_dir",
 }
 # Number option -> its smallest value.
@@ -171,7 +172,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         known: the known names, or a mapping from each known name to the text that the hint shows.
     """
     shown = known if isinstance(known, Mapping) else {each: each for each in known}
-    likely = [SYNONYMS.get(name, ""), *difflib.get_close_matches(name, shown, n=1, cutoff=0.5)]
+    likely = [SYNONYMS.get(name, ""), *difflib.get_close_matches(name, shown, n=1, cutoff=0.6)]
     near = [shown[candidate] for candidate in likely if candidate in shown]
     return f" (did you mean {near[0]}?)" if near else ""
 

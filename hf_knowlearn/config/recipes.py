@@ -49,6 +49,18 @@ OF_AN_ADAPTER = {
 }  # fmt: skip
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """A loader that raises an error for a key that occurs twice, of which YAML would use the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and (first := lines.setdefault(key.value, line)) != line:
+                raise yaml.YAMLError(f"the key {key.value!r} occurs in line {first} and in line {line}. Remove one.")
+        return super().construct_mapping(node, deep)
+
+
 def read_recipe(path: Path) -> dict[str, Any]:
     """Read the options of a recipe file.
 
@@ -69,7 +81,7 @@ def _read(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         extended = f", which {str(children[-1])!r} extends" if children else ""
         raise ValueError(f"There is no recipe {str(path)!r}{extended}. The recipes of the package are in {RECIPES}.")
     try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+        options = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a subclass of SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"Recipe {str(path)!r} is not valid YAML: {error}") from None
     if not isinstance(options, dict):
@@ -136,7 +148,7 @@ def read_options(
         defaults: options that the recipe overrides.
 
     Raises:
-        ValueError: see `parse_recipe`. If only TRL or transformers can find a problem, `recipe_of` raises the error.
+        ValueError: see `parse_recipe`. `recipe_of` finds the problems that need TRL or transformers.
     """
     typed = _typed(arguments)
     config = read_recipe(_path(typed.pop("config", str(RECIPES / "teach.yaml")), "config"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+from hf_knowlearn.console import spelled
 from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.document import Document, InvalidItemError, Question, show
 from hf_knowlearn.documents.error_report import ErrorReport
 from hf_knowlearn.documents.progress import bar_of
 from hf_knowlearn.documents.sources import Source
-from hf_knowlearn.documents.table_columns import EmptyDocumentError
+from hf_knowlearn.documents.table_columns import EmptyDocumentError, SkippedRowError
 
 Item = TypeVar("Item", Document, Question, Conversation)
 Make: TypeAlias = Callable[[dict[str, Any], str], Item]  # makes the item of a row, given its default id
@@ -39,9 +40,11 @@ def read_items(
                     raise ValueError(
                         f"the id {show(item.id)} is already used at {places[item.id]}; give each row its own id"
                     )
+            except SkippedRowError:
+                continue
             except EmptyDocumentError as error:
                 if dropped is None:
-                    problems.fixes.add('To skip empty documents, set empty to "drop".')
+                    problems.fixes.add(f"To skip empty documents, use {spelled('empty', 'drop')}.")
                 message = str(error)
                 (problems if dropped is None else dropped).add(source.place, message, number)
             except ValueError as error:

@@ -188,7 +188,9 @@ def read_questions(
     | questions | `question` or `text`; `answers` or `answer` |
     | Alpaca | `instruction`; `input`, which is added to the instruction as a new line; `output` |
     | pairs | `input` and `output`; or `prompt` and `completion` |
-    | TRL | `messages` with one turn of the user and one of the assistant |
+    | TRL | `messages` with one turn of the user and one of the assistant; a system turn joins the question |
+    | TRL | `prompt` and `completion` as lists of such messages |
+    | choices | `question`, `choices` or `options`, and `answer` with the index of the right option, from 0 |
     | SQuAD | its `.json` file, or the columns `question` and `answers` with `{"text": [...]}` |
 
     The answers are a string, a number or a list of these. Optional columns are `id` (if it is missing, the id is
@@ -197,7 +199,7 @@ def read_questions(
 
     White space around answers is removed. No response can match an answer that is blank, consists only of an article
     ("The"), or has several lines. Such answers are dropped with a warning. A question without any other answer is an
-    error.
+    error. Rows with `is_impossible: true`, as in SQuAD 2.0, are skipped with a notice.
 
     Args:
         path: as in `read_documents`.
@@ -223,6 +225,15 @@ def read_questions(
         problems.raise_if_any()
     elif problems:
         logger.warning("Dropped invalid rows. %s", problems.listing())
+    if columns.impossible:
+        impossible = (
+            f"{number_of(columns.impossible, 'question')} that {_are(columns.impossible)} marked as impossible"
+        )
+        if not questions:
+            raise ValueError(
+                f"The questions at {describe(path)}: the file has only {impossible}. Add other questions."
+            )
+        logger.info("Skipped %s to answer (is_impossible) in %s.", impossible, describe(path))
     if columns.dropped:
         logger.warning(
             "Dropped accepted answers of %s from %s that are blank, only an article, or longer than a line: %s.",
@@ -247,6 +258,10 @@ def read_conversations(path: Paths) -> list[Conversation]:
     problems.raise_if_any()
     logger.info("Read %s from %s.", number_of(len(conversations), "conversation"), describe(path))
     return conversations
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _check_choices(**options: tuple[str, Sequence[str]]) -> None:

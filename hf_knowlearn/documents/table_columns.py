@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hf_knowlearn.console import spelled
 from hf_knowlearn.documents.conversation import Conversation
 from hf_knowlearn.documents.document import Document, show, text_problems
 from hf_knowlearn.documents.language import UNDETERMINED, language_code
@@ -18,6 +19,10 @@ from hf_knowlearn.documents.language import UNDETERMINED, language_code
 
 class EmptyDocumentError(ValueError):
     """Raised if the text of a row is null or contains only white space."""
+
+
+class SkippedRowError(ValueError):
+    """Raised if a row is valid, but is not to be read."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,16 @@ class DocumentColumns:
         """
         for option, name in vars(self).items():
             if name:
-                require(row, name, fix=f"rename the column of the {option}, or give its name with {option}_column")
+                require(
+                    row,
+                    name,
+                    fix=f"rename the column of the {option}, or give its name with {spelled(f'{option}_column')}",
+                )
         title_key = self.title or "title"
         id_key, id = first_value(row, *([self.id] if self.id else ("id", "document_id", "wiki_id")))
         if self.id and not id_key:
             raise ValueError(
-                f"the column {self.id!r} has no id in this row; add an id, or remove the option id_column"
+                f"the column {self.id!r} has no id in this row; add an id, or remove the option {spelled('id_column')}"
             )
         text = "" if row[self.text] is None else clean(row[self.text])
         if isinstance(text, str) and not text.strip():

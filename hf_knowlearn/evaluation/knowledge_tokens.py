@@ -164,7 +164,8 @@ def knowledge_tokens(
     for document in documents:
         about = by_document.get(document.id, [])
         for part, made in views_of_parts(document, make_views, lengths, part_tokens, limit):
-            held_out = made[len(trained_views(part)) :]
+            known = trained_views(part)
+            held_out = [view for view in made if view not in known]
             rows += _rows(tokenizer, len(parts), part, held_out, about)
             parts.append(part)
             counts.append(len(held_out))

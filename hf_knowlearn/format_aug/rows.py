@@ -113,6 +113,7 @@ def document_rows(
     lengths: TokenLengths,
     max_length: int | None,
     tokenizer: "PreTrainedTokenizerBase | None" = None,
+    log: bool = True,
 ) -> list[list[Row]]:
     """Build the rows of all documents. The result is a list for each document, or for each part of a long document,
     with one row per view.
@@ -121,6 +122,7 @@ def document_rows(
         lengths: a function that returns the number of tokens of each text in a list.
         max_length: maximum number of tokens of a row. Parts become shorter until all their rows fit. None: no limit.
         tokenizer: required by `settings.template="chat"`. With a tokenizer, documents are checked for control tokens.
+        log: whether to log the number of documents whose sentences keep their order.
 
     Raises:
         ValueError: some documents contain control tokens, have too few views, have rows longer than `max_length`, or
@@ -148,7 +150,7 @@ def document_rows(
             problems.append(str(error))
     if problems:
         raise ValueError(listing(problems))
-    if unchanged:
+    if unchanged and log:
         kinds = ", ".join(f"{kind} {count}" for kind, count in unchanged.most_common())
         total = number_of(len(documents), "document")
         verb = "keeps its order" if len(documents) == 1 else "keep their order"
@@ -164,7 +166,8 @@ def check_documents(documents: Iterable[Document], tokenizer: "PreTrainedTokeniz
 
 
 def listing(problems: Sequence[str]) -> str:
-    """Return the first problems, one per line, and the number of further problems."""
+    """Return the first problems, one per line, and the number of further problems. Equal problems are listed once."""
+    problems = list(dict.fromkeys(problems))
     more = [f"... and {len(problems) - MOST_PROBLEMS} more."] if len(problems) > MOST_PROBLEMS else []
     return "\n".join([*problems[:MOST_PROBLEMS], *more])
 

@@ -108,7 +108,7 @@ def unknown_trackers(options: Mapping[str, Any]) -> list[str]:
     """Return a message for each value of the option `report_to` that is not a tracker of transformers."""
     given = options.get("report_to") or []
     return [
-        f"--report_to {name}: this is not a tracker. Choose from {', '.join(TRACKERS)}, all and none."
+        f"--report_to {name}: this is not a tracker. Give one of {', '.join(TRACKERS)}, or all or none."
         for name in (given if isinstance(given, list) else [given])
         if name not in {*TRACKERS, "all", "none"}
     ]

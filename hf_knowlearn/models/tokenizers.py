@@ -8,6 +8,8 @@ from hf_knowlearn.counts import number_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+TEMPLATE_FILES = (".jinja", ".j2")
+
 
 def apply_tokenizer_options(
     model: "PreTrainedModel",
@@ -15,6 +17,7 @@ def apply_tokenizer_options(
     *,
     chat_template_path: str | None = None,
     eos_token: str | None = None,
+    pad_token: str | None = None,
     uses_adapter: bool = False,
 ) -> None:
     """Change the model and the tokenizer in place, as `SFTTrainer` does for these options of `SFTConfig`.
@@ -25,29 +28,43 @@ def apply_tokenizer_options(
         chat_template_path: A `.jinja` file, or the folder or Hub name of another model with a chat template. If the
             tokenizer of the other model has further tokens, these tokens are added, and the embeddings are enlarged.
         eos_token: The new end token.
+        pad_token: The new padding token.
         uses_adapter: Whether an adapter is trained. No tokens can be added then, because an adapter does not save
             enlarged embeddings.
 
     Raises:
-        ValueError: The chat template or the end token cannot be used.
+        ValueError: The chat template, the end token or the padding token cannot be used.
     """
+    problems = [
+        f"--{option} {token!r}: the tokenizer does not have this token. Give a token of the tokenizer, or remove"
+        f" --{option}."
+        for option, token in {"eos_token": eos_token, "pad_token": pad_token}.items()
+        if token is not None and token not in tokenizer.get_vocab()
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
     if eos_token is not None:
-        if eos_token not in tokenizer.get_vocab():
-            raise ValueError(
-                f"--eos_token {eos_token!r}: the tokenizer does not have this token. Give a token of the tokenizer."
-            )
         tokenizer.eos_token = eos_token
         model.config.get_text_config().eos_token_id = tokenizer.eos_token_id
         _add_end_token(model.generation_config, tokenizer.eos_token_id)
     if chat_template_path is None:
         return
-    path = Path(chat_template_path)
-    if path.suffix in (".jinja", ".j2"):
-        if not path.is_file():
-            raise ValueError(f"--chat_template_path {chat_template_path!r}: this file does not exist. Check the path.")
-        tokenizer.chat_template = path.read_text(encoding="utf-8")
+    check_template_path(chat_template_path)
+    if chat_template_path.endswith(TEMPLATE_FILES):
+        tokenizer.chat_template = Path(chat_template_path).read_text(encoding="utf-8")
         return
     _clone(model, tokenizer, chat_template_path, uses_adapter)
+
+
+def check_template_path(path: str) -> None:
+    """Raise a `ValueError` if the value of `--chat_template_path` is a missing template, or a file of another kind."""
+    if path.endswith(TEMPLATE_FILES) and not Path(path).is_file():
+        raise ValueError(f"--chat_template_path {path!r}: this file does not exist. Check the path.")
+    if Path(path).is_file() and not path.endswith(TEMPLATE_FILES):
+        raise ValueError(
+            f"--chat_template_path {path!r}: this file is not a chat template. Give a file that ends in"
+            f" {' or '.join(TEMPLATE_FILES)}, or the folder or the Hub name of a model with a chat template."
+        )
 
 
 def _add_end_token(generation_config: Any, token: int) -> None:

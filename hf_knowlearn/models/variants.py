@@ -4,7 +4,6 @@ An adapter can be separate from its base model or merged into it. Weights can be
 adapter.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.models.base_model import ADAPTER, BASE_MODEL
@@ -47,16 +46,20 @@ def load_variant(
         load_in_8bit=bits == 8,
         label=_label(source),
     )
-    of_tokenizer = settings
-    if source.has_tokenizer:
-        of_tokenizer = replace(settings, name_or_path=source.weights, revision=source.revision, label=source.name)
-    tokenizer, model = load_tokenizer(of_tokenizer), load_model(settings)
+    tokenizer, model = variant_tokenizer(source), load_model(settings)
     check_embeddings(model, tokenizer, source.name)
     if source.base:
         model = load_adapter(model, source.weights, revision=source.revision, label=source.name)
     if merged:
         model = merge_adapter(model)
     return model.eval(), tokenizer
+
+
+def variant_tokenizer(source: Source) -> "PreTrainedTokenizerBase":
+    """Load the tokenizer of a model, or of its base model if an adapter has no tokenizer of its own."""
+    if source.has_tokenizer or source.base is None:
+        return load_tokenizer(ModelSettings(source.weights, source.revision, label=source.name))
+    return load_tokenizer(ModelSettings(source.base, source.base_revision, label=_label(source)))
 
 
 def check_mergeable(source: Source, bits: int | None = None) -> None:

@@ -182,5 +182,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcome.show(summary(report, recipe.output_dir))
             outcome.show(next_step(report, recipe.output_dir))
         except NonFiniteError as error:
+            sys.stderr.write("\n")  # Why: the progress bar of the training does not end its line
             outcome.fail(str(error), 1)
     return outcome.code

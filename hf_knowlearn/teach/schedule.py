@@ -98,7 +98,7 @@ def schedule_stage(
             " plain, or use a model whose tokenizer has a chat template."
         )
     lengths, template = token_lengths(tokenizer), stage.question_template
-    parts = document_rows(documents, stage.views, lengths, stage.max_length, tokenizer)
+    parts = document_rows(documents, stage.views, lengths, stage.max_length, tokenizer, log)
     turns = conversation_rows(data.train_conversations, tokenizer, lengths, stage.max_length)
     questions = question_rows(data.training_questions(train_on), tokenizer, template)
     replay = replayed_rows(stage, data, tokenizer)

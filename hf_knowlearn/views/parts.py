@@ -21,12 +21,13 @@ def views_of_parts(
         make_views: a function that returns the views of a part.
         lengths: a function that returns the number of tokens of each text in a list.
         limit: maximum number of tokens of a view with its prompt. The parts are made shorter until all views fit.
-            None: no limit.
+            If shorter parts do not help, views that are too long are dropped. None: no limit.
 
     Raises:
-        ValueError: even the views of very short parts do not fit into `limit`.
+        ValueError: a part has no view that fits into `limit`, even if the parts are very short.
     """
     size = min(part_tokens, limit or part_tokens)
+    shortened: list[list[tuple[Document, Sequence[View]]]] = []  # for each size, the parts with the views that fit
     while size >= SHORTEST_PART:
         # Why: a long run of white space can fill a whole part, which then contains nothing to train on.
         parts = [part for part in split_document(document, lambda text: lengths([text])[0], size) if part.text.strip()]
@@ -34,5 +35,15 @@ def views_of_parts(
         texts = [view.prompt + view.text for _, views in found for view in views]
         if limit is None or not texts or max(lengths(texts)) <= limit:
             return found
+        fitting = [(part, _views_that_fit(views, lengths, limit)) for part, views in found]
+        if all(views for _, views in fitting):
+            shortened.append(fitting)
         size = size * 3 // 4
+    if shortened:
+        return max(shortened, key=lambda fitting: min(len(views) for _, views in fitting))
     raise ValueError(f"Document {document.id!r} has no views of at most {limit} tokens. Increase max_length.")
+
+
+def _views_that_fit(views: Sequence[View], lengths: TokenLengths, limit: int) -> Sequence[View]:
+    counts = lengths([view.prompt + view.text for view in views]) if views else []
+    return [view for view, count in zip(views, counts, strict=True) if count <= limit]

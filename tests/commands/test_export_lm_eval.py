@@ -319,3 +319,10 @@ def with_options(questions: list[Question]) -> list[Question]:
     for question in questions:
         options.setdefault(question.relation, []).append(question.answers[0])
     return [replace(question, options=tuple(options[question.relation])) for question in questions]
+
+
+def test_an_answer_with_more_words_than_a_response_has_tokens_is_an_error(tmp_path: Path):
+    long = Question("q1", "When does the ferry leave?", ("at six in the morning",))
+    with pytest.raises(ValueError, match=r"question 'q1' have at least 5 words.*--max_new_tokens 4\)"):
+        export([long], tmp_path / "tasks", "t", max_new_tokens=4)
+    assert not (tmp_path / "tasks").exists()

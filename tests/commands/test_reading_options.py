@@ -58,7 +58,7 @@ def test_the_language_applies_to_all_documents(tables: Path, tmp_path: Path, com
 def test_views_reads_named_columns_and_drops_empty_documents(tables: Path, command: Command):
     path = tables / "documents.csv"
     code, _, error = command("views", path, "--text_column", "body")
-    assert (code, "set empty to" in error) == (2, True)
+    assert (code, "use --empty drop" in error) == (2, True)
     code, shown, _ = command("views", path, "--text_column", "body", "--empty", "drop", "--num_views", 1)
     assert (code, "ferry leaves" in shown) == (0, True)
 

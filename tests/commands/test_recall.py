@@ -100,3 +100,11 @@ def test_a_difference_is_clustered_by_document():
     oracle = score(answers, [list(q.answers) for q in questions], documents=documents)
     assert (mean, error) == pytest.approx((oracle["exact_match"], oracle["exact_match_se"]))
     assert paired_difference(questions, right, right) == (0, 0)
+
+
+def test_an_answer_longer_than_a_response_is_an_error(command: Command, tmp_path: Path):
+    path = tmp_path / "long.jsonl"
+    path.write_text('{"question": "When?", "answer": "at six, when the bells of the church have rung"}\n')
+    code, _, error = command("recall", "tiny_base", "--questions", path, "--max_new_tokens", "4")
+    assert code == 2
+    assert "longer than --max_new_tokens 4, so no response is correct: 'long.jsonl:1'" in error

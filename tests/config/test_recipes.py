@@ -15,7 +15,13 @@ from transformers.hf_argparser import string_to_bool
 from trl import ModelConfig, SFTConfig
 
 from hf_knowlearn.config.library_options import library_options, read_bool
-from hf_knowlearn.config.parsing import check_options, evaluation_options, parsed_values, run_options
+from hf_knowlearn.config.parsing import (
+    check_options,
+    did_you_mean,
+    evaluation_options,
+    parsed_values,
+    run_options,
+)
 from hf_knowlearn.config.possible_values import INSTEAD, POSSIBLE
 from hf_knowlearn.config.precision import describe_precision, precision_words
 from hf_knowlearn.config.recipes import parse_recipe, read_options, read_recipe
@@ -551,3 +557,16 @@ def test_the_precision_is_described(precision: str, model: dict[str, Any], messa
     training: Any = SimpleNamespace(mixed_precision=precision, device=SimpleNamespace(type="cpu"))
     loaded: Any = SimpleNamespace(**model)
     assert describe_precision(training, loaded) == message
+
+
+def test_a_key_that_occurs_twice_is_an_error_with_both_lines(recipe: Callable[..., Path]):
+    path = recipe("model: base\nnum_views: 2\nevaluation:\n  shots: 1\nnum_views: 3\n")
+    with pytest.raises(ValueError, match=r"the key 'num_views' occurs in line 2 and in line 5\. Remove one\."):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("family", " (did you mean views?)"), ("use_vllm", ""), ("group_by_length", "")]
+)
+def test_a_suggestion_is_a_synonym_or_a_similar_name(name: str, hint: str):
+    assert did_you_mean(name, run_options()) == hint

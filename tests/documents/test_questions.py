@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from hf_knowlearn.console import command_console
 from hf_knowlearn.documents import Question, read_questions
 
 Write = Callable[[Path, str | bytes], Path]
@@ -47,7 +48,8 @@ def test_questions_are_read_with_every_column_name(tmp_path: Path, write_rows: W
     [
         ({"answer": "x"}, "no column 'question' or 'text', only ['answer']; rename the column of the question, or"),
         ({"question": "Who?"}, "no column 'answers' or 'answer', only ['question']; a question needs an answer;"),
-        ({"question": "Who?", "answer": None}, "no column 'answers' or 'answer', only"),
+        ({"question": "Who?", "answer": None}, "q.jsonl:1: answer is null; remove the question, or give it an answer"),
+        ({"question": None, "answer": "x"}, "q.jsonl:1: question is null; remove the row, or give it a question"),
         ({"question": " ", "answer": "x"}, "text contains only white space"),
         ({"question": 5, "answer": "x"}, "text must be a string, got int 5."),
         ({"question": "Who?", "answers": []}, "q.jsonl:1: answers is empty; a question needs at least one answer."),
@@ -81,7 +83,7 @@ def test_questions_are_read_with_every_column_name(tmp_path: Path, write_rows: W
         ),
         (
             {"messages": [{"role": "user", "content": "Who?"}]},
-            "a question in `messages` must have one turn of the user and then one of the assistant, got the roles"
+            "a question in messages must have one turn of the user and then one of the assistant, got the roles"
             " ['user'];",
         ),
         ({"question": "Who?", "answer": "x", "options": "xy"}, "options must be a list of strings, such as"),
@@ -259,3 +261,96 @@ def test_the_log_counts_in_the_singular_and_the_plural(
     assert "Read 1 question from" in caplog.text
     read_questions(write_rows(tmp_path / "q.jsonl", row, row))
     assert "Read 2 questions from" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "answers"),
+    [
+        (
+            {"messages": [
+                {"role": "system", "content": "Be short."},
+                {"role": "user", "content": "Who?"},
+                {"role": "assistant", "content": "Ada"},
+            ]},
+            "Be short.\nWho?",
+            ("Ada",),
+        ),
+        (
+            {
+                "prompt": [{"role": "user", "content": "Who?"}],
+                "completion": [{"role": "assistant", "content": "Ada"}],
+            },
+            "Who?",
+            ("Ada",),
+        ),
+        ({"question": "When?", "choices": ["1800", "1831"], "answer": 1}, "When?", ("1831",)),
+        ({"question": "How many?", "choices": ["1", "2"], "answer": 2}, "How many?", ("2",)),
+        ({"question": "Which?", "options": ["Ada", "Bob"], "answer": 0}, "Which?", ("Ada",)),
+        ({"question": "When?", "choices": ["1800", "1831"], "answer": "1831"}, "When?", ("1831",)),
+    ],
+)  # fmt: skip
+def test_the_question_and_the_answer_of_common_formats(
+    tmp_path: Path, write_rows: WriteRows, row: dict[str, Any], text: str, answers: tuple[str, ...]
+):
+    (question,) = read_questions(write_rows(tmp_path / "q.jsonl", row))
+    assert (question.text, question.answers) == (text, answers)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"question": "How many?", "choices": ["1", "2"], "answer": 1}, "also the index of the option '2'"),
+        ({"question": "When?", "choices": ["1800", "1831"], "answer": 2}, "not an index from 0 to 1"),
+        (
+            {"messages": [
+                {"role": "system", "content": "x" * 501},
+                {"role": "user", "content": "Who?"},
+                {"role": "assistant", "content": "Ada"},
+            ]},
+            "has 501 characters; a system turn becomes a part of the question and must have at most 500",
+        ),
+    ],
+)  # fmt: skip
+def test_an_ambiguous_question_is_an_error(
+    tmp_path: Path, write_rows: WriteRows, read_error: ReadError, row: dict[str, Any], message: str
+):
+    assert message in read_error(read_questions, write_rows(tmp_path / "q.jsonl", row))
+
+
+IMPOSSIBLE = {"id": "2", "question": "Why?", "is_impossible": True, "answers": []}
+
+
+def test_impossible_questions_of_squad_2_are_skipped_with_one_notice(
+    tmp_path: Path, write: Write, caplog: pytest.LogCaptureFixture
+):
+    possible = {"id": "1", "question": "When?", "is_impossible": False, "answers": [{"text": "1831"}]}
+    content = {"data": [{"paragraphs": [{"context": "c", "qas": [possible, IMPOSSIBLE, {**IMPOSSIBLE, "id": "3"}]}]}]}
+    with caplog.at_level(logging.INFO, "hf_knowlearn"):
+        questions = read_questions(write(tmp_path / "q.json", json.dumps(content)))
+    assert questions == [Question("1", "When?", ("1831",))]
+    (notice,) = [text for text in caplog.messages if "is_impossible" in text]
+    assert "Skipped 2 questions that are marked as impossible to answer" in notice
+
+
+def test_a_file_with_only_impossible_questions_is_an_error(tmp_path: Path, write_rows: WriteRows):
+    with pytest.raises(ValueError, match="has only 1 question that is marked as impossible"):
+        read_questions(write_rows(tmp_path / "q.jsonl", IMPOSSIBLE))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_of_a_csv_file_is_detected(tmp_path: Path, write: Write, delimiter: str):
+    lines = [delimiter.join(fields) for fields in (("Frage", "Antwort"), ("Wann?", "1831"))]
+    path = write(tmp_path / "q.csv", "\n".join(lines))
+    (question,) = read_questions(path, question_column="Frage", answer_column="Antwort")
+    assert (question.text, question.answers) == ("Wann?", ("1831",))
+
+
+def test_messages_name_options_as_the_user_writes_them(tmp_path: Path, write_rows: WriteRows):
+    path = write_rows(tmp_path / "q.jsonl", {"q": "Who?", "a": "Ada"})
+    with pytest.raises(ValueError, match="with question_column and answer_column"):
+        read_questions(path)
+    with command_console() as outcome:
+        read_questions(path)
+    assert outcome.code == 2
+    with command_console(), pytest.raises(ValueError, match="with --question_column and --answer_column"):
+        read_questions(path)

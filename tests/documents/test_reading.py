@@ -220,7 +220,7 @@ def test_all_problems_are_in_one_error_and_equal_ones_share_an_entry(
             f"  {tmp_path / 'a.txt'}: text is empty; it needs at least one word.",
             f"  {tmp_path / 'b.jsonl'}:1: text is empty; it needs at least one word. (Also at 3, 4 and 2 more.)",
             f"  {tmp_path / 'b.jsonl'}:7: text must be a string, got int 1. (Also at 8.)",
-            'To skip empty documents, set empty to "drop".',
+            "To skip empty documents, use empty='drop'.",
         ]
     )
 

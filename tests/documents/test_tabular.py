@@ -85,7 +85,7 @@ def test_an_empty_or_null_text_is_an_error_or_dropped_with_file_and_row(
     message = read_error(read_documents, path)
     assert f"{path}:{first}: text is empty; it needs at least one word." in message
     assert f"{path}:{last}: text contains only white space; it needs at least one word." in message
-    assert message.endswith('To skip empty documents, set empty to "drop".')
+    assert message.endswith("To skip empty documents, use empty='drop'.")
     assert not caplog.records
     assert [d.id for d in read_documents(path, empty="drop")] == ["b"]
     (record,) = caplog.records

@@ -89,6 +89,22 @@ def test_parts_are_split_until_every_view_fits():
         views_of_parts(long, lambda part: [raw_view(part)], words, 40, 7)
 
 
+def test_views_that_are_too_long_because_of_their_layout_are_dropped():
+    def words(texts: list[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
+    document = Document("d", "One two three four. " * 4)
+    raw = raw_view(document)
+
+    def raw_and_long_layout(part: Document) -> list[Any]:
+        view = raw_view(part)
+        return [view, replace(view, text=view.text + " |" * 20), replace(view, text=view.text + " -")]
+
+    ((part, views),) = views_of_parts(document, raw_and_long_layout, words, 17, 17)
+    assert part.text == document.text
+    assert [view.text for view in views] == [raw.text, raw.text + " -"]
+
+
 # What counts
 
 

@@ -78,3 +78,9 @@ def test_a_document_with_fewer_formats_than_views_gets_the_formats_that_it_has()
 def test_a_document_without_any_view_is_an_error():
     with pytest.raises(TooFewViewsError, match="'d' has only 0 distinct formats"):
         training_views(Document("d", "One."), ViewSettings(num_views=2, groups=["breaks"]))
+
+
+def test_rows_that_are_made_again_log_no_count_of_documents(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level("INFO", "hf_knowlearn"):
+        document_rows([Document("1", STEPS)], ViewSettings("mixed", num_views=2), count_words, None, log=False)
+    assert caplog.messages == []

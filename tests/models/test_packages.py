@@ -155,7 +155,7 @@ def test_an_unknown_tracker_is_an_error_that_lists_the_trackers(
     knowlearn: Callable[..., int], options: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ):
     assert knowlearn("teach", **options, report_to="wandbb") == 2
-    assert "--report_to wandbb: this is not a tracker. Choose from azure_ml," in capsys.readouterr().err
+    assert "--report_to wandbb: this is not a tracker. Give one of azure_ml," in capsys.readouterr().err
     assert unknown_trackers({"report_to": ["all"]}) == unknown_trackers({"report_to": "none"}) == []
 
 

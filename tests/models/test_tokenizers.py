@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hf_knowlearn.models.tokenizers import apply_tokenizer_options, check_embeddings, check_end_token
+from hf_knowlearn.models.tokenizers import (
+    apply_tokenizer_options,
+    check_embeddings,
+    check_end_token,
+    check_template_path,
+)
 
 TEMPLATE = (
     "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{{ eos_token }}{% endfor %}"
@@ -131,3 +136,16 @@ def test_a_run_with_such_a_tokenizer_writes_nothing(
     assert knowlearn("teach", **{**options, "model": tmp_path / "faulty"}) == 2
     assert ("has no end token" if fault == "eos" else "without an embedding") in capsys.readouterr().err
     assert not options["output_dir"].exists()
+
+
+def test_an_unknown_padding_token_is_an_error_with_its_option(base: Path):
+    with pytest.raises(
+        ValueError, match=r"^--pad_token '<nope>': the tokenizer does not have this token\..*--pad_token"
+    ):
+        apply_tokenizer_options(*load(base), pad_token="<nope>")
+
+
+def test_a_template_in_a_file_of_another_kind_is_an_error(tmp_path: Path):
+    (tmp_path / "mill.md").write_text("The mill.", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"mill\.md': this file is not a chat template\. Give a file that ends in"):
+        check_template_path(str(tmp_path / "mill.md"))
