@@ -4,6 +4,6 @@ from collections.abc import Iterable
 
 
 def raise_problems(problems: Iterable[str]) -> None:
-    """Raise a `ValueError` with one line for each problem. Does nothing if there are no problems."""
-    if lines := list(problems):
+    """Raise a `ValueError` with one line for each distinct problem. Do nothing if there are no problems."""
+    if lines := list(dict.fromkeys(problems)):
         raise ValueError("\n".join(lines))

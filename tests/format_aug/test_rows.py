@@ -246,10 +246,20 @@ def test_spans_are_right_if_the_template_strips_a_text_or_has_its_words_in_the_h
     document = Document("d", text, title="A title")
     settings = ViewSettings("raw", template="chat")
     [(_, [view])] = rows.document_views(document, settings, count_words, None, stripping)
-    assert view.text == f" <|channel|>final<|message|>{content}{tokenizer.eos_token}"
+    assert view.prompt.endswith("assistant: <|channel|>final<|message|>")
+    assert view.text == f"{content}{tokenizer.eos_token}"
     [(start, in_document, length)] = view.spans
-    assert start == len(" <|channel|>final<|message|>")
+    assert start == 0
     assert view.text[start : start + length] == text[in_document : in_document + length] == content
+
+
+def test_a_problem_of_several_documents_is_listed_once(tokenizer):
+    upper = copy.deepcopy(tokenizer)
+    upper.chat_template = CHAT.replace("{{ m.content }}", "{{ m.content | upper }}")
+    documents = [MILL, Document("b", "Two is here.", title="B")]
+    with pytest.raises(ValueError, match="omits or changes answers") as error:
+        rows.document_rows(documents, ViewSettings("raw", template="chat"), count_words, None, upper)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_the_chat_template_requires_a_title(tokenizer):
