@@ -569,4 +569,4 @@ def test_a_key_that_occurs_twice_is_an_error_with_both_lines(recipe: Callable[..
     ("name", "hint"), [("family", " (did you mean views?)"), ("use_vllm", ""), ("group_by_length", "")]
 )
 def test_a_suggestion_is_a_synonym_or_a_similar_name(name: str, hint: str):
-    assert did_you_mean(name, run_options()) == hint
+    assert did_you_mean(name, list(run_options())) == hint
