@@ -1,7 +1,6 @@
-"""Settings of a run: frozen dataclasses with the values of a recipe. `teach/` and the packages below it use them.
+"""Settings of a run: frozen dataclasses with the values of a recipe. `resolve` converts a recipe to settings.
 
-`resolve` converts a recipe to settings. Two values depend on the model or the data and are set later: `with_context`
-returns settings with the maximum length of a row, and `with_steps` returns settings with the number of steps.
+Two values depend on the model or the data: `with_context` sets the maximum length of a row, and `with_steps` the steps.
 """
 
 import re
@@ -251,11 +250,7 @@ class RunSettings:
         return not self.uses_adapter or any(stage.adapter == "merge" for stage in self.stages[1 : number + 1])
 
     def with_context(self, context: int | None) -> "RunSettings":
-        """Return settings in which no row is longer than `context`.
-
-        Args:
-            context: number of tokens of the model's context. None: no limit.
-        """
+        """Return settings in which no row is longer than the model's context of `context` tokens. None: no limit."""
         stages = tuple(replace(stage, max_length=smallest_limit(stage.max_length, context)) for stage in self.stages)
         return replace(self, max_length=smallest_limit(self.max_length, context), stages=stages)
 
@@ -390,10 +385,7 @@ def _model(recipe: Recipe, model: "ModelConfig") -> ModelSettings:
 
 
 def _dtype(recipe: Recipe) -> str:
-    """Return the dtype of the weights: the dtype that the recipe sets, or the default.
-
-    The default is fp32. If the run trains an adapter, the default is the dtype of the computation.
-    """
+    """Return the dtype of the weights. If the recipe sets none, it is fp32, or for an adapter that of the computation."""
     if not recipe.model.use_peft or "dtype" in recipe.options:
         return str(recipe.model.dtype)
     return "bfloat16" if recipe.training.bf16 else "float16" if recipe.training.fp16 else "float32"

@@ -56,7 +56,7 @@ def test_samples_are_counted_and_depend_on_the_seed(command: Command):
         ),
         (("tiny_base", "a?", "--revision", "main"), "tiny_base is a folder, and a folder has no revisions"),
         (("tiny_base", " "), "There are no questions"),
-        (("tiny_base", "a?", "--samples", "-1"), "samples=-1: give an integer of at least 0"),
+        (("tiny_base", "a?", "--samples", "-1"), "--samples -1: give an integer of at least 0"),
     ],
 )
 def test_invalid_options_are_an_error(command: Command, words: tuple[str, ...], message: str):

@@ -137,7 +137,7 @@ MISTAKES = {
     "teach --model tiny_base --documents docs --output_dir out --text_column body": "only tables have columns",
     "ask tiny_base": "QUESTION",
     "ask ./nowhere Who?": "there is no such folder",
-    "ask tiny_base Who? --samples -1": "samples=-1",
+    "ask tiny_base Who? --samples -1": "--samples -1",
     "recall ./nowhere": "there is no such folder",
     "recall tiny_base --questions nowhere.jsonl": "nowhere.jsonl: no such file",
     "merge ./nowhere --output_dir out": "there is no such folder",

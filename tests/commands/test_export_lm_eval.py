@@ -193,8 +193,8 @@ def test_the_code_needs_only_datasets_and_the_standard_library(exported):
         ({"name": ""}, "name=''"),
         ({"name": "fragé"}, "name='fragé'"),
         ({"shots": 2}, "2 questions have none"),
-        ({"shots": -1}, "shots=-1: give an integer of at least 0"),
-        ({"max_new_tokens": 0}, "max_new_tokens=0"),
+        ({"shots": -1}, "--shots -1: give an integer of at least 0"),
+        ({"max_new_tokens": 0}, "--max_new_tokens 0"),
         ({"questions": "world:nowhere"}, "is not a split of"),
     ],
 )

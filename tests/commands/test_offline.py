@@ -41,7 +41,7 @@ def test_a_model_on_the_hub_is_an_error_at_once_without_a_network(tmp_path: Path
     code, shown, seconds = run_offline(tmp_path, *words)
     assert code == 2
     assert f"org/name: there is no such folder here, and the Hub ({NO_HUB}) cannot be reached" in shown
-    assert "Check the network, or give the folder of a model." in shown
+    assert "Check the network, or give the path of a folder with a model." in shown
     assert "Retrying" not in shown
     assert seconds < 6  # a few tenths of a second on a computer that does nothing else
 

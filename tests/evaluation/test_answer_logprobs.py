@@ -120,7 +120,7 @@ def test_an_answer_in_a_chat_follows_what_the_template_puts_before_it(
     chatty.chat_template = f"{{% for m in messages %}}{turn}{{% endfor %}}"
     found = answer_logprobs(model, chatty, chosen[:2], GenerationSettings(template="chat"))
     for one, question in zip(found, chosen[:2], strict=True):
-        prompt = chatty(f"{question.text}\n")["input_ids"]
+        prompt = chatty(f"{question.text}\n{before.rstrip()}")["input_ids"]
         ids = chatty(f"{question.text}\n{before}{one.answer}")["input_ids"]
         with torch.no_grad():
             logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)

@@ -134,6 +134,7 @@ def test_replayed_documents_are_plain_text(rows_of: Callable[..., Any], tmp_path
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_the_spans_of_a_view_in_the_chat_template_select_the_words_of_the_document(tokenizer: Any, template: str):
     tokenizer.chat_template, lead = TEMPLATES[template]
+    header = lead.rstrip()  # what the template puts before an answer ends the prompt, except white space
     document = Document("d", "  One fact. Another fact.\n\nA third one: {this}.", title="{Ormel}")
 
     def views(template: str) -> Sequence[View]:
@@ -144,11 +145,12 @@ def test_the_spans_of_a_view_in_the_chat_template_select_the_words_of_the_docume
     assert len(views("chat")) == 40
     for view, plain in zip(views("chat"), views("plain"), strict=True):
         text = plain.text.strip() if template == "stripping" else plain.text
-        assert view.text == lead + text + "<|im_end|>"
-        assert view.prompt == "<|im_start|>user\nTell me about {Ormel}.<|im_end|>\n<|im_start|>assistant\n"
+        assert view.text == lead.removeprefix(header) + text + "<|im_end|>"
+        assert view.prompt == f"<|im_start|>user\nTell me about {{Ormel}}.<|im_end|>\n<|im_start|>assistant\n{header}"
         found, expected = view.find("Another fact"), plain.find("Another fact")
         stripped = plain.text.index(text)
-        assert [start - len(lead) + stripped for start, _ in found] == [start for start, _ in expected]
+        before = len(lead) - len(header)
+        assert [start - before + stripped for start, _ in found] == [start for start, _ in expected]
         assert expected
 
 

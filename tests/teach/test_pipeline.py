@@ -343,7 +343,7 @@ def test_every_measurement_is_in_the_report(knowlearn: Callable[..., int], optio
     folder = options["output_dir"]
     report, figures = report_of(folder), figures_of(folder)
     assert report["counts"] == {"documents": 2, "questions": 3, "replayed_questions": 0, "retention_questions": 0}
-    assert "none of the 1 questions" in report["retention_source"]
+    assert "outside the run correctly (1 question)" in report["retention_source"]
     assert report["open_book"]["exact_match"] == 0
     assert len(lines_of(folder / "answers.open_book.jsonl")) == 3
     assert [point["step"] for point in figures["curve"] if "exact_match" in point] == [1, 2]
@@ -368,14 +368,16 @@ def test_questions_about_other_documents_that_the_base_model_answers_measure_ret
     ]
     file = tmp_path / "named.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    decode, first = responses_module._decode, iter([["six"], ["rye"], ["wheat"]])
-    monkeypatch.setattr(responses_module, "_decode", lambda *arguments: next(first, None) or decode(*arguments))
+    decode, first = responses_module.decode_without_thoughts, iter([["six"], ["rye"], ["wheat"]])
+    monkeypatch.setattr(
+        responses_module, "decode_without_thoughts", lambda *arguments: next(first, None) or decode(*arguments)
+    )
     assert knowlearn("teach", **options, questions=file, per_device_eval_batch_size=1) == 0
     report = report_of(options["output_dir"])
     assert report["counts"]["retention_questions"] == 1
     assert report["before"]["retention"] == 1
     assert figures_of(options["output_dir"])["transitions"]["retention_questions"]["forgotten"] == 1
-    assert "the 1 of 2 questions" in report["retention_source"]
+    assert "the base model answers 1 correctly" in report["retention_source"]
 
 
 def test_a_finished_run_is_not_repeated(
@@ -416,12 +418,12 @@ def test_a_finished_run_is_not_repeated(
         ({"questions": "{questions}", "evaluation.max_new_tokens": 600}, "600"),
         (
             {"questions": "{questions}", "evaluation.max_new_tokens": 1},
-            "longer than max_new_tokens=1, so no response is",
+            "Set --evaluation.max_new_tokens to at least 3",
         ),
-        ({"replay_documents": "{documents}", "replay_share": 0.01}, "a step has 4 rows, and this share of them is 0."),
+        ({"replay_documents": "{documents}", "replay_share": 0.01}, "of the 4 rows of a step, 0 would be replayed."),
         # Errors of TRL and PEFT when the trainer is made.
         ({"eval_strategy": "steps"}, "eval_strategy"),
-        ({"lora_target_modules": "nowhere"}, "Target modules nowhere not found in the base model"),
+        ({"lora_target_modules": "nowhere"}, "--lora_target_modules"),
         ({"use_peft": False, "dtype": "bfloat16", "sam_rho": 0.1}, "SAM (sam_rho=0.1)"),
     ],
 )

@@ -331,7 +331,7 @@ def test_each_stage_replays_its_own_number_of_texts(replaying: dict[str, Any]):
         ({"replay_self": 0, "replay_kl": 1}, ["--replay_kl has no effect, because no text is generated."]),
         (
             {"replay_self": 2, "replay_share": 0.1},
-            ["replay_share=0.1: a step has 4 rows, and this share of them is 0"],
+            ["replay_share=0.1: of the 4 rows of a step, 0 would be replayed."],
         ),
     ],
 )
