@@ -1,6 +1,6 @@
 """Settings of a run: frozen dataclasses with the values of a recipe. `resolve` converts a recipe to settings.
 
-Two values depend on the model or the data: `with_context` sets the maximum length of a row, and `with_steps` the steps.
+Two values depend on the model or the data: `with_context` sets the maximum length of a row, `with_steps` the steps.
 """
 
 import re
@@ -385,7 +385,7 @@ def _model(recipe: Recipe, model: "ModelConfig") -> ModelSettings:
 
 
 def _dtype(recipe: Recipe) -> str:
-    """Return the dtype of the weights. If the recipe sets none, it is fp32, or for an adapter that of the computation."""
+    """Return the dtype of the weights: of the recipe, else fp32, or with an adapter that of the computation."""
     if not recipe.model.use_peft or "dtype" in recipe.options:
         return str(recipe.model.dtype)
     return "bfloat16" if recipe.training.bf16 else "float16" if recipe.training.fp16 else "float32"

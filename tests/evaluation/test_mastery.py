@@ -1,4 +1,4 @@
-"""Tests of mastery: the classes of scripted responses, the limits between classes, and what does not change a class."""
+"""Tests of mastery: the classes of scripted responses, the limits between classes, and what changes no class."""
 
 import dataclasses
 import json
