@@ -96,7 +96,10 @@ class SentenceRules:
         clauses = [stripped]
         while (match := _OPENING_CLAUSE.match(clauses[-1])) and len(clauses) < 4:
             clauses.append(clauses[-1][match.end() :])
-        return any(map(self._begins_with_imperative, clauses)) or self.instruction.search(stripped) is not None
+        # Why: after a comma, a word with a capital letter is a name ("At Dumsom College, Simmer Rimpom was a
+        # student").
+        possible = [clause for i, clause in enumerate(clauses) if not i or not clause[:1].isupper()]
+        return any(map(self._begins_with_imperative, possible)) or self.instruction.search(stripped) is not None
 
     def describes_step(self, sentence: str) -> bool:
         """Return whether the sentence describes a step of a process in the passive, such as "The lid is removed"."""

@@ -264,3 +264,10 @@ def test_the_rules_take_linear_time(kind: str):
         order_rules(Document("d", text))
         seconds.append(time.process_time() - start)
     assert seconds[1] < 9 * seconds[0] + 0.3  # four times the text; quadratic time would be 16 times
+
+
+def test_a_name_that_is_also_an_instruction_is_no_instruction():
+    text = (
+        "Simmer Rimpom makes clocks. It is Homvos that employs Simmer Rimpom. At Dumsom, Simmer Rimpom was a student."
+    )
+    assert not rules_of(text).keeps_order
