@@ -22,11 +22,11 @@ _CLEFT = re.compile(
     re.IGNORECASE,
 )
 _MARKS = " \t\n\"'\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb([*_#>-\u2013\u2014\u2022"
-
-
 _QUOTED = re.compile(
     '"[^"\n]+"|\u201c[^\u201d\n]+\u201d|\u201e[^\u201c\u201d\n]+[\u201c\u201d]|\u00ab[^\u00bb\n]+\u00bb|\u00bb[^\u00ab\n]+\u00ab|`[^`\n]+`'
 )
+_WITH_CASE = ("past", "past_ending", "instruction")  # these patterns distinguish capital letters
+_CAPITAL = re.compile(r"(?<!\\)[^\W\d_a-z]")
 
 
 def without_quotations(sentence: str) -> str:
@@ -34,10 +34,6 @@ def without_quotations(sentence: str) -> str:
     references."""
     shown = _QUOTED.sub("Title", sentence)
     return shown if len(shown) > 12 else sentence
-
-
-_WITH_CASE = ("past", "past_ending", "instruction")  # these patterns distinguish capital letters
-_CAPITAL = re.compile(r"(?<!\\)[^\W\d_a-z]")
 
 
 @dataclass(frozen=True, eq=False)
