@@ -100,7 +100,7 @@ def evaluate(
     settings: GenerationSettings,
     *,
     pool: Sequence[Question] | None = None,
-    documents: Sequence[Document] | None = None,
+    documents: Sequence[Document] | Mapping[str, str] | None = None,
     language: str = "en",
     answer_cache: Path | None = None,
     progress: str | None = None,
@@ -111,7 +111,7 @@ def evaluate(
         questions: the sets of questions, by role (see `EvaluationResult`). Empty sets are left out.
         settings: settings of the generation.
         pool: questions that few-shot examples are chosen from. None: the questions of the same set.
-        documents: documents for open-book prompts (see `generate_responses`).
+        documents: documents or texts for open-book prompts (see `generate_responses`).
         language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
         answer_cache: a path. The responses to each set are cached in `{answer_cache}.{role}.jsonl`. None: no cache.
         progress: label of the progress bars, which is followed by the role. None: no bars.

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -94,7 +94,7 @@ def generate_responses(
     settings: GenerationSettings | None = None,
     *,
     pool: Iterable[Question] | None = None,
-    documents: Iterable[Document] | None = None,
+    documents: Iterable[Document] | Mapping[str, str] | None = None,
     answer_cache: str | PathLike[str] | None = None,
     progress: str | None = None,
 ) -> list[Responses]:
@@ -112,7 +112,8 @@ def generate_responses(
             The greedy responses of transformers and of vLLM are equal, apart from the effect of the last bits of the
             logits. The sampled responses differ.
         pool: The questions from which few-shot examples are chosen. None means `questions`.
-        documents: The documents of the questions, for `settings.open_book`. The parts of a document are joined.
+        documents: The documents of the questions, for `settings.open_book`. The parts of a document are joined. A
+            mapping has the text to insert for each question, by the id of the question.
         answer_cache: A JSONL file in a folder that all processes can access. Responses are stored in this folder
             during generation. After an interruption, a repeated call generates only the missing responses.
         progress: The label of the progress bar. None shows no bar.
@@ -155,7 +156,7 @@ def build_prompts(
     questions: Sequence[Question],
     settings: GenerationSettings,
     pool: Iterable[Question] | None = None,
-    documents: Iterable[Document] | None = None,
+    documents: Iterable[Document] | Mapping[str, str] | None = None,
 ) -> list[Prompt]:
     """Return the prompts of the questions, `settings.prompts` for each question.
 

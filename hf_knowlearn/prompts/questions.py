@@ -50,7 +50,7 @@ def question_prompts(
     seed: int = 0,
     instruction: str = "",
     pool: Iterable[Question] | None = None,
-    documents: Iterable[Document] | None = None,
+    documents: Iterable[Document] | Mapping[str, str] | None = None,
 ) -> list[Prompt]:
     """Return the prompts of all questions, in the order of the questions.
 
@@ -61,7 +61,8 @@ def question_prompts(
         instruction: Text at the start of every prompt.
         pool: The questions from which examples are chosen. None means `questions`.
         documents: The documents that the questions are about, for open-book prompts. An open-book prompt contains the
-            document of its question, after the instruction. None means closed-book prompts.
+            document of its question, after the instruction. A mapping has the text to insert for each question, by the
+            id of the question. None means closed-book prompts.
 
     Raises:
         ValueError: A question lacks its relation, examples or document, or a text contains control tokens. The message
@@ -74,25 +75,27 @@ def question_prompts(
     """
     template = resolve_template(tokenizer, template)
     examples = FewShotExamples(questions if pool is None else pool, shots, seed)
-    books = None if documents is None else _full_texts(documents)
+    books = None if documents is None else _texts_by_question(questions, documents)
     _check(questions, shots, books)
     chosen = [
         (question, number, examples.choose(question, number)) for question in questions for number in range(prompts)
     ]
     examples.check()
     check_questions(tokenizer, [*questions, *(example for _, _, shown in chosen for example in shown)])
-    used = {str(question.document_id): books[str(question.document_id)] for question in questions} if books else {}
+    # Why by document: messages name the documents, but a text of a mapping belongs to a question.
+    by_question = isinstance(documents, Mapping)
+    used = {str(q.id if by_question else q.document_id): books[q.id] for q in questions} if books else {}
     check_control_tokens(tokenizer, [("instruction", instruction), *used.items()], "documents or instructions")
     texts = []
     for question, _, shown in chosen:
-        book = books[str(question.document_id)] if books else ""
+        book = books[question.id] if books else ""
         texts.append(_text(tokenizer, template, question, shown, [text for text in (instruction, book) if text]))
     # Why special tokens are added: a prompt has the tokens of its training row, and TRL adds special tokens to a row.
     # `apply_chat_template(tokenize=True)` adds none, so it gives other tokens if the template renders no beginning
     # token.
     rows = encode(tokenizer, texts)
     return [
-        Prompt(q, number, text, tuple(ids), (str(q.document_id) if books else "", *(example.id for example in shown)))
+        Prompt(q, number, text, tuple(ids), (books[q.id] if books else "", *(example.id for example in shown)))
         for (q, number, shown), text, ids in zip(chosen, texts, rows, strict=True)
     ]
 
@@ -107,6 +110,16 @@ def _text(
     # Why: the instruction is in the first user turn, because some templates reject a system turn.
     turns[0] = ("user", "\n\n".join([*first, turns[0][1]]))
     return chat_prompt(tokenizer, turns)
+
+
+def _texts_by_question(
+    questions: Sequence[Question], documents: Iterable[Document] | Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return the text to insert into the prompt of each question, by the id of the question."""
+    if isinstance(documents, Mapping):
+        return documents
+    texts = _full_texts(documents)
+    return {q.id: texts[q.document_id] for q in questions if q.document_id in texts}
 
 
 def _full_texts(documents: Iterable[Document]) -> dict[str, str]:
@@ -129,7 +142,7 @@ def _check(questions: Sequence[Question], shots: int, books: Mapping[str, str] |
             f" {number_of(len(bare), 'question has', 'questions have')} none: {list_ids(bare)}. Give each question a"
             f" relation, or use {option('shots', 0)}."
         )
-    if books is not None and (lost := [q.id for q in questions if q.document_id not in books]):
+    if books is not None and (lost := [q.id for q in questions if q.id not in books]):
         problems.append(
             "Open-book prompts need the document of every question, but"
             f" {number_of(len(lost), 'question lacks', 'questions lack')} it:"
