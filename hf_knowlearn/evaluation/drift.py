@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hf_knowlearn.documents import Document, split_document
+from hf_knowlearn.evaluation.standard_errors import token_mean
 from hf_knowlearn.generation.batching import longest_first, row_logits, run_batches
 from hf_knowlearn.generation.causal_lm import check_causal_lm, eval_mode, pad_token_id
 from hf_knowlearn.prompts.limits import context_length, smallest_limit, token_lengths
@@ -89,6 +90,25 @@ def drift(
             "texts is empty. Pass general texts, or generate texts from the base model with sample_texts."
         )
     limit = smallest_limit(max_length, context_length(model), context_length(base or model))
+    owners, rows = text_rows(tokenizer, texts, limit)
+
+    def compute(batch: list[int], _: int) -> list[float]:
+        return _row_sums(model, base, [rows[i] for i in batch], pad_token_id(tokenizer))
+
+    with eval_mode(base) if base is not None else nullcontext():
+        divergences = run_batches(longest_first(rows), batch_size, compute, model=model, progress=progress)
+    sums = sums_of_texts(len(texts), owners, rows, divergences)
+    return Drift(*token_mean(sums), sum(n for _, n in sums), len(sums))
+
+
+def text_rows(
+    tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], limit: int | None
+) -> tuple[list[int], list[tuple[int, ...]]]:
+    """Split texts into parts of at most `limit` tokens. Return the index of the text and the tokens of each part.
+
+    Raises:
+        ValueError: every text has fewer than two tokens.
+    """
     lengths = token_lengths(tokenizer)
     parts = [
         part
@@ -100,17 +120,17 @@ def drift(
         raise ValueError(
             f"All texts ({len(texts)}) have fewer than two tokens, so there is nothing to predict. Pass longer texts."
         )
+    return [int(part.id) for part in parts], rows
 
-    def compute(batch: list[int], _: int) -> list[float]:
-        return _row_sums(model, base, [rows[i] for i in batch], pad_token_id(tokenizer))
 
-    with eval_mode(base) if base is not None else nullcontext():
-        divergences = run_batches(longest_first(rows), batch_size, compute, model=model, progress=progress)
-    sums = [[0.0, 0] for _ in texts]
-    for part, ids, total in zip(parts, rows, divergences, strict=True):
-        sums[int(part.id)][0] += total
-        sums[int(part.id)][1] += len(ids) - 1
-    return _summary(sums)
+def sums_of_texts(
+    number: int, owners: Sequence[int], rows: Sequence[Sequence[int]], totals: Sequence[float]
+) -> list[tuple[float, int]]:
+    """Return the total and the number of predicted tokens of each text, from those of its parts (see `text_rows`)."""
+    sums = [(0.0, 0)] * number
+    for owner, ids, total in zip(owners, rows, totals, strict=True):
+        sums[owner] = (sums[owner][0] + total, sums[owner][1] + len(ids) - 1)
+    return sums
 
 
 def divergence(base: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
@@ -153,17 +173,3 @@ def _base_model(model: "PreTrainedModel", base: "PreTrainedModel | None") -> Ite
     finally:
         for weight, flag in trainable:  # Why: peft makes an adapter trainable when it enables the adapter again
             weight.requires_grad_(flag)
-
-
-def _summary(sums: Sequence[Sequence[float]]) -> Drift:
-    """Return the mean divergence per token, with its standard error clustered by text.
-
-    Args:
-        sums: for each text, the sum of the divergences and the number of predicted tokens.
-    """
-    tokens = sum(n for _, n in sums)
-    kl = math.fsum(total for total, _ in sums) / tokens
-    n = len(sums)
-    residuals = math.fsum((total - kl * count) ** 2 for total, count in sums)
-    error = math.sqrt(n / (n - 1) * residuals) / tokens if n > 1 else math.nan
-    return Drift(kl, error, int(tokens), n)

@@ -45,3 +45,18 @@ def clustered_mean(groups: Sequence[Sequence[float]], clusters: Sequence[str]) -
     number = len(sums)
     squares = math.fsum(value * value for value in sums.values())
     return math.fsum(means) / len(means), math.sqrt(number / (number - 1) * squares) if number > 1 else math.nan
+
+
+def token_mean(sums: Sequence[tuple[float, int]]) -> tuple[float, float]:
+    """Return the mean over the tokens of all texts, and its standard error, clustered by text.
+
+    The error is nan for a single text.
+
+    Args:
+        sums: for each text, the sum of the values of its tokens and the number of its tokens.
+    """
+    tokens = sum(number for _, number in sums)
+    mean = math.fsum(total for total, _ in sums) / tokens
+    residuals = math.fsum((total - mean * number) ** 2 for total, number in sums)
+    n = len(sums)
+    return mean, math.sqrt(n / (n - 1) * residuals) / tokens if n > 1 else math.nan
