@@ -11,7 +11,9 @@ from hf_knowlearn.console import command_console
 from hf_knowlearn.paths import PACKAGE
 from hf_knowlearn.prompts.option_names import TEACH, VIEWS, command_options
 
-COMMANDS = ("quickstart", "teach", "views", "lab", "ask", "recall", "merge", "export_lm_eval", "publish")
+COMMANDS = (
+    "quickstart", "teach", "views", "lab", "ask", "recall", "merge", "export_lm_eval", "publish", "prepare_model"
+)  # fmt: skip
 # Commands that continue an interrupted run when they are repeated.
 RESUMES = ("quickstart", "lab")
 # Commands whose options have other names than the settings in messages.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_knowlearn.models import smollm2
 from hf_knowlearn.models.added_end_token import remove_added_end_token
 from hf_knowlearn.models.base_model import check_base
 from hf_knowlearn.models.fingerprints import commit_of
@@ -32,7 +33,8 @@ class ModelSettings:
     Fields that also occur in `trl.ModelConfig` mean the same as in `trl.ModelConfig`.
 
     Args:
-        name_or_path: A folder, a name on the Hub, or `tiny_base`, the model that this package contains.
+        name_or_path: A folder, a name on the Hub, `tiny_base`, the model that this package contains, or `smollm2-135m`
+            (see `models.smollm2`).
         revision: A branch, tag or commit of a model on the Hub.
         dtype: Dtype of the weights: "float32", "bfloat16", "float16", or "auto" for the stored dtype. For quantised
             weights, it is the dtype of the computation.
@@ -155,16 +157,25 @@ def load_adapter(
 
 
 def model_path(name: str, label: str = "") -> str:
-    """Return the folder or the Hub name to load. For `tiny_base`, this is a folder of this package.
+    """Return the folder or the Hub name to load.
+
+    For `tiny_base`, this is a folder of this package. For `smollm2-135m`, it is the folder that `knowlearn
+    prepare_model` writes.
 
     Args:
         label: The model's name in the error message; by default `name`.
 
     Raises:
-        ValueError: `name` is a path, and there is no such folder.
+        ValueError: `name` is a path, and there is no such folder. Or `name` is `smollm2-135m`, and this model is not
+            prepared.
     """
     if name == "tiny_base":
         return str(TINY_BASE)
+    if name == smollm2.NAME:
+        folder = smollm2.prepared_folder()
+        if not folder.is_dir():
+            raise ValueError(f"{label or name}: this model is not prepared on this machine. Run: {smollm2.COMMAND}")
+        return str(folder)
     if not Path(name).exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ValueError(f"{label or name}: there is no such folder. Check the path.")
     return name
