@@ -157,8 +157,12 @@ def build_prompts(
     settings: GenerationSettings,
     pool: Iterable[Question] | None = None,
     documents: Iterable[Document] | Mapping[str, str] | None = None,
+    may_be_long: bool = False,
 ) -> list[Prompt]:
     """Return the prompts of the questions, `settings.prompts` for each question.
+
+    Args:
+        may_be_long: Whether a prompt may exceed the model's context.
 
     Raises:
         ValueError: Two questions have the same id, an example or a document is missing, a text contains control
@@ -185,8 +189,9 @@ def build_prompts(
         pool=pool,
         documents=documents if settings.open_book else None,
     )
-    lengths = ((prompt.question.id, len(prompt.ids) + settings.max_new_tokens) for prompt in prompts)
-    check_context(model, lengths, f"{settings.max_new_tokens} new tokens")
+    if not may_be_long:
+        lengths = ((prompt.question.id, len(prompt.ids) + settings.max_new_tokens) for prompt in prompts)
+        check_context(model, lengths, f"{settings.max_new_tokens} new tokens")
     return prompts
 
 

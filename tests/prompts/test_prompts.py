@@ -120,7 +120,7 @@ def test_a_mapping_inserts_a_text_for_each_question(tokenizer: Any):
         f"Be brief.\n\n{plain_prompt('What is it, 1?')}",
         f"Be brief.\n\nOats.\n\n{plain_prompt('What is it, 2?')}",
     ]
-    with pytest.raises(ValueError, match="turns text of the documents or instructions .q0. into"):
+    with pytest.raises(ValueError, match="turns text of the documents or instructions 'q0' into"):
         question_prompts(tokenizer, asked, documents={"q0": tokenizer.eos_token, "q1": "", "q2": ""})
 
 
