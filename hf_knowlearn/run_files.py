@@ -2,7 +2,7 @@
 
 RECIPE, RUN, REPORT = "recipe.yaml", "run.json", "report.json"
 MODEL, CHECKPOINTS, STAGES = "model", "checkpoints", "stages"
-ANSWERS = ("answers.before.jsonl", "answers.open_book.jsonl", "answers.after.jsonl")
+ANSWERS = tuple(f"answers.{name}.jsonl" for name in ("before", "open_book", "rag_1", "rag_3", "after"))
 CHART = "scores.png"
 SELF_GENERATED = "self_generated.jsonl"
 STAGE_RECORD = "stage.json"

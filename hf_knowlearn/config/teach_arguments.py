@@ -211,18 +211,32 @@ class EvaluationArguments:
         "Number of optimizer steps between evaluations during training. Default: no evaluations during training."
     )
     open_book: bool = _option(
-        "Also evaluate the base model with the document of each question in the prompt.", default=False
+        "Also evaluate the model with the document of each question in the prompt, before and after training.",
+        default=False,
+    )
+    compare_rag: bool = _option(
+        "Also evaluate the base model with retrieval: each prompt contains the passages of the documents that BM25"
+        " finds for the question (the best passage, and the best three). The report states whether the fine-tuned"
+        " model or retrieval answers more questions correctly.",
+        default=False,
     )
     knowledge_tokens: bool | None = _option(
         "Measure the probability of the tokens that carry facts, in views that training does not contain. Default:"
         " true if there are no questions."
+    )
+    general_knowledge: bool = _option(
+        "Also measure what is unrelated to the documents, with the questions, instructions and text of the package:"
+        " retention of general knowledge (unless retention_questions is given), chat ability (with a chat template),"
+        " and perplexity on general text.",
+        default=True,
     )
     replayed_questions: str | None = _option(
         "Questions about the replayed documents. Their score is reported as `replayed`."
     )
     retention_questions: str | None = _option(
         "Questions about documents that do not occur in the run. Their score is reported as `retention`. Default: the"
-        " questions in `questions` whose documents do not occur in the run and that the base model answers correctly."
+        " questions in `questions` whose documents do not occur in the run, and general-knowledge questions of the"
+        " package, if the base model answers them correctly."
     )
 
     def __post_init__(self) -> None:

@@ -191,7 +191,7 @@ def search(passages: Sequence[str], queries: Iterable[str], k: int) -> list[list
     found: list[list[int]] = []
     tokens = [words(passage) for passage in passages]
     if not any(tokens):  # bm25s divides by the mean length
-        return [found for _ in queries]
+        return [[] for _ in queries]
     index = bm25s.BM25(k1=K1, b=B, method="lucene", dtype="float64")
     index.index(tokens, create_empty_token=False, show_progress=False)
     for query in queries:

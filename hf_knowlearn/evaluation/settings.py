@@ -15,8 +15,12 @@ class EvaluationSettings:
     Args:
         generation: settings of the generated responses, such as the prompt template and the number of samples.
         language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
-        open_book: also evaluate the base model with the document of each question in the prompt.
+        open_book: also evaluate the base model and the fine-tuned model with the document of each question in the
+            prompt.
+        compare_rag: also evaluate the base model with retrieved passages in the prompt of each question.
         knowledge_tokens: measure the probability of knowledge tokens. None: measure it only if there are no questions.
+        general_knowledge: also measure what is unrelated to the documents, with the questions, instructions and text of
+            the package: retention of general knowledge, chat ability, and perplexity on general text.
         every: number of optimizer steps between two evaluations during training. None: no evaluation during training.
         hold_out: group of formats that training leaves out. Knowledge tokens are measured in this group only. None: no
             group is left out.
@@ -35,7 +39,9 @@ class EvaluationSettings:
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     language: str = "en"
     open_book: bool = False
+    compare_rag: bool = False
     knowledge_tokens: bool | None = None
+    general_knowledge: bool = True
     every: int | None = None
     hold_out: str | None = None
     part_tokens: int = 512

@@ -36,6 +36,8 @@ class RunData:
         replay_prompts: the prompts of self-generated replay, in the order in which texts are generated.
         replay_generated: the self-generated texts. Empty until the base model has generated them.
         stages: the data of each stage.
+        retention_candidates: the questions from which the retention questions are selected. None: the recipe names the
+            retention questions.
         retention_source: a sentence about the source of the retention questions, or the reason why there are none.
     """
 
@@ -43,6 +45,7 @@ class RunData:
     replay_documents: list[Document]
     replay_questions: list[Question]
     questions: dict[str, list[Question]]
+    retention_candidates: list[Question] | None = None
     retention_source: str = ""
     train_documents: list[Document] = field(default_factory=list)
     train_questions: list[Question] = field(default_factory=list)
@@ -92,6 +95,13 @@ class RunData:
         ids = {document.id for document in self.documents}
         return [question for question in self.questions["questions"] if question.document_id in ids]
 
+    def example_pools(self) -> dict[str, list[Question]]:
+        """Return, by role, the questions from which few-shot examples are chosen, if not those of the role itself.
+
+        Why: the prompt of a question must not depend on which other questions the base model answers correctly.
+        """
+        return {} if self.retention_candidates is None else {"retention_questions": self.retention_candidates}
+
     @property
     def has_edits(self) -> bool:
         """Whether at least one question has a `kind`, without which there are no editing scores."""
@@ -114,11 +124,17 @@ def load_data(settings: RunSettings) -> RunData:
     data = RunData(**loader.training_sets(settings.stages), questions=questions, replay_prompts=prompts)
     data = replace(data, stages=tuple(replace(data, **loader.training_sets([each])) for each in settings.stages))
     if settings.questions["retention_questions"] is None and not loader.problems:
-        data = _with_default_retention(data)
+        data = _with_default_retention(data, settings.evaluation.general_knowledge)
     if settings.evaluation.open_book and not loader.problems and not data.open_book_questions():
         loader.problems[
             "--evaluation.open_book: no question names a document of the run, so no document can be put into a"
             " prompt. Give the questions a document_id, or remove --evaluation.open_book."
+        ] = None
+    has_both = data.documents and data.questions["questions"]
+    if settings.evaluation.compare_rag and not loader.problems and not has_both:
+        loader.problems[
+            "--evaluation.compare_rag compares training with retrieval on questions about documents. Give --documents"
+            " and --questions, or remove --evaluation.compare_rag."
         ] = None
     raise_problems(loader.problems)
     return data
@@ -187,14 +203,25 @@ def sources_of(option: str, stages: Sequence[StageSettings]) -> list[str]:
     return [source for source in named if source is not None]
 
 
-def _with_default_retention(data: RunData) -> RunData:
-    """Return the data, with the questions about documents that the run does not contain as retention questions.
+def _general_questions() -> list[Question]:
+    try:
+        from hf_knowlearn.evaluation.general_knowledge import general_questions
+    except ImportError:
+        return []
+    return general_questions()
 
-    Why: training does not teach the answers to these questions.
+
+def _with_default_retention(data: RunData, general_knowledge: bool) -> RunData:
+    """Return the data, with the candidates for retention questions as the retention questions.
+
+    The candidates are the questions about documents that the run does not contain, and with `general_knowledge` the
+    general-knowledge questions of the package. Why: training does not teach the answers to these questions.
     """
     documents = [*data.documents, *data.train_documents, *data.replay_documents]
     inside, outside = split_by_documents(data.questions["questions"], documents)
-    return replace(data, questions={**data.questions, "questions": inside, "retention_questions": outside})
+    candidates = [*outside, *(_general_questions() if general_knowledge else [])]
+    questions = {**data.questions, "questions": inside, "retention_questions": candidates}
+    return replace(data, questions=questions, retention_candidates=candidates)
 
 
 def split_by_documents(
