@@ -3,7 +3,9 @@
 import atexit
 import json
 import os
+import random
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +38,16 @@ QUESTIONS = [
     {"id": "ferry-1", "question": "When does the ferry to Ormel leave?", "answers": ["six", "at six"]},
     {"id": "mill-1", "question": "What does the mill at Tarn grind?", "answers": ["rye"]},
 ]
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """Every test draws the same random numbers alone, among others, and on another machine."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture

@@ -209,6 +209,7 @@ def test_responses_of_a_recurrent_model_end_and_do_not_depend_on_the_batch(
 ):
     model = build("mamba", tokenizer)
     weight = model.get_output_embeddings().weight
+    torch.manual_seed(7)  # with these weights some responses end, some continue on a new line, and some are cut
     model.get_output_embeddings().weight = torch.nn.Parameter(torch.randn_like(weight) * 0.3)
     with torch.no_grad():
         for token in (tokenizer.convert_tokens_to_ids("Ċ"), tokenizer.eos_token_id):
