@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
-from hf_knowlearn.config.settings import RunSettings, StageSettings
+from hf_knowlearn.config.settings import RunSettings, StageSettings, raw_settings
 from hf_knowlearn.counts import number_of
+from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.contamination import find_contamination
 from hf_knowlearn.evaluation.answer_lengths import check_answers_fit
 from hf_knowlearn.evaluation.drift import Drift, drift
@@ -22,9 +23,11 @@ from hf_knowlearn.evaluation.editing import KINDS
 from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
 from hf_knowlearn.evaluation.knowledge_tokens import KnowledgeTokens, knowledge_tokens
 from hf_knowlearn.evaluation.model_responses import ModelResponses, continuations, teacher_forced
-from hf_knowlearn.format_aug.rows import Row, settings_for, training_views
+from hf_knowlearn.evaluation.retrieval import RetrievalResult, check_retrieval, retrieval
+from hf_knowlearn.format_aug.rows import Row, document_views, settings_for, training_views
 from hf_knowlearn.generation.free_text import sample_texts
 from hf_knowlearn.generation.responses import build_prompts
+from hf_knowlearn.prompts.limits import token_lengths
 from hf_knowlearn.reports.schema import run_scores
 from hf_knowlearn.run_files import CHECKPOINTS
 from hf_knowlearn.teach.data import RunData
@@ -100,6 +103,13 @@ class Measurements:
                 attempt()
             except ValueError as error:
                 found[str(error)] = None
+        if settings.compare_rag:
+            try:
+                passages = self._passages(tokenizer)
+                check_retrieval(model, tokenizer, data.questions["questions"], passages, settings.generation)
+            except ValueError as error:
+                if str(error) not in found:
+                    found[f"--evaluation.compare_rag: {error}"] = None
         if preset := self.settings.classify:
             from hf_knowlearn.evaluation.mastery import check_mastery
 
@@ -224,6 +234,36 @@ class Measurements:
         )
         _write_lines(trainer, self.settings.folder / "answers.open_book.jsonl", evaluation.rows())
         return evaluation
+
+    def retrieval(self, trainer: "SAMSFTTrainer") -> list[RetrievalResult]:
+        """Evaluate the base model with retrieved passages in the prompt of each question. Return [] if the settings do
+        not request it."""
+        settings = self.settings.evaluation
+        if not settings.compare_rag:
+            return []
+        results = retrieval(
+            _model_of(trainer),
+            trainer.processing_class,
+            self.data.questions["questions"],
+            self._passages(trainer.processing_class),
+            settings.generation,
+            language=settings.language,
+            answer_cache=self.settings.folder / CHECKPOINTS / "responses.rag",
+            progress=self._progress("Evaluating retrieval"),
+        )
+        for result in results:
+            _write_lines(trainer, self.settings.folder / f"answers.rag_{result.k}.jsonl", result.rows())
+        return results
+
+    def _passages(self, tokenizer: "PreTrainedTokenizerBase") -> list[Document]:
+        """Return the parts of the documents to train on, split as for training."""
+        settings, lengths = self.settings, token_lengths(tokenizer)
+        raw = raw_settings(settings.views)
+        return [
+            part
+            for document in self.data.documents
+            for part, _ in document_views(document, raw, lengths, settings.max_length)
+        ]
 
     def drift_texts(self, trainer: "SAMSFTTrainer") -> list[str]:
         """Generate texts with the base model, to measure drift later. Return [] if the model generates no words."""

@@ -109,6 +109,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
         data, before = choose_retention(settings, data, before)
         measurements = Measurements(settings, data)
         open_book = measurements.open_book(trainer)
+        retrieved = measurements.retrieval(trainer)
         drift_texts = measurements.drift_texts(trainer)
     with clock.measure(SELF_REPLAY):
         data = with_generated_texts(settings, trainer, data, base)
@@ -116,7 +117,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     # Training, and the fine-tuned model.
     reset_peak_memory()
     trained = train_stages(settings, data, clock, trainer, rows, before)
-    report = _report(settings, data, trained, before, open_book, drift_texts, base)
+    report = _report(settings, data, trained, before, open_book, retrieved, drift_texts, base)
     if process.is_main_process:
         run_folder.write_report(folder, report)
         delete_stage_models(settings)
@@ -129,6 +130,7 @@ def _report(
     trained: "Trained",
     before: Any,
     open_book: Any,
+    retrieved: Any,
     drift_texts: list[str],
     base: dict[str, Any],
 ) -> dict[str, Any]:
@@ -153,6 +155,7 @@ def _report(
         before,
         trained.after,
         open_book=open_book,
+        retrieved=retrieved,
         drift=drift,
         base=base,
         contamination=measurements.contamination(trainer, [row for rows in trained.rows for row in rows]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.config.settings import RunSettings
 from hf_knowlearn.evaluation.editing import editing_scores
+from hf_knowlearn.evaluation.standard_errors import paired_difference
 from hf_knowlearn.evaluation.transitions import transitions
 from hf_knowlearn.reports.formatting import known
 from hf_knowlearn.reports.schema import new_report, run_scores
@@ -19,6 +20,7 @@ from hf_knowlearn.teach.provenance import cost_of, curve_of, data_of
 if TYPE_CHECKING:
     from hf_knowlearn.evaluation.drift import Drift
     from hf_knowlearn.evaluation.evaluate import EvaluationResult
+    from hf_knowlearn.evaluation.retrieval import RetrievalResult
     from hf_knowlearn.training import SAMSFTTrainer
 
 # Scores that are logged to trackers after each stage.
@@ -108,6 +110,7 @@ def build_report(
     after: Measurement,
     *,
     open_book: "EvaluationResult | None",
+    retrieved: "Sequence[RetrievalResult]",
     drift: "Drift | None",
     base: Mapping[str, Any],
     contamination: Mapping[str, Any],
@@ -117,6 +120,7 @@ def build_report(
 
     Args:
         stages: the figures of each stage.
+        retrieved: the results of the base model with retrieved passages in the prompts.
         base: name and revision of the base model.
         seconds: duration of each part of the run, in seconds.
     """
@@ -132,6 +136,8 @@ def build_report(
         questions, others = (data.questions[role] for role in ("questions", "retention_questions"))
         language = settings.evaluation.language
         figures["editing"] = editing_scores(questions, others, before.edits, after.edits, language=language)
+    if retrieved:
+        figures["over_retrieval"] = _over_retrieval(after.evaluation, retrieved)
     report = new_report(before.scores(), {settings.name: figures}, dict(settings.options), data.counts())
     if settings.has_stages:
         named = zip(settings.stages, stages, strict=True)
@@ -143,4 +149,19 @@ def build_report(
     report["contamination"] = dict(contamination)
     if open_book:
         report["open_book"] = run_scores(open_book.scores())
+    if retrieved:
+        report["retrieval"] = {f"top_{one.k}": run_scores({"questions": one.figures()}) for one in retrieved}
     return report
+
+
+def _over_retrieval(after: "EvaluationResult", retrieved: "Sequence[RetrievalResult]") -> dict[str, float]:
+    """Return the differences in `correct`, fine-tuned model minus each retrieval, with their standard errors.
+
+    The differences are paired by question.
+    """
+    figures: dict[str, float] = {}
+    for one in retrieved:
+        scores = [list(map(float, result.correct("questions"))) for result in (one.evaluation, after)]
+        difference, error = paired_difference(one.questions, *scores)
+        figures |= {f"top_{one.k}": difference, f"top_{one.k}_se": error}
+    return figures
