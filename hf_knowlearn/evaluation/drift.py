@@ -96,7 +96,8 @@ def drift(
         return _row_sums(model, base, [rows[i] for i in batch], pad_token_id(tokenizer))
 
     with eval_mode(base) if base is not None else nullcontext():
-        divergences = run_batches(longest_first(rows), batch_size, compute, model=model, progress=progress)
+        work = [2.0 * len(ids) for ids in rows]
+        divergences = run_batches(longest_first(rows), batch_size, compute, model=model, progress=progress, work=work)
     sums = sums_of_texts(len(texts), owners, rows, divergences)
     return Drift(*token_mean(sums), sum(n for _, n in sums), len(sums))
 

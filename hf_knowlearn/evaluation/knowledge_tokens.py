@@ -175,7 +175,8 @@ def knowledge_tokens(
         logits = row_logits(model, [ids[i] for i in batch], pad_token_id(tokenizer))
         return [_row_sums(own, rows[i]) for i, own in zip(batch, logits, strict=True)]
 
-    sums = run_batches(longest_first(ids), batch_size, compute, model=model, progress=progress)
+    work = [len(own) for own in ids]
+    sums = run_batches(longest_first(ids), batch_size, compute, model=model, progress=progress, work=work)
     return _summary(parts, counts, rows, sums)
 
 

@@ -87,7 +87,8 @@ def perplexity(
         logits = row_logits(model, own, pad)
         return [_negative_logprob(logits[row, : len(ids) - 1], ids[1:]) for row, ids in enumerate(own)]
 
-    totals = run_batches(longest_first(rows), batch_size, compute, model=model, progress=progress)
+    work = [len(ids) for ids in rows]
+    totals = run_batches(longest_first(rows), batch_size, compute, model=model, progress=progress, work=work)
     return Perplexity(tuple(sums_of_texts(len(texts), owners, rows, totals)))
 
 

@@ -11,9 +11,9 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch.nn.utils.rnn import pad_sequence
-from tqdm.auto import tqdm
 
 from hf_knowlearn.generation.causal_lm import eval_mode
+from hf_knowlearn.generation.progress import ANSWERS, FORWARD, RowProgress, work_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Compute = Callable[[list[int], int], Sequence[T]]
 
+UNKNOWN_WORK = 128.0  # work of a row if the caller does not give it
+
 
 def run_batches(
     order: Sequence[int],
@@ -35,6 +37,9 @@ def run_batches(
     model: "PreTrainedModel | None" = None,
     groups: Sequence[Hashable] | None = None,
     progress: str | None = None,
+    decoder: "Decoder | None" = None,
+    work: Sequence[float] | None = None,
+    kind: str = FORWARD,
 ) -> list[T]:
     """Compute a result for every row, in batches, and return the results in the order of the row numbers.
 
@@ -49,6 +54,9 @@ def run_batches(
         model: The model that `compute` uses. It is put into evaluation mode during the computation.
         groups: The group of each row. Rows of different groups are never in the same batch.
         progress: The label of the progress bar. None shows no bar.
+        decoder: The decoder that `compute` uses. It reports the progress within a batch.
+        work: The work of each row (see `generation.progress`). None: all rows have the same work.
+        kind: The kind of the computation, as a watcher receives it.
 
     Raises:
         MemoryError: A batch of one row does not fit into memory.
@@ -56,18 +64,18 @@ def run_batches(
     state, found = PartialState(), dict[int, T]()
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     mine = [row for batch in batches[state.process_index :: state.num_processes] for row in batch]
-    hidden = progress is None or not state.is_main_process
     with (
-        tqdm(total=len(mine), desc=progress, unit="row", disable=hidden) as bar,
+        RowProgress(progress, kind, {row: work[row] if work else UNKNOWN_WORK for row in mine}) as reported,
         torch.no_grad(),
         eval_mode(model) if model is not None else nullcontext(),
     ):
+        if decoder is not None:
+            decoder.advanced = reported.advance
         while len(found) < len(mine):
             batch = _next_batch(mine[len(found) : len(found) + batch_size], groups)
             problem = _compute_into(found, compute, batch, batch_size)
-            if problem is None:
-                bar.update(len(batch))
-            else:
+            reported.finish(batch if problem is None else [])
+            if problem is not None:
                 batch_size = _smaller(batch_size, problem)
     by_row = dict(gather_object(list(found.items())))
     return [by_row[row] for row in range(len(order))]
@@ -108,6 +116,7 @@ def run_with_prefixes(
     batch_size: int,
     compute: Compute[T],
     progress: str | None,
+    generated: Sequence[int] | None = None,
 ) -> list[T]:
     """Compute a result for every row, as `run_batches` does.
 
@@ -119,6 +128,7 @@ def run_with_prefixes(
         rows: The tokens of each row.
         keys: The prefix key of each row (see `GenerationJob`).
         batch_size, compute, progress: See `run_batches`.
+        generated: The largest number of tokens that are generated for each row. None: nothing is generated.
     """
     shared = decoder.prefix_lengths
 
@@ -133,7 +143,17 @@ def run_with_prefixes(
     # Why the longest rows are first: if memory is too small, it runs out at the start.
     order = sorted(range(len(rows)), key=rank, reverse=True)
     groups = [key in shared for key in keys]
-    return run_batches(order, batch_size, compute_batch, model=decoder.model, groups=groups, progress=progress)
+    return run_batches(
+        order,
+        batch_size,
+        compute_batch,
+        model=decoder.model,
+        groups=groups,
+        progress=progress,
+        decoder=decoder,
+        work=work_of([len(ids) for ids in rows], generated or [0] * len(rows)),
+        kind=FORWARD if generated is None else ANSWERS,
+    )
 
 
 def longest_first(rows: Sequence[Sequence[int]]) -> list[int]:

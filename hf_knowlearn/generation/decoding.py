@@ -7,7 +7,7 @@ until their tokens differ, so 16 similar samples cost little more than one. Rows
 import copy
 import inspect
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from hf_knowlearn.generation.causal_lm import unwrap_adapter
 from hf_knowlearn.generation.jobs import GeneratedTokens, GenerationJob, PrefixKey, StopTokens
 from hf_knowlearn.generation.kv_cache import GROWTH, PreallocatedLayer, assign_rows
+from hf_knowlearn.generation.progress import GENERATED
 from hf_knowlearn.generation.sampling import SampleRandom, choose, cumulative
 from hf_knowlearn.generation.settings import GenerationSettings
 
@@ -72,6 +73,7 @@ class Decoder:
         self.stores_everything = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
         self.prefix_lengths: dict[PrefixKey, int] = {}
         self.prefix_cache: dict[PrefixKey, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        self.advanced: Callable[[float], None] = lambda work: None  # receives work that is done
 
     def find_prefixes(self, rows: Sequence[Ids], keys: Sequence[PrefixKey]) -> None:
         """For each key, store in `prefix_lengths` the length of the prefix that all rows with this key share.
@@ -92,6 +94,7 @@ class Decoder:
     def decode(self, jobs: Sequence[GenerationJob], batch_size: int) -> list[list[GeneratedTokens]]:
         """Return the responses to each job. At most `batch_size` rows are computed at once."""
         logits, mask, cache = self.prefill([job.ids for job in jobs], [job.prefix_key for job in jobs])
+        self.advanced(sum(len(job.ids) for job in jobs))
         samplers = [sampler for job in jobs for sampler in job.samplers]
         counts = [len(job.samplers) for job in jobs]
         generated = [GeneratedTokens([], None) for _ in samplers]
@@ -144,6 +147,7 @@ class Decoder:
         for response, row in zip(branch.responses[finished[rows]], rows[finished[rows]], strict=True):
             without_end = tokens[row, : -1 if stop.end_of_text[last[row]] else None].tolist()
             generated[response] = GeneratedTokens(without_end, int(last[row]) if stopped[row] else None)
+        self.report_tokens(len(rows), int(finished[rows].sum()), tokens.shape[1])
         going = np.flatnonzero(~finished)
         branches = []
         for start in range(0, len(going), batch_size):
@@ -166,6 +170,10 @@ class Decoder:
                 )
             )
         return branches
+
+    def report_tokens(self, responses: int, ended: int, length: int) -> None:
+        """Report that `responses` got a token, and that `ended` of them end at this `length`, in tokens."""
+        self.advanced(GENERATED * (responses + ended * (self.settings.max_new_tokens - length)))
 
     def choose(
         self, logits: torch.Tensor, rows: np.ndarray, samplers: Sequence[SampleRandom | None], step: int

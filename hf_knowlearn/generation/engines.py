@@ -48,4 +48,5 @@ def generate(
     def compute(batch: list[int], rows_at_once: int) -> Sequence[T]:
         return convert(batch, decoder.decode([jobs[i] for i in batch], rows_at_once))
 
-    return run_with_prefixes(decoder, rows, keys, settings.batch_size, compute, progress)
+    generated = [settings.max_new_tokens * len(job.samplers) for job in jobs]
+    return run_with_prefixes(decoder, rows, keys, settings.batch_size, compute, progress, generated)

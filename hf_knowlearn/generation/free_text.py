@@ -11,6 +11,7 @@ from hf_knowlearn.counts import number_of
 from hf_knowlearn.generation.batching import longest_first, run_batches
 from hf_knowlearn.generation.causal_lm import check_causal_lm, pad_token_id, stop_tokens
 from hf_knowlearn.generation.jobs import GenerationJob
+from hf_knowlearn.generation.progress import TEXTS, work_of
 from hf_knowlearn.generation.reference_decoder import new_decoder
 from hf_knowlearn.generation.sampling import SampleRandom
 from hf_knowlearn.generation.settings import GenerationSettings
@@ -86,6 +87,7 @@ def generate_texts(
     decoder = new_decoder(model, pad_token_id(tokenizer), stop, settings)
     of_text = [i % len(prompts) for i in range(number)]
     rows = [starts[i] for i in of_text]
+    work = work_of([len(ids) for ids in rows], [max_new_tokens] * number)
     texts: list[GeneratedText] = []
     for round in range(ROUNDS):
         jobs = [GenerationJob(ids, (), (SampleRandom(seed, stream, round, i),)) for i, ids in enumerate(rows)]
@@ -98,7 +100,10 @@ def generate_texts(
                 for i, text, one in zip(batch, words, generated, strict=True)
             ]
 
-        new = run_batches(longest_first(rows), batch_size, compute, model=model, progress=progress)
+        new = run_batches(
+            longest_first(rows), batch_size, compute, model=model, progress=progress, decoder=decoder, work=work,
+            kind=TEXTS,
+        )  # fmt: skip
         texts += [one for one in new if one.text.strip()]
         if len(texts) >= number:
             return texts[:number]

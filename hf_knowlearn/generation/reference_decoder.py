@@ -82,6 +82,7 @@ class ReferenceDecoder(Decoder):
         assert self.stop_tokens is not None
         ids = torch.tensor([list(prompt) for prompt in prompts], device=self.model.device)
         responses = _Responses(self, samplers, self.stop_tokens)
+        self.advanced(ids.numel())
         base = unwrap_adapter(self.model)
         config = GenerationConfig(max_new_tokens=self.settings.max_new_tokens, do_sample=False, pad_token_id=self.pad)
         with _generation_config(base, config):
@@ -117,11 +118,13 @@ class _Responses:
         """
         rows = np.arange(len(self.tokens))
         chosen = self.decoder.choose(scores, rows, self.samplers, len(self.tokens[0]))
+        going = self.ended.count(None)
         for row, token in enumerate(chosen.tolist()):
             self.tokens[row].append(token)
             if self.ended[row] is None and self.stop_tokens.ends(self.tokens[row]):
                 end = -1 if self.stop_tokens.end_of_text[token] else None
                 self.ended[row] = GeneratedTokens(self.tokens[row][:end], token)
+        self.decoder.report_tokens(going, going - self.ended.count(None), len(self.tokens[0]))
         places = torch.from_numpy(chosen).to(scores.device)[:, None]
         return torch.full_like(scores, -torch.inf).scatter(1, places, 0.0)
 
