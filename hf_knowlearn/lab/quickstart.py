@@ -84,7 +84,7 @@ def over_seeds(reports: Sequence[Report], seeds: Sequence[int]) -> Report:
     first, *others = runs
     differences = {f"{other} - {first}": _differences(reports, other, first) for other in others}
     by_seed = {str(seed): report["runs"] for seed, report in zip(seeds, reports, strict=True)}
-    states = [key for key in ("before", "open_book") if key in reports[0]]
+    states = [key for key in ("before", "open_book", "retrieval") if key in reports[0]]
     means: Report = {key: _mean([report[key] for report in reports]) for key in states}
     if "stages" in reports[0]:
         of_stages = zip(*(report["stages"] for report in reports), strict=True)

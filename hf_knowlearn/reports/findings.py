@@ -9,7 +9,15 @@ from typing import Any
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.reports.figures import Figure, Unit, change, knowledge_of, share_of
 from hf_knowlearn.reports.formatting import known
-from hf_knowlearn.reports.schema import Report, best_run, by_knowledge_tokens, column_titles, is_replayed, replays
+from hf_knowlearn.reports.schema import (
+    Report,
+    best_run,
+    by_knowledge_tokens,
+    column_titles,
+    is_replayed,
+    replays,
+    retrieved,
+)
 
 Figures = Mapping[str, Any]
 
@@ -40,6 +48,12 @@ LEARNED = {
         None: "Mean probability of the words that carry the facts",
     },
 }
+BETTER_TOOL = {
+    1: "The fine-tuned model is a better tool for these documents than retrieval",
+    0: "There is no clear difference between the fine-tuned model and retrieval",
+    -1: "Retrieval is a better tool for these documents than the fine-tuned model",
+    None: "It is unknown whether the fine-tuned model or retrieval is the better tool",
+}
 FORGOTTEN = {
     1: "The model forgot nothing that was evaluated",
     0: "The model forgot nothing measurable",
@@ -54,7 +68,7 @@ def findings(report: Report) -> list[str]:
     words = cost_in_words(cost)
     device = f" on {cost['device']}" if cost.get("device") else ""
     spent = f"The run took {words}{device}." if words else "The cost of the run was not measured."
-    return [_learned(report), forgotten(report), spent, *_compared(report)]
+    return [_learned(report), forgotten(report), *_against_retrieval(report), spent, *_compared(report)]
 
 
 def trained_on(counts: Mapping[str, int]) -> str:
@@ -115,6 +129,31 @@ def forgotten(report: Mapping[str, Any]) -> str:
     return f"{FORGOTTEN[change(before, after)]}: {now}.{then}"
 
 
+def _against_retrieval(report: Report) -> Iterator[str]:
+    """Yield the finding that states the better tool: the fine-tuned model, or retrieval with the best number of
+    passages. Yield nothing if retrieval was not evaluated."""
+    tops = {top: score for top, figures in retrieved(report).items() if (score := share_of(figures, "correct"))}
+    after = report["runs"][best_run(report)]
+    model = share_of(after, "correct")
+    if not tops or not model:
+        return
+    top = max(tops, key=lambda top: tops[top].value)
+    more = share_of(after.get("over_retrieval") or {}, top)
+    verdict = change(Figure(0, Unit.SHARE, error=0), more)
+    number = top.removeprefix("top_")
+    passages = "best passage" if number == "1" else f"{number} best passages"
+    scores = [
+        f"the fine-tuned model answers {model.short} of the questions correctly",
+        f"the base model with the {passages} in the prompt answers {tops[top].short} correctly",
+    ]
+    compared = f"{BETTER_TOOL[verdict]}: {', and '.join(scores)}."
+    if more is None or verdict is None:
+        yield compared
+    else:
+        chance = ", within two standard errors" if verdict == 0 else ""
+        yield f"{compared} The difference is {100 * more.value:+.1f} ± {more.short_error} percentage points{chance}."
+
+
 def cost_in_words(cost: Figures) -> str:
     """Return the known costs in words, such as `2.2 min of training, 250 steps`; "" if no cost is known."""
     return ", ".join(
@@ -160,6 +199,8 @@ def legend(report: Report) -> list[str]:
         lines.append(KNOWLEDGE_TOKENS_NOTE)
     if report.get("open_book"):
         lines.append("open book: the base model with the document in the prompt. A trained model can be better.")
+    if retrieved(report):
+        lines.append("retrieval: the base model with the passages in the prompt that BM25 finds for the question.")
     if report.get("retention_source"):
         lines.append(report["retention_source"])
     lines.append("loss: mean training loss over the last logged steps.")

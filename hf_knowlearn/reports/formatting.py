@@ -15,12 +15,17 @@ def known(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and isfinite(value)
 
 
-def share(scores: Mapping[str, Any], name: str, absent: str = NOT_EVALUATED) -> str:
-    """Return the figure `name` with its standard error, such as `0.500 ± 0.100`. If it is unknown, return `absent`."""
+def share(scores: Mapping[str, Any], name: str, absent: str = NOT_EVALUATED, sign: str = "") -> str:
+    """Return the figure `name` with its standard error, such as `0.500 ± 0.100`. If it is unknown, return `absent`.
+
+    Args:
+        sign: `+` puts a plus before a positive figure.
+    """
     value, error = scores.get(name), scores.get(f"{name}_se")
     if not known(value):
         return absent
-    return f"{value:.3f} ± {error:.3f}" if known(error) else f"{value:.3f}"
+    text = f"{value:{sign}.3f}"
+    return f"{text} ± {error:.3f}" if known(error) else text
 
 
 def knowledge_share(scores: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from hf_knowlearn.reports.charts import charts
 from hf_knowlearn.reports.figures import Figure, knowledge_of, share_of
 from hf_knowlearn.reports.findings import examples, findings, legend
-from hf_knowlearn.reports.schema import ROLES, Report, best_run, by_knowledge_tokens
+from hf_knowlearn.reports.schema import ROLES, Report, best_run, by_knowledge_tokens, in_words, retrieved
 from hf_knowlearn.reports.tables import tables
 from hf_knowlearn.reports.templates import environment
 
@@ -48,6 +48,10 @@ def _tiles(report: Report) -> list[tuple[str, Figure | None, str]]:
     return [
         ("Before", share_of(before, "correct"), "correct"),
         ("Open book", book, "correct, document in the prompt"),
+        *(
+            (f"Retrieval, {in_words(top)}", share_of(figures, "correct"), "correct, passages in the prompt")
+            for top, figures in retrieved(report).items()
+        ),
         ("After", share_of(after, "correct"), "correct"),
         (
             "Retention after",

@@ -6,6 +6,10 @@ Keys of the report:
     runs: the figures after training, by run name.
     stages: the figures after each stage, in order, with the keys `run` and `name`. Only for runs with several stages.
     open_book: the figures of the base model with the document in the prompt. Only if they were evaluated.
+    retrieval: for `top_1` and `top_3`, the figures of the base model with retrieved passages in the prompt. They
+        include `found` (the share of questions whose passages contain an accepted answer), `document_found` (the share
+        of questions whose document is among those of the passages), `passages` and `prompt_tokens` (means), and
+        `shortened` (the number of prompts with fewer passages, because not all fit). Only if retrieval was evaluated.
     recipes, seeds: the options and the seed of each run, by run name.
     counts: the number of documents, and the number of questions in each role.
     data: for each option that names data, the `source`, the number of items `n` and the `sha256`.
@@ -24,6 +28,7 @@ Figures (shares are from 0 to 1; `NAME_se` is the standard error of the figure N
     mastery: the number of questions in each class. `flow` has the number for each class before training and each
         class after training.
     knowledge_tokens, drift, editing: see the modules of these names in `evaluation`.
+    over_retrieval: for `top_1` and `top_3`, `correct` minus that of retrieval, paired by question.
     cost: `train_seconds`, `evaluation_seconds`, `self_replay_seconds`, `steps`, `tokens`, `peak_memory_bytes`, ...
     curve: the loss, `correct` and `exact_match` at optimizer steps during training.
     train_loss: the mean loss over the last logged steps.
@@ -115,9 +120,11 @@ def merge(reports: Sequence[Report]) -> Report:
 
 
 def states(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the figures of each evaluated state of the model: before, open book, after each stage and each run."""
+    """Return the figures of each evaluated state of the model: before, open book, retrieval, after each stage and each
+    run."""
     book, runs = report.get("open_book"), report["runs"]
     found = [("before", report["before"]), *([("open book", book)] if book else [])]
+    found += [(f"retrieval, {in_words(top)}", figures) for top, figures in retrieved(report).items()]
     for name, figures in runs.items():
         whose = f"{name}, " if len(runs) > 1 else ""
         # Why with len(runs) == 1: in a redacted report, the name of the only run can differ from the stage's.
@@ -126,6 +133,16 @@ def states(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
         found += [(f"{whose}after {stage['name']}", stage) for stage in of_run[:-1]]
         found.append((name, figures))
     return found
+
+
+def retrieved(report: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the figures of retrieval by their keys, `top_1` and `top_3`. Empty if retrieval was not evaluated."""
+    return report.get("retrieval") or {}
+
+
+def in_words(top: str) -> str:
+    """Return the key of a retrieval as words, such as `top 3`."""
+    return top.replace("_", " ")
 
 
 def best_run(report: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from hf_knowlearn.reports.figures import Figure, Unit
 from hf_knowlearn.reports.findings import KNOWLEDGE_TOKENS_NOTE
 from hf_knowlearn.reports.formatting import NOT_EVALUATED, duration, knowledge_share, known, number, share
-from hf_knowlearn.reports.schema import ROLES, by_knowledge_tokens, column_titles, states
+from hf_knowlearn.reports.schema import ROLES, by_knowledge_tokens, column_titles, in_words, retrieved, states
 
 Report = Mapping[str, Any]
 Rows = list[list[str]]
@@ -65,6 +65,7 @@ def tables(report: Report) -> list[Table]:
     all_tables = (
         Table("Before and after", headline_rows(report)),
         Table("Differences over seeds", difference_rows(report)),
+        Table("Retrieval", _filled(_retrieval(report)), _RETRIEVAL_NOTE),
         Table("Stage by stage", _filled(_stages(report)), _stages_note(report)),
         _details_table(report),
         Table("Correct by relation", list(_relations(report))),
@@ -81,6 +82,13 @@ def tables(report: Report) -> list[Table]:
     return [table for table in all_tables if len(table.rows) > 1]
 
 
+_RETRIEVAL_NOTE = (
+    "The base model with passages of the documents in the prompt. BM25 ranks the passages by the words of the"
+    " question. Answer found: share of questions whose passages contain an accepted answer. Document found: share of"
+    " questions whose document is among those of the passages. Passages, prompt tokens: means. Shortened: number of"
+    " prompts with fewer passages, because not all fit into the context. Run - retrieval: difference in correct,"
+    " paired by question."
+)
 _TRANSITIONS_NOTE = (
     "Learned: wrong before and right after. Retained: right both times. Forgotten: right before and wrong after."
     " Never: wrong both times."
@@ -110,8 +118,9 @@ def headline_rows(report: Report) -> Rows:
     tokens = ["knowledge tokens"] if by_knowledge_tokens(report) else []
     rows = [["", *titles.values(), *tokens, "loss", "steps", "gradient evals", "time"]]
     for name, scores in states(report):
-        # Why: open book is evaluated only on the questions about the training documents.
-        absent = "" if scores is report.get("open_book") else NOT_EVALUATED
+        # Why: open book and retrieval are evaluated only on the questions about the training documents.
+        with_documents = [report.get("open_book"), *retrieved(report).values()]
+        absent = "" if any(scores is one for one in with_documents) else NOT_EVALUATED
         shares = [share(scores, column, absent) for column in titles]
         weighed = [knowledge_share(scores) for _ in tokens]
         rows.append([name, *shares, *weighed, number(scores, "train_loss", ".3f"), *_spent(scores.get("cost") or {})])
@@ -137,6 +146,16 @@ def difference_rows(report: Report) -> Rows:
         for runs, by in report["differences"].items()
     ]
     return [["difference [95 % interval]", *titles.values()], *rows]
+
+
+def _retrieval(report: Report) -> Iterator[list[str]]:
+    runs = {f"{name} - retrieval": figures.get("over_retrieval") or {} for name, figures in report["runs"].items()}
+    yield ["", "correct", "answer found", "document found", "passages", "prompt tokens", "shortened", *runs]
+    for top, figures in retrieved(report).items():
+        shares = [share(figures, name, "") for name in ("correct", "found", "document_found")]
+        means = [number(figures, name, ",.1f") for name in ("passages", "prompt_tokens")]
+        differences = (share(difference, top, "", "+") for difference in runs.values())
+        yield [in_words(top), *shares, *means, number(figures, "shortened"), *differences]
 
 
 def _filled(rows: Iterable[list[str]]) -> Rows:
