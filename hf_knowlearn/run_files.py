@@ -2,7 +2,8 @@
 
 RECIPE, RUN, REPORT = "recipe.yaml", "run.json", "report.json"
 MODEL, CHECKPOINTS, STAGES = "model", "checkpoints", "stages"
-ANSWERS = tuple(f"answers.{name}.jsonl" for name in ("before", "open_book", "rag_1", "rag_3", "after"))
+ANSWERED = ("before", "open_book", "rag_1", "rag_3", "after", "open_book_after")
+ANSWERS = tuple(f"answers.{name}.jsonl" for name in ANSWERED)
 CHART = "scores.png"
 SELF_GENERATED = "self_generated.jsonl"
 STAGE_RECORD = "stage.json"

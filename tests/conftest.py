@@ -108,6 +108,7 @@ def options(base: Path, documents: Path, tmp_path: Path) -> dict[str, Any]:
         "logging_steps": 1,
         "gradient_checkpointing": False,
         "replay_self": 0,
+        "evaluation.general_knowledge": False,
         "disable_tqdm": True,
         "use_cpu": True,
     }

@@ -366,6 +366,8 @@ def _evaluation(recipe: Recipe, views: ViewSettings) -> EvaluationSettings:
         knowledge_tokens=options.knowledge_tokens,
         general_knowledge=options.general_knowledge,
         every=options.every,
+        preview=options.preview,
+        early_stopping_patience=options.early_stopping_patience,
         hold_out=views.hold_out,
         part_tokens=LONGEST_PART,
         batch_size=min(batch_size, MOST_READ_ROWS),

@@ -24,6 +24,8 @@ TRAINING_SETS = ("documents", "train_documents", "train_questions", "train_conve
 TRAINED_ON = (*TRAINING_SETS, "replay_documents", "replay_questions")
 DOCUMENT_OPTIONS = ("documents", "train_documents", "replay_documents")
 MIXED = "mixed"
+# Option of the evaluation -> its smallest value.
+LEAST = {"shots": 0, "max_new_tokens": 1, "every": 1, "preview": 0, "early_stopping_patience": 1}
 
 
 def _option(help: str, default: Any = None, **metadata: Any) -> Any:
@@ -208,7 +210,18 @@ class EvaluationArguments:
         choices=list(LANGUAGES),
     )
     every: int | None = _option(
-        "Number of optimizer steps between evaluations during training. Default: no evaluations during training."
+        "Number of optimizer steps between evaluations on all questions during training. Default: no such evaluations,"
+        " because each of them generates all responses again. The option preview shows some responses in any case."
+    )
+    preview: int = _option(
+        "Number of questions whose responses are shown during training: in each evaluation with every, and otherwise"
+        " after every tenth of the steps. With 0, no responses are shown.",
+        default=3,
+    )
+    early_stopping_patience: int | None = _option(
+        "Stop the training of a stage if the score correct on the questions has not improved in this number of"
+        " evaluations. Needs every. The model is that of the last step, not that of the best step. Default: train all"
+        " steps."
     )
     open_book: bool = _option(
         "Also evaluate the model with the document of each question in the prompt, before and after training.",
@@ -242,9 +255,15 @@ class EvaluationArguments:
     def __post_init__(self) -> None:
         problems = [
             f"evaluation.{name}={value!r}: give a number of at least {least}."
-            for name, least in {"shots": 0, "max_new_tokens": 1, "every": 1}.items()
+            for name, least in LEAST.items()
             if (value := getattr(self, name)) is not None and value < least
         ]
+        if self.early_stopping_patience is not None and self.every is None:
+            problems.append(
+                f"evaluation.early_stopping_patience={self.early_stopping_patience} counts the evaluations during"
+                " training, but there are none. Set evaluation.every to a number of steps, or remove"
+                " evaluation.early_stopping_patience."
+            )
         raise_problems(problems)
 
 

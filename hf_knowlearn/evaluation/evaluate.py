@@ -99,7 +99,7 @@ def evaluate(
     questions: Mapping[str, Sequence[Question]],
     settings: GenerationSettings,
     *,
-    pool: Sequence[Question] | None = None,
+    pools: Mapping[str, Sequence[Question]] | None = None,
     documents: Sequence[Document] | Mapping[str, str] | None = None,
     language: str = "en",
     answer_cache: Path | None = None,
@@ -110,7 +110,8 @@ def evaluate(
     Args:
         questions: the sets of questions, by role (see `EvaluationResult`). Empty sets are left out.
         settings: settings of the generation.
-        pool: questions that few-shot examples are chosen from. None: the questions of the same set.
+        pools: questions that few-shot examples are chosen from, by role. For other roles, examples are chosen from the
+            questions of the same set.
         documents: documents or texts for open-book prompts (see `generate_responses`).
         language: the language code of the answers (see `knowledge_recall.scoring.normalize`).
         answer_cache: a path. The responses to each set are cached in `{answer_cache}.{role}.jsonl`. None: no cache.
@@ -132,7 +133,7 @@ def evaluate(
             tokenizer,
             own,
             settings,
-            pool=pool,
+            pool=(pools or {}).get(role),
             documents=documents,
             answer_cache=answer_cache and answer_cache.with_name(f"{answer_cache.name}.{role}.jsonl"),
             progress=progress and f"{progress} ({role})",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_knowlearn.documents import Question
+from hf_knowlearn.evaluation.standard_errors import documents_of
 from hf_knowlearn.knowledge_recall import correct, score
 from hf_knowlearn.knowledge_recall.correctness import answer_key
 
@@ -60,10 +61,8 @@ def guessing(questions: Sequence[Question], language: str = "en", examples: int 
     """
     types = [question_type(question) for question in questions]
     guesses = _guesses(questions, types, language)
-    ids = [question.document_id for question in questions]
-    documents = [id for id in ids if id is not None] if None not in ids and len({*ids}) > 1 else None
     references = [list(question.answers) for question in questions]
-    found = score(guesses, references, documents=documents, language=language)
+    found = score(guesses, references, documents=documents_of(questions), language=language)
     right = Counter(
         (kind, guess)
         for kind, guess, answers in zip(types, guesses, references, strict=True)

@@ -19,9 +19,12 @@ class EvaluationSettings:
             prompt.
         compare_rag: also evaluate the base model with retrieved passages in the prompt of each question.
         knowledge_tokens: measure the probability of knowledge tokens. None: measure it only if there are no questions.
-        general_knowledge: also measure what is unrelated to the documents, with the questions, instructions and text of
-            the package: retention of general knowledge, chat ability, and perplexity on general text.
+        general_knowledge: also measure what is unrelated to the documents, with questions, instructions and text of
+            the package: retention of general knowledge, chat ability, and perplexity.
         every: number of optimizer steps between two evaluations during training. None: no evaluation during training.
+        preview: number of questions whose responses are shown during training.
+        early_stopping_patience: number of evaluations without an improvement of `correct` after which training stops.
+            None: training does not stop early.
         hold_out: group of formats that training leaves out. Knowledge tokens are measured in this group only. None: no
             group is left out.
         part_tokens: maximum number of tokens of a part. Longer documents are split when knowledge tokens are measured.
@@ -43,6 +46,8 @@ class EvaluationSettings:
     knowledge_tokens: bool | None = None
     general_knowledge: bool = True
     every: int | None = None
+    preview: int = 3
+    early_stopping_patience: int | None = None
     hold_out: str | None = None
     part_tokens: int = 512
     batch_size: int = 8
@@ -58,6 +63,15 @@ class EvaluationSettings:
             yield f"hold_out={self.hold_out!r}: choose from {', '.join(GROUPS)}, or None."
         if self.every is not None and not is_integer_from(1, self.every):
             yield f"every={self.every!r}: give an integer of at least 1, or None."
+        if self.preview and not is_integer_from(0, self.preview):
+            yield f"preview={self.preview!r}: give an integer of at least 0."
+        if self.early_stopping_patience is not None and (
+            self.every is None or not is_integer_from(1, self.early_stopping_patience)
+        ):
+            yield (
+                f"early_stopping_patience={self.early_stopping_patience!r}: give an integer of at least 1 and set every,"
+                " or give None."
+            )
         for name in ("part_tokens", "batch_size"):
             if not is_integer_from(1, value := getattr(self, name)):
                 yield f"{name}={value!r}: give an integer of at least 1."

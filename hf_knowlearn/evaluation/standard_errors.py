@@ -47,6 +47,16 @@ def clustered_mean(groups: Sequence[Sequence[float]], clusters: Sequence[str]) -
     return math.fsum(means) / len(means), math.sqrt(number / (number - 1) * squares) if number > 1 else math.nan
 
 
+def documents_of(questions: Sequence[Question]) -> list[str] | None:
+    """Return the document of each question, as the clusters of standard errors.
+
+    Return None if a question has no document, or if all questions have the same document: the questions then count as
+    independent.
+    """
+    ids = [question.document_id for question in questions if question.document_id is not None]
+    return ids if len(ids) == len(questions) and len({*ids}) > 1 else None
+
+
 def token_mean(sums: Sequence[tuple[float, int]]) -> tuple[float, float]:
     """Return the mean over the tokens of all texts, and its standard error, clustered by text.
 

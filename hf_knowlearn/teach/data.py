@@ -13,6 +13,7 @@ from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.config.settings import ReadingSettings, RunSettings, StageSettings
 from hf_knowlearn.config.teach_arguments import DOCUMENT_OPTIONS, TRAINED_ON, TRAINING_SETS
 from hf_knowlearn.documents import Conversation, Document, Question
+from hf_knowlearn.evaluation.general_knowledge import general_questions
 from hf_knowlearn.teach.sources import (
     has_tables,
     load_conversations,
@@ -203,14 +204,6 @@ def sources_of(option: str, stages: Sequence[StageSettings]) -> list[str]:
     return [source for source in named if source is not None]
 
 
-def _general_questions() -> list[Question]:
-    try:
-        from hf_knowlearn.evaluation.general_knowledge import general_questions
-    except ImportError:
-        return []
-    return general_questions()
-
-
 def _with_default_retention(data: RunData, general_knowledge: bool) -> RunData:
     """Return the data, with the candidates for retention questions as the retention questions.
 
@@ -219,7 +212,7 @@ def _with_default_retention(data: RunData, general_knowledge: bool) -> RunData:
     """
     documents = [*data.documents, *data.train_documents, *data.replay_documents]
     inside, outside = split_by_documents(data.questions["questions"], documents)
-    candidates = [*outside, *(_general_questions() if general_knowledge else [])]
+    candidates = [*outside, *(general_questions() if general_knowledge else [])]
     questions = {**data.questions, "questions": inside, "retention_questions": candidates}
     return replace(data, questions=questions, retention_candidates=candidates)
 

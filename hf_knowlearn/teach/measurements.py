@@ -1,7 +1,8 @@
 """Measures a model before and after training.
 
-The measurements are responses to questions without and with their documents, knowledge tokens, classes of mastery,
-editing scores, and the drift from the base model on text that the base model generated.
+The measurements are responses to questions without and with their documents, log-probabilities of accepted answers,
+knowledge tokens, classes of mastery, editing scores, chat ability, perplexity on general text, and the drift from the
+base model on text that the base model generated.
 """
 
 import json
@@ -18,23 +19,29 @@ from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.contamination import find_contamination
 from hf_knowlearn.evaluation.answer_lengths import check_answers_fit
+from hf_knowlearn.evaluation.answer_logprobs import AnswerLogprob, answer_logprobs
 from hf_knowlearn.evaluation.drift import Drift, drift
 from hf_knowlearn.evaluation.editing import KINDS
 from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
 from hf_knowlearn.evaluation.knowledge_tokens import KnowledgeTokens, knowledge_tokens
 from hf_knowlearn.evaluation.model_responses import ModelResponses, continuations, teacher_forced
+from hf_knowlearn.evaluation.perplexity import Perplexity, general_texts, perplexity
 from hf_knowlearn.evaluation.retrieval import RetrievalResult, check_retrieval, retrieval
+from hf_knowlearn.evaluation.standard_errors import clustered_mean, documents_of
 from hf_knowlearn.format_aug.rows import Row, document_views, settings_for, training_views
 from hf_knowlearn.generation.free_text import sample_texts
 from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.prompts.limits import token_lengths
+from hf_knowlearn.prompts.templates import CHAT, resolve_template
 from hf_knowlearn.reports.schema import run_scores
 from hf_knowlearn.run_files import CHECKPOINTS
 from hf_knowlearn.teach.data import RunData
+from hf_knowlearn.teach.retention import RETENTION, untouched_scores
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from hf_knowlearn.evaluation.chat_ability import ChatAbility
     from hf_knowlearn.evaluation.mastery import Mastery
     from hf_knowlearn.training import SAMSFTTrainer
 
@@ -42,7 +49,6 @@ logger = logging.getLogger(__name__)
 
 DRIFT_TEXTS = 64  # number of texts that the base model generates to measure drift
 FLUENCY_TEXTS = 100  # number of texts that the model generates to measure fluency
-RETENTION = "retention_questions"
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,10 @@ class Measurement:
     """The measurements of a model before training or after a stage. None means that a value was not measured."""
 
     evaluation: EvaluationResult
+    answer_logprobs: Sequence[AnswerLogprob] = ()
+    open_book: EvaluationResult | None = None
+    chat: "ChatAbility | None" = None
+    perplexity: Perplexity | None = None
     knowledge_tokens: KnowledgeTokens | None = None
     edits: ModelResponses | None = None
     mastery: "Sequence[Mastery] | None" = None
@@ -61,7 +71,19 @@ class Measurement:
             before: an earlier measurement. If given, the figures include the changes of the classes of mastery between
                 `before` and this measurement.
         """
-        scores = run_scores(self.evaluation.scores())
+        scores = run_scores(self.evaluation.scores()) | untouched_scores(self.evaluation)
+        if self.answer_logprobs:
+            questions = self.evaluation.questions["questions"]
+            clusters = documents_of(questions) or [question.id for question in questions]
+            mean, error = clustered_mean([[one.total for one in self.answer_logprobs]], clusters)
+            scores |= {"answer_logprob": mean, "answer_logprob_se": error}
+        if self.open_book is not None:
+            found = self.open_book.scores()["questions"]
+            scores |= {"open_book": found["correct"], "open_book_se": found["correct_se"]}
+        if self.chat is not None:
+            scores["chat"] = self.chat.figures()
+        if self.perplexity is not None:
+            scores["perplexity"] = self.perplexity.figures()
         if self.knowledge_tokens is not None:
             scores["knowledge_tokens"] = self.knowledge_tokens.figures()
         if self.mastery is not None:
@@ -153,15 +175,63 @@ class Measurements:
             tokenizer,
             data.questions,
             settings.generation,
+            pools=data.example_pools(),
             language=settings.language,
             answer_cache=cache / f"responses.{when}",
             progress=self._progress(f"Evaluating {when}"),
         )
-        _write_lines(trainer, folder / f"answers.{when}.jsonl", evaluation.rows())
+        logprobs = self._answer_logprobs(model, tokenizer, when)
+        by_id = {one.question_id: {"accepted": one.answer, "answer_logprob": one.total} for one in logprobs}
+        rows = [row | by_id.get(row["id"], {}) if row["role"] == "questions" else row for row in evaluation.rows()]
+        _write_lines(trainer, folder / f"answers.{when}.jsonl", rows)
+        open_book = self._open_book(trainer, when) if is_runs else None
+        chat = self._chat(trainer, when, folder, cache)
+        general = self._perplexity(trainer, when, folder)
         tokens = self._knowledge_tokens(trainer, when, folder) if self._wants_knowledge_tokens else None
         edits = self._edit_responses(trainer, evaluation) if data.has_edits else None
         mastery = self._mastery(trainer, when, folder, cache, classify) if classify else None
-        return Measurement(evaluation, tokens, edits, mastery)
+        return Measurement(evaluation, logprobs, open_book, chat, general, tokens, edits, mastery)
+
+    def _answer_logprobs(self, model: Any, tokenizer: Any, when: str) -> list[AnswerLogprob]:
+        # Why without options: ranks are not measured, and options need not contain an accepted answer.
+        questions = [replace(question, options=()) for question in self.data.questions["questions"]]
+        if not questions:
+            return []
+        progress = self._progress(f"Log-probabilities of answers {when}")
+        return answer_logprobs(model, tokenizer, questions, self.settings.evaluation.generation, progress=progress)
+
+    def _open_book(self, trainer: "SAMSFTTrainer", when: str) -> EvaluationResult | None:
+        """Evaluate the model with the document of each question in the prompt, if the settings request it."""
+        settings, name = self.settings.evaluation, "open_book" if when == "before" else f"open_book_{when}"
+        if not settings.open_book:
+            return None
+        evaluation = evaluate(
+            _model_of(trainer),
+            trainer.processing_class,
+            {"questions": self.data.open_book_questions()},
+            replace(settings.generation, open_book=True),
+            documents=self.data.documents,
+            language=settings.language,
+            answer_cache=self.settings.folder / CHECKPOINTS / f"responses.{name}",
+            progress=self._progress(f"Evaluating open book {when}"),
+        )
+        _write_lines(trainer, self.settings.folder / f"answers.{name}.jsonl", evaluation.rows())
+        return evaluation
+
+    def _chat(self, trainer: "SAMSFTTrainer", when: str, folder: Path, cache: Path) -> "ChatAbility | None":
+        settings, tokenizer = self.settings.evaluation, trainer.processing_class
+        if not settings.general_knowledge or resolve_template(tokenizer, "auto") != CHAT:
+            return None
+        return None
+
+    def _perplexity(self, trainer: "SAMSFTTrainer", when: str, folder: Path) -> Perplexity | None:
+        settings = self.settings.evaluation
+        if not settings.general_knowledge:
+            return None
+        model, tokenizer, progress = _model_of(trainer), trainer.processing_class, self._progress(f"Perplexity {when}")
+        found = perplexity(model, tokenizer, general_texts(), batch_size=settings.batch_size, progress=progress)
+        _write_lines(trainer, folder / f"perplexity.{when}.jsonl", found.rows())
+        return found
 
     @property
     def _wants_knowledge_tokens(self) -> bool:
@@ -215,25 +285,6 @@ class Measurements:
         )
         _write_lines(trainer, folder / f"mastery.{when}.jsonl", [asdict(one) for one in classes])
         return classes
-
-    def open_book(self, trainer: "SAMSFTTrainer") -> EvaluationResult | None:
-        """Evaluate the base model with the document of each question in the prompt. Return None if the settings do not
-        request it."""
-        settings = self.settings.evaluation
-        if not settings.open_book:
-            return None
-        evaluation = evaluate(
-            _model_of(trainer),
-            trainer.processing_class,
-            {"questions": self.data.open_book_questions()},
-            replace(settings.generation, open_book=True),
-            documents=self.data.documents,
-            language=settings.language,
-            answer_cache=self.settings.folder / CHECKPOINTS / "responses.open_book",
-            progress=self._progress("Evaluating open book"),
-        )
-        _write_lines(trainer, self.settings.folder / "answers.open_book.jsonl", evaluation.rows())
-        return evaluation
 
     def retrieval(self, trainer: "SAMSFTTrainer") -> list[RetrievalResult]:
         """Evaluate the base model with retrieved passages in the prompt of each question. Return [] if the settings do
@@ -310,35 +361,6 @@ class Measurements:
 
     def _progress(self, what: str) -> str | None:
         return what if self.settings.show_progress else None
-
-
-def choose_retention(settings: RunSettings, data: RunData, before: Measurement) -> tuple[RunData, Measurement]:
-    """Keep only those default retention questions that the base model answers correctly.
-
-    Why: a model can forget only answers that the model knows.
-    """
-    named, candidates = settings.questions[RETENTION], len(data.questions[RETENTION])
-    if named is not None:
-        return replace(data, retention_source=f"Retention questions: {named}, from the recipe."), before
-    if not candidates:
-        source = "Retention was not measured, because no question is about a document outside the run."
-        return replace(data, retention_source=source), before
-    evaluation = before.evaluation.only_correct(RETENTION)
-    chosen = list(evaluation.questions.get(RETENTION, []))
-    if chosen:
-        source = (
-            f"Of {number_of(candidates, 'question')} about documents outside the run, the base model answers"
-            f" {len(chosen):,} correctly. These are the retention questions, so the retention of the base model is 1."
-            " A lucky guess of the base model can later count as forgotten."
-        )
-    else:
-        source = (
-            "Retention was not measured: the base model answers no question about documents outside the run correctly"
-            f" ({number_of(candidates, 'question')})."
-        )
-    logger.info(source)
-    data = replace(data, questions={**data.questions, RETENTION: chosen}, retention_source=source)
-    return data, replace(before, evaluation=evaluation)
 
 
 def read_mastery(stage: StageSettings) -> "list[Mastery] | None":

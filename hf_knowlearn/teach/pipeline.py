@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,10 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     from hf_knowlearn.prompts.limits import context_length
     from hf_knowlearn.teach.clock import EVALUATION_BEFORE, SELF_REPLAY, Clock
     from hf_knowlearn.teach.data import load_data
-    from hf_knowlearn.teach.measurements import Measurements, choose_retention
+    from hf_knowlearn.teach.measurements import Measurements
+    from hf_knowlearn.teach.progress import run_progress
     from hf_knowlearn.teach.provenance import base_weights, fingerprints, model_of, reset_peak_memory
+    from hf_knowlearn.teach.retention import choose_retention
     from hf_knowlearn.teach.schedule import schedule_stages
     from hf_knowlearn.teach.self_replay import with_generated_texts
     from hf_knowlearn.teach.stage_models import load_base
@@ -103,12 +106,12 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     process.wait_for_everyone()
 
     # The base model.
-    base, clock = model_of(settings, trainer), Clock(folder)
+    base, clock = model_of(settings, trainer), Clock(folder, run_progress(settings, data, trainer, rows))
     with clock.measure(EVALUATION_BEFORE):
         before = Measurements(settings, data).measure(trainer)
-        data, before = choose_retention(settings, data, before)
+        data, chosen = choose_retention(settings, data, before.evaluation)
+        before = replace(before, evaluation=chosen)
         measurements = Measurements(settings, data)
-        open_book = measurements.open_book(trainer)
         retrieved = measurements.retrieval(trainer)
         drift_texts = measurements.drift_texts(trainer)
     with clock.measure(SELF_REPLAY):
@@ -117,7 +120,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
     # Training, and the fine-tuned model.
     reset_peak_memory()
     trained = train_stages(settings, data, clock, trainer, rows, before)
-    report = _report(settings, data, trained, before, open_book, retrieved, drift_texts, base)
+    report = _report(settings, data, trained, before, retrieved, drift_texts, base)
     if process.is_main_process:
         run_folder.write_report(folder, report)
         delete_stage_models(settings)
@@ -129,13 +132,13 @@ def _report(
     data: "RunData",
     trained: "Trained",
     before: Any,
-    open_book: Any,
     retrieved: Any,
     drift_texts: list[str],
     base: dict[str, Any],
 ) -> dict[str, Any]:
     """Measure drift and contamination, save the model, and build the report."""
     from hf_knowlearn.run_files import MODEL
+    from hf_knowlearn.teach.clock import DRIFT
     from hf_knowlearn.teach.measurements import Measurements
     from hf_knowlearn.teach.report_builder import build_report
     from hf_knowlearn.teach.stage_models import load_base
@@ -146,7 +149,8 @@ def _report(
     base_model = None
     if drift_texts and changed:
         base_model = getattr(trainer, "base", None) or load_base(settings)[0]
-    drift = measurements.drift(trainer, base_model, drift_texts)
+    with trained.clock.measure(DRIFT):
+        drift = measurements.drift(trainer, base_model, drift_texts)
     save(trainer, settings.folder / MODEL, settings.merges_adapter)
     return build_report(
         settings,
@@ -154,7 +158,6 @@ def _report(
         trained.figures,
         before,
         trained.after,
-        open_book=open_book,
         retrieved=retrieved,
         drift=drift,
         base=base,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.config.settings import RunSettings
 from hf_knowlearn.evaluation.editing import editing_scores
+from hf_knowlearn.evaluation.guessing import guessing
 from hf_knowlearn.evaluation.standard_errors import paired_difference
 from hf_knowlearn.evaluation.transitions import transitions
 from hf_knowlearn.reports.formatting import known
@@ -109,7 +110,6 @@ def build_report(
     before: Measurement,
     after: Measurement,
     *,
-    open_book: "EvaluationResult | None",
     retrieved: "Sequence[RetrievalResult]",
     drift: "Drift | None",
     base: Mapping[str, Any],
@@ -147,8 +147,10 @@ def build_report(
     report["seeds"] = {settings.name: settings.seed}
     report["retention_source"] = data.retention_source
     report["contamination"] = dict(contamination)
-    if open_book:
-        report["open_book"] = run_scores(open_book.scores())
+    if before.open_book:
+        report["open_book"] = run_scores(before.open_book.scores())
+    if questions := data.questions["questions"]:
+        report["guessing"] = guessing(questions, settings.evaluation.language).figures()
     if retrieved:
         report["retrieval"] = {f"top_{one.k}": run_scores({"questions": one.figures()}) for one in retrieved}
     return report

@@ -32,13 +32,14 @@ from hf_knowlearn.run_files import (
 )
 
 MARK = "# The options of the run of knowlearn in this folder.\n"
+MEASURED = ("chat", "perplexity", "knowledge_tokens", "mastery")
 # Everything that a run writes. Other files in the folder are never deleted.
 OURS = (
     RECIPE,
     RUN,
     TIMES,
     *ANSWERS,
-    *(f"{name}.{when}.jsonl" for name in ("knowledge_tokens", "mastery") for when in ("before", "after")),
+    *(f"{name}.{when}.jsonl" for name in MEASURED for when in ("before", "after")),
     "contamination.jsonl",
     SELF_GENERATED,
     STAGES,

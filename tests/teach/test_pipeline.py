@@ -40,6 +40,8 @@ SCORES = {
     "stopped",
     "stopped_se",
     "mean_answer_words",
+    "answer_logprob",
+    "answer_logprob_se",
 }
 OF_TRAINING = {"train_loss", "steps", "gradient_evaluations", "seconds", "cost", "transitions", "curve", "drift"}
 REPORT = {
@@ -55,6 +57,7 @@ REPORT = {
     "seeds",
     "retention_source",
     "contamination",
+    "guessing",
 }
 
 
@@ -97,7 +100,9 @@ def test_a_run_writes_a_model_and_a_report(
     for when in ("before", "after"):
         answers = lines_of(folder / f"answers.{when}.jsonl")
         assert [line["id"] for line in answers] == ["ferry-1", "mill-1"]
-        assert set(answers[0]) == {"role", "id", "question", "answers", "response", "correct", "exact_match", "ended"}
+        columns = {"role", "id", "question", "answers", "response", "correct", "exact_match", "ended"}
+        assert set(answers[0]) == columns | {"accepted", "answer_logprob"}
+        assert all(answer["accepted"] in answer["answers"] and answer["answer_logprob"] < 0 for answer in answers)
 
     shown = capsys.readouterr().out
     assert "Precision: fp32 on cpu, weights loaded in float32." in shown
@@ -337,15 +342,23 @@ def test_every_measurement_is_in_the_report(knowlearn: Callable[..., int], optio
     replayed.write_text(json.dumps({**mill, "id": "0"}) + "\n", encoding="utf-8")
     changes = {"questions": named, "replay_questions": replayed, "replay_share": 0.5, "use_peft": True}
     evaluation = {"open_book": True, "knowledge_tokens": True, "every": 1, "instruction": "Answer in a word."}
+    evaluation["compare_rag"] = True
     evaluation = {f"evaluation.{name}": value for name, value in evaluation.items()}
     assert knowlearn("teach", **options, **changes, **evaluation) == 0
 
     folder = options["output_dir"]
     report, figures = report_of(folder), figures_of(folder)
     assert report["counts"] == {"documents": 2, "questions": 3, "replayed_questions": 0, "retention_questions": 0}
-    assert "outside the run correctly (1 question)" in report["retention_source"]
+    assert "no candidate correctly (1 question about documents outside the run)" in report["retention_source"]
     assert report["open_book"]["exact_match"] == 0
     assert len(lines_of(folder / "answers.open_book.jsonl")) == 3
+    assert {name: of["found"] for name, of in report["retrieval"].items()} == {"top_1": 1, "top_3": 1}
+    assert [line["passages"][0]["document_id"] for line in lines_of(folder / "answers.rag_1.jsonl")] == [
+        "ferry.txt", "ferry.txt", "mill.md",
+    ]  # fmt: skip
+    assert [len(line["passages"]) for line in lines_of(folder / "answers.rag_3.jsonl")] == [2, 2, 2]
+    retrieved = {name: of["correct"] for name, of in report["retrieval"].items()}
+    assert figures["over_retrieval"]["top_1"] == figures["correct"] - retrieved["top_1"]
     assert [point["step"] for point in figures["curve"] if "exact_match" in point] == [1, 2]
     assert report["contamination"]["n"] == len({line["row"] for line in lines_of(folder / "contamination.jsonl")}) == 4
     assert report["contamination"]["rows"] == 8
