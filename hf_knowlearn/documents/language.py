@@ -80,6 +80,16 @@ def primary_language(code: str) -> str:
     return code.replace("_", "-").partition("-")[0].casefold()
 
 
+def detected_language(text: str) -> str:
+    """Return the code of the language of a text, or "und" if the text is short or the language is uncertain.
+
+    Example:
+        >>> detected_language("Die Fähre fährt jeden Morgen um sechs Uhr nach Ormel.")
+        'de'
+    """
+    return _detected(text, Counter()) or UNDETERMINED
+
+
 def with_languages(documents: Iterable[Document]) -> Iterator[Document]:
     """Yield the documents. Documents with the language `UNDETERMINED` get a detected language.
 
