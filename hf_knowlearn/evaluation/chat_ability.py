@@ -1,8 +1,8 @@
 """Chat ability: the share of simple instructions that a model still follows, and the share of responses that end.
 
 Training on documents can destroy both. The file `chat_instructions.jsonl` has 100 instructions whose fulfilment a rule
-can check, as in IFEval (arXiv 2311.07911). The instructions are easier than those of IFEval, so that a model with 135
-million parameters fulfils some of them.
+can check, as in IFEval (arXiv 2311.07911). The rules check the form of a response, not whether it is true. Most of the
+instructions are easier than those of IFEval, so that a model with 135 million parameters fulfils some of them.
 """
 
 import json
