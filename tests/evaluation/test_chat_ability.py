@@ -117,7 +117,7 @@ def test_every_rule_has_cases_and_is_used():
 
 
 @pytest.mark.parametrize("rule", CASES)
-def test_a_rule_tells_the_responses_apart(rule: str):
+def test_a_rule_distinguishes_the_responses(rule: str):
     arguments, right, wrong = CASES[rule]
     instruction = Instruction("1", "Do it.", rule, arguments)
     assert [text for text in right if not instruction.is_fulfilled(text)] == []
@@ -145,7 +145,7 @@ def test_the_arguments_of_each_instruction_are_those_of_its_rule():
 
 def test_no_response_is_right_for_all_instructions_of_a_kind():
     # A model that always writes the same sentence fulfils few instructions.
-    for text in ("I am a helpful assistant.", "yes", "Sure! Here is the answer you asked for.\n\nIt is this."):
+    for text in ("I am a helpful assistant.", "yes", "Sure! Here is the answer.\n\nIt is this."):
         assert sum(one.is_fulfilled(text) for one in INSTRUCTIONS) <= 30
 
 

@@ -35,6 +35,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "What is the square root of {}?": ("arithmetic",),
     "What is {} known for?": (),
     "Where was {} born?": (),
+    "Which metal is liquid at {}?": (),
 }
 # Prompts of other forms. None of them is about a relation of the questions.
 OTHERS = {
@@ -45,7 +46,6 @@ OTHERS = {
     "How many strings has a violin?",
     "What is the boiling point of water at sea level?",
     "Which planet is the largest?",
-    "Which metal is liquid at room temperature?",
     "Which animal is the tallest?",
     "Which ocean is the largest?",
     "What do bees make?",
