@@ -38,6 +38,7 @@ CAPACITY = {
     "logging_steps": "5",
     "save_strategy": "no",
     "per_device_eval_batch_size": "50",
+    "evaluation.general_knowledge": "false",
     "evaluation.template": "chat",
     "evaluation.instruction": "",
     "evaluation.max_new_tokens": "80",

@@ -28,8 +28,8 @@ SHORT: dict[str, tuple[str, ...]] = {
     "Recipes": ("config", "curriculum"),
 }
 LIBRARY_HELP = {
-    "model": "Model to train: a folder, a name on the Hub, tiny_base (in this package), or smollm2-135m (from PyPI, see"
-    " knowlearn prepare_model).",
+    "model": "Model to train: a folder, a name on the Hub, tiny_base (in this package), or smollm2-135m (see"
+    " `knowlearn prepare_model --help`).",
     "load_in_4bit": "Load the model in 4 bits (QLoRA).",
     "lora_r": "Rank of the LoRA adapter.",
     "use_peft": "Train a LoRA adapter; false trains all weights.",

