@@ -20,6 +20,7 @@ from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.contamination import find_contamination
 from hf_knowlearn.evaluation.answer_lengths import check_answers_fit
 from hf_knowlearn.evaluation.answer_logprobs import AnswerLogprob, answer_logprobs
+from hf_knowlearn.evaluation.chat_ability import ChatAbility, chat_ability
 from hf_knowlearn.evaluation.drift import Drift, drift
 from hf_knowlearn.evaluation.editing import KINDS
 from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
@@ -27,21 +28,18 @@ from hf_knowlearn.evaluation.knowledge_tokens import KnowledgeTokens, knowledge_
 from hf_knowlearn.evaluation.model_responses import ModelResponses, continuations, teacher_forced
 from hf_knowlearn.evaluation.perplexity import Perplexity, general_texts, perplexity
 from hf_knowlearn.evaluation.retrieval import RetrievalResult, check_retrieval, retrieval
-from hf_knowlearn.evaluation.standard_errors import clustered_mean, documents_of
 from hf_knowlearn.format_aug.rows import Row, document_views, settings_for, training_views
 from hf_knowlearn.generation.free_text import sample_texts
 from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.prompts.limits import token_lengths
-from hf_knowlearn.prompts.templates import CHAT, resolve_template
-from hf_knowlearn.reports.schema import run_scores
 from hf_knowlearn.run_files import CHECKPOINTS
 from hf_knowlearn.teach.data import RunData
-from hf_knowlearn.teach.retention import RETENTION, untouched_scores
+from hf_knowlearn.teach.measurement import Measurement
+from hf_knowlearn.teach.retention import RETENTION
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from hf_knowlearn.evaluation.chat_ability import ChatAbility
     from hf_knowlearn.evaluation.mastery import Mastery
     from hf_knowlearn.training import SAMSFTTrainer
 
@@ -49,53 +47,6 @@ logger = logging.getLogger(__name__)
 
 DRIFT_TEXTS = 64  # number of texts that the base model generates to measure drift
 FLUENCY_TEXTS = 100  # number of texts that the model generates to measure fluency
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The measurements of a model before training or after a stage. None means that a value was not measured."""
-
-    evaluation: EvaluationResult
-    answer_logprobs: Sequence[AnswerLogprob] = ()
-    open_book: EvaluationResult | None = None
-    chat: "ChatAbility | None" = None
-    perplexity: Perplexity | None = None
-    knowledge_tokens: KnowledgeTokens | None = None
-    edits: ModelResponses | None = None
-    mastery: "Sequence[Mastery] | None" = None
-
-    def scores(self, before: "Measurement | None" = None) -> dict[str, Any]:
-        """Return the figures for a report.
-
-        Args:
-            before: an earlier measurement. If given, the figures include the changes of the classes of mastery between
-                `before` and this measurement.
-        """
-        scores = run_scores(self.evaluation.scores()) | untouched_scores(self.evaluation)
-        if self.answer_logprobs:
-            questions = self.evaluation.questions["questions"]
-            clusters = documents_of(questions) or [question.id for question in questions]
-            mean, error = clustered_mean([[one.total for one in self.answer_logprobs]], clusters)
-            scores |= {"answer_logprob": mean, "answer_logprob_se": error}
-        if self.open_book is not None:
-            found = self.open_book.scores()["questions"]
-            scores |= {"open_book": found["correct"], "open_book_se": found["correct_se"]}
-        if self.chat is not None:
-            scores["chat"] = self.chat.figures()
-        if self.perplexity is not None:
-            scores["perplexity"] = self.perplexity.figures()
-        if self.knowledge_tokens is not None:
-            scores["knowledge_tokens"] = self.knowledge_tokens.figures()
-        if self.mastery is not None:
-            scores["mastery"] = _mastery_figures(self.mastery, before.mastery if before else None)
-        return scores
-
-
-def _mastery_figures(now: "Sequence[Mastery]", before: "Sequence[Mastery] | None") -> dict[str, Any]:
-    from hf_knowlearn.evaluation.mastery import counts, flow
-
-    figures: dict[str, Any] = {"n": len(now), "counts": counts(now)}
-    return figures if before is None else {**figures, "flow": flow(before, now)}
 
 
 @dataclass(frozen=True)
@@ -185,7 +136,7 @@ class Measurements:
         rows = [row | by_id.get(row["id"], {}) if row["role"] == "questions" else row for row in evaluation.rows()]
         _write_lines(trainer, folder / f"answers.{when}.jsonl", rows)
         open_book = self._open_book(trainer, when) if is_runs else None
-        chat = self._chat(trainer, when, folder, cache)
+        chat = self._chat(trainer, when, folder)
         general = self._perplexity(trainer, when, folder)
         tokens = self._knowledge_tokens(trainer, when, folder) if self._wants_knowledge_tokens else None
         edits = self._edit_responses(trainer, evaluation) if data.has_edits else None
@@ -218,11 +169,15 @@ class Measurements:
         _write_lines(trainer, self.settings.folder / f"answers.{name}.jsonl", evaluation.rows())
         return evaluation
 
-    def _chat(self, trainer: "SAMSFTTrainer", when: str, folder: Path, cache: Path) -> "ChatAbility | None":
+    def _chat(self, trainer: "SAMSFTTrainer", when: str, folder: Path) -> ChatAbility | None:
+        """Measure chat ability, if the settings request it and the tokenizer has a chat template."""
         settings, tokenizer = self.settings.evaluation, trainer.processing_class
-        if not settings.general_knowledge or resolve_template(tokenizer, "auto") != CHAT:
+        if not settings.general_knowledge or tokenizer.chat_template is None:
             return None
-        return None
+        progress = self._progress(f"Chat ability {when}")
+        found = chat_ability(_model_of(trainer), tokenizer, settings.generation, progress=progress)
+        _write_lines(trainer, folder / f"chat.{when}.jsonl", found.rows())
+        return found
 
     def _perplexity(self, trainer: "SAMSFTTrainer", when: str, folder: Path) -> Perplexity | None:
         settings = self.settings.evaluation

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.config.settings import RunSettings
+from hf_knowlearn.evaluation.callback import early_stop
 from hf_knowlearn.evaluation.editing import editing_scores
 from hf_knowlearn.evaluation.guessing import guessing
 from hf_knowlearn.evaluation.standard_errors import paired_difference
@@ -15,7 +16,7 @@ from hf_knowlearn.reports.formatting import known
 from hf_knowlearn.reports.schema import new_report, run_scores
 from hf_knowlearn.teach.clock import EVALUATION_BEFORE, SELF_REPLAY
 from hf_knowlearn.teach.data import RunData
-from hf_knowlearn.teach.measurements import Measurement
+from hf_knowlearn.teach.measurement import Measurement
 from hf_knowlearn.teach.provenance import cost_of, curve_of, data_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,16 @@ def stage_figures(
             for role, questions in evaluation.questions.items()
         },
         "curve": curve_of(trainer.state.log_history),
+        **_early_stop(settings, trainer),
     }
+
+
+def _early_stop(settings: RunSettings, trainer: "SAMSFTTrainer") -> dict[str, Any]:
+    """Return the figure `early_stop` if the training of the stage stopped early."""
+    patience, max_steps = settings.evaluation.early_stopping_patience, trainer.args.max_steps
+    stop = early_stop(trainer.state.log_history, patience) if patience else None
+    stopped = stop is not None and stop.step < max_steps
+    return {"early_stop": {**stop._asdict(), "max_steps": max_steps}} if stop and stopped else {}
 
 
 def log_figures(trainer: "SAMSFTTrainer", figures: Mapping[str, Any]) -> None:
