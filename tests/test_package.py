@@ -144,6 +144,8 @@ def test_the_wheel_is_imported_and_complete(installed):
     assert (tiny_base / "model.safetensors").stat().st_size < 6e6
     assert (package / "py.typed").is_file()
     assert (package / "knowledge_recall" / "README.md").is_file()
+    assert (package / "evaluation" / "general_knowledge.toml").is_file()
+    assert (package / "evaluation" / "chat_instructions.jsonl").is_file()
 
 
 def test_the_installed_console_script_prints_its_version(installed):
