@@ -17,7 +17,7 @@ MILL = Document("mill", "The mill grinds rye.", title="The mill")
 FERRY = Document("ferry", "The ferry leaves at six. It carries forty cars.", title="Ferry")
 BAKERY = Document("bakery", "The bakery sells bread of rye at six.", title="Bakery")
 PARTS = [MILL, FERRY, BAKERY]
-ASKED = [
+QUESTIONS = [
     Question("q1", "What does the mill grind?", ("rye",), document_id="mill"),
     Question("q2", "How many cars does the ferry carry?", ("forty",), document_id="ferry"),
 ]
@@ -113,11 +113,11 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_the_prompt_has_the_best_passages_the_best_first(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch):
     built = spied(monkeypatch)
-    one, two = retrieval(model, tokenizer, ASKED, PARTS, SETTINGS, ks=(1, 2))
+    one, two = retrieval(model, tokenizer, QUESTIONS, PARTS, SETTINGS, ks=(1, 2))
     assert (one.k, two.k) == (1, 2)
     of_one = [prompt.text for prompt in built[-3]]
     of_two = [prompt.text for prompt in built[-1]]
-    assert of_one[0] == f"{passage_text(MILL)}\n\nQuestion: {ASKED[0].text}\nAnswer:"
+    assert of_one[0] == f"{passage_text(MILL)}\n\nQuestion: {QUESTIONS[0].text}\nAnswer:"
     assert of_one[1].startswith(f"{passage_text(FERRY)}\n\nQuestion")
     assert of_two[1].startswith(f"{passage_text(FERRY)}\n\n{passage_text(MILL)}\n\nQuestion")
     assert one.prompt_tokens == sum(len(prompt.ids) for prompt in built[-3]) / 2
@@ -125,17 +125,17 @@ def test_the_prompt_has_the_best_passages_the_best_first(model: Any, tokenizer: 
     same = evaluate(
         model,
         tokenizer,
-        {"questions": ASKED},
+        {"questions": QUESTIONS},
         GenerationSettings(max_new_tokens=4, open_book=True),
         documents=passages,
     )
     assert one.evaluation.responses == same.responses
-    assert one.evaluation.responses != evaluate(model, tokenizer, {"questions": ASKED}, SETTINGS).responses
+    assert one.evaluation.responses != evaluate(model, tokenizer, {"questions": QUESTIONS}, SETTINGS).responses
 
 
 def test_figures_and_rows_state_what_was_found(model: Any, tokenizer: Any):
-    asked = [*ASKED, Question("q3", "When does the bakery sell bread of rye?", ("oats",), document_id="mill")]
-    one, three = retrieval(model, tokenizer, asked, PARTS, SETTINGS)
+    items = [*QUESTIONS, Question("q3", "When does the bakery sell bread of rye?", ("oats",), document_id="mill")]
+    one, three = retrieval(model, tokenizer, items, PARTS, SETTINGS)
     assert one.found() == [True, True, False]
     assert one.found_documents() == [True, True, False]
     assert three.found_documents() == [True, True, True]
@@ -158,17 +158,17 @@ def test_without_documents_of_the_questions_only_answers_are_found(model: Any, t
 
 
 def test_a_question_that_shares_no_word_has_a_closed_book_prompt(model: Any, tokenizer: Any):
-    asked = [Question("q", "Why?", ("rye",))]
-    [one] = retrieval(model, tokenizer, asked, PARTS, SETTINGS, (1,))
+    items = [Question("q", "Why?", ("rye",))]
+    [one] = retrieval(model, tokenizer, items, PARTS, SETTINGS, (1,))
     assert one.passages == {"q": []}
-    assert one.evaluation.responses == evaluate(model, tokenizer, {"questions": asked}, SETTINGS).responses
+    assert one.evaluation.responses == evaluate(model, tokenizer, {"questions": items}, SETTINGS).responses
 
 
 def test_two_calls_agree_and_use_the_cache(model: Any, tokenizer: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
-    first = retrieval(model, tokenizer, ASKED, PARTS, SETTINGS, answer_cache=tmp_path / "responses.rag")
+    first = retrieval(model, tokenizer, QUESTIONS, PARTS, SETTINGS, answer_cache=tmp_path / "responses.rag")
     assert {path.name for path in tmp_path.glob("*.jsonl")} == {f"responses.rag_{k}.questions.jsonl" for k in (1, 3)}
     monkeypatch.setattr(responses, "generate", lambda *_: pytest.fail("generated again"))
-    again = retrieval(model, tokenizer, ASKED, PARTS, SETTINGS, answer_cache=tmp_path / "responses.rag")
+    again = retrieval(model, tokenizer, QUESTIONS, PARTS, SETTINGS, answer_cache=tmp_path / "responses.rag")
     assert [one.rows() for one in again] == [one.rows() for one in first]
 
 
@@ -177,16 +177,16 @@ def test_passages_that_do_not_fit_are_left_out_with_a_warning(
 ):
     lengths = {}
     for k in (1, 2, 3):
-        [found] = retrieval(build("llama"), tokenizer, ASKED[:1], PARTS, SETTINGS, (k,))
+        [found] = retrieval(build("llama"), tokenizer, QUESTIONS[:1], PARTS, SETTINGS, (k,))
         lengths[k] = int(found.prompt_tokens)
     assert lengths[1] < lengths[2] < lengths[3]
     small = build("llama", max_position_embeddings=lengths[3] + SETTINGS.max_new_tokens - 1)
-    one, three = retrieval(small, tokenizer, ASKED[:1], PARTS, SETTINGS)
+    one, three = retrieval(small, tokenizer, QUESTIONS[:1], PARTS, SETTINGS)
     assert (one.shortened, three.shortened) == (0, 1)
     assert (len(three.passages["q1"]), three.prompt_tokens) == (2, lengths[2])
     assert "Retrieval, top 3: the passages of 1 question do not all fit into the context of the model" in caplog.text
     tiny = build("llama", max_position_embeddings=lengths[1] + SETTINGS.max_new_tokens - 1)
     with pytest.raises(ValueError, match=r"The prompts of 1 question, together with 4 new tokens, exceed"):
-        check_retrieval(tiny, tokenizer, ASKED[:1], PARTS, SETTINGS)
+        check_retrieval(tiny, tokenizer, QUESTIONS[:1], PARTS, SETTINGS)
     with pytest.raises(ValueError, match=r"exceed this model's context"):
-        retrieval(tiny, tokenizer, ASKED[:1], PARTS, SETTINGS)
+        retrieval(tiny, tokenizer, QUESTIONS[:1], PARTS, SETTINGS)

@@ -111,9 +111,9 @@ def test_an_open_book_prompt_begins_with_the_whole_document_and_shares_its_prefi
 
 
 def test_a_mapping_inserts_a_text_for_each_question(tokenizer: Any):
-    asked = [Question(f"q{n}", f"What is it, {n}?", ("rye",), document_id="b") for n in range(3)]
+    own = [Question(f"q{n}", f"What is it, {n}?", ("rye",), document_id="b") for n in range(3)]
     prompts = question_prompts(
-        tokenizer, asked, documents={"q0": "Rye.", "q1": "", "q2": "Oats."}, instruction="Be brief."
+        tokenizer, own, documents={"q0": "Rye.", "q1": "", "q2": "Oats."}, instruction="Be brief."
     )
     assert [prompt.text for prompt in prompts] == [
         f"Be brief.\n\nRye.\n\n{plain_prompt('What is it, 0?')}",
@@ -121,7 +121,7 @@ def test_a_mapping_inserts_a_text_for_each_question(tokenizer: Any):
         f"Be brief.\n\nOats.\n\n{plain_prompt('What is it, 2?')}",
     ]
     with pytest.raises(ValueError, match="turns text of the documents or instructions 'q0' into"):
-        question_prompts(tokenizer, asked, documents={"q0": tokenizer.eos_token, "q1": "", "q2": ""})
+        question_prompts(tokenizer, own, documents={"q0": tokenizer.eos_token, "q1": "", "q2": ""})
 
 
 def test_a_missing_document_is_an_error_with_the_ids_of_the_questions(
