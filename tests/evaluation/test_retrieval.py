@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ QUESTIONS = [
     Question("q1", "What does the mill grind?", ("rye",), document_id="mill"),
     Question("q2", "How many cars does the ferry carry?", ("forty",), document_id="ferry"),
 ]
-SETTINGS = GenerationSettings(max_new_tokens=4)
+SETTINGS = GenerationSettings(max_new_tokens=4, template="plain")
 
 
 def bm25(passages: list[list[str]], query: list[str]) -> list[float]:
@@ -126,7 +127,7 @@ def test_the_prompt_has_the_best_passages_the_best_first(model: Any, tokenizer: 
         model,
         tokenizer,
         {"questions": QUESTIONS},
-        GenerationSettings(max_new_tokens=4, open_book=True),
+        replace(SETTINGS, open_book=True),
         documents=passages,
     )
     assert one.evaluation.responses == same.responses

@@ -113,7 +113,7 @@ def test_an_open_book_prompt_begins_with_the_whole_document_and_shares_its_prefi
 def test_a_mapping_inserts_a_text_for_each_question(tokenizer: Any):
     own = [Question(f"q{n}", f"What is it, {n}?", ("rye",), document_id="b") for n in range(3)]
     prompts = question_prompts(
-        tokenizer, own, documents={"q0": "Rye.", "q1": "", "q2": "Oats."}, instruction="Be brief."
+        tokenizer, own, "plain", documents={"q0": "Rye.", "q1": "", "q2": "Oats."}, instruction="Be brief."
     )
     assert [prompt.text for prompt in prompts] == [
         f"Be brief.\n\nRye.\n\n{plain_prompt('What is it, 0?')}",
