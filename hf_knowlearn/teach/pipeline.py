@@ -73,12 +73,7 @@ def _run(settings: RunSettings) -> dict[str, Any]:
 
     folder, process = settings.folder, PartialState()
     if run_folder.is_finished(folder, settings.options, settings.overwrite):
-        run_folder.check_data_unchanged(folder, fingerprints(settings, load_data(settings)))
-        run_folder.check_model_unchanged(folder, settings.model_name, base_weights(settings))
-        logger.info("%s contains this run, which is already finished. There is nothing to do.", folder)
-        if process.is_main_process:
-            delete_stage_models(settings)  # in case the process was killed right after it wrote the report
-        return run_folder.read_report(folder)
+        return _finished_report(settings)
 
     # Data, model and schedule; nothing is written yet.
     data = load_data(settings)
@@ -125,6 +120,23 @@ def _run(settings: RunSettings) -> dict[str, Any]:
         run_folder.write_report(folder, report)
         delete_stage_models(settings)
     return report
+
+
+def _finished_report(settings: RunSettings) -> dict[str, Any]:
+    """Check that data and model are those of the finished run, and return its report."""
+    from accelerate import PartialState
+
+    from hf_knowlearn.teach.data import load_data
+    from hf_knowlearn.teach.provenance import base_weights, fingerprints
+    from hf_knowlearn.teach.stages import delete_stage_models
+
+    folder = settings.folder
+    run_folder.check_data_unchanged(folder, fingerprints(settings, load_data(settings)))
+    run_folder.check_model_unchanged(folder, settings.model_name, base_weights(settings))
+    logger.info("%s contains this run, which is already finished. There is nothing to do.", folder)
+    if PartialState().is_main_process:
+        delete_stage_models(settings)  # in case the process was killed right after it wrote the report
+    return run_folder.read_report(folder)
 
 
 def _report(
