@@ -15,8 +15,8 @@ from hf_knowlearn.hub.metadata import Published, metadata, single_run
 from hf_knowlearn.hub.recipe_options import quantised_bits, training_sources, uses_chat_template
 from hf_knowlearn.hub.redaction import public_name
 from hf_knowlearn.hub.templates import render, spread
-from hf_knowlearn.reports.findings import cost_in_words, forgotten
-from hf_knowlearn.reports.formatting import knowledge_share, known, share
+from hf_knowlearn.reports.findings import cost_in_words, forgotten, lost_abilities
+from hf_knowlearn.reports.formatting import known, share
 from hf_knowlearn.reports.schema import CARD_COLUMNS, states
 
 TINY_BASE = "tiny_base"  # the name of the model in this package
@@ -56,7 +56,8 @@ def model_card(report: Report, about: Published, answers: Sequence[Row] = (), ch
         table=list(_table(report, after)),
         has_chart=chart,
         forgotten=forgotten(report) if known(after.get("retention")) else "",
-        drift=share(after.get("drift") or {}, "kl", ""),
+        lost=list(lost_abilities(report)),
+        drift=share(after, "drift.kl", ""),
         right=spread(right),
         wrong=spread([row for row in about_documents if not row["correct"]]),
         question=next((row["question"] for row in [*right, *about_documents]), "Who is who?"),
@@ -77,11 +78,12 @@ def _trained_on(counts: Mapping[str, int]) -> Iterator[str]:
 def _table(report: Report, after: Row) -> Iterator[list[Any]]:
     """Yield a header, then a row for each evaluated state of the model. Yield nothing if there is no such state."""
     columns = {name: title for name, title in CARD_COLUMNS.items() if known(after.get(name))}
-    tokens = ["knowledge tokens"] if after.get("knowledge_tokens") else []
-    if columns or tokens:
-        yield ["", *columns.values(), *tokens]
+    if after.get("knowledge_tokens"):
+        columns["knowledge_tokens.probability"] = "knowledge tokens"
+    if columns:
+        yield ["", *columns.values()]
         for name, scores in states(report):
             # Why a cell: the name of a stage is text of the user. The card calls the last state `after`.
             state = cell(name) if name.startswith("after ") else name
             state = "after" if scores is after else state
-            yield [state, *(share(scores, name, "") for name in columns), *(knowledge_share(scores) for _ in tokens)]
+            yield [state, *(share(scores, name, "") for name in columns)]

@@ -79,7 +79,10 @@ def change(before: Figure | None, after: Figure | None) -> int | None:
 
 
 def share_of(scores: Mapping[str, Any], name: str, n: int | None = None) -> Figure | None:
-    """Return the score `name`, such as `correct`, as a share of questions, or None if the score is unknown."""
+    """Return the score `name`, such as `correct` or `chat.fulfilled`, as a share, or None if the score is unknown."""
+    *path, name = name.split(".")
+    for key in path:
+        scores = scores.get(key) or {}
     return _figure(scores, name, Unit.SHARE, n)
 
 

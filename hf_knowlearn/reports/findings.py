@@ -17,6 +17,7 @@ from hf_knowlearn.reports.schema import (
     is_replayed,
     replays,
     retrieved,
+    states,
 )
 
 Figures = Mapping[str, Any]
@@ -54,6 +55,13 @@ BETTER_TOOL = {
     -1: "Retrieval is a better tool for these documents than the fine-tuned model",
     None: "It is unknown whether the fine-tuned model or retrieval is the better tool",
 }
+NOT_ABOVE_GUESSING = "The model learned no more than which answers are common"
+# Path of a figure -> the words of the finding that it fell.
+ABILITIES = {
+    "chat.fulfilled": "Chat ability fell: the model fulfils {} of the simple instructions.",
+    "chat.ended": "Fewer responses end by themselves: {}.",
+    "open_book": "Reading fell: with the document in the prompt, the model answers {} of the questions correctly.",
+}
 FORGOTTEN = {
     1: "The model forgot nothing that was evaluated",
     0: "The model forgot nothing measurable",
@@ -68,7 +76,8 @@ def findings(report: Report) -> list[str]:
     words = cost_in_words(cost)
     device = f" on {cost['device']}" if cost.get("device") else ""
     spent = f"The run took {words}{device}." if words else "The cost of the run was not measured."
-    return [_learned(report), forgotten(report), *_against_retrieval(report), spent, *_compared(report)]
+    others = [*lost_abilities(report), *_against_retrieval(report)]
+    return [_learned(report), forgotten(report), *others, spent, *_stopped_early(report), *_compared(report)]
 
 
 def trained_on(counts: Mapping[str, int]) -> str:
@@ -101,10 +110,18 @@ def _learned_by_questions(report: Report, before: Figure | None, after: Figure) 
     about = f"about the {data} it was trained on" if counts["documents"] else f"after training on {data}"
     seeds = f" (mean of {len(report['by_seed'])} seeds)" if "by_seed" in report else ""
     questions = number_of(counts["questions"], "question")
-    sentences = [f"{LEARNED[after.unit][moved]}: {after.text} of {questions} {about} are answered correctly{seeds}."]
+    guess = share_of(report.get("guessing") or {}, "correct")
+    above = change(guess, after) == 1
+    verdict = LEARNED[after.unit][moved] if above or not guess or moved != 1 else NOT_ABOVE_GUESSING
+    sentences = [f"{verdict}: {after.text} of {questions} {about} are answered correctly{seeds}."]
     if before:
         chance = ", within two standard errors" if moved == 0 else ""
         sentences.append(f"Before training, it was {before.text}{chance}.")
+    if guess:
+        sentences.append(
+            f"The most common answer to each type of question scores {guess.text}"
+            + ("." if above else ", and the model is not clearly above it.")
+        )
     if book := share_of(report.get("open_book") or {}, "correct"):
         sentences.append(f"With the document in the prompt, the base model reaches {book.text}.")
     return " ".join(sentences)
@@ -119,14 +136,25 @@ def forgotten(report: Mapping[str, Any]) -> str:
     """Return the finding that states what the model of the best run forgot."""
     counts = report["counts"]
     before = share_of(report["before"], "retention")
-    after = share_of(report["runs"][best_run(report)], "retention", counts["retention_questions"])
+    figures = report["runs"][best_run(report)]
+    after = share_of(figures, "retention", counts["retention_questions"])
     if after is None:
         why = report.get("retention_source") or "No retention questions were evaluated."
         return f"It is unknown what the model forgot. {why}"
     questions = number_of(counts["retention_questions"], "question")
     now = f"retention is {after.text} on {questions} about facts outside the training data"
     then = f" Before training, it was {before.text}." if before else ""
-    return f"{FORGOTTEN[change(before, after)]}: {now}.{then}"
+    apart = share_of(figures, "retention_untouched", figures.get("retention_untouched_n"))
+    untouched = f" On general knowledge that replay does not touch, it is {apart.text}." if apart else ""
+    return f"{FORGOTTEN[change(before, after)]}: {now}.{then}{untouched}"
+
+
+def lost_abilities(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a finding for each ability of the best run's model that fell: chat ability and reading."""
+    for path, words in ABILITIES.items():
+        before, after = (share_of(figures, path) for figures in (report["before"], report["runs"][best_run(report)]))
+        if before and after and change(before, after) == -1:
+            yield f"{words.format(after.text)} Before training, it was {before.text}."
 
 
 def _against_retrieval(report: Report) -> Iterator[str]:
@@ -163,6 +191,19 @@ def cost_in_words(cost: Figures) -> str:
     )
 
 
+def _stopped_early(report: Report) -> Iterator[str]:
+    is_named = bool(report.get("stages")) or len(report["runs"]) > 1
+    for name, figures in states(report):
+        if stop := figures.get("early_stop"):
+            evaluations = number_of(stop["patience"], "evaluation")
+            yield (
+                f"{f'{name}: t' if is_named else 'T'}raining stopped early, at step {stop['step']:,} of"
+                f" {stop['max_steps']:,}, because correct did not improve in {evaluations}. Its best value was"
+                f" {stop['best']:.3f}, at step {stop['best_step']:,}; the model is that of step {stop['step']:,}. The"
+                " questions decided when training stopped, so their scores are optimistic."
+            )
+
+
 def _compared(report: Report) -> Iterator[str]:
     runs, best = report["runs"], best_run(report)
     scores = {name: share_of(figures, "correct") for name, figures in runs.items()}
@@ -186,7 +227,7 @@ def legend(report: Report) -> list[str]:
         "replayed": ("replayed_questions", f"questions about {replayed}."),
         "retention": ("retention_questions", "questions about facts outside the training data."),
     }
-    shown = {name: title for name, title in titles.items() if counts.get(meanings[name][0])}
+    shown = {name: title for name, title in titles.items() if name in meanings and counts.get(meanings[name][0])}
     lines = [
         f"{title}: {number_of(counts[meanings[name][0]], 'question')}{meanings[name][1].removeprefix('questions')}"
         for name, title in shown.items()
@@ -195,8 +236,12 @@ def legend(report: Report) -> list[str]:
         over = "seeds" if "by_seed" in report else "questions"
         rule = "share of questions where the first line of the response is an accepted answer, in any spelling"
         lines.insert(0, f"{', '.join(shown.values())}: {rule}, ± standard error over {over}.")
+    if "chat.fulfilled" in titles:
+        lines.append("chat: share of simple instructions that the response fulfils, ± standard error.")
     if by_knowledge_tokens(report):
         lines.append(KNOWLEDGE_TOKENS_NOTE)
+    if report.get("guessing"):
+        lines.append("guessing: the most common answer to the other questions of the same type.")
     if report.get("open_book"):
         lines.append("open book: the base model with the document in the prompt. A trained model can be better.")
     if retrieved(report):

@@ -19,18 +19,17 @@ def share(scores: Mapping[str, Any], name: str, absent: str = NOT_EVALUATED, sig
     """Return the figure `name` with its standard error, such as `0.500 ± 0.100`. If it is unknown, return `absent`.
 
     Args:
+        name: the name of the figure, such as `correct`, or its path, such as `chat.fulfilled`.
         sign: `+` puts a plus before a positive figure.
     """
+    *path, name = name.split(".")
+    for key in path:
+        scores = scores.get(key) or {}
     value, error = scores.get(name), scores.get(f"{name}_se")
     if not known(value):
         return absent
     text = f"{value:{sign}.3f}"
     return f"{text} ± {error:.3f}" if known(error) else text
-
-
-def knowledge_share(scores: Mapping[str, Any]) -> str:
-    """Return the mean probability of knowledge tokens, with its standard error over documents."""
-    return share(scores.get("knowledge_tokens") or {}, "probability", "")
 
 
 def number(figures: Mapping[str, Any], name: str, form: str = ",.0f") -> str:

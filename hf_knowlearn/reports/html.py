@@ -43,10 +43,12 @@ def _tiles(report: Report) -> list[tuple[str, Figure | None, str]]:
     if by_knowledge_tokens(report):
         caption = "mean probability of the words that carry the facts"
         return [("Before", knowledge_of(before), caption), ("After", knowledge_of(after), caption)]
-    retained = share_of(before, "retention")
+    retained, chat = share_of(before, "retention"), share_of(before, "chat.fulfilled")
+    guess = share_of(report.get("guessing") or {}, "correct")
     book = share_of(report.get("open_book") or {}, "correct")
     return [
         ("Before", share_of(before, "correct"), "correct"),
+        *([("Guessing", guess, "correct, most common answer")] if guess else []),
         ("Open book", book, "correct, document in the prompt"),
         *(
             (f"Retrieval, {in_words(top)}", share_of(figures, "correct"), "correct, passages in the prompt")
@@ -58,6 +60,7 @@ def _tiles(report: Report) -> list[tuple[str, Figure | None, str]]:
             share_of(after, "retention"),
             f"before: {retained.short}" if retained else "outside the training data",
         ),
+        *([("Chat after", share_of(after, "chat.fulfilled"), f"before: {chat.short}")] if chat else []),
     ]
 
 

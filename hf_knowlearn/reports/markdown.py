@@ -27,10 +27,10 @@ def next_step(report: Report, folder: Path) -> str:
     If the report has examples of questions, the question is one of them.
     """
     recipe = report["recipes"][best_run(report)]
-    template = (recipe.get("evaluation") or {}).get("template", "plain")
+    template = (recipe.get("evaluation") or {}).get("template", "auto")
     questions = [row["question"] for _, rows in examples(report) for row in rows] or ["Who ...?"]
     words = ["knowlearn", "ask", str(folder), questions[0]]
-    return f"Next: {shlex.join(words + ([] if template == 'plain' else ['--template', template]))}"
+    return f"Next: {shlex.join(words + ([] if template == 'auto' else ['--template', template]))}"
 
 
 def to_text(report: Report) -> str:

@@ -6,6 +6,7 @@ Keys of the report:
     runs: the figures after training, by run name.
     stages: the figures after each stage, in order, with the keys `run` and `name`. Only for runs with several stages.
     open_book: the figures of the base model with the document in the prompt. Only if they were evaluated.
+    guessing: the score of the most common answers (see `evaluation.guessing`). Only if there are questions.
     retrieval: for `top_1` and `top_3`, the figures of the base model with retrieved passages in the prompt. They
         include `found` (the share of questions whose passages contain an accepted answer), `document_found` (the share
         of questions whose document is among those of the passages), `passages` and `prompt_tokens` (means), and
@@ -24,6 +25,14 @@ Figures (shares are from 0 to 1; `NAME_se` is the standard error of the figure N
     correct, exact_match, f1, contains: the scores on questions about the training documents.
     replayed: `correct` on questions about replayed documents.
     retention: `correct` on questions about facts that are not in the training data.
+    retention_untouched: retention on the `retention_untouched_n` questions of the package about relations that no
+        prompt of self-generated replay is about.
+    answer_logprob: the mean log-probability of the most probable accepted answer to the questions about the training
+        documents, in nats per answer.
+    open_book: `correct` on these questions with the document in the prompt. Only before training and after the last
+        stage.
+    chat: the shares `fulfilled` and `ended` of the responses to `n` instructions (see `evaluation.chat_ability`).
+    perplexity: the `perplexity` and the mean negative log-probability `nll` of a token of general text.
     transitions: for each role, the number of questions `learned`, `retained`, `forgotten` and `never` right.
     mastery: the number of questions in each class. `flow` has the number for each class before training and each
         class after training.
@@ -32,6 +41,8 @@ Figures (shares are from 0 to 1; `NAME_se` is the standard error of the figure N
     cost: `train_seconds`, `evaluation_seconds`, `self_replay_seconds`, `steps`, `tokens`, `peak_memory_bytes`, ...
     curve: the loss, `correct` and `exact_match` at optimizer steps during training.
     train_loss: the mean loss over the last logged steps.
+    early_stop: only if training stopped early: the `step`, the planned `max_steps`, the `best` value of `correct` and
+        its `best_step`, and the `patience`, the number of evaluations since then.
 """
 
 import platform
@@ -49,7 +60,7 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "e
 # Role of a set of questions -> the figure with its share of correct responses.
 ROLES = {"questions": "correct", "replayed_questions": "replayed", "retention_questions": "retention"}
 # Headline figure -> its title in tables and charts.
-COLUMNS = {"correct": "correct", "replayed": "replayed", "retention": "retention"}
+COLUMNS = {"correct": "correct", "replayed": "replayed", "retention": "retention", "chat.fulfilled": "chat"}
 # Figure -> its title in cards and model comparisons.
 CARD_COLUMNS = {
     "correct": "correct",
@@ -121,9 +132,9 @@ def merge(reports: Sequence[Report]) -> Report:
 
 def states(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the figures of each evaluated state of the model: before, open book, retrieval, after each stage and each
-    run."""
-    book, runs = report.get("open_book"), report["runs"]
-    found = [("before", report["before"]), *([("open book", book)] if book else [])]
+    run. The figures of the guessing control come after those before training."""
+    runs, others = report["runs"], {"guessing": report.get("guessing"), "open book": report.get("open_book")}
+    found = [("before", report["before"]), *((name, figures) for name, figures in others.items() if figures)]
     found += [(f"retrieval, {in_words(top)}", figures) for top, figures in retrieved(report).items()]
     for name, figures in runs.items():
         whose = f"{name}, " if len(runs) > 1 else ""
@@ -172,10 +183,14 @@ def is_replayed(report: Mapping[str, Any]) -> bool:
 def column_titles(report: Mapping[str, Any]) -> dict[str, str]:
     """Return the title of each column of the headline table, by the name of its figure.
 
-    If no `replayed_questions` were evaluated, there is no column for the figure `replayed`. If no run replayed
-    documents or questions, the title of this column is `replayed_questions`.
+    There is a column for the figures `replayed` and `chat` only if they were measured. If no run replayed documents or
+    questions, the title of the column `replayed` is `replayed_questions`.
     """
-    figures = [scores.get("replayed") for _, scores in states(report)]
-    if not report["counts"].get("replayed_questions") and not any(map(known, figures)):
-        return {name: title for name, title in COLUMNS.items() if name != "replayed"}
-    return COLUMNS if is_replayed(report) else {**COLUMNS, "replayed": "replayed_questions"}
+    titles, figures = dict(COLUMNS), [scores for _, scores in states(report)]
+    if not report["counts"].get("replayed_questions") and not any(known(of.get("replayed")) for of in figures):
+        del titles["replayed"]
+    elif not is_replayed(report):
+        titles["replayed"] = "replayed_questions"
+    if not any(of.get("chat") for of in figures):
+        del titles["chat.fulfilled"]
+    return titles

@@ -1,18 +1,22 @@
 """Builds the tables of a report as rows of text, for both the Markdown page and the HTML page."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hf_knowlearn.reports.figures import Figure, Unit
 from hf_knowlearn.reports.findings import KNOWLEDGE_TOKENS_NOTE
-from hf_knowlearn.reports.formatting import NOT_EVALUATED, duration, knowledge_share, known, number, share
+from hf_knowlearn.reports.formatting import NOT_EVALUATED, duration, known, number, share
 from hf_knowlearn.reports.schema import ROLES, by_knowledge_tokens, column_titles, in_words, retrieved, states
 
 Report = Mapping[str, Any]
 Rows = list[list[str]]
 
+KNOWLEDGE_TOKENS = "knowledge_tokens.probability"
+
 # Figure -> its title, and a sentence that explains it.
 DETAILS = {
+    "correct": ("correct", ""),
+    "exact_match": ("exact match", "Exact match: SQuAD's rule."),
     "f1": ("F1", "F1: shared words."),
     "consistency_all": ("right in all wordings", ""),
     "consistency_most": ("right in most wordings", ""),
@@ -29,7 +33,27 @@ DETAILS = {
         "Contains: an accepted answer occurs anywhere in the response. The mean number of words is in brackets,"
         " because a longer response contains more answers.",
     ),
-    "knowledge_tokens": ("knowledge tokens", KNOWLEDGE_TOKENS_NOTE.capitalize()),
+    "answer_logprob": (
+        "log-probability of the answer",
+        "Log-probability of the answer: that of the most probable accepted answer, in nats. It rises before the share"
+        " of correct responses does.",
+    ),
+    KNOWLEDGE_TOKENS: ("knowledge tokens", KNOWLEDGE_TOKENS_NOTE.capitalize()),
+}
+# The same for abilities that are unrelated to the questions about the training documents.
+ABILITIES = {
+    "retention": ("retention", ""),
+    "retention_untouched": (
+        "retention, untouched relations",
+        "Untouched relations: general knowledge that no prompt of self-generated replay is about.",
+    ),
+    "chat.fulfilled": ("instructions fulfilled", "Instructions: 100 simple instructions that a rule can check."),
+    "chat.ended": ("responses that end", ""),
+    "open_book": (
+        "reading",
+        "Reading: correct answers to the questions about the training documents, with the document in the prompt.",
+    ),
+    "perplexity.perplexity": ("perplexity", "Perplexity: on general text of the package. Lower is better."),
 }
 TRANSITIONS = ("learned", "retained", "forgotten", "never")
 EDITING = ("reliability", "generalisation", "portability", "locality")
@@ -67,11 +91,12 @@ def tables(report: Report) -> list[Table]:
         Table("Differences over seeds", difference_rows(report)),
         Table("Retrieval", _filled(_retrieval(report)), _RETRIEVAL_NOTE),
         Table("Stage by stage", _filled(_stages(report)), _stages_note(report)),
-        _details_table(report),
+        _details_table("Details of the answers", report, DETAILS),
         Table("Correct by relation", list(_relations(report))),
         Table("Learned, retained, forgotten", list(_transitions(report)), _TRANSITIONS_NOTE),
         Table("Mastery", list(_mastery(report)), _MASTERY_NOTE),
         Table("Acquired, retained, lost by class", list(_mastery_moves(report)), _MOVES_NOTE),
+        _details_table("General abilities", report, ABILITIES),
         Table("Drift", _filled(_drift(report)), _DRIFT_NOTE),
         Table("Editing", _filled(_editing(report)), _EDITING_NOTE),
         Table("Cost", _filled(_cost(report))),
@@ -118,11 +143,11 @@ def headline_rows(report: Report) -> Rows:
     tokens = ["knowledge tokens"] if by_knowledge_tokens(report) else []
     rows = [["", *titles.values(), *tokens, "loss", "steps", "gradient evals", "time"]]
     for name, scores in states(report):
-        # Why: open book and retrieval are evaluated only on the questions about the training documents.
-        with_documents = [report.get("open_book"), *retrieved(report).values()]
-        absent = "" if any(scores is one for one in with_documents) else NOT_EVALUATED
+        # Why: these are evaluated only on the questions about the training documents.
+        controls = [report.get("guessing"), report.get("open_book"), *retrieved(report).values()]
+        absent = "" if any(scores is one for one in controls) else NOT_EVALUATED
         shares = [share(scores, column, absent) for column in titles]
-        weighed = [knowledge_share(scores) for _ in tokens]
+        weighed = [share(scores, KNOWLEDGE_TOKENS, "") for _ in tokens]
         rows.append([name, *shares, *weighed, number(scores, "train_loss", ".3f"), *_spent(scores.get("cost") or {})])
     return rows
 
@@ -166,27 +191,25 @@ def _filled(rows: Iterable[list[str]]) -> Rows:
     return [[row[i] for i in places] for row in (header, *body)]
 
 
-def _details_table(report: Report) -> Table:
-    """Return the table of detailed figures about the responses. The note below the table explains these figures."""
-    rows = _filled(_details(report))
-    titles = {row[0] for row in rows[1:]}
-    notes = [note for title, note in DETAILS.values() if title in titles and note]
-    return Table("Details of the answers", rows, " ".join(notes))
+def _details_table(title: str, report: Report, details: Mapping[str, tuple[str, str]]) -> Table:
+    """Return a table with a row for each figure in `details`, and a column for each evaluated state of the model.
+
+    The note below the table explains the figures.
+    """
+    names, scores = zip(*(state for state in states(report) if state[1] is not report.get("guessing")), strict=True)
+    rows = _filled(
+        [["", *names], *([name, *(_detail(of, figure) for of in scores)] for figure, (name, _) in details.items())]
+    )
+    shown = {row[0] for row in rows[1:]}
+    return Table(title, rows, " ".join(note for name, note in details.values() if name in shown and note))
 
 
-def _details(report: Report) -> Iterator[list[str]]:
-    """Yield a row for each figure in `DETAILS`, with a column for each evaluated state of the model."""
-    names, scores = zip(*states(report), strict=True)
-    yield ["", *names]
-    cells: dict[str, Callable[[Report], str]] = {"contains": _contains, "knowledge_tokens": knowledge_share}
-    for measure, (title, _) in DETAILS.items():
-        yield [title, *(cells[measure](of) if measure in cells else share(of, measure, "") for of in scores)]
-
-
-def _contains(scores: Report) -> str:
+def _detail(scores: Report, name: str) -> str:
+    if name != "contains":
+        return share(scores, name, "")
     # Why with the length: a response that lists all possible answers contains every answer.
     words = number(scores, "mean_answer_words", ".1f")
-    return f"{scores['contains']:.3f} ({words})" if words and known(scores.get("contains")) else ""
+    return f"{share(scores, name, '')} ({words})" if words and known(scores.get(name)) else ""
 
 
 def _relations(report: Report) -> Iterator[list[str]]:
@@ -255,7 +278,7 @@ def _drift(report: Report) -> Iterator[list[str]]:
     for name, figures in report["runs"].items():
         if drift := figures.get("drift"):
             counts = [number(drift, count) for count in ("tokens", "texts")]
-            yield [name, share(drift, "kl", ""), *counts, str(drift.get("text") or "")]
+            yield [name, share(figures, "drift.kl", ""), *counts, str(drift.get("text") or "")]
 
 
 def _editing(report: Report) -> Iterator[list[str]]:
@@ -263,12 +286,12 @@ def _editing(report: Report) -> Iterator[list[str]]:
     for name, figures in report["runs"].items():
         if editing := figures.get("editing"):
             fluency = editing.get("fluency") or {}
-            bits = [number(fluency.get(when) or {}, "bits", ".2f") for when in ("before", "after")]
+            bits = [share(fluency, f"{when}.bits", "") for when in ("before", "after")]
             yield [name, *(_edited(editing.get(kind) or {}) for kind in EDITING), " → ".join(filter(None, bits))]
 
 
 def _edited(figures: Report) -> str:
-    shares = " / ".join(filter(None, (number(figures, how, ".3f") for how in ("teacher_forced", "generated"))))
+    shares = " / ".join(filter(None, (share(figures, how, "") for how in ("teacher_forced", "generated"))))
     questions = number(figures, "n")
     return f"{shares} of {questions}" if shares and questions else shares
 

@@ -57,7 +57,7 @@ def test_figures_are_named_by_role_and_a_role_without_scores_has_none():
 
 def test_the_metrics_scores_get_the_names_of_the_report():
     metric = score(
-        ["rye", "it is six"],
+        ["rye", "it is six or seven"],
         [["rye"], ["six"]],
         fact_ids=["a", "b"],
         relations=["grain", "hour"],
@@ -348,6 +348,66 @@ def test_the_last_finding_is_about_cost():
     assert [size(count) for count in (5e6, 1e9)] == ["5 MB", "1.00 GB"]
 
 
+@pytest.mark.parametrize(
+    ("guess", "sentence"),
+    [
+        (0.07, "The most common answer to each type of question scores 7.0 %. "),
+        (
+            0.48,
+            "The most common answer to each type of question scores 48.0 %, and the model is not clearly above it. ",
+        ),
+        (
+            0.6,
+            "The most common answer to each type of question scores 60.0 %, and the model is not clearly above it. ",
+        ),
+    ],
+)
+def test_a_gain_is_compared_with_guessing(guess: float, sentence: str):
+    control = {"guessing": {"correct": guess, "correct_se": 0.01}}
+    text = findings_of(scores(0.1), {"tuned": scores(0.5)}, **control)
+    assert sentence in f"{text} "
+    learned = (
+        "The model learned: 50.0 %" if guess < 0.4 else "The model learned no more than which answers are common: "
+    )
+    assert text.startswith(learned)
+    # Without a gain, there is nothing to explain.
+    assert findings_of(scores(0.5), {"tuned": scores(0.5)}, **control).startswith(
+        "The model learned nothing measurable"
+    )
+    assert any(line.startswith("guessing: ") for line in legend({**report(), **control}))
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ((0.2, 0.9, 0.4), ["Chat ability fell: the model fulfils 20.0 % of the simple instructions. Before"]),
+        ((0.4, 0.5, 0.4), ["Fewer responses end by themselves: 50.0 %. Before training, it was 90.0 %."]),
+        (
+            (0.4, 0.9, 0.2),
+            ["Reading fell: with the document in the prompt, the model answers 20.0 % of the questions"],
+        ),
+        ((0.39, 0.89, 0.39), []),
+        ((0.6, 1.0, 0.6), []),
+    ],
+)
+def test_an_ability_that_falls_clearly_is_a_finding(after: tuple[float, ...], expected: list[str]):
+    def abilities(fulfilled: float, ended: float, book: float) -> dict[str, Any]:
+        chat = {"fulfilled": fulfilled, "fulfilled_se": 0.02, "ended": ended, "ended_se": 0.02}
+        return scores(0.3) | {"chat": chat, "open_book": book, "open_book_se": 0.02}
+
+    text = findings_of(abilities(0.4, 0.9, 0.4), {"tuned": abilities(*after)})
+    assert all(sentence in text for sentence in expected)
+    assert sum(word in text for word in ("Chat ability", "by themselves", "Reading")) == len(expected)
+
+
+def test_retention_of_untouched_knowledge_is_stated_apart():
+    figures = scores(0.5, 0.6) | {"retention_untouched": 0.4, "retention_untouched_n": 12}
+    assert "On general knowledge that replay does not touch, it is 40.0 %." in findings_of(
+        scores(0.1, 1), {"a": figures}
+    )
+    assert "replay" not in findings_of(scores(0.1, 1), {"a": scores(0.5, 0.6)})
+
+
 # Tables
 
 
@@ -369,14 +429,25 @@ def full() -> dict[str, Any]:
         "curve": [{"step": 1, "loss": 2.5}, {"step": 2, "loss": 1.5, "correct": 0.5, "correct_se": 0.1}],
         "drift": {"kl": 0.25, "kl_se": 0.01, "tokens": 4000, "texts": 12},
         "editing": {
-            "reliability": {"teacher_forced": 0.9, "generated": 0.8, "n": 40},
+            "reliability": {"teacher_forced": 0.9, "teacher_forced_se": 0.05, "generated": 0.8, "n": 40},
             "fluency": {"before": {"bits": 5.5}, "after": {"bits": 5.25}},
         },
         "knowledge_tokens": {"probability": 0.75, "probability_se": 0.05, "documents": 3, "tokens": 90},
+        "answer_logprob": -7.25,
+        "answer_logprob_se": 0.5,
+        "retention_untouched": 0.8,
+        "retention_untouched_se": 0.05,
+        "retention_untouched_n": 60,
+        "open_book": 0.85,
+        "open_book_se": 0.02,
+        "chat": {"fulfilled": 0.25, "fulfilled_se": 0.04, "ended": 0.5, "ended_se": 0.05, "n": 100},
+        "perplexity": {"perplexity": 18.5, "perplexity_se": 0.75, "nll": 2.9, "nll_se": 0.04},
     }
     return {
         **report(),
+        "before": {"correct": 0.0, "correct_se": 0.0, "open_book": 0.95, "open_book_se": 0.02},
         "runs": {"formats": figures},
+        "guessing": {"correct": 0.05, "correct_se": 0.01, "n": 20, "examples": []},
         "open_book": {"correct": 0.95, "correct_se": 0.02},
         "contamination": {
             "n": 1,
@@ -396,10 +467,12 @@ def by_title(made: dict[str, Any]) -> dict[str, Table]:
 def test_every_figure_of_a_report_is_in_a_table():
     found = by_title(full())
     header, *rows = found["Details of the answers"].rows
-    assert header == ["", "formats"]  # of the others no more is known than the headline
-    cells = dict(rows)
+    assert header == ["", "before", "open book", "formats"]
+    assert rows[0] == ["correct", "0.000 ± 0.000", "0.950 ± 0.020", "0.500 ± 0.112"]
+    cells = {row[0]: row[-1] for row in rows}
     assert cells["right in all wordings"] == "0.500 ± 0.354"  # binomial, over two facts
-    assert cells["contains (words of the response)"] == "0.500 (1.0)"
+    assert cells["contains (words of the response)"] == "0.500 ± 0.112 (1.0)"
+    assert cells["log-probability of the answer"] == "-7.250 ± 0.500"
     assert cells["knowledge tokens"] == "0.750 ± 0.050"
     assert found["Correct by relation"].rows == [
         ["relation", "questions", "formats"],
@@ -407,8 +480,24 @@ def test_every_figure_of_a_report_is_in_a_table():
         ["y", "10", "0.000 ± 0.000"],
     ]
     assert found["Learned, retained, forgotten"].rows[1] == ["formats", "correct", "9", "1", "2", "8"]
+    assert found["General abilities"].rows == [
+        ["", "before", "formats"],
+        ["retention", "", "0.900 ± 0.030"],
+        ["retention, untouched relations", "", "0.800 ± 0.050"],
+        ["instructions fulfilled", "", "0.250 ± 0.040"],
+        ["responses that end", "", "0.500 ± 0.050"],
+        ["reading", "0.950 ± 0.020", "0.850 ± 0.020"],
+        ["perplexity", "", "18.500 ± 0.750"],
+    ]
+    assert found["Before and after"].rows == [
+        ["", "correct", "retention", "chat", "loss", "steps", "gradient evals", "time"],
+        ["before", "0.000 ± 0.000", "not evaluated", "not evaluated", "", "", "", ""],
+        ["guessing", "0.050 ± 0.010", "", "", "", "", "", ""],
+        ["open book", "0.950 ± 0.020", "", "", "", "", "", ""],
+        ["formats", "0.500 ± 0.112", "0.900 ± 0.030", "0.250 ± 0.040", "1.250", "250", "500", "61 s"],
+    ]
     assert found["Drift"].rows[1] == ["formats", "0.250 ± 0.010", "4,000", "12"]
-    assert found["Editing"].rows[1] == ["formats", "0.900 / 0.800 of 40", "5.50 → 5.25"]
+    assert found["Editing"].rows[1] == ["formats", "0.900 ± 0.050 / 0.800 of 40", "5.500 → 5.250"]
     assert dict(found["Cost"].rows) == {
         "": "formats",
         "training": "61 s",
@@ -484,14 +573,14 @@ def test_a_response_that_lists_every_value_has_the_best_score_in_no_table():
     assert {name for name, (knows, lists) in shares.items() if lists > knows} == {"wrong"}
     assert shares["correct"] == shares["born in"] == [0.6, 0]
     assert best_run(made) == "knows"
-    (contains,) = [row for row in by_title(made)["Details of the answers"].rows if row[0].startswith("contains")]
-    assert contains[1:] == ["0.600 (1.6)", "1.000 (40.0)"]  # 12 x 2 words and 8 x 1; 20 x 2
+    (contains,) = [row[-2:] for row in by_title(made)["Details of the answers"].rows if row[0].startswith("contains")]
+    assert contains == ["0.600 ± 0.110 (1.6)", "1.000 ± 0.000 (40.0)"]  # 12 x 2 words and 8 x 1; 20 x 2
     assert "1.000" not in to_text(made)
 
 
 def test_contains_is_shown_only_with_the_length_of_the_responses():
     assert "0.700" not in to_markdown(report())
-    assert "0.700 (3.5)" in to_markdown(report(mean_answer_words=3.5))
+    assert "0.700 ± 0.200 (3.5)" in to_markdown(report(mean_answer_words=3.5))
 
 
 def test_questions_are_escaped_in_markdown():
