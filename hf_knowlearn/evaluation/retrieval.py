@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.counts import number_of
@@ -46,14 +47,14 @@ class RetrievalResult:
             question has fewer than `k` passages if fewer passages share a word with it or fit into the context.
         shortened: the number of questions whose prompt lacks retrieved passages, because these passages do not fit
             into the context of the model.
-        prompt_tokens: the mean number of tokens of a prompt.
+        prompt_tokens: the number of tokens of each prompt, in the order of the questions.
     """
 
     k: int
     evaluation: EvaluationResult
     passages: Mapping[str, Sequence[Document]]
     shortened: int
-    prompt_tokens: float
+    prompt_tokens: Sequence[int]
 
     @property
     def questions(self) -> Sequence[Question]:
@@ -87,15 +88,17 @@ class RetrievalResult:
         for name, values in shares.items():
             figures[name], figures[f"{name}_se"] = clustered_mean([values], clusters)
         counts = [len(passages) for passages in self.passages.values()]
-        means = {"passages": sum(counts) / len(counts), "prompt_tokens": self.prompt_tokens}
+        means = {"passages": mean(counts), "prompt_tokens": mean(self.prompt_tokens)}
         return {**figures, **means, "shortened": self.shortened}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the evaluation, each with the document and the part of each passage: lines of a JSONL
-        file."""
+        """Return the rows of the evaluation, each with its passages, whether they contain an accepted answer, and the
+        length of the prompt: lines of a JSONL file."""
         passages = ([{"document_id": p.id, "part": p.part} for p in self.passages[q.id]] for q in self.questions)
-        found = zip(self.evaluation.rows(), passages, self.found(), strict=True)
-        return [{**row, "passages": own, "found": is_found} for row, own, is_found in found]
+        rows = zip(self.evaluation.rows(), passages, self.found(), self.prompt_tokens, strict=True)
+        return [
+            {**row, "passages": own, "found": is_found, "prompt_tokens": tokens} for row, own, is_found, tokens in rows
+        ]
 
 
 def retrieval(
@@ -159,7 +162,7 @@ def retrieval(
             answer_cache=answer_cache and answer_cache.with_name(f"{answer_cache.name}_{k}"),
             progress=progress and f"{progress}, top {k}",
         )
-        results.append(RetrievalResult(k, evaluation, passages, shortened, sum(lengths) / len(lengths)))
+        results.append(RetrievalResult(k, evaluation, passages, shortened, lengths))
     return results
 
 

@@ -121,7 +121,8 @@ def test_the_prompt_has_the_best_passages_the_best_first(model: Any, tokenizer: 
     assert of_one[0] == f"{passage_text(MILL)}\n\nQuestion: {QUESTIONS[0].text}\nAnswer:"
     assert of_one[1].startswith(f"{passage_text(FERRY)}\n\nQuestion")
     assert of_two[1].startswith(f"{passage_text(FERRY)}\n\n{passage_text(MILL)}\n\nQuestion")
-    assert one.prompt_tokens == sum(len(prompt.ids) for prompt in built[-3]) / 2
+    assert one.prompt_tokens == [row["prompt_tokens"] for row in one.rows()] == [len(p.ids) for p in built[-3]]
+    assert one.figures()["prompt_tokens"] == sum(one.prompt_tokens) / 2
     passages = {"q1": passage_text(MILL), "q2": passage_text(FERRY)}
     same = evaluate(
         model,
@@ -179,12 +180,12 @@ def test_passages_that_do_not_fit_are_left_out_with_a_warning(
     lengths = {}
     for k in (1, 2, 3):
         [found] = retrieval(build("llama"), tokenizer, QUESTIONS[:1], PARTS, SETTINGS, (k,))
-        lengths[k] = int(found.prompt_tokens)
+        [lengths[k]] = found.prompt_tokens
     assert lengths[1] < lengths[2] < lengths[3]
     small = build("llama", max_position_embeddings=lengths[3] + SETTINGS.max_new_tokens - 1)
     one, three = retrieval(small, tokenizer, QUESTIONS[:1], PARTS, SETTINGS)
     assert (one.shortened, three.shortened) == (0, 1)
-    assert (len(three.passages["q1"]), three.prompt_tokens) == (2, lengths[2])
+    assert (len(three.passages["q1"]), three.prompt_tokens) == (2, [lengths[2]])
     assert "Retrieval, top 3: the passages of 1 question do not all fit into the context of the model" in caplog.text
     tiny = build("llama", max_position_embeddings=lengths[1] + SETTINGS.max_new_tokens - 1)
     with pytest.raises(ValueError, match=r"The prompts of 1 question, together with 4 new tokens, exceed"):
