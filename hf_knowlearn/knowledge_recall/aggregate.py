@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from .correctness import answer_key, is_correct
+from .correctness import answer_key, is_answer, is_correct
 from .scoring import LANGUAGES, RULES, first_line, matches, normalizer, occurs, overlap
+from .stated_answers import Competitors, competitor_keys
 from .validation import has_samples, option_problems, validated_columns
 
 # Responses that count as "I don't know". A first line and these texts are normalised before they are compared.
@@ -45,12 +46,14 @@ OF_A_ROW = ("correct", "exact_match", "f1", "contains", WORDS, "abstention", "wr
 MEANS = ("f1", "sample_accuracy")  # means; all other scores are shares of rows
 
 Normal = Callable[[str], str]
+Context = tuple[str, Competitors]  # the question, and the accepted answers of its relation
 
 
 def score(
     predictions: Collection[Any],
     references: Collection[Any],
     *,
+    questions: Collection[str] | None = None,
     fact_ids: Collection[str] | None = None,
     relations: Collection[str] | None = None,
     documents: Collection[str] | None = None,
@@ -68,19 +71,22 @@ def score(
         predictions: the model's response to each question. Or, for every question, a list of sampled responses: then
             only `sample_accuracy` uses all of them, and the other scores use the first one.
         references: the accepted answers to each question, a list of strings. The best match counts.
+        questions: the text of each question. In a response that is a sentence, the values of the question do not
+            compete with the answer (see `stated_answers`). None: the rule for sentences is stricter.
         fact_ids: the id of the fact that each question asks for. Questions about the same fact in different wordings
             have the same id.
-        relations: the relation that each question is about, such as "born in".
+        relations: the relation that each question is about, such as "born in". A sentence is not correct if it also
+            contains the accepted answer of another question of the same relation.
         documents: the id of the document that each question is about.
         language: the language code of the answers (see `scoring.normalize`).
         abstentions: responses that count as "I don't know". They are normalised and compared with the whole first
             line. An empty prediction is always an abstention. None: `ABSTENTIONS` in English, no texts in other
             languages.
-        whole: score the whole prediction, as SQuAD's script does, instead of its first line.
+        whole: score the whole prediction, as SQuAD's script does, instead of its first line and its first sentence.
 
     Returns:
-        correct: share of predictions whose first line is an accepted answer (see `correctness.correct`). This is the
-            main score.
+        correct: share of predictions whose first line is an accepted answer, or whose first sentence states one (see
+            `correctness.correct`). This is the main score.
         exact_match: share of predictions whose first line equals an accepted answer by SQuAD's rule.
         f1: mean F1 of the first lines.
         contains: share of whole predictions that contain an accepted answer as whole words. A prediction that lists
@@ -100,16 +106,18 @@ def score(
         ValueError: an argument is invalid (see `validation.validated_columns`). The message lists all problems.
 
     Example:
-        >>> score(["Lyon.", "She was born in Lyon"], [["Lyon"], ["Lyon"]])["correct"]
+        >>> score(["Lyon.", "She was born in Lyon or Nice."], [["Lyon"], ["Lyon"]])["correct"]
         0.5
     """
     columns: dict[str, Any] = {"predictions": predictions, "references": references}
-    ids = {"fact_ids": fact_ids, "relations": relations, "documents": documents}
+    ids = {"questions": questions, "fact_ids": fact_ids, "relations": relations, "documents": documents}
     columns.update((name, column) for name, column in ids.items() if column is not None)
     normal = lru_cache(CACHED)(normalizer(language)) if language in LANGUAGES else str.strip
     found = validated_columns(columns, normal, option_problems(language, abstentions))
     scorer = _Scorer(normal, language, abstentions, whole)
-    of_rows, clusters = _scores_of_rows(scorer, found["predictions"], found["references"]), found.get("documents")
+    context = _contexts(found, language)
+    of_rows = _scores_of_rows(scorer, found["predictions"], found["references"], context)
+    clusters = found.get("documents")
     figures: dict[str, Any] = _means(of_rows, clusters)
     if "fact_ids" in found:
         figures |= _consistency(of_rows["correct"], found["fact_ids"], clusters)
@@ -121,11 +129,24 @@ def score(
 # Scores of rows
 
 
+def _contexts(columns: Mapping[str, list[Any]], language: str) -> list[Context]:
+    """Return the question of each row, and the accepted answers of its relation."""
+    references = columns["references"]
+    of_relation = defaultdict[str, list[str]](list)
+    relations = columns.get("relations")
+    for relation, answers in zip(relations or (), references if relations else (), strict=True):
+        of_relation[relation] += answers
+    competitors = {relation: competitor_keys(answers, language) for relation, answers in of_relation.items()}
+    questions = columns.get("questions") or [""] * len(references)
+    names = relations or [""] * len(references)
+    return [(question, competitors.get(name, frozenset())) for question, name in zip(questions, names, strict=True)]
+
+
 class _Scorer:
     """Computes the scores of one prediction, in a fixed language."""
 
     def __init__(self, normal: Normal, language: str, abstentions: Collection[str] | None, whole: bool) -> None:
-        self._normal, self._whole = normal, whole
+        self._normal, self._whole, self._language = normal, whole, language
         self._key = lru_cache(CACHED)(answer_key(language))
         self._by_character = bool(RULES[language].letters)
         if abstentions is None:
@@ -133,7 +154,7 @@ class _Scorer:
         curly = [text.replace("'", "’") for text in abstentions]  # Why: normalisation keeps ’ in English.
         self._abstentions = frozenset(map(normal, ["", *abstentions, *curly]))
 
-    def row(self, prediction: str, answers: Sequence[str]) -> tuple[float, ...]:
+    def row(self, prediction: str, answers: Sequence[str], context: Context) -> tuple[float, ...]:
         """Return the scores of one prediction, in the order of `OF_A_ROW`."""
         accepted = {*map(self._normal, answers)}
         everything = self._normal(prediction)
@@ -141,26 +162,30 @@ class _Scorer:
         scored = prediction if one_line else first_line(prediction)
         line = everything if one_line else self._normal(scored)
         words = len((everything if self._by_character else prediction).split())
-        right, abstains = is_correct(scored, answers, self._key), line in self._abstentions
+        right, abstains = self._is_correct(prediction, answers, context), line in self._abstentions
         scores = right, matches(line, accepted), overlap(line, accepted), occurs(everything, accepted)
         return *scores, words, abstains and not right, not abstains and not right
 
-    def share(self, samples: Sequence[str], answers: Sequence[str]) -> float:
+    def share(self, samples: Sequence[str], answers: Sequence[str], context: Context) -> float:
         """Return the share of the sampled responses to one question that are correct."""
-        lines = samples if self._whole else map(first_line, samples)
-        return sum(is_correct(line, answers, self._key) for line in lines) / len(samples)
+        return sum(self._is_correct(sample, answers, context) for sample in samples) / len(samples)
+
+    def _is_correct(self, prediction: str, answers: Sequence[str], context: Context) -> bool:
+        if self._whole:
+            return is_answer(prediction, answers, self._key)
+        return is_correct(prediction, answers, self._key, self._language, *context)
 
 
 def _scores_of_rows(
-    scorer: _Scorer, predictions: Sequence[Any], references: Sequence[Sequence[str]]
+    scorer: _Scorer, predictions: Sequence[Any], references: Sequence[Sequence[str]], contexts: Sequence[Context]
 ) -> dict[str, Sequence[float]]:
     """Return the scores of all rows, one sequence for each name of a score."""
     sampled = has_samples(predictions)
     scored = [samples[0] for samples in predictions] if sampled else predictions
-    rows = map(scorer.row, scored, references)
+    rows = map(scorer.row, scored, references, contexts)
     found: dict[str, Sequence[float]] = dict(zip(OF_A_ROW, zip(*rows, strict=True), strict=True))
     if sampled:
-        found["sample_accuracy"] = list(map(scorer.share, predictions, references))
+        found["sample_accuracy"] = list(map(scorer.share, predictions, references, contexts))
     return found
 
 

@@ -7,7 +7,6 @@ the symbols that distinguish answers, unifies Unicode forms, and compares number
 # ruff: noqa: RUF001
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Hashable
 from functools import cache
 
@@ -16,20 +15,14 @@ from .scoring import (
     RULES,
     Translation,
     answers_problems,
+    first_line,
     is_punctuation,
     language_problems,
     raise_problems,
 )
-
-# Characters that NFKC leaves as they are, or replaces by a character with another meaning.
-_QUOTES = {**dict.fromkeys("‘’‚‛′ʼ`´ʹ＇", "'"), **dict.fromkeys("“”„‟«»″〝〞＂", '"'), "‹": "'", "›": "'"}
-_SIGNS = {"−": "-", "⁃": "-", "⁄": "/", "∕": "/", "º": "°", "˚": "°", "٫": ".", "٬": ",", "٪": "%"}
-_DELETED = "\u034f\u0640\ufe0e\ufe0f™®℠"  # invisible marks, the Arabic elongation mark, trademarks
-_REPLACED = {**_QUOTES, **_SIGNS, **dict.fromkeys(_DELETED)}
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
-_RAISED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
-_LOWERED_RUN = re.compile(r"(?<=\d)[₀-₉]+")
-_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
+from .stated_answers import Competitors, competitor_keys, states_answer
+from .unicode_forms import unicode_normal as unicode_normal
+from .word_lists import number_words
 
 DISTINGUISHING = frozenset("+#/%&@*\\_§†‡‰‱-")  # punctuation that is compared
 _EMPHASIS = re.compile(r"(?<!\w)(\*{1,3}|_{1,3}|[\"'])(?=\S)(.{1,300}?)(?<=\S)\1(?!\w)")
@@ -43,13 +36,29 @@ _APOSTROPHE = re.compile(r"(?<=\w)'(?=[^\W\d])")
 _IN_NUMBER = re.compile(r"((?<=\d)[.,:](?=\d)|(?<!\w)\.(?=\d)|(?<=\d)['\"](?![^\W\d]))")
 
 
-def correct(prediction: str, answers: Collection[str], language: str = "en") -> bool:
-    """Return whether the whole prediction is one of the accepted answers, possibly in another spelling.
+def correct(
+    prediction: str,
+    answers: Collection[str],
+    language: str = "en",
+    *,
+    question: str = "",
+    competitors: Collection[str] = (),
+) -> bool:
+    """Return whether the response is an accepted answer, or states one in its first sentence.
 
-    The comparison ignores Unicode forms, case, kinds of quotes and dashes, invisible characters, an article at the
-    beginning, and sentence punctuation. It does not ignore signs, decimal points and symbols that distinguish answers
-    ("+", "#", "/", "%", currencies). Numbers and dates are compared by value, in the notation of the language. Amounts
-    must also have the same unit. An empty prediction is never correct.
+    Either the whole prediction or its first line is an accepted answer, possibly in another spelling. The comparison
+    ignores Unicode forms, case, kinds of quotes and dashes, invisible characters, an article at the beginning, and
+    sentence punctuation. It does not ignore signs, decimal points and symbols that distinguish answers ("+", "#", "/",
+    "%", currencies). Numbers, dates and times are compared by value, in the notation of the language. Amounts must
+    also have the same unit. An empty prediction is never correct.
+
+    Or the first sentence contains an accepted answer as whole words and no other value of the same kind (see
+    `stated_answers`).
+
+    Args:
+        question: the question. Its values do not compete with the answer. "": the rule for sentences is stricter.
+        competitors: accepted answers of other questions of the same relation. A sentence that contains one of them is
+            wrong, unless the question contains it too.
 
     Raises:
         ValueError: an argument is invalid (see `scoring.exact_match`).
@@ -57,14 +66,40 @@ def correct(prediction: str, answers: Collection[str], language: str = "en") -> 
     Example:
         >>> correct("June 2, 2023", ["2023-06-02"]), correct("35", ["3.5"]), correct("C", ["C++"])
         (True, False, False)
+        >>> correct("It was released on 2 June 2023.", ["2023-06-02"])
+        True
+        >>> correct("It was released on 2 June or on 3 June 2023.", ["2023-06-02"])
+        False
     """
     raise_problems(answers_problems(prediction, answers) + language_problems(language))
-    return is_correct(prediction, answers, answer_key(language))
+    others = competitor_keys(competitors, language)
+    return is_correct(prediction, answers, answer_key(language), language, question, others)
 
 
-def is_correct(prediction: str, answers: Collection[str], key: Callable[[str], Hashable]) -> bool:
-    """Return the same as `correct`. The argument `key` is the function `answer_key(language)`."""
-    value = key(prediction)
+def is_correct(
+    prediction: str,
+    answers: Collection[str],
+    key: Callable[[str], Hashable],
+    language: str,
+    question: str = "",
+    competitors: Competitors = frozenset(),
+) -> bool:
+    """Return the same as `correct`.
+
+    Args:
+        key: the function `answer_key(language)`, possibly with a cache.
+        competitors: `stated_answers.competitor_keys` of the answers of other questions.
+    """
+    return (
+        is_answer(prediction, answers, key)
+        or (prediction != first_line(prediction) and is_answer(first_line(prediction), answers, key))
+        or states_answer(prediction, answers, language, question, competitors)
+    )
+
+
+def is_answer(text: str, answers: Collection[str], key: Callable[[str], Hashable]) -> bool:
+    """Return whether the whole text is an accepted answer."""
+    value = key(text)
     return value is not None and value in map(key, answers)
 
 
@@ -75,6 +110,7 @@ def answer_key(language: str) -> Callable[[str], Hashable]:
     The key of a text without visible characters is None.
     """
     article, letters, _ = RULES[language]
+    spelled = number_words(language)
     article_first = re.compile(article.replace(r"\b", "") + (r"\s+" if r"\b" in article else "")) if article else None
     spaced_letter = re.compile(rf"\s*({letters})\s*") if letters else None
 
@@ -87,43 +123,12 @@ def answer_key(language: str) -> Callable[[str], Hashable]:
         core = plain if only_letters else _without_edges(_EMPHASIS.sub(r"\2", _EMPHASIS.sub(r"\2", plain)))
         if article_first and (found := article_first.match(core)):
             core = _without_edges(core[found.end() :]) or core
-        if only_letters:
+        if only_letters and core.split(" ", 1)[0] not in spelled:
             return core
         core = _APOSTROPHE.sub("", _RANGE.sub("-", core))
         return quantity(core, language) or _words(core, language) or plain or None
 
     return key
-
-
-def unicode_normal(text: str) -> str:
-    """Return the text in NFKC, case-folded, with ASCII quotes, dashes and digits, and with single spaces."""
-    if not text.isascii():
-        # Why first: NFKC makes "103" of "10³", "102" of "10₂", and "31/2" of "3½".
-        text = _RAISED_RUN.sub(lambda run: "^" + run[0].translate(_RAISED), text)
-        text = _LOWERED_RUN.sub(lambda run: "_" + run[0].translate(_RAISED), text)
-        text = _FRACTION.sub(" ", text).translate(_PLAIN)
-        text = unicodedata.normalize("NFKC", text).translate(_PLAIN)
-        text = unicodedata.normalize("NFKC", text.casefold())
-    return " ".join(text.casefold().replace("`", "'").split())
-
-
-def _plain(sign: str) -> str | None:
-    """Return the ASCII form of a quote, dash or digit, None for an invisible character, or else the character."""
-    if sign.isascii():
-        return sign
-    if sign in _REPLACED:
-        return _REPLACED[sign]
-    match unicodedata.category(sign):
-        case "Cf":
-            return None
-        case "Pd":
-            return "-"
-        case "Nd":
-            return str(unicodedata.decimal(sign))
-    return sign
-
-
-_PLAIN = Translation(_plain)
 
 
 def _without_edges(text: str) -> str:

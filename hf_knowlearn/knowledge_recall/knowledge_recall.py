@@ -9,9 +9,14 @@ from .aggregate import score
 
 # Why: `evaluate.load` copies the files that it finds in the import lines of this file, so it needs a line for each.
 from .correctness import correct as correct
+from .first_sentence import first_sentence as first_sentence
 from .quantities import quantity as quantity
 from .scoring import exact_match as exact_match
+from .sentence_tokens import tokens_of as tokens_of
+from .stated_answers import states_answer as states_answer
+from .unicode_forms import unicode_normal as unicode_normal
 from .validation import validated_columns as validated_columns
+from .word_lists import words_of as words_of
 
 
 class KnowledgeRecall(evaluate.Metric):
@@ -21,6 +26,7 @@ class KnowledgeRecall(evaluate.Metric):
         predictions: the model's response to each question. Or, for every question, a list of sampled responses: then
             only `sample_accuracy` uses all of them, and the other scores use the first one.
         references: the accepted answers to each question, a list of strings.
+        questions: the text of each question, whose values do not compete with the answer in a sentence.
         fact_ids: the id of the fact that each question asks for. A fact can have questions in several wordings.
         relations: the relation that each question is about, such as "born in".
         documents: the id of the document that each question is about.
@@ -58,8 +64,8 @@ class KnowledgeRecall(evaluate.Metric):
         With several processes, only the first one returns scores. The others return None.
 
         Args:
-            options: the other arguments of `aggregate.score`. `fact_ids`, `relations` and `documents` need one value
-                for each row, including the added rows.
+            options: the other arguments of `aggregate.score`. `questions`, `fact_ids`, `relations` and `documents`
+                need one value for each row, including the added rows.
 
         Raises:
             ValueError: there are no rows, or an argument is invalid (see `aggregate.score`).

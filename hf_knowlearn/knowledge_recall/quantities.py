@@ -1,17 +1,46 @@
-"""Parses numbers, amounts with a unit, and dates, so that all spellings of one quantity have the same value.
+"""Parses numbers, amounts with a unit, dates and times, so that all spellings of a quantity have the same value.
 
-`quantity` takes a text that `correctness` has normalised. The whole text must be a number, an amount or a date.
+`quantity` takes a text that `correctness` has normalised. The whole text must be a quantity.
+`quantity_pattern` finds candidates in a sentence.
 """
 
 import re
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from unicodedata import normalize
 
-# ("number", value, unit) or ("date", year, month, day), where 0 is a missing year or day
-Quantity: TypeAlias = tuple[str, Decimal, str] | tuple[str, int, int, int]
+from .word_lists import CURRENCY_CODES, UNITS, number_words, scales, spelled_number
+
+
+class Number(NamedTuple):
+    """A number with its unit. The unit is "" for a bare number."""
+
+    kind: str  # "number"
+    value: Decimal
+    unit: str
+
+
+class Date(NamedTuple):
+    """A date. A missing year or day is 0."""
+
+    kind: str  # "date"
+    year: int
+    month: int
+    day: int
+
+
+class Time(NamedTuple):
+    """A time of the day."""
+
+    kind: str  # "time"
+    hour: int
+    minute: int
+    second: int
+
+
+Quantity: TypeAlias = Number | Date | Time
 
 DECIMAL_COMMA = frozenset(["de", "es", "vi"])  # "1.000,5"; other languages write "1,000.5"
 CURRENCY = "$¢£¤¥฿৳؋₠-₿"
@@ -39,7 +68,7 @@ _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})")
 
 
 def quantity(text: str, language: str) -> Quantity | None:
-    """Return the value of a number, an amount with a unit, or a date. Return None for any other text.
+    """Return the value of a number, an amount with a unit, a date or a time. Return None for any other text.
 
     Args:
         text: a text in NFKC, case-folded, with ASCII digits, quotes and minus signs.
@@ -48,11 +77,13 @@ def quantity(text: str, language: str) -> Quantity | None:
         >>> quantity("1,000 km", "en") == quantity("1000km", "en")
         True
         >>> quantity("june 2, 2023", "en")
-        ('date', 2023, 6, 2)
+        Date(kind='date', year=2023, month=6, day=2)
     """
     if not any(map(str.isdigit, text)):
-        return None
-    return _date(text, language) or _number(text, language)
+        text = _in_digits(text, language)
+        if not text[:1].isdigit():
+            return None
+    return _date(text, language) or _time(text, language) or _number(text, language)
 
 
 # Numbers
@@ -67,8 +98,20 @@ def _number(text: str, language: str) -> Quantity | None:
     digits = re.sub(r"\D", "", whole) or "0"
     exponent = found["exponent"] or found["power"] or "0"
     value = Decimal(f"{sign}{digits}.{fraction or '0'}e{exponent}")
-    unit = (found["currency"] or "") + (found["unit"] or "")
-    return "number", value, " ".join(unit.replace(".", "").split())
+    unit = " ".join(((found["currency"] or "") + (found["unit"] or "")).replace(".", "").split())
+    first, _, rest = unit.partition(" ")
+    if power := scales(language).get(first):
+        value, unit = value.scaleb(power), rest
+    return Number("number", value, UNITS.get(unit, unit))
+
+
+def _in_digits(text: str, language: str) -> str:
+    """Return the text with digits instead of the number words at its beginning ("forty-five km": "45 km")."""
+    words = text.replace("-", " ").split()
+    if not words or words[0] not in number_words(language):
+        return text
+    value, used = spelled_number(words, language)
+    return " ".join([str(value), *words[used:]])
 
 
 def _und_point(language: str) -> tuple[str, str]:
@@ -90,7 +133,7 @@ def _numbers(language: str) -> re.Pattern[str]:
         number = rf"(?:{grouped}{indian}|0|[1-9]\d*)(?:{point}\d+)?|{point}\d+"
     exponent = r"(?:e(?P<exponent>[+-]?\d{1,3})| ?[×*x] ?10\^(?P<power>[+-]?\d{1,3}))?"
     unit = r"(?: ?|-(?=[^\W\d]))(?P<unit>[^\d\s.,:/'\"+*=<>~^-](?:[^\d^]|\^-?\d+)*)?"
-    currency = rf"(?:(?P<currency>[{CURRENCY}]) ?)?"
+    currency = rf"(?:(?P<currency>[{CURRENCY}]|{'|'.join(CURRENCY_CODES)}) ?)?"
     return re.compile(rf"(?P<sign>[+-]?){currency}(?P<inner_sign>[+-]?)(?P<number>{number}){exponent}{unit}")
 
 
@@ -101,6 +144,28 @@ def groups_of_thousands(language: str) -> re.Pattern[str] | None:
         return None
     comma, point = (r"\.", ",") if language in DECIMAL_COMMA else (",", r"\.")
     return re.compile(rf"(?<![\w,.])[1-9]\d{{0,2}}(?:{comma}\d{{3}})+(?![\d]|{comma}\d|{point}\d)")
+
+
+# Times
+
+
+_TIME = re.compile(
+    r"(?P<hour>\d{1,2})(?:(?P<mark>[:.h])(?P<minute>\d\d)(?::(?P<second>\d\d))?)?"
+    r"(?: ?(?P<half>[ap])\.? ?m\.?| ?(?P<word>o'?clock|uhr))?"
+)
+
+
+def _time(text: str, language: str) -> Quantity | None:
+    """Return a time of the day. "8" is no time, but "8 pm", "8:00" and "8 o'clock" are."""
+    found = _TIME.fullmatch(text)
+    if not found or not (found["half"] or found["word"] or found["mark"] in (":", "h")):
+        return None
+    hour, minute, second = (int(found[part] or 0) for part in ("hour", "minute", "second"))
+    if found["half"]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + 12 * (found["half"] == "p")
+    return Time("time", hour, minute, second) if hour <= 24 and minute < 60 and second < 60 else None
 
 
 # Dates
@@ -154,4 +219,30 @@ def _valid(year: str | None, month: int, day: str | None) -> Quantity | None:
         date(int(year or 2000), month, int(day or 1))  # 2000: 29 February without a year exists
     except ValueError:
         return None
-    return "date", int(year or 0), month, int(day or 0)
+    return Date("date", int(year or 0), month, int(day or 0))
+
+
+# Candidates in a sentence
+
+
+@cache
+def quantity_pattern(language: str) -> re.Pattern[str]:
+    """Return a pattern of texts within a sentence that can be dates, times or numbers, without their unit.
+
+    `quantity` returns None for a candidate that is none of them.
+    """
+    dates = [r"\d{4}[-/]\d{1,2}[-/]\d{1,2}", r"\d{1,2}(?P<separator>[-/.])\d{1,2}(?P=separator)\d{4}"]
+    dates += [re.sub(r"\?P<\w+>", "?:", order.pattern) for order in _written_dates(language)[1]]
+    if language in ("zh", "ja"):
+        dates.append(r"(?:\d{4}年)?\d{1,2}月(?:\d{1,2}[日号號])?")
+    time = r"\d{1,2}[:h]\d\d(?::\d\d)?(?: ?[ap]\.?m\b\.?)?|\d{1,2}(?:\.\d\d)? ?(?:[ap]\.?m\b\.?|o'clock|uhr\b)"
+    # Why codes: version numbers, telephone numbers and numbers with leading zeros are compared as text.
+    code = r"\d+(?:[.:/]\d+){2,}|0\d+|\d+/\d+"
+    comma, point = (r"\.", ",") if language in DECIMAL_COMMA else (",", r"\.")
+    number = rf"(?:[1-9]\d{{0,2}}(?:[ '{comma}]\d{{3}})+(?!\d)|\d+)(?:{point}\d+)?"
+    joined = language in ("zh", "ja")  # no space separates a number from the words beside it
+    start = (r"(?<!\d)" if joined else r"(?<![^\W_])") + r"(?<!\d[.,:/])"
+    signed = rf"(?:(?<!\S)[-+])?(?:[{CURRENCY}] ?)?(?:{number})(?: ?[%{CURRENCY}])?"
+    end = r"(?!\d|[.,:/]\d)" if joined else r"(?![^\W_]|[.,:/]\d)"
+    either = "|".join([f"(?:{'|'.join(dates)}){end}", f"(?:{time}){end}", f"(?:{code}){end}", f"{signed}{end}"])
+    return re.compile(f"{start}(?:{either})", re.IGNORECASE)

@@ -70,6 +70,7 @@ def validated_columns(
     rules: dict[str, Callable[[object], str]] = {
         "predictions": _prediction_rule,
         "references": partial(_reference_rule, normal=normal),
+        "questions": _question_rule,
     }
     for name, rows in lists.items():
         problems += _row_problems(name, rows, rules.get(name, _id_rule))
@@ -180,6 +181,12 @@ def _reference_rule(value: object, normal: Callable[[str], str]) -> str:
         "every accepted answer consists of punctuation and articles (in English a, an, the), so an empty prediction "
         "would match; add an answer with another word, or remove the question"
     )
+
+
+def _question_rule(value: object) -> str:
+    if not isinstance(value, str):
+        return "a question is one string, or leave out this argument"
+    return NOT_UNICODE if LONE_SURROGATE.search(value) else ""
 
 
 def _id_rule(value: object) -> str:

@@ -167,7 +167,9 @@ def test_each_relation_has_the_scores_of_its_own_questions():
     by_relation = score(predictions, references, relations=kinds, documents=documents)["by_relation"]
     assert list(by_relation) == ["born in", "lives in", "works in"]
     for start, kind in enumerate(by_relation):
-        own = score(predictions[start::3], references[start::3], documents=documents[start::3])
+        rows = slice(start, None, 3)
+        alone = {"relations": kinds[rows], "documents": documents[rows]}
+        own = score(predictions[rows], references[rows], **alone)["by_relation"][kind]
         assert by_relation[kind] == pytest.approx(own, abs=1e-12)
 
 
@@ -180,7 +182,7 @@ def test_the_first_sample_is_scored_and_sample_accuracy_uses_all():
     # One sample each is the run without samples.
     predictions, references = some_run(1500)
     single = score([[text] for text in predictions], references)
-    assert single.pop("sample_accuracy") == pytest.approx(single["exact_match"], abs=1e-12)
+    assert single.pop("sample_accuracy") == pytest.approx(single["correct"], abs=1e-12)
     del single["sample_accuracy_se"]
     assert single == pytest.approx(score(predictions, references), abs=1e-12)
 
@@ -277,14 +279,34 @@ def test_every_kind_of_list_is_accepted(kind):
     assert score(kind(CITIES), [kind(answers) for answers in TRUTH]) == score(CITIES, TRUTH)
 
 
-def test_documents_facts_and_relations_do_not_change_the_other_scores():
+def test_documents_and_facts_do_not_change_the_other_scores():
     predictions, references = some_run(1100)
     ids = [f"x{i % 9}" for i in range(1100)]
     plain = score(predictions, references)
-    for name in ("fact_ids", "relations", "documents"):
+    for name in ("fact_ids", "documents"):
         figures = score(predictions, references, **{name: ids})
         same = [key for key in plain if name != "documents" or not key.endswith("_se")]
         assert {key: figures[key] for key in same} == {key: plain[key] for key in same}
+
+
+def test_relations_and_questions_change_only_which_sentences_are_correct():
+    predictions, references = some_run(1100)
+    plain = score(predictions, references)
+    for columns in ({"relations": ["born in"] * 1100}, {"questions": ["Where was Ann born?"] * 1100}):
+        figures = score(predictions, references, **columns)
+        same = [key for key in plain if not key.startswith(("correct", "wrong"))]
+        assert {key: figures[key] for key in same} == {key: plain[key] for key in same}
+        assert figures["exact_match"] <= figures["correct"] <= plain["correct"]
+
+
+def test_the_answer_of_another_question_of_the_relation_competes():
+    predictions = ["Ann was born in Lyon, near Nice.", "Bo was born in Nice.", "Cy lives in Rome near Nice."]
+    references = [["Lyon"], ["Nice"], ["Rome"]]
+    found = score(predictions, references, relations=["born in", "born in", "lives in"])
+    assert [found["by_relation"][relation]["correct"] for relation in ("born in", "lives in")] == [0.5, 1]
+    assert score(predictions, references)["correct"] == 1
+    questions = ["Where near Nice was Ann born?", "", ""]
+    assert score(predictions, references, relations=["r"] * 3, questions=questions)["correct"] == 2 / 3
 
 
 # Errors
@@ -297,6 +319,7 @@ def test_documents_facts_and_relations_do_not_change_the_other_scores():
         ({"documents": ["d", float("nan")]}, "documents[1] is nan: an id is a string"),
         ({"fact_ids": ["f", 3]}, "fact_ids[1] is 3: an id is a string; write a number as text"),
         ({"relations": ["r", " "]}, "relations[1] is ' ': an id has at least one character"),
+        ({"questions": ["q", None]}, "questions[1] is None: a question is one string"),
         ({"relations": ["r"]}, "predictions: 2, references: 2, relations: 1"),
         ({"relations": "rs"}, "relations is 'rs': give a list of strings, one per question, or leave it out"),
         ({"documents": []}, "documents is []: give a list of strings"),

@@ -41,7 +41,7 @@ def test_rows_added_one_by_one_and_in_batches_score_as_one_list(metric):
     assert metric.compute() == score(PREDICTIONS, REFERENCES)
 
 
-IDS = {"fact_ids": list("ffgg"), "relations": list("rsrs"), "documents": list("ddee")}
+IDS = {"questions": ["Where?"] * 4, "fact_ids": list("ffgg"), "relations": list("rsrs"), "documents": list("ddee")}
 SAMPLES = [[text, "Oslo"] for text in PREDICTIONS]
 
 

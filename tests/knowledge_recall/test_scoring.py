@@ -105,7 +105,7 @@ def test_score_of_five_rows_is_the_closed_form():
     spread = sum((value - 0.66) ** 2 for value in overlaps) / 4
     assert table == pytest.approx(
         {
-            "correct": 2 / 5,
+            "correct": 3 / 5,  # "It is Nice" states the answer
             "correct_se": math.sqrt(0.4 * 0.6 / 5),
             "exact_match": 2 / 5,
             "exact_match_se": math.sqrt(0.4 * 0.6 / 5),
@@ -116,8 +116,8 @@ def test_score_of_five_rows_is_the_closed_form():
             "mean_answer_words": (3 + 6 + 3 + 0 + 1) / 5,
             "abstention": 1 / 5,
             "abstention_se": math.sqrt(0.2 * 0.8 / 5),
-            "wrong": 2 / 5,
-            "wrong_se": math.sqrt(0.4 * 0.6 / 5),
+            "wrong": 1 / 5,
+            "wrong_se": math.sqrt(0.2 * 0.8 / 5),
             "n": 5,
         },
         abs=1e-12,
