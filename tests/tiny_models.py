@@ -78,7 +78,10 @@ def imported_modules_are_not_garbage() -> None:
 
 @pytest.fixture(scope="session")
 def tokenizer(base: Path) -> Any:
-    return AutoTokenizer.from_pretrained(base)
+    """The tokenizer of the base model, without its chat template: questions are in the plain template."""
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = None
+    return tokenizer
 
 
 @pytest.fixture(scope="session")

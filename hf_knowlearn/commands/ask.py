@@ -35,7 +35,7 @@ def add_generation_options(parser: argparse.ArgumentParser) -> None:
     An option that the user does not give has the value None, because the defaults are in `GenerationSettings`.
     """
     add = parser.add_argument
-    add("--template", choices=("plain", "chat", "auto"), help='"Question: ... Answer:" (plain), or the chat template')
+    add("--template", choices=("plain", "chat", "auto"), help="the template of the questions (auto)")
     add("--instruction", help="text before every question")
     add("--max_new_tokens", type=int, help="maximum tokens of an answer (32)")
     add("--samples", type=int, help="sampled answers to each question, besides the greedy one (0)")

@@ -191,10 +191,10 @@ class EvaluationArguments:
     """Options of the evaluation before and after training. In a recipe, they are nested under `evaluation`."""
 
     template: str = _option(
-        'Template of the questions: plain ("Question: ... Answer:"), chat (the chat template of the tokenizer), or'
+        'Template of the questions: chat (the chat template of the tokenizer), plain ("Question: ... Answer:"), or'
         " auto (chat if the tokenizer has a chat template, otherwise plain).",
-        default="plain",
-        choices=["plain", "chat", "auto"],
+        default="auto",
+        choices=["auto", "chat", "plain"],
     )
     shots: int = _option(
         "Number of few-shot examples before each question. The examples are other questions with answers, about the"

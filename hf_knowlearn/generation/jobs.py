@@ -45,7 +45,8 @@ class GeneratedTokens(NamedTuple):
 class StopTokens:
     """The tokens that end a response: end tokens, and line breaks after the first word of the answer.
 
-    A line break in a thought (<think>…</think>) does not end a response, because the answer follows the thought.
+    A line break does not end a response if `turn_end` is given, because a chat model ends its turn itself. It does not
+    end a thought (<think>…</think>) either, because the answer follows the thought.
 
     Args:
         vocabulary_size: The size of the model's vocabulary, which may be larger than that of the tokenizer.
@@ -65,9 +66,10 @@ class StopTokens:
         self.tokenizer, self.turn_end = tokenizer, turn_end
         self.end_of_text = np.zeros(size, dtype=bool)
         self.end_of_text[[i for i in {tokenizer.eos_token_id, turn_end, *end_of_text} if i is not None]] = True
-        # Why leading line breaks do not count: such a token may be the first token of an answer.
         self.line_break = np.zeros(size, dtype=bool)
-        self.line_break[[i for i, word in enumerate(words) if "\n" in (word.lstrip() or word)]] = True
+        if turn_end is None:
+            # Why leading line breaks do not count: such a token may be the first token of an answer.
+            self.line_break[[i for i, word in enumerate(words) if "\n" in (word.lstrip() or word)]] = True
 
     def ends(self, tokens: Sequence[int]) -> bool:
         """Return whether the last of these tokens ends the response."""

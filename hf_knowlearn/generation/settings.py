@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hf_knowlearn.prompts.option_names import option
-from hf_knowlearn.prompts.templates import PLAIN, TEMPLATES
+from hf_knowlearn.prompts.templates import AUTO, TEMPLATES
 
 MINIMUMS = {"shots": 0, "prompts": 1, "samples": 0, "top_k": 0, "max_new_tokens": 1, "batch_size": 1, "seed": 0}
 
@@ -42,7 +42,7 @@ class GenerationSettings:
     samples: int = 0
     temperature: float = 0.5
     top_k: int = 40
-    template: str = PLAIN
+    template: str = AUTO
     instruction: str = ""
     max_new_tokens: int = 32
     batch_size: int = 128

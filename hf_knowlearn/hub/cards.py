@@ -12,7 +12,7 @@ from markupsafe import Markup
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.hub.escaping import cell, fenced
 from hf_knowlearn.hub.metadata import Published, metadata, single_run
-from hf_knowlearn.hub.recipe_options import quantised_bits, training_sources, uses_chat_template
+from hf_knowlearn.hub.recipe_options import evaluation_option, quantised_bits, training_sources
 from hf_knowlearn.hub.redaction import public_name
 from hf_knowlearn.hub.templates import render, spread
 from hf_knowlearn.reports.findings import cost_in_words, forgotten, lost_abilities
@@ -61,7 +61,8 @@ def model_card(report: Report, about: Published, answers: Sequence[Row] = (), ch
         right=spread(right),
         wrong=spread([row for row in about_documents if not row["correct"]]),
         question=next((row["question"] for row in [*right, *about_documents]), "Who is who?"),
-        chat=uses_chat_template(recipe),
+        chat=model.get("template") == "chat",
+        instruction=evaluation_option(recipe, "instruction") or "",
         cost=cost_in_words(after.get("cost") or {}),
         recipe=fenced(yaml.safe_dump(dict(recipe), sort_keys=True, allow_unicode=True), "yaml"),
         bits=quantised_bits(recipe),

@@ -42,11 +42,6 @@ def answer_language(recipe: Recipe) -> str | None:
     return None if language == "und" else str(language)
 
 
-def uses_chat_template(recipe: Recipe) -> bool:
-    """Return whether the prompts of the evaluation use the chat template of the tokenizer."""
-    return evaluation_option(recipe, "template") in ("chat", "auto")
-
-
 def quantised_bits(recipe: Recipe) -> int | None:
     """Return 4 or 8 if the base model was loaded in 4 or 8 bits; otherwise None."""
     return next((bits for bits in (4, 8) if recipe.get(f"load_in_{bits}bit")), None)

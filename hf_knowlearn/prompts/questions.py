@@ -11,6 +11,7 @@ from hf_knowlearn.prompts.control_tokens import check_control_tokens, check_ques
 from hf_knowlearn.prompts.examples import FewShotExamples, list_ids
 from hf_knowlearn.prompts.option_names import option
 from hf_knowlearn.prompts.templates import (
+    AUTO,
     PLAIN,
     chat_prompt,
     first_answer,
@@ -44,7 +45,7 @@ class Prompt:
 def question_prompts(
     tokenizer: "PreTrainedTokenizerBase",
     questions: Sequence[Question],
-    template: str = PLAIN,
+    template: str = AUTO,
     shots: int = 0,
     prompts: int = 1,
     seed: int = 0,

@@ -14,7 +14,7 @@ Keys of the report:
     recipes, seeds: the options and the seed of each run, by run name.
     counts: the number of documents, and the number of questions in each role.
     data: for each option that names data, the `source`, the number of items `n` and the `sha256`.
-    model: the `name` and `revision` of the base model.
+    model: the `name` and `revision` of the base model, and the `template` of its prompts, "plain" or "chat".
     contamination: the number `n` of the training rows that contain an evaluation question, the number `rows` of all
         training rows, and examples.
     retention_source: one sentence that states the source of the retention questions.

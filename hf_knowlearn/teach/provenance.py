@@ -15,10 +15,11 @@ from hf_knowlearn.config.teach_arguments import TRAINED_ON
 from hf_knowlearn.models.fingerprints import files_fingerprint
 from hf_knowlearn.models.loading import model_path
 from hf_knowlearn.paths import PACKAGE
+from hf_knowlearn.prompts.templates import resolve_template
 from hf_knowlearn.teach.data import RunData, sources_of
 
 if TYPE_CHECKING:
-    from hf_knowlearn.training import SAMSFTTrainer
+    from hf_knowlearn.training import SAMConfig, SAMSFTTrainer
 
 MOST_POINTS = 500  # number of points of a curve in a report
 
@@ -61,8 +62,13 @@ def fingerprint(items: Sequence[Any]) -> str:
 
 
 def model_of(settings: RunSettings, trainer: "SAMSFTTrainer") -> dict[str, Any]:
-    """Return the name of the base model, and its commit on the Hub. The commit of a local folder is None."""
-    return {"name": settings.model_name, "revision": getattr(trainer.model.config, "_commit_hash", None)}
+    """Return the name of the base model, its commit on the Hub, and the template of its prompts, "plain" or "chat".
+
+    The commit of a local folder is None.
+    """
+    template = resolve_template(trainer.processing_class, settings.evaluation.generation.template)
+    commit = getattr(trainer.model.config, "_commit_hash", None)
+    return {"name": settings.model_name, "revision": commit, "template": template}
 
 
 def base_weights(settings: RunSettings) -> str | None:
@@ -107,14 +113,22 @@ def cost_of(trainer: "SAMSFTTrainer", train_seconds: float, evaluation_seconds: 
     }
 
 
+def rows_per_step(args: "SAMConfig") -> int:
+    """Return the number of rows of an optimizer step, over all processes."""
+    rows: int = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    return rows
+
+
 def _tokens(trainer: "SAMSFTTrainer") -> int:
-    """Return the number of tokens of all training rows.
+    """Return the number of tokens of the rows that were trained on.
 
     Why not TRL's count: when a run is resumed, TRL starts to count from 0 again.
     """
     from pyarrow import compute
 
-    count: int = compute.sum(compute.list_value_length(trainer.train_dataset.data.column("input_ids"))).as_py()
+    rows = trainer.state.global_step * rows_per_step(trainer.args)
+    trained = trainer.train_dataset.data.column("input_ids").slice(0, rows)
+    count: int = compute.sum(compute.list_value_length(trained)).as_py()
     return count
 
 

@@ -61,7 +61,7 @@ def bent(build: Callable[[str], Any]) -> Callable[..., Any]:
         (TURN, "chat", "turn"),
         ("eos", "chat", "text"),
         ("eos", "plain", "text"),
-        ("Ċ", "chat", "line"),
+        ("Ċ", "chat", "cut"),  # a chat model ends its turn itself
         ("Ċ", "plain", "line"),
         ("a", "chat", "cut"),
         (TURN, "plain", "cut"),  # the plain template has no turns

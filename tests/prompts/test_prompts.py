@@ -162,7 +162,7 @@ def test_a_chat_prompt_renders_each_turn_and_has_one_beginning_token(
         documents=biographies,
         instruction="Be brief.",
     )
-    (plain,) = question_prompts(chatty, world_questions[:1], shots=1, pool=world_questions)
+    (plain,) = question_prompts(chatty, world_questions[:1], "plain", shots=1, pool=world_questions)
     (example,) = [q for q in world_questions if q.text == shown(plain)[0]]
     book = biographies[0]
     assert prompt.text == (
