@@ -109,6 +109,19 @@ def test_only_datasets_on_the_hub_are_in_the_metadata():
     assert head(model_card(report, ADAPTER))["datasets"] == ["owner/documents"]
 
 
+def test_the_code_of_a_card_puts_the_question_as_the_evaluation_did():
+    name = next(iter(REPORT["recipes"]))
+    for template, call in {"chat": "tokenizer.apply_chat_template(", "plain": 'f"Question: {question}'}.items():
+        for instruction, text in {"": "", "Be brief.": '"Be brief." + "\\n\\n" + '}.items():
+            recipe = {**REPORT["recipes"][name], "evaluation": {"instruction": instruction}}
+            model = {**REPORT["model"], "template": template}
+            card = model_card(redacted({**REPORT, "model": model, "recipes": {name: recipe}}), ADAPTER)
+            code = card.partition("```python")[2].partition("```")[0]
+            assert call in code
+            assert text in code
+            assert ("Be brief." in code) == bool(instruction)
+
+
 def test_a_card_without_scores_states_that():
     report = copy.deepcopy(REPORT)
     names = ("correct", "exact_match", "f1", "replayed", "retention")
