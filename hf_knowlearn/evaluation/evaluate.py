@@ -2,19 +2,23 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn.documents import Document, Question
+from hf_knowlearn.evaluation.correct_responses import context_columns, response_checker
 from hf_knowlearn.generation.responses import Responses, generate_responses
 from hf_knowlearn.generation.settings import GenerationSettings
-from hf_knowlearn.knowledge_recall import correct, exact_match, first_line, score
+from hf_knowlearn.knowledge_recall import exact_match, first_line, score
 from hf_knowlearn.prompts.templates import turn_end_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+IDS = ("document_id", "relation", "fact_id")  # fields of a question that are in the rows of an evaluation
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,14 @@ class EvaluationResult:
         return [responses.greedy[0] for responses in self.responses[role]]
 
     def correct(self, role: str) -> list[bool]:
-        """Return, for each question of this role, whether the first line of the greedy response is correct."""
-        return self._judged(role, correct)
+        """Return, for each question of this role, whether the greedy response is correct."""
+        is_right = response_checker(self.questions[role], self.language)
+        return [is_right(*one) for one in zip(self.questions[role], self.greedy(role), strict=True)]
 
     def exact_matches(self, role: str) -> list[bool]:
         """Return, for each question of this role, whether the first line of the greedy response is an exact match."""
-        return self._judged(role, exact_match)
-
-    def _judged(self, role: str, judge: Callable[[str, Collection[str], str], bool]) -> list[bool]:
         return [
-            judge(first_line(text), question.answers, self.language)
+            exact_match(first_line(text), question.answers, self.language)
             for question, text in zip(self.questions[role], self.greedy(role), strict=True)
         ]
 
@@ -79,6 +81,7 @@ class EvaluationResult:
                 "role": role,
                 "id": question.id,
                 "question": question.text,
+                **{name: value for name in IDS if (value := getattr(question, name)) is not None},
                 "answers": question.answers,
                 "response": responses.greedy[0],
                 "correct": is_correct,
@@ -149,16 +152,20 @@ def response_scores(
 ) -> dict[str, Any]:
     """Return the scores of one set of questions.
 
-    Most scores are those of `knowledge_recall.score`. This function receives the ids of documents, relations and facts
-    if all questions have them. Two more scores describe how responses end. `stopped` is the share of greedy responses
-    that were not truncated at `max_new_tokens`. `end_of_turn` is the share of greedy responses that ended with the
-    end-of-turn token. It is computed only if `has_turns` is true. Scores that are nan are left out.
+    Most scores are those of `knowledge_recall.score`. This function receives the questions, and the ids of documents,
+    relations and facts if all questions have them. Two more scores describe how responses end. `stopped` is the share
+    of greedy responses that were not truncated at `max_new_tokens`. `end_of_turn` is the share of greedy responses
+    that ended with the end-of-turn token. It is computed only if `has_turns` is true. Scores that are nan are left
+    out.
     """
     references = [list(question.answers) for question in questions]
     samples = any(one.sampled[0] for one in responses)
     predictions = [[one.greedy[0], *one.sampled[0]] if samples else one.greedy[0] for one in responses]
     columns = _id_columns(questions)
-    scores = score(predictions, references, language=language, **columns)
+    context = context_columns(questions)
+    scores = score(predictions, references, language=language, **{**columns, **context})
+    if "relations" not in columns:
+        scores.pop("by_relation", None)
     return _without_nan(scores | _ending_scores(responses, has_turns, columns.get("documents")))
 
 
