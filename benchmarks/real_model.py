@@ -138,7 +138,9 @@ def run(options: argparse.Namespace, more: list[str]) -> int:
 
 def main(words: list[str] | None = None) -> int:
     """Parse the options, and run the part."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     add = parser.add_argument
     add("part", choices=("slice", "capacity"))
     add("--data", choices=("film", *SQUAD_FILES), default="film", help="the data set (%(default)s)")
