@@ -30,8 +30,8 @@ LEAST_CORRECT = 0.9
 CAPACITY = {
     "use_peft": "false",
     "replay_self": "0",
-    "learning_rate": "2e-4",
-    "num_train_epochs": "12",
+    "learning_rate": "3e-4",
+    "num_train_epochs": "10",
     "per_device_train_batch_size": "8",
     "gradient_accumulation_steps": "1",
     "gradient_checkpointing": "false",

@@ -58,5 +58,5 @@ def test_a_model_below_the_bar_of_the_capacity_part_gives_exit_code_1_and_a_resu
     [(name, part)] = json.loads((tmp_path / "results.json").read_text(encoding="utf-8")).items()
     assert name == "capacity-film-2-1"
     assert part["results"]["after"]["correct"] < 0.9
-    assert part["results"]["recipe"]["learning_rate"] == 2e-4
+    assert part["results"]["recipe"]["learning_rate"] == 3e-4
     assert {"date", "cpu", "packages", "commit"} <= part["run"].keys()
