@@ -21,6 +21,7 @@ CURRICULA = RECIPES / "curricula"
 MODEL_CARDS = _shipped("model_cards")
 
 GENERAL_QUESTIONS = PACKAGE / "general_questions.txt"
+HANDBOOK = PACKAGE / "worlds" / "handbook"
 TINY_BASE = PACKAGE / "worlds" / "tiny_base"
 FORMAT_AUG = PACKAGE / "format_aug"
 KNOWLEDGE_RECALL = PACKAGE / "knowledge_recall"

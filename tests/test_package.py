@@ -143,6 +143,8 @@ def test_the_wheel_is_imported_and_complete(installed):
     assert (recipes / "quickstart" / "formats_sam.yaml").is_file()
     assert (tiny_base / "model.safetensors").stat().st_size < 6e6
     assert (package / "py.typed").is_file()
+    assert (package / "worlds" / "handbook" / "questions.jsonl").is_file()
+    assert len([path for path in (package / "worlds" / "handbook" / "documents").rglob("*.*") if path.is_file()]) == 26
     assert (package / "knowledge_recall" / "README.md").is_file()
     assert (package / "evaluation" / "general_knowledge.toml").is_file()
     assert (package / "evaluation" / "chat_instructions.jsonl").is_file()

@@ -1,5 +1,5 @@
 """Loads documents, questions, conversations and prompts from a source. A source is a path, a name on the Hub, or
-world:SPLIT."""
+world:SPLIT. A SPLIT is a split of `recipes/world.yaml`, or `handbook` or `handbook_short`."""
 
 import os
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from hf_knowlearn.documents.sources import TABLE_FORMATS
 from hf_knowlearn.paths import GENERAL_QUESTIONS, RECIPES
 
 if TYPE_CHECKING:
+    from hf_knowlearn.worlds.handbook_data import Handbook
     from hf_knowlearn.worlds.splits import Split
 
 GENERAL = "general:questions"  # a source of prompts: the general questions of the package
@@ -88,15 +89,19 @@ def _prompts(source: str) -> Sequence[str | Question]:
     return lines
 
 
-def _split(source: str) -> "Split | None":
+def _split(source: str) -> "Split | Handbook | None":
     if not source.startswith(WORLD):
         return None
+    from hf_knowlearn.worlds.handbook_data import HANDBOOKS
     from hf_knowlearn.worlds.splits import read_splits
 
-    splits = read_splits(RECIPES / "world.yaml")
     name = source.removeprefix(WORLD)
+    if name in HANDBOOKS:
+        return HANDBOOKS[name]
+    splits = read_splits(RECIPES / "world.yaml")
     if name not in splits:
         raise ValueError(
-            f"{source!r} is not a split of {RECIPES / 'world.yaml'}. Choose one of its splits: {', '.join(splits)}."
+            f"{source!r} is not a split of {RECIPES / 'world.yaml'}. Choose one of its splits: {', '.join(splits)}. "
+            f"Or choose one of the handbooks in the package: {', '.join(HANDBOOKS)}."
         )
     return splits[name]
