@@ -7,9 +7,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 BITSANDBYTES = "bitsandbytes.backends.cpu.ops"
 TEACH_EXAMPLE = "knowlearn teach --model MODEL --documents PATH [--questions FILE] --output_dir DIR"
@@ -46,7 +46,7 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
     outcome = Outcome()
     before_command, _in_command = _in_command, True
     _set_progress_bars()
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Handler(sys.stdout)
     logger = logging.getLogger("hf_knowlearn")
     level = logger.level
     logger.addHandler(handler)
@@ -72,6 +72,15 @@ def command_console(resumes: bool = True) -> Iterator[Outcome]:
         logger.setLevel(level)
         if handles_sigterm:
             signal.signal(signal.SIGTERM, before)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes messages above the progress bar, if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm = sys.modules.get("tqdm")  # Why: without a progress bar, tqdm need not be imported
+        with tqdm.tqdm.external_write_mode(self.stream) if tqdm else nullcontext():
+            super().emit(record)
 
 
 def spelled(option: str, value: str | None = None) -> str:

@@ -63,14 +63,14 @@ class EvaluationSettings:
             yield f"hold_out={self.hold_out!r}: choose from {', '.join(GROUPS)}, or None."
         if self.every is not None and not is_integer_from(1, self.every):
             yield f"every={self.every!r}: give an integer of at least 1, or None."
-        if self.preview and not is_integer_from(0, self.preview):
+        if not is_integer_from(0, self.preview):
             yield f"preview={self.preview!r}: give an integer of at least 0."
         if self.early_stopping_patience is not None and (
             self.every is None or not is_integer_from(1, self.early_stopping_patience)
         ):
             yield (
-                f"early_stopping_patience={self.early_stopping_patience!r}: give an integer of at least 1 and set every,"
-                " or give None."
+                f"early_stopping_patience={self.early_stopping_patience!r}: give an integer of at least 1 and set"
+                " every, or give None."
             )
         for name in ("part_tokens", "batch_size"):
             if not is_integer_from(1, value := getattr(self, name)):

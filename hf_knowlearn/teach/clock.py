@@ -3,8 +3,9 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -12,8 +13,21 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from hf_knowlearn import atomic_files
 from hf_knowlearn.run_files import TIMES
 
+if TYPE_CHECKING:
+    from hf_knowlearn.teach.progress import Progress
+
 # Parts of a run outside its stages.
-EVALUATION_BEFORE, SELF_REPLAY = "evaluation of the base model", "self-replay"
+EVALUATION_BEFORE, SELF_REPLAY, DRIFT = "evaluation of the base model", "self-replay", "drift"
+
+
+def training_part(stage: str) -> str:
+    """Return the name of the part that trains a stage. The name of the stage can be empty."""
+    return f"training {stage}".rstrip()
+
+
+def evaluation_part(stage: str) -> str:
+    """Return the name of the part that evaluates the model after a stage. The name of the stage can be empty."""
+    return f"evaluation {stage}".rstrip()
 
 
 class Clock(TrainerCallback):
@@ -24,12 +38,16 @@ class Clock(TrainerCallback):
 
     Args:
         folder: the run folder.
+        progress: the progress of the run, which receives the parts. None: no progress is shown.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, progress: "Progress | None" = None) -> None:
         self.path = folder / TIMES
         recorded = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
         self.seconds: dict[str, float] = recorded
+        self.progress = progress
+        if progress is not None:
+            progress.estimate.earlier = sum(self.seconds.values())
         self._last: dict[str, float] = {}  # the time up to which each running part is counted
 
     @contextmanager
@@ -38,7 +56,8 @@ class Clock(TrainerCallback):
         self.seconds.setdefault(part, 0.0)
         self._last[part] = time.monotonic()
         try:
-            yield
+            with nullcontext() if self.progress is None else self.progress.part(part, self.seconds):
+                yield
         finally:
             self._record()
             del self._last[part]

@@ -7,6 +7,7 @@ weights of an uninterrupted run, and a finished stage needs no memory.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,22 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
 from hf_knowlearn.config.settings import RunSettings, StageSettings
+from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
 from hf_knowlearn.evaluation.mastery import CATEGORIES
 from hf_knowlearn.format_aug.rows import Row
 from hf_knowlearn.run_files import CHECKPOINTS, MODEL, STAGE_RECORD
-from hf_knowlearn.teach.clock import Clock
+from hf_knowlearn.teach.clock import Clock, evaluation_part, training_part
 from hf_knowlearn.teach.data import RunData
-from hf_knowlearn.teach.measurements import Measurement, Measurements, read_mastery
-from hf_knowlearn.teach.progress import Progress
+from hf_knowlearn.teach.measurement import Measurement
+from hf_knowlearn.teach.measurements import Measurements, read_mastery
 from hf_knowlearn.teach.report_builder import log_figures, stage_figures
 from hf_knowlearn.teach.run_folder import run_id
 from hf_knowlearn.teach.schedule import schedule_stage
 from hf_knowlearn.teach.trainers import next_trainer, save, train
+from hf_knowlearn.teach.work import steps_of
 
 if TYPE_CHECKING:
     from hf_knowlearn.evaluation.mastery import Mastery
+    from hf_knowlearn.teach.progress import Progress
     from hf_knowlearn.training import SAMSFTTrainer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -37,7 +43,7 @@ class Trained:
     """The state of a run between two stages.
 
     Args:
-        clock: measures the parts of the run.
+        clock: measures the parts of the run, and has their progress.
         trainer: the trainer of the current stage.
         rows: the training rows of every stage.
         figures: the figures of every finished stage.
@@ -51,6 +57,11 @@ class Trained:
     after: Measurement
     figures: list[dict[str, Any]] = field(default_factory=list)
     mastery: "list[Sequence[Mastery] | None]" = field(default_factory=list)
+
+    @property
+    def progress(self) -> "Progress":
+        assert self.clock.progress is not None, "the clock of a run has its progress"
+        return self.clock.progress
 
 
 def train_stages(
@@ -68,28 +79,23 @@ def train_stages(
         rows: the rows of every stage. If a stage is scheduled late, its rows are replaced when the stage starts.
     """
     state = Trained(clock, trainer, rows, before, mastery=[before.mastery])
-    progress = Progress([stage.name for stage in settings.stages], list(map(_most_steps, settings.stages, rows)))
     for number in range(len(settings.stages)):
-        settings = _schedule_late(settings, data, number, state, progress)
+        settings = _schedule_late(settings, data, number, state)
+        state.progress.plan(settings, data, rows)
         stage = settings.stages[number]
         is_last = number == len(settings.stages) - 1
         if not is_last and (record := _read_record(stage)):
-            progress.already_finished(number, record["steps"], record["seconds"])
+            for part in (training_part(stage.name), evaluation_part(stage.name)):
+                state.progress.finished(part, clock.seconds.get(part, 0.0))
+            _log_stage(settings, number, "is finished")
             state.figures.append(record)
             state.mastery.append(read_mastery(stage))
         else:
-            _train_stage(settings, data, number, before, state, progress)
+            _train_stage(settings, data, number, before, state)
     return state
 
 
-def _most_steps(stage: StageSettings, rows: Sequence[Row]) -> int:
-    """Return the number of steps of a stage, or the largest possible number if the stage selects questions later."""
-    return stage.max_steps if stage.max_steps > 0 else len(rows) // stage.rows_per_step
-
-
-def _schedule_late(
-    settings: RunSettings, data: RunData, number: int, state: Trained, progress: Progress
-) -> RunSettings:
+def _schedule_late(settings: RunSettings, data: RunData, number: int, state: Trained) -> RunSettings:
     """Schedule stage `number` now if its rows were unknown before.
 
     Return settings with the number of steps of the stage, and put the rows of the stage into `state`.
@@ -104,26 +110,22 @@ def _schedule_late(
         stage_data = select_questions(stage, stage_data, first, now)
     tokenizer = state.trainer.processing_class
     stage, state.rows[number] = schedule_stage(stage, stage_data, tokenizer, log=bool(stage.selection))
-    progress.steps[number] = stage.max_steps
     stages = (*settings.stages[:number], stage, *settings.stages[number + 1 :])
     return replace(settings, stages=stages)
 
 
-def _train_stage(
-    settings: RunSettings, data: RunData, number: int, before: Measurement, state: Trained, progress: Progress
-) -> None:
+def _train_stage(settings: RunSettings, data: RunData, number: int, before: Measurement, state: Trained) -> None:
     stage, is_last = settings.stages[number], number == len(settings.stages) - 1
     if number or stage.is_scheduled_late:
         state.trainer = next_trainer(settings, number, data, state.trainer, state.rows[number])
-    if stage.name:
-        progress.starts(number)
-    state.trainer.add_callback(progress)
+    steps = number_of(steps_of(stage, state.rows[number]), "step")
+    _log_stage(settings, number, f"{steps}, {state.progress.time_left} in the run", before=", ")
+    state.progress.attach(state.trainer)
     state.trainer.add_callback(state.clock)
-    training, evaluation = f"training {stage.name}".rstrip(), f"evaluation {stage.name}".rstrip()
+    training, evaluation = training_part(stage.name), evaluation_part(stage.name)
     with state.clock.measure(training):
-        train(state.trainer, run_id(settings.folder))
-    if stage.name:
-        progress.ends(number)
+        train(state.trainer, run_id(settings.folder), settings.evaluation.early_stopping_patience)
+    _log_stage(settings, number, f"is trained, {state.progress.time_left} in the run")
     with state.clock.measure(evaluation):
         state.after = Measurements(settings, data).measure(state.trainer, stage)
     seconds = state.clock.seconds[training], state.clock.seconds[evaluation]
@@ -136,6 +138,13 @@ def _train_stage(
         if state.trainer.accelerator.is_main_process:
             _write_record(stage, figures)
         state.trainer.accelerator.wait_for_everyone()
+
+
+def _log_stage(settings: RunSettings, number: int, what: str, before: str = " ") -> None:
+    """Log what happens to stage `number`, counted from 0. A run without named stages logs nothing."""
+    if settings.has_stages:
+        name = settings.stages[number].name
+        logger.info("Stage %d of %d: %s%s%s.", number + 1, len(settings.stages), name, before, what)
 
 
 def select_questions(

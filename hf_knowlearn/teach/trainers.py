@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from hf_knowlearn import atomic_files
 from hf_knowlearn.config.settings import RunSettings, StageSettings
+from hf_knowlearn.documents import Question
+from hf_knowlearn.evaluation.settings import EvaluationSettings
 from hf_knowlearn.format_aug.rows import SELF_GENERATED, SELF_GENERATED_CUT, Row
 from hf_knowlearn.models.base_model import record_base
 from hf_knowlearn.models.merging import merge_adapter
 from hf_knowlearn.teach.data import RunData
+from hf_knowlearn.teach.provenance import rows_per_step
 from hf_knowlearn.teach.run_folder import disk_full_errors
 from hf_knowlearn.teach.stage_models import load_base, load_for_stage
 
@@ -33,7 +36,6 @@ def new_trainer(
     """Create a trainer that trains on `rows` in their order. It evaluates during training if `settings` request it."""
     from accelerate.utils import is_peft_model
 
-    from hf_knowlearn.evaluation.callback import RecallCallback
     from hf_knowlearn.training import SAMSFTTrainer
     from hf_knowlearn.training.finite import StopOnNonFinite
     from hf_knowlearn.training.lost_updates import WarnOfLostUpdates
@@ -52,11 +54,34 @@ def new_trainer(
     trainer.add_callback(StopOnNonFinite())
     trainer.add_callback(WarnOfLostUpdates())
     _log_beside_the_stage(trainer, stage)
-    questions, every = data.questions["questions"], settings.evaluation.every
-    if every is not None and questions:
-        generation = replace(settings.evaluation.generation, samples=0)
-        trainer.add_callback(RecallCallback(trainer, questions, every, generation))
+    _add_evaluation(trainer, settings.evaluation, data.questions["questions"])
     return trainer
+
+
+def _add_evaluation(trainer: Any, options: EvaluationSettings, questions: Sequence[Question]) -> None:
+    """Add the evaluation during training that the settings request, or the preview of a few responses."""
+    from hf_knowlearn.evaluation.callback import PreviewCallback, RecallCallback, is_sharded
+
+    if options.early_stopping_patience and not questions:
+        raise ValueError(
+            f"evaluation.early_stopping_patience={options.early_stopping_patience} needs questions, but the run"
+            " evaluates none. Add --questions PATH, or remove evaluation.early_stopping_patience."
+        )
+    generation = replace(options.generation, samples=0)
+    if questions and options.every is not None:
+        recall = RecallCallback(
+            trainer,
+            questions,
+            options.every,
+            generation,
+            language=options.language,
+            preview=options.preview,
+            early_stopping_patience=options.early_stopping_patience,
+        )
+        trainer.add_callback(recall)
+    elif questions and not is_sharded(trainer):
+        language = options.language
+        trainer.add_callback(PreviewCallback(trainer, questions, generation, options.preview, language=language))
 
 
 def _dataset(stage: StageSettings, rows: Sequence[Row]) -> Any:
@@ -103,10 +128,11 @@ def next_trainer(
     return trainer
 
 
-def train(trainer: "SAMSFTTrainer", run_id: str) -> None:
+def train(trainer: "SAMSFTTrainer", run_id: str, early_stopping_patience: int | None = None) -> None:
     """Train from the last checkpoint of the run `run_id`, or from the start if there is no checkpoint.
 
-    On SIGTERM, save a checkpoint and exit.
+    If the training stopped early at the last checkpoint, only load this checkpoint. On SIGTERM, save a checkpoint and
+    exit.
     """
     from hf_knowlearn.teach.checkpoints import SealCheckpoints, last_checkpoint
     from hf_knowlearn.training.sigterm import SaveOnSigterm
@@ -119,13 +145,31 @@ def train(trainer: "SAMSFTTrainer", run_id: str) -> None:
     trainer.args.save_total_limit = None
     saving = SaveOnSigterm()
     trainer.add_callback(saving)
+    max_steps = trainer.args.max_steps
+    if checkpoint and early_stopping_patience:
+        _train_no_further_than_stopped(trainer, Path(checkpoint), early_stopping_patience)
     with saving.listening():
         trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.args.max_steps = max_steps
     if checkpoint is None or Path(checkpoint).name != f"checkpoint-{trainer.state.global_step}":
         # Why: responses cached by a stopped run come from another model.
         if trainer.accelerator.is_main_process:
             atomic_files.delete_matching(folder, "responses.after*")
         trainer.accelerator.wait_for_everyone()
+
+
+def _train_no_further_than_stopped(trainer: "SAMSFTTrainer", checkpoint: Path, patience: int) -> None:
+    """If the training stopped early at this checkpoint, remove the steps and the rows after it."""
+    from transformers import TrainerState
+    from transformers.trainer import TRAINER_STATE_NAME
+
+    from hf_knowlearn.evaluation.callback import early_stop
+
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    if early_stop(state.log_history, patience):
+        trainer.args.max_steps = state.global_step
+        rows = state.global_step * rows_per_step(trainer.args)
+        trainer.train_dataset = trainer.train_dataset.select(range(rows))
 
 
 def save(trainer: "SAMSFTTrainer", folder: Path, merged: bool = False) -> None:

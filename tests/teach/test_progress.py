@@ -1,5 +1,6 @@
-"""Progress: what a run with stages logs while it trains, and sends to trackers; options of one stage."""
+"""The progress of a run: the bar, the lines without a terminal, what trackers receive, and options of one stage."""
 
+import io
 import json
 import re
 import sys
@@ -12,58 +13,156 @@ import pytest
 from transformers import TrainerCallback, TrainerState
 
 from hf_knowlearn.config.recipes import parse_recipe
+from hf_knowlearn.generation.batching import run_batches
 from hf_knowlearn.teach import progress, report_builder, stages, trainers
+from hf_knowlearn.teach.estimate import TRAINING, Estimate, Part
 from hf_knowlearn.teach.progress import Progress
 
-LEFT = "of training left in the run."
+LEFT = r"about \d+ (s|min) left in the run\."
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that `Progress` measures."""
-    now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time that `time.monotonic` returns: `now.value` seconds."""
+    now = SimpleNamespace(value=100.0)
+    monkeypatch.setattr("time.monotonic", lambda: now.value)
     return now
 
 
-def test_the_time_left_is_estimated_from_the_steps_of_this_process(
-    clock: list[float], caplog: pytest.LogCaptureFixture
+def new_progress(shown: bool = True) -> Progress:
+    """The progress of a run of 20 rows before training and 100 s of training, if a token takes 0.5 s."""
+    estimate = Estimate(0.5)
+    estimate.plan([Part("evaluation", {"rows": 200.0}), Part("training", {TRAINING: 200.0})])
+    return Progress(estimate, shown)
+
+
+def evaluate(run: Progress, now: SimpleNamespace, seconds: float) -> None:
+    """Compute 20 rows of 10 tokens, each in the given time."""
+
+    def compute(batch: list[int], _: int) -> list[int]:
+        now.value += seconds
+        return batch
+
+    with run.part("evaluation", {"evaluation": 0.0}):
+        run_batches(range(20), 1, compute, work=[10.0] * 20, kind="rows")
+
+
+def test_without_a_terminal_every_tenth_and_every_minute_is_a_line(
+    now: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ):
-    run = Progress(["first", "second", "third"], [10, 120, 60])
-    state: Any = TrainerState(global_step=4)  # an earlier process made four steps
+    run = new_progress()
     with caplog.at_level("INFO", "hf_knowlearn"):
-        run.starts(0)
-        run.on_train_begin(None, state, None)
-        clock[0] += 12.0  # two seconds a step
-        state.global_step = 10
-        run.on_train_end(None, state, None)
-        run.ends(0)
-        run.starts(1)
-        run.on_train_begin(None, TrainerState(global_step=0), None)
-        clock[0] += 120.0  # one second a step: 132 s for 126 steps
-        run.on_train_end(None, TrainerState(global_step=120), None)
-        run.ends(1)
-        run.starts(2)
-        run.ends(2)
+        evaluate(run, now, 5.0)  # as estimated: 100 s of 200 s
+        now.value += 70
+        run.estimate.start("rows", 0)
+        run.advances("rows", 0)
     assert [record.getMessage() for record in caplog.records] == [
-        "\nStage 1 of 3: first, 10 steps.",
-        f"Stage 1 of 3: first is trained; about 6.0 min {LEFT}",
-        f"\nStage 2 of 3: second, 120 steps; about 6.0 min {LEFT}",
-        f"Stage 2 of 3: second is trained; about 63 s {LEFT}",
-        f"\nStage 3 of 3: third, 60 steps; about 63 s {LEFT}",
-        "Stage 3 of 3: third is trained.",
+        "Teaching: evaluation | 10 % | about 3 min left",
+        "Teaching: evaluation | 20 % | about 3 min left",
+        "Teaching: evaluation | 30 % | about 2 min left",
+        "Teaching: evaluation | 40 % | about 2 min left",
+        "Teaching: evaluation | 50 % | about 100 s left",
+        "Teaching: evaluation | 63 % | about 100 s left",
     ]
 
 
-def test_the_time_of_a_finished_stage_counts_for_the_estimate(caplog: pytest.LogCaptureFixture):
-    run = Progress(["first", "second"], [10, 120])
+def test_a_short_run_without_a_terminal_logs_no_line(now: SimpleNamespace, caplog: pytest.LogCaptureFixture):
     with caplog.at_level("INFO", "hf_knowlearn"):
-        run.already_finished(0, 10, 5.0)
-        run.starts(1)
-    assert [record.getMessage() for record in caplog.records] == [
-        "\nStage 1 of 2: first is finished.",
-        f"\nStage 2 of 2: second, 120 steps; about 60 s {LEFT}",
-    ]
+        evaluate(new_progress(), now, 0.2)
+    assert caplog.records == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Standard error, as a terminal."""
+    terminal, tqdm = Terminal(), progress.tqdm
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=terminal))
+    monkeypatch.setattr(progress, "tqdm", lambda **options: tqdm(**options, file=terminal))
+    return terminal
+
+
+def test_a_terminal_shows_one_bar_that_is_removed_if_the_run_fails(now: SimpleNamespace, terminal: Terminal):
+    run = new_progress()
+
+    def fail() -> None:
+        with run.part("training", {"training": 0.0}):
+            run.estimate.start(TRAINING, 200)
+            now.value += 50
+            run.advances(TRAINING, 100)
+            raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        fail()
+    shown = terminal.getvalue().split("\r")
+    # The other half of the training takes 50 s, and the evaluation is estimated at 100 s.
+    assert re.fullmatch(r"Teaching: training \|[^|]{20}\| 25 % \| about 2 min left *", shown[-3])
+    assert shown[-2:] == [" " * len(shown[-2]), ""]
+
+
+def test_the_share_that_is_shown_never_falls(now: SimpleNamespace, terminal: Terminal):
+    run = new_progress()
+    with run.part("training", {"training": 0.0}):
+        now.value += 50
+        run.advances(TRAINING, 100)
+        run.estimate.start(TRAINING, 100_000)  # much more than planned
+        now.value += 1
+        run.advances(TRAINING, 1)
+    shown = [int(share) for share in re.findall(r"(\d+) %", terminal.getvalue())]
+    assert shown == sorted(shown)
+    assert shown[-1] > 0
+
+
+def test_the_bar_can_be_turned_off(now: SimpleNamespace, terminal: Terminal, caplog: pytest.LogCaptureFixture):
+    run = new_progress(shown=False)
+    with caplog.at_level("INFO", "hf_knowlearn"):
+        evaluate(run, now, 5.0)
+    assert (terminal.getvalue(), caplog.records) == ("", [])
+    assert run.time_left == "about 100 s left"  # the stages still log it
+
+
+def test_only_the_main_process_shows_a_bar(
+    now: SimpleNamespace, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(progress, "PartialState", lambda: SimpleNamespace(is_main_process=False))
+    evaluate(new_progress(), now, 5.0)
+    assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("sam_rho", [0.0, 0.05])
+def test_training_counts_micro_batches_and_resumes(now: SimpleNamespace, sam_rho: float):
+    run, state = new_progress(), TrainerState(global_step=5, max_steps=10)
+    args: Any = SimpleNamespace(gradient_accumulation_steps=2, sam_rho=sam_rho)
+    with run.part("training", {"training": 0.0}):
+        part = run.estimate.parts[1]
+        run.on_train_begin(args, state, None)
+        assert part.done == {TRAINING: 100}  # five of ten steps
+        now.value += 4
+        run.on_substep_end(args, state, None)
+        assert part.done[TRAINING] == 100 + (0 if sam_rho else 10)
+        now.value += 4
+        run.on_optimizer_step(args, state, None)
+        assert part.done[TRAINING] == 120
+        assert run.estimate.seconds_left() == pytest.approx(80 * 8 / 20 + 100)
+        # The time of an evaluation during training is not the time of a step.
+        run.starts("rows", 10)
+        now.value += 1000
+        run.advances("rows", 10)
+        assert run.estimate.seconds_left() == pytest.approx(80 * 8 / 20 + 200 * 100)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(50, "about 50 s left"), (119, "about 119 s left"), (840, "about 14 min left"), (9000, "about 2.5 h left")],
+)
+def test_the_time_left_is_in_words(now: SimpleNamespace, seconds: float, text: str):
+    run = Progress(Estimate(1.0))
+    run.estimate.plan([Part("training", {TRAINING: seconds})])
+    assert run.time_left == text
 
 
 class Tracker(TrainerCallback):
@@ -118,10 +217,13 @@ def test_a_run_logs_its_progress_and_sends_its_figures_to_trackers(
 ):
     assert knowlearn("teach", **curriculum, hub_token="hf_a_secret") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Stage ")]
-    assert lines[0] == "Stage 1 of 2: first, 2 steps."
-    assert re.fullmatch(rf"Stage 1 of 2: first is trained; about \d+ s {LEFT}", lines[1])
-    assert re.fullmatch(rf"Stage 2 of 2: second, 3 steps; about \d+ s {LEFT}", lines[2])
-    assert lines[3:] == ["Stage 2 of 2: second is trained."]
+    expected = [
+        "Stage 1 of 2: first, 2 steps", "Stage 1 of 2: first is trained",
+        "Stage 2 of 2: second, 3 steps", "Stage 2 of 2: second is trained",
+    ]  # fmt: skip
+    assert len(lines) == 4
+    for line, start in zip(lines, expected, strict=True):
+        assert re.fullmatch(rf"{start}, {LEFT}", line)
 
     report = json.loads((curriculum["output_dir"] / "report.json").read_text(encoding="utf-8"))
     figures = [(step, logs) for step, logs in tracker.logged if "recall/exact_match" in logs]
@@ -177,7 +279,7 @@ def test_a_resumed_run_counts_the_finished_stage(
     assert knowlearn("teach", **curriculum) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Stage ")]
     assert lines[0] == "Stage 1 of 2: first is finished."
-    assert re.fullmatch(rf"Stage 2 of 2: second, 3 steps; about \d+ s {LEFT}", lines[1])
+    assert re.fullmatch(rf"Stage 2 of 2: second, 3 steps, {LEFT}", lines[1])
 
 
 def test_an_unknown_tracker_is_an_error_that_lists_the_known_ones():
