@@ -11,11 +11,12 @@ from typing import Any
 
 from hf_knowlearn.documents import Question
 from hf_knowlearn.evaluation.answer_lengths import check_answers_fit
+from hf_knowlearn.evaluation.correct_responses import response_checker
 from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
 from hf_knowlearn.evaluation.standard_errors import paired_difference
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.hub.metadata import RESULTS
-from hf_knowlearn.knowledge_recall import correct, exact_match, first_line
+from hf_knowlearn.knowledge_recall import exact_match, first_line
 from hf_knowlearn.knowledge_recall.scoring import f1
 from hf_knowlearn.models.sources import Source
 from hf_knowlearn.models.variants import describe_variant, load_variant, variant_tokenizer
@@ -25,7 +26,7 @@ from hf_knowlearn.reports.tables import columns
 from hf_knowlearn.teach.provenance import fingerprint
 from hf_knowlearn.teach.sources import load_questions
 
-MEASURES = {"correct": correct, "exact_match": exact_match, "f1": f1}
+MEASURES = {"exact_match": exact_match, "f1": f1}  # of the first line
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,10 @@ def difference(first: EvaluationResult, other: EvaluationResult) -> dict[str, fl
 
 
 def _scores(measure: str, questions: Sequence[Question], responses: Sequence[str], language: str) -> list[float]:
-    """Return the score of the first line of each response, in [0, 1]."""
+    """Return the score of each response, in [0, 1]."""
+    if measure == "correct":
+        is_right = response_checker(questions, language)
+        return [float(is_right(*one)) for one in zip(questions, responses, strict=True)]
     score = MEASURES[measure]
     return [float(score(first_line(text), q.answers, language)) for q, text in zip(questions, responses, strict=True)]
 

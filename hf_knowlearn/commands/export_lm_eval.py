@@ -9,6 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,17 @@ from hf_knowlearn import atomic_files
 from hf_knowlearn.commands.reading_options import add_question_options, question_options
 from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.counts import number_of
-from hf_knowlearn.knowledge_recall import correctness, quantities, scoring
+from hf_knowlearn.evaluation.correct_responses import context_columns
+from hf_knowlearn.knowledge_recall import (
+    correctness,
+    first_sentence,
+    quantities,
+    scoring,
+    sentence_tokens,
+    stated_answers,
+    unicode_forms,
+    word_lists,
+)
 from hf_knowlearn.knowledge_recall.correctness import correct
 from hf_knowlearn.knowledge_recall.scoring import exact_match, f1, first_line, normalize
 
@@ -31,6 +42,18 @@ logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"\w[\w-]*", re.ASCII)  # `lm_eval --tasks` interprets commas, stars and slashes
 CODE = "scoring"
+# In the order of their imports.
+MODULES = (
+    scoring,
+    unicode_forms,
+    word_lists,
+    quantities,
+    first_sentence,
+    sentence_tokens,
+    stated_answers,
+    correctness,
+)
+RELATIONS = "relations.json"
 HEADER = (
     "# The tasks beside this file call this code. knowlearn export-lm-eval wrote it. It contains a copy of the scores"
     "\n# of hf_knowlearn, and two functions for the harness. It does not import hf_knowlearn (Apache-2.0).\n"
@@ -65,12 +88,24 @@ def read_rows(file: str, **_: object) -> dict[str, "datasets.Dataset"]:
         return {"test": datasets.Dataset.from_list([json.loads(line) for line in lines])}
 
 
+@cache
+def relation_answers() -> dict[str | None, list[str]]:
+    """Read the accepted answers of each relation from the folder of this module."""
+    import json
+    from pathlib import Path
+
+    file = Path(__file__).with_name("relations.json")
+    found: dict[str | None, list[str]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
+
+
 def score_answer(doc: Mapping[str, Any], results: list[str]) -> dict[str, float]:
-    """Compute the scores of one response from its first line."""
+    """Compute the scores of one response."""
     answer = first_line(results[0])
     accepted = doc["answers"]
+    others = relation_answers().get(doc.get("relation"), ())
     return {
-        "correct": float(correct(answer, accepted)),
+        "correct": float(correct(results[0], accepted, question=doc.get("question", ""), competitors=others)),
         "exact_match": float(exact_match(answer, accepted)),
         "f1": f1(answer, accepted),
     }
@@ -148,6 +183,8 @@ def export(
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
             (draft / f"{task}.jsonl").write_text("".join(lines), encoding="utf-8")
         (draft / f"{CODE}.py").write_text(_code(), encoding="utf-8")
+        if "relations" in context_columns(questions):
+            _write_relations(draft / RELATIONS, questions)
     logger.info("Wrote %s: %s.", folder, ", ".join(f"{task} ({len(rows)})" for task, (_, rows) in tasks.items()))
     logger.info(
         "lm_eval --model hf --model_args pretrained=BASE,peft=ADAPTER --include_path %s --tasks %s", folder, name
@@ -179,7 +216,15 @@ def _accepted(question: "Question") -> list[int]:
 
 
 def _answer_row(question: "Question", prompt: str) -> dict[str, Any]:
-    return {"id": question.id, "prompt": prompt, "answers": question.answers}
+    row = {"id": question.id, "prompt": prompt, "answers": question.answers, "question": question.text}
+    return row | ({"relation": question.relation} if question.relation else {})
+
+
+def _write_relations(path: Path, questions: Sequence["Question"]) -> None:
+    answers: dict[str, list[str]] = {}
+    for question in questions:
+        answers.setdefault(str(question.relation), []).extend(question.answers)
+    path.write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8")
 
 
 def _choice_row(question: "Question", prompt: str) -> dict[str, Any]:
@@ -235,6 +280,6 @@ def _write_yaml(path: Path, config: Mapping[str, Any]) -> None:
 
 
 def _code() -> str:
-    parts = (inspect.getsource(part) for part in (scoring, quantities, correctness, read_rows, score_answer))
+    parts = (inspect.getsource(part) for part in (*MODULES, read_rows, relation_answers, score_answer))
     # Why: the harness imports a single file, so the modules of the scores become one, without imports of each other.
     return HEADER + re.sub(r"^from \.\w+ import (\([^)]*\)|.*)\n", "", "\n\n".join(parts), flags=re.MULTILINE)

@@ -19,9 +19,9 @@ from typing import Any
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
 from hf_knowlearn.documents.answer_search import WORD
+from hf_knowlearn.evaluation.correct_responses import response_checker
 from hf_knowlearn.evaluation.model_responses import ModelResponses, agreement
 from hf_knowlearn.evaluation.standard_errors import clustered_mean
-from hf_knowlearn.knowledge_recall import correct
 from hf_knowlearn.knowledge_recall.scoring import first_line, normalizer
 
 REPHRASED = "rephrased"
@@ -60,8 +60,8 @@ def editing_scores(
 
     Returns:
         reliability, generalisation, portability: each has `teacher_forced`, the mean share of the first accepted
-            answer's tokens that are predicted correctly, and `generated`, the share of responses whose first line is
-            correct. Portability also has these scores `by_kind`.
+            answer's tokens that are predicted correctly, and `generated`, the share of responses that are correct.
+            Portability also has these scores `by_kind`.
         locality: `teacher_forced` is the mean share of the first accepted answer's tokens for which the model predicts
             one and the same token before and after training. `generated` is the share of questions whose responses
             before and after training have the same normalised first line.
@@ -82,8 +82,9 @@ def editing_scores(
     normal = normalizer(language)
     _check(questions, locality_questions, before, after)
     by_kind: dict[str | None, list[Score]] = defaultdict(list)
+    is_right = response_checker(questions, language)
     for question, kind in zip(questions, _kinds(questions), strict=True):
-        is_correct = correct(first_line(after.generated[question.id]), question.answers, language)
+        is_correct = is_right(question, after.generated[question.id])
         by_kind[kind].append((_cluster(question), after.teacher_forced[question.id].accuracy, float(is_correct)))
     unchanged: list[Score] = []
     for question in locality_questions:

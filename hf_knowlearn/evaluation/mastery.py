@@ -12,16 +12,16 @@ that are correct. P(T>0) is the share of sampled responses that are correct.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Question
+from hf_knowlearn.evaluation.correct_responses import response_checker
 from hf_knowlearn.generation.settings import GenerationSettings
-from hf_knowlearn.knowledge_recall import correct
-from hf_knowlearn.knowledge_recall.scoring import first_line, language_problems
+from hf_knowlearn.knowledge_recall.scoring import language_problems
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -89,8 +89,8 @@ def classify_mastery(
 ) -> list[Mastery]:
     """Return how well the model knows the answer to each question, in the order of `questions`.
 
-    A response is correct if its first line is an accepted answer (see `knowledge_recall.correct`). The examples in a
-    prompt have the same relation as the question, but never the same fact or document. All questions without a
+    The rule of a correct response is that of `knowledge_recall.correct`. The examples in a prompt have the same
+    relation as the question, but never the same fact or document. All questions without a
     relation count as one relation. The result depends on the weights and the seed. It does not depend on the batch
     size, the order of the questions or the number of processes.
 
@@ -131,7 +131,8 @@ def classify_mastery(
         answer_cache=answer_cache,
         progress=progress,
     )
-    return [_mastery(question, own, language) for question, own in zip(questions, responses, strict=True)]
+    is_right = response_checker(questions, language)
+    return [_mastery(question, own, is_right) for question, own in zip(questions, responses, strict=True)]
 
 
 def check_mastery(
@@ -210,11 +211,11 @@ def _with_relation(questions: Iterable[Question]) -> list[Question]:
     return [q if q.relation is not None else replace(q, relation=NO_RELATION) for q in questions]
 
 
-def _mastery(question: Question, responses: "Responses", language: str) -> Mastery:
+def _mastery(question: Question, responses: "Responses", is_right: Callable[[Question, str], bool]) -> Mastery:
     samples = [text for own in responses.sampled for text in own]
     # Why: many samples are equal, so each distinct response is compared only once.
     texts = {*responses.greedy, *samples}
-    is_correct = {text: correct(first_line(text), question.answers, language) for text in texts}
+    is_correct = {text: is_right(question, text) for text in texts}
     greedy = sum(is_correct[text] for text in responses.greedy) / len(responses.greedy)
     sampled = sum(is_correct[text] for text in samples) / len(samples)
     return Mastery(question.id, greedy, sampled, category_of(greedy, sampled))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_knowlearn.documents import Question
-from hf_knowlearn.knowledge_recall import correct, first_line
+from hf_knowlearn.evaluation.correct_responses import response_checker
 
 # (correct before, correct after) -> kind of transition
 KINDS = {(False, True): "learned", (True, True): "retained", (True, False): "forgotten", (False, False): "never"}
@@ -24,7 +24,7 @@ def transitions(
     Returns a dictionary with the numbers of `learned`, `retained`, `forgotten` and `never` (right neither before nor
     after training), and with `examples` of learned and forgotten questions.
 
-    A response is right if its first line is an accepted answer (see `knowledge_recall.correct`).
+    A response is right if it is correct (see `knowledge_recall.correct`).
 
     Args:
         before, after: the model's response to each question, before and after training.
@@ -42,8 +42,9 @@ def transitions(
         numbers = f"questions: {len(questions)}, before: {len(before)}, after: {len(after)}"
         raise ValueError(f"{numbers}. Give one response in `before` and one in `after` for each question.")
     by_kind: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS.values()}
+    is_right = response_checker(questions, language)
     for question, old, new in zip(questions, before, after, strict=True):
-        was, now = (correct(first_line(text), question.answers, language) for text in (old, new))
+        was, now = (is_right(question, text) for text in (old, new))
         texts = {"answers": list(question.answers), "before": old, "after": new}
         by_kind[KINDS[was, now]].append({"id": question.id, "question": question.text, **texts})
     counts = {kind: len(rows) for kind, rows in by_kind.items()}

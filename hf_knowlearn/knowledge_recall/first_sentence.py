@@ -95,8 +95,13 @@ def _until_sign(line: str, language: str) -> FirstSentence:
             continue
         rest = line[sign.end() :].strip()
         is_question = any(mark in sign[0] for mark in "?？؟")
-        return FirstSentence(line[: sign.start()].strip(" \"'"), is_question, rest)
-    return FirstSentence(line.strip(" \"'"))
+        return FirstSentence(_unquoted(line[: sign.start()]), is_question, rest)
+    return FirstSentence(_unquoted(line))
+
+
+def _unquoted(text: str) -> str:
+    # Why only then: a mark at the end can be a unit, as in 5'.
+    return text.strip(" \"'") if text.lstrip()[:1] in ("'", '"') else text.strip()
 
 
 def _is_end(line: str, start: int, end: int, language: str) -> bool:

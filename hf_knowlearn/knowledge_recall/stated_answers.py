@@ -509,7 +509,7 @@ class _Sentence:
 def _parts(answer: Sequence[Token], language: str) -> list[Sequence[Token]]:
     """Return the items of an answer that is a list ("Ada Brix and Bo Lind"), without prepositions before an item."""
     joints = words_of("and", language) | {"&", "/"}
-    if sum(token.value is not None for token in answer) > 1 and all(t.value or t.key in _RANGE for t in answer):
+    if sum(token.value is not None for token in answer) > 1 and all(t.value or t.key in _RANGE_WORDS for t in answer):
         return [[token] for token in answer if token.value]
     parts: list[list[Token]] = [[]]
     for token in answer:
@@ -523,7 +523,7 @@ def _parts(answer: Sequence[Token], language: str) -> list[Sequence[Token]]:
     return found or [answer]
 
 
-_RANGE = frozenset("from to until till between and through bis von zwischen und de a hasta y entre à et".split())
+_RANGE_WORDS = frozenset("from to until till between and through bis von zwischen und de a hasta y entre à et".split())
 _PREPOSITIONS = frozenset("in on at by for from to with of am im um en".split())
 
 

@@ -19,6 +19,7 @@ import yaml
 from hf_knowlearn.commands import export_lm_eval
 from hf_knowlearn.commands.export_lm_eval import export
 from hf_knowlearn.documents import Question
+from hf_knowlearn.evaluation.correct_responses import response_checker
 from hf_knowlearn.knowledge_recall import score
 from hf_knowlearn.knowledge_recall.scoring import first_line, normalize
 from hf_knowlearn.paths import TINY_BASE
@@ -98,8 +99,9 @@ def test_the_group_names_the_tasks_and_each_names_its_rows_and_its_functions(exp
 
 def test_prompts_equal_ours_and_dates_remain_text(exported):
     first, second = rows(exported / "mill_generate.jsonl")
-    assert first == {"id": "since", "prompt": plain_prompt(SINCE.text), "answers": list(SINCE.answers)}
-    assert second == {"id": "what", "prompt": plain_prompt(WHAT.text), "answers": list(WHAT.answers)}
+    for row, question in ((first, SINCE), (second, WHAT)):
+        expected = {"id": question.id, "prompt": plain_prompt(question.text), "answers": list(question.answers)}
+        assert row == {**expected, "question": question.text}
     read = code_in(exported).read_rows("mill_generate.jsonl")["test"]
     assert read["answers"][0] == ["1820-05-03", "The year 1821"]  # the json reader of datasets would say datetime
 
@@ -151,9 +153,24 @@ RESPONSES = [
 
 @pytest.mark.parametrize("response", RESPONSES)
 def test_an_answer_has_the_scores_of_our_metric(exported, response):
-    ours = score([response], [list(WHAT.answers)])
-    theirs = code_in(exported).score_answer({"answers": list(WHAT.answers)}, [response])
+    ours = score([response], [list(WHAT.answers)], questions=[WHAT.text])
+    row = {"answers": list(WHAT.answers), "question": WHAT.text}
+    theirs = code_in(exported).score_answer(row, [response])
     assert theirs == {name: ours[name] for name in ("correct", "exact_match", "f1")}
+
+
+def test_answers_of_the_relation_and_values_of_the_question_have_the_same_effect_as_in_our_metric(tmp_path):
+    questions = [
+        Question("a", "Where in Oslo was Ann born?", ("Lyon",), relation="born in"),
+        Question("b", "Where was Bo born?", ("Nice",), relation="born in"),
+        Question("c", "Where was Cy born?", ("Oslo",), relation="born in"),
+    ]
+    responses = ["Ann was born in Lyon near Oslo.", "Bo was born in Nice near Oslo.", "Cy was born in Oslo."]
+    export(questions, tmp_path / "tasks", "t")
+    code, written = code_in(tmp_path / "tasks"), rows(tmp_path / "tasks" / "t_generate.jsonl")
+    theirs = [code.score_answer(row, [text])["correct"] for row, text in zip(written, responses, strict=True)]
+    is_right = response_checker(questions)
+    assert theirs == [is_right(*one) for one in zip(questions, responses, strict=True)] == [True, False, True]
 
 
 def test_the_modules_of_the_scores_have_no_names_in_common(exported):
