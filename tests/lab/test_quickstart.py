@@ -55,6 +55,7 @@ def test_nested_figures_have_means_and_values_that_one_seed_lacks_are_left_out()
     for one, figures in zip(reports, more, strict=True):
         one["runs"]["formats"].update(figures, **words)
         one["open_book"] = {"exact_match": one["runs"]["formats"]["exact_match"]}
+        one["retrieval"] = {"top_1": {"exact_match": one["runs"]["formats"]["exact_match"]}}
     found = quickstart.over_seeds(reports, [0, 1])
     # Means 0.5, standard deviation 0.5 / sqrt(2), over two seeds.
     job = {"exact_match": 0.5, "exact_match_se": pytest.approx(0.25), "n": 4}
@@ -62,6 +63,7 @@ def test_nested_figures_have_means_and_values_that_one_seed_lacks_are_left_out()
     assert found["runs"]["formats"]["cost"] == {"tokens": 10}
     assert not {"f1", "curve", "transitions"} & set(found["runs"]["formats"])
     assert found["open_book"] == {"exact_match": pytest.approx(0.55)}
+    assert found["retrieval"] == {"top_1": found["open_book"]}
     assert "open_book" not in quickstart.over_seeds([report(0.1, 0, 1), report(0.2, 0, 1)], [0, 1])
 
 
