@@ -112,9 +112,11 @@ class RecallCallback(TrainerCallback):
         self, args: "TrainingArguments", state: "TrainerState", control: "TrainerControl", **kwargs: Any
     ) -> None:
         if self.step != state.global_step:
-            self._evaluate()
+            # Why: a run that is resumed after its last step has already logged the scores of this step.
+            logged = {entry["step"] for entry in state.log_history if f"{self.name}/correct" in entry}
+            self._evaluate(logs=state.global_step not in logged)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, logs: bool = True) -> None:
         trainer = self.trainer
         self.responses = generate_responses(
             unwrapped(trainer),
@@ -125,6 +127,8 @@ class RecallCallback(TrainerCallback):
             documents=self.documents,
         )
         self.step = trainer.state.global_step
+        if not logs:
+            return
         # Why not TRL's `log`: it would also log and clear the metrics that the trainer is collecting.
         Trainer.log(trainer, {f"{self.name}/{figure}": value for figure, value in self._figures().items()})
         if shown := spread(self.preview, len(self.questions)):
