@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,16 +34,22 @@ class Drift:
         kl_se: standard error of `kl`, clustered by text. It is nan for a single text.
         tokens: number of predicted tokens: all tokens of each text (or part of a text) except the first.
         texts: number of texts.
+        by_text: for each text, the sum of the divergences and the number of its predicted tokens.
     """
 
     kl: float
     kl_se: float
     tokens: int
     texts: int
+    by_text: tuple[tuple[float, int], ...] = field(default=(), compare=False, repr=False)
 
     def figures(self) -> dict[str, Any]:
-        """Return the fields as a dictionary."""
-        return asdict(self)
+        """Return the fields as a dictionary, without `by_text`."""
+        return {name: value for name, value in vars(self).items() if name != "by_text"}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the sum `kl` and the number of `tokens` of each text, as dictionaries: the lines of a JSONL file."""
+        return [{"text": i, "kl": kl, "tokens": tokens} for i, (kl, tokens) in enumerate(self.by_text)]
 
 
 def drift(
@@ -99,7 +105,7 @@ def drift(
         work = [2.0 * len(ids) for ids in rows]
         divergences = run_batches(longest_first(rows), batch_size, compute, model=model, progress=progress, work=work)
     sums = sums_of_texts(len(texts), owners, rows, divergences)
-    return Drift(*token_mean(sums), sum(n for _, n in sums), len(sums))
+    return Drift(*token_mean(sums), sum(n for _, n in sums), len(sums), tuple(sums))
 
 
 def text_rows(

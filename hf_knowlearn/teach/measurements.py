@@ -284,7 +284,7 @@ class Measurements:
         fine-tuned model without its adapter."""
         if not texts:
             return None
-        return drift(
+        found = drift(
             _model_of(trainer),
             base,
             trainer.processing_class,
@@ -292,6 +292,8 @@ class Measurements:
             batch_size=self.settings.evaluation.batch_size,
             progress=self._progress("Drift"),
         )
+        _write_lines(trainer, self.settings.folder / "drift.jsonl", found.rows())
+        return found
 
     def contamination(self, trainer: "SAMSFTTrainer", rows: Sequence[Row]) -> dict[str, Any]:
         """Count the training rows that contain a question of the evaluation, and write `contamination.jsonl`."""

@@ -40,6 +40,7 @@ OURS = (
     TIMES,
     *ANSWERS,
     *(f"{name}.{when}.jsonl" for name in MEASURED for when in ("before", "after")),
+    "drift.jsonl",
     "contamination.jsonl",
     SELF_GENERATED,
     STAGES,
