@@ -103,7 +103,9 @@ class RecallCallback(TrainerCallback):
         should_log = control.should_log
         self._evaluate()
         control.should_log = should_log  # Why: `log` clears it, but the trainer has not logged this step yet
-        if self.patience and (stop := early_stop(state.log_history, self.patience, self.name)):
+        if not self.patience or state.global_step == state.max_steps:
+            return
+        if stop := early_stop(state.log_history, self.patience, self.name):
             logger.info("Training stops at step %d of %d: %s.", stop.step, state.max_steps, stop.reason)
             control.should_training_stop = True
             control.should_save |= args.save_strategy != SaveStrategy.NO
