@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 PROMPT, EXAMPLE, ANSWER = 40, 25, 8  # tokens of a question in a template, of a few-shot example, and of an answer
 TEXT = 128  # tokens of a text that is generated to measure drift
+GENERATED_ROW = 160  # tokens of a row of self-generated replay
 GENERAL_TOKENS = 60 * 120  # tokens of the general text of the package
 INSTRUCTIONS, FULFILMENT = 100, 128  # number of instructions that measure chat ability, and tokens of a response
 VIEWS = 2  # views of a document in which knowledge tokens are measured
-BACKWARD, BACKWARD_OF_ADAPTER = 2.0, 1.0  # work of a backward pass; that of a forward pass is 1
+BACKWARD, BACKWARD_OF_ADAPTER = 2.0, 1.5  # work of a backward pass; that of a forward pass is 1
 PROBE_ROWS, PROBE_TOKENS = 4, 256  # largest size of the batch that measures the speed
 
 
@@ -113,6 +114,8 @@ def _training(
 ) -> dict[str, float]:
     """Return the work of the training of a stage, with the responses that it generates during training."""
     tokens = tokens_per_character * sum(len(row["prompt"]) + len(row["completion"]) for row in rows)
+    missing = stage.max_steps * stage.rows_per_step - len(rows)  # rows of texts that are not generated yet
+    tokens += GENERATED_ROW * max(0, missing)
     backward = BACKWARD_OF_ADAPTER if stage.peft_config else BACKWARD
     passes = 1 + backward + bool(stage.training.gradient_checkpointing)
     base = stage.replay.share if stage.replay.kl_weight and stage.replay.num_generated else 0.0
