@@ -36,7 +36,7 @@ def add_generation_options(parser: argparse.ArgumentParser) -> None:
     """
     add = parser.add_argument
     add("--template", choices=("plain", "chat", "auto"), help="the template of the questions (auto)")
-    add("--instruction", help="text before every question")
+    add("--instruction", help="text before every question (in the chat template: Answer with a few words only.)")
     add("--max_new_tokens", type=int, help="maximum tokens of an answer (32)")
     add("--samples", type=int, help="sampled answers to each question, besides the greedy one (0)")
     add("--seed", type=int, help="seed of the samples and the examples (0)")

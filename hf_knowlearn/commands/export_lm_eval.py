@@ -164,7 +164,7 @@ def export(
     from hf_knowlearn.prompts.questions import question_prompts
 
     raise_problems([*_problems(questions, folder, name), *_long_answers(questions, max_new_tokens)])
-    settings = GenerationSettings(shots=shots, seed=seed, max_new_tokens=max_new_tokens)
+    settings = GenerationSettings(template="plain", shots=shots, seed=seed, max_new_tokens=max_new_tokens)
     # Only the text of the prompts is used, and it is the same with every tokenizer.
     tokenizer = load_tokenizer(ModelSettings("tiny_base"))
     prompts = question_prompts(tokenizer, questions, shots=settings.shots, seed=settings.seed)

@@ -39,7 +39,7 @@ class TeachArguments:
     documents: str | None = _option(
         "Documents to learn: a file (.txt .md .jsonl .json .csv .tsv .parquet .ipynb .eml and other text; .pdf .html"
         " .docx .pptx .xlsx .epub .rst .tex with the documents extra), a folder, a dataset on the Hub, or world:SPLIT"
-        " for synthetic people."
+        " for synthetic people, or world:handbook for the handbook of an invented ferry company."
     )
     questions: str | None = _option(
         "Questions that evaluate the model before and after training: a .jsonl, .json, .csv, .tsv or .parquet file, a"
@@ -192,7 +192,7 @@ class EvaluationArguments:
 
     template: str = _option(
         'Template of the questions: chat (the chat template of the tokenizer), plain ("Question: ... Answer:"), or'
-        " auto (chat if the tokenizer has a chat template, otherwise plain).",
+        " auto (chat if the tokenizer has a chat template with turns, otherwise plain).",
         default="auto",
         choices=["auto", "chat", "plain"],
     )
@@ -201,7 +201,10 @@ class EvaluationArguments:
         " relation of the question.",
         default=0,
     )
-    instruction: str = _option("Text before each question, such as an instruction to give a short answer.", default="")
+    instruction: str | None = _option(
+        'Text before each question. Default: "Answer with a few words only." in the chat template, and no text in the'
+        " plain template."
+    )
     max_new_tokens: int = _option("Maximum length of a response, in tokens.", default=32)
     answer_language: str = _option(
         "Language of the answers. The scores ignore the articles and the punctuation of this language. The language of"

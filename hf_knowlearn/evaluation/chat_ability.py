@@ -120,7 +120,9 @@ def chat_ability(
     """
     instructions = chat_instructions() if instructions is None else instructions
     batch_size = (settings or GenerationSettings()).batch_size
-    settings = GenerationSettings(template=_template(tokenizer), max_new_tokens=MAX_NEW_TOKENS, batch_size=batch_size)
+    settings = GenerationSettings(
+        template=_template(tokenizer), instruction="", max_new_tokens=MAX_NEW_TOKENS, batch_size=batch_size
+    )
     questions = [Question(one.id, one.text, ("unused",)) for one in instructions]
     prompts = build_prompts(model, tokenizer, questions, settings)
     check_causal_lm(model)

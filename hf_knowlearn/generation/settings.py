@@ -21,8 +21,9 @@ class GenerationSettings:
         temperature, top_k: Parameters of the sampled responses. With top_k=0, all tokens are possible. SliCK (arXiv
             2405.05904) uses temperature 0.5 and top_k 40.
         template: "plain" ("Question: … Answer:"), "chat" (the tokenizer's chat template), or "auto" ("chat" if the
-            tokenizer has a chat template, otherwise "plain").
-        instruction: Text at the start of every prompt, such as "Answer in a few words."
+            tokenizer has a chat template with turns, otherwise "plain").
+        instruction: Text at the start of every prompt. None means "Answer with a few words only." in the chat
+            template, and no text in the plain template.
         max_new_tokens: The largest number of tokens of a response.
         batch_size: The number of rows that each process computes at once. It changes only the speed.
         seed: The seed of few-shot examples and of sampled responses.
@@ -43,7 +44,7 @@ class GenerationSettings:
     temperature: float = 0.5
     top_k: int = 40
     template: str = AUTO
-    instruction: str = ""
+    instruction: str | None = None
     max_new_tokens: int = 32
     batch_size: int = 128
     seed: int = 0

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.hub.escaping import cell, fenced
 from hf_knowlearn.hub.metadata import Published, metadata, single_run
-from hf_knowlearn.hub.recipe_options import evaluation_option, quantised_bits, training_sources
+from hf_knowlearn.hub.recipe_options import quantised_bits, training_sources
 from hf_knowlearn.hub.redaction import public_name
 from hf_knowlearn.hub.templates import render, spread
 from hf_knowlearn.reports.findings import cost_in_words, forgotten, lost_abilities
@@ -21,7 +21,7 @@ from hf_knowlearn.reports.schema import CARD_COLUMNS, states
 
 TINY_BASE = "tiny_base"  # the name of the model in this package
 # Values for keys that a report does not always have.
-ABSENT = {"model": {}, "data": {}, "seeds": {}, "stages": [], "contamination": {"n": 0}}
+ABSENT = {"model": {}, "prompt": {}, "data": {}, "seeds": {}, "stages": [], "contamination": {"n": 0}}
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
 
@@ -61,8 +61,8 @@ def model_card(report: Report, about: Published, answers: Sequence[Row] = (), ch
         right=spread(right),
         wrong=spread([row for row in about_documents if not row["correct"]]),
         question=next((row["question"] for row in [*right, *about_documents]), "Who is who?"),
-        chat=model.get("template") == "chat",
-        instruction=evaluation_option(recipe, "instruction") or "",
+        chat=report["prompt"].get("template") == "chat",
+        instruction=report["prompt"].get("instruction"),
         cost=cost_in_words(after.get("cost") or {}),
         recipe=fenced(yaml.safe_dump(dict(recipe), sort_keys=True, allow_unicode=True), "yaml"),
         bits=quantised_bits(recipe),

@@ -14,6 +14,7 @@ from hf_knowlearn.prompts.templates import (
     AUTO,
     PLAIN,
     chat_prompt,
+    default_instruction,
     first_answer,
     plain_prompt,
     question_with_answer,
@@ -49,7 +50,7 @@ def question_prompts(
     shots: int = 0,
     prompts: int = 1,
     seed: int = 0,
-    instruction: str = "",
+    instruction: str | None = None,
     pool: Iterable[Question] | None = None,
     documents: Iterable[Document] | Mapping[str, str] | None = None,
 ) -> list[Prompt]:
@@ -59,7 +60,8 @@ def question_prompts(
         template: "plain", "chat" or "auto" (see `GenerationSettings`).
         shots: The number of few-shot examples. An example is another question of the same relation, with its answer.
         prompts: The number of prompts of each question. Prompts of one question have different examples.
-        instruction: Text at the start of every prompt.
+        instruction: Text at the start of every prompt. None means "Answer with a few words only." in the chat
+            template, and no text in the plain template.
         pool: The questions from which examples are chosen. None means `questions`.
         documents: The documents that the questions are about, for open-book prompts. An open-book prompt contains the
             document of its question, after the instruction. A mapping has the text to insert for each question, by the
@@ -75,6 +77,7 @@ def question_prompts(
         'Question: Where does the ferry go?\\nAnswer:'
     """
     template = resolve_template(tokenizer, template)
+    instruction = default_instruction(template) if instruction is None else instruction
     examples = FewShotExamples(questions if pool is None else pool, shots, seed)
     books = None if documents is None else _texts_by_question(questions, documents)
     _check(questions, shots, books)

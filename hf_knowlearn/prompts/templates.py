@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 PLAIN, CHAT, AUTO = "plain", "chat", "auto"
-TEMPLATES = (PLAIN, CHAT, AUTO)
+TEMPLATES = (AUTO, CHAT, PLAIN)
+# The default instruction of chat prompts. With it, more responses of a chat model end after a short answer.
+SHORT_ANSWER = "Answer with a few words only."
 # An example, to find the text that a template puts around an answer.
 QUESTION, ANSWER = "A question.", "An answer."
 
@@ -52,14 +54,17 @@ def first_answer(question: Question) -> str:
 
 
 def resolve_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> str:
-    """Return "plain" or "chat". The template "auto" becomes "chat" if the tokenizer has a chat template.
+    """Return "plain" or "chat".
+
+    The template "auto" becomes "chat" if the tokenizer has a chat template, unless the chat template renders a
+    question as the plain template does, without turns.
 
     Raises:
         ValueError: The template is "chat", and the tokenizer has no chat template, or its chat template starts a
             thought (<think>) before every answer.
     """
     if template == AUTO:
-        template = CHAT if tokenizer.chat_template else PLAIN
+        template = CHAT if tokenizer.chat_template and _has_turns(tokenizer, *_cache_key(tokenizer)) else PLAIN
     if template == CHAT and not tokenizer.chat_template:
         raise ValueError(
             f"{option('template', CHAT)} needs a tokenizer with a chat template. Use {option('template', PLAIN)}, or"
@@ -123,6 +128,17 @@ def answer_header(tokenizer: "PreTrainedTokenizerBase") -> str:
 def _cache_key(tokenizer: "PreTrainedTokenizerBase") -> tuple[str | None, ...]:
     """Return the values on which the results of `_check_thought` and `_around_answer` depend."""
     return str(tokenizer.chat_template), tokenizer.bos_token, tokenizer.eos_token
+
+
+@lru_cache(maxsize=8)
+def _has_turns(tokenizer: "PreTrainedTokenizerBase", *_key: str | None) -> bool:
+    """Return whether the chat template renders a question differently from the plain template."""
+    return not render_turns(tokenizer, [("user", QUESTION)]).endswith(f"{tokenizer.bos_token}{plain_prompt(QUESTION)}")
+
+
+def default_instruction(template: str) -> str:
+    """Return the instruction of a prompt for which the user gives none: `SHORT_ANSWER` in the chat template."""
+    return SHORT_ANSWER if template == CHAT else ""
 
 
 @lru_cache(maxsize=8)

@@ -13,8 +13,10 @@ Keys of the report:
         `shortened` (the number of prompts with fewer passages, because not all fit). Only if retrieval was evaluated.
     recipes, seeds: the options and the seed of each run, by run name.
     counts: the number of documents, and the number of questions in each role.
-    data: for each option that names data, the `source`, the number of items `n` and the `sha256`.
-    model: the `name` and `revision` of the base model, and the `template` of its prompts, "plain" or "chat".
+    data: for each option that names data, the `source`, the number of items `n` and the `sha256`. Retention questions
+        that the run selected also have their `ids`.
+    model: the `name` and `revision` of the base model.
+    prompt: the `template` ("plain" or "chat") and the `instruction` of the prompts of the evaluation.
     contamination: the number `n` of the training rows that contain an evaluation question, the number `rows` of all
         training rows, and examples.
     retention_source: one sentence that states the source of the retention questions.

@@ -152,6 +152,7 @@ def _report(
     from hf_knowlearn.run_files import MODEL
     from hf_knowlearn.teach.clock import DRIFT
     from hf_knowlearn.teach.measurements import Measurements
+    from hf_knowlearn.teach.provenance import prompt_of
     from hf_knowlearn.teach.report_builder import build_report
     from hf_knowlearn.teach.stage_models import load_base
     from hf_knowlearn.teach.trainers import save
@@ -173,6 +174,7 @@ def _report(
         retrieved=retrieved,
         drift=drift,
         base=base,
+        prompt=prompt_of(settings, trainer.processing_class),
         contamination=measurements.contamination(trainer, [row for rows in trained.rows for row in rows]),
         seconds=trained.clock.seconds,
     )

@@ -15,22 +15,30 @@ from hf_knowlearn.config.teach_arguments import TRAINED_ON
 from hf_knowlearn.models.fingerprints import files_fingerprint
 from hf_knowlearn.models.loading import model_path
 from hf_knowlearn.paths import PACKAGE
-from hf_knowlearn.prompts.templates import resolve_template
+from hf_knowlearn.prompts.templates import default_instruction, resolve_template
 from hf_knowlearn.teach.data import RunData, sources_of
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from hf_knowlearn.training import SAMConfig, SAMSFTTrainer
 
 MOST_POINTS = 500  # number of points of a curve in a report
 
 
 def data_of(settings: RunSettings, data: RunData) -> dict[str, Any]:
-    """Return the source, the number of items and the hash of each data set, by option."""
-    return {
+    """Return the source, the number of items and the hash of each data set, by option.
+
+    Retention questions that were selected from candidates also have their `ids`.
+    """
+    found: dict[str, Any] = {
         option: {"source": _source(settings, option), "n": len(items), "sha256": fingerprint(items)}
         for option, items in data.sets().items()
         if items
     }
+    if data.retention_candidates is not None and "retention_questions" in found:
+        found["retention_questions"]["ids"] = [question.id for question in data.questions["retention_questions"]]
+    return found
 
 
 def fingerprints(settings: RunSettings, data: RunData) -> dict[str, dict[str, Any]]:
@@ -62,13 +70,15 @@ def fingerprint(items: Sequence[Any]) -> str:
 
 
 def model_of(settings: RunSettings, trainer: "SAMSFTTrainer") -> dict[str, Any]:
-    """Return the name of the base model, its commit on the Hub, and the template of its prompts, "plain" or "chat".
+    """Return the name of the base model, and its commit on the Hub. The commit of a local folder is None."""
+    return {"name": settings.model_name, "revision": getattr(trainer.model.config, "_commit_hash", None)}
 
-    The commit of a local folder is None.
-    """
-    template = resolve_template(trainer.processing_class, settings.evaluation.generation.template)
-    commit = getattr(trainer.model.config, "_commit_hash", None)
-    return {"name": settings.model_name, "revision": commit, "template": template}
+
+def prompt_of(settings: RunSettings, tokenizer: "PreTrainedTokenizerBase") -> dict[str, str]:
+    """Return the template ("plain" or "chat") and the instruction of the prompts of the evaluation."""
+    generation = settings.evaluation.generation
+    template, instruction = resolve_template(tokenizer, generation.template), generation.instruction
+    return {"template": template, "instruction": default_instruction(template) if instruction is None else instruction}
 
 
 def base_weights(settings: RunSettings) -> str | None:

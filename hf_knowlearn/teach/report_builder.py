@@ -123,6 +123,7 @@ def build_report(
     retrieved: "Sequence[RetrievalResult]",
     drift: "Drift | None",
     base: Mapping[str, Any],
+    prompt: Mapping[str, str],
     contamination: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
@@ -132,6 +133,7 @@ def build_report(
         stages: the figures of each stage.
         retrieved: the results of the base model with retrieved passages in the prompts.
         base: name and revision of the base model.
+        prompt: template and instruction of the prompts of the evaluation.
         seconds: duration of each part of the run, in seconds.
     """
     figures = run_figures(stages)
@@ -153,7 +155,7 @@ def build_report(
         named = zip(settings.stages, stages, strict=True)
         report["stages"] = [{"run": settings.name, "name": stage.name, **figures} for stage, figures in named]
     report["data"] = data_of(settings, data)
-    report["model"] = dict(base)
+    report["model"], report["prompt"] = dict(base), dict(prompt)
     report["seeds"] = {settings.name: settings.seed}
     report["retention_source"] = data.retention_source
     report["contamination"] = dict(contamination)

@@ -110,12 +110,10 @@ def test_only_datasets_on_the_hub_are_in_the_metadata():
 
 
 def test_the_code_of_a_card_puts_the_question_as_the_evaluation_did():
-    name = next(iter(REPORT["recipes"]))
     for template, call in {"chat": "tokenizer.apply_chat_template(", "plain": 'f"Question: {question}'}.items():
         for instruction, text in {"": "", "Be brief.": '"Be brief." + "\\n\\n" + '}.items():
-            recipe = {**REPORT["recipes"][name], "evaluation": {"instruction": instruction}}
-            model = {**REPORT["model"], "template": template}
-            card = model_card(redacted({**REPORT, "model": model, "recipes": {name: recipe}}), ADAPTER)
+            prompt = {"template": template, "instruction": instruction}
+            card = model_card(redacted({**REPORT, "prompt": prompt}), ADAPTER)
             code = card.partition("```python")[2].partition("```")[0]
             assert call in code
             assert text in code

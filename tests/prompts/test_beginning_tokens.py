@@ -63,7 +63,7 @@ def test_a_prompt_has_the_tokens_before_the_completion_of_its_training_row(
 ):
     adding.chat_template = chat_template
     ids, start = training_row(build("llama"), adding, template, tmp_path)
-    (prompt,) = question_prompts(adding, [FERRY], template)
+    (prompt,) = question_prompts(adding, [FERRY], template, instruction="")
     assert list(prompt.ids) == ids[:start]
     has_beginning = adding("a")["input_ids"][0] == adding.bos_token_id
     expected = has_beginning or (template == "chat" and "bos_token" in chat_template)
@@ -82,7 +82,7 @@ def test_the_log_probability_of_an_answer_in_a_chat_is_that_of_its_training_row(
     with torch.no_grad():
         logprobs = model.eval()(torch.tensor([ids])).logits[0].log_softmax(-1)
     each = [float(logprobs[place, ids[place + 1]]) for place in range(start - 1, start - 1 + len(answer))]
-    (found,) = answer_logprobs(model, adding, [FERRY], GenerationSettings(template="chat"))
+    (found,) = answer_logprobs(model, adding, [FERRY], GenerationSettings(template="chat", instruction=""))
     assert (found.total, found.first, found.tokens) == (
         pytest.approx(sum(each), abs=1e-3), pytest.approx(each[0], abs=1e-3), len(answer)
     )  # fmt: skip
@@ -93,7 +93,7 @@ def test_the_tokens_of_apply_chat_template_lack_a_beginning_token_that_only_the_
     adding: Any, chat_template: str
 ):
     adding.chat_template = chat_template
-    (prompt,) = question_prompts(adding, [FERRY], "chat")
+    (prompt,) = question_prompts(adding, [FERRY], "chat", instruction="")
     turns = [{"role": "user", "content": FERRY.text}]
     rendered = adding.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
     adds_beginning = adding("a")["input_ids"][0] == adding.bos_token_id

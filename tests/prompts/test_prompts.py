@@ -1,15 +1,17 @@
 """Prompts: their examples, documents and chat templates, and their errors."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from hf_knowlearn.documents import Document, Question, split_document
 from hf_knowlearn.generation.responses import generate_responses
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.prompts.questions import question_prompts
-from hf_knowlearn.prompts.templates import plain_prompt
+from hf_knowlearn.prompts.templates import plain_prompt, resolve_template
 
 CHAT = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}"
@@ -197,3 +199,25 @@ def test_auto_is_chat_with_a_template_and_chat_without_a_template_is_an_error(
 def test_a_prompt_begins_with_the_instruction(tokenizer: Any, world_questions: list[Question]):
     for prompt in question_prompts(tokenizer, world_questions[:3], instruction="Answer in a word."):
         assert prompt.text == f"Answer in a word.\n\n{plain_prompt(prompt.question.text)}"
+
+
+def test_the_automatic_template_is_chat_if_the_chat_template_has_turns(base: Path, chatty: Any):
+    without_turns = AutoTokenizer.from_pretrained(base)
+    assert without_turns.chat_template
+    assert resolve_template(without_turns, "auto") == "plain"
+    assert resolve_template(without_turns, "chat") == "chat"
+    assert resolve_template(chatty, "auto") == "chat"
+    chatty.chat_template = None
+    assert resolve_template(chatty, "auto") == "plain"
+
+
+def test_only_chat_prompts_have_a_default_instruction(chatty: Any, world_questions: list[Question]):
+    text = world_questions[0].text
+    for template, instruction, expected in [
+        ("plain", None, plain_prompt(text)),
+        ("auto", None, f"<user>Answer with a few words only.\n\n{text}\n<assistant>"),
+        ("chat", "", f"<user>{text}\n<assistant>"),
+        ("chat", "Be brief.", f"<user>Be brief.\n\n{text}\n<assistant>"),
+    ]:
+        (prompt,) = question_prompts(chatty, world_questions[:1], template, instruction=instruction)
+        assert prompt.text == expected

@@ -43,6 +43,6 @@ def test_rows_and_prompts_have_the_template_and_the_end_token_of_the_options(
         assert example["input_ids"] == tokens
         assert tokens[-1] == tokenizer.eos_token_id
     generation = settings.evaluation.generation
-    prompts = question_prompts(tokenizer, data.questions["questions"], generation.template)
+    prompts = question_prompts(tokenizer, data.questions["questions"], generation.template, instruction="")
     assert len(prompts) == 2
     assert {prompt.text for prompt in prompts} < set(by_prompt)
