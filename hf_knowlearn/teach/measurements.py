@@ -66,7 +66,9 @@ class Measurements:
         ]
         attempts += [
             partial(check_answers_fit, tokenizer, questions, settings.generation.max_new_tokens)
-            for questions in data.questions.values()
+            for role, questions in data.questions.items()
+            # Why: retention questions that the user does not name are candidates. Those that fail are not used.
+            if role != RETENTION or self.settings.questions[RETENTION] is not None
         ]
         if settings.open_book:
             open_book = replace(settings.generation, open_book=True)

@@ -291,7 +291,7 @@ def test_all_problems_of_the_options_are_in_one_error_before_anything_is_generat
         "language is 'xx': choose from ",
         "temperature=0: give a number above 0",
         "top_k=1.5: give an integer of at least 0.",
-        "template='chatty': choose from plain, chat, auto.",
+        "template='chatty': choose from auto, chat, plain.",
     ):
         assert words in str(error.value)
     assert scripted.rows == before
