@@ -79,6 +79,7 @@ def quantity(text: str, language: str) -> Quantity | None:
         >>> quantity("june 2, 2023", "en")
         Date(kind='date', year=2023, month=6, day=2)
     """
+    text = text.replace("per cent", "percent")
     if not any(map(str.isdigit, text)):
         text = _in_digits(text, language)
         if not text[:1].isdigit():
@@ -98,10 +99,11 @@ def _number(text: str, language: str) -> Quantity | None:
     digits = re.sub(r"\D", "", whole) or "0"
     exponent = found["exponent"] or found["power"] or "0"
     value = Decimal(f"{sign}{digits}.{fraction or '0'}e{exponent}")
-    unit = " ".join(((found["currency"] or "") + (found["unit"] or "")).replace(".", "").split())
+    unit = " ".join((found["unit"] or "").replace(".", "").split())
     first, _, rest = unit.partition(" ")
     if power := scales(language).get(first):
         value, unit = value.scaleb(power), rest
+    unit = (found["currency"] or "") + unit
     return Number("number", value, UNITS.get(unit, unit))
 
 

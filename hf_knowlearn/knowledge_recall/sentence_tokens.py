@@ -37,9 +37,10 @@ def tokens_of(text: str, language: str) -> tuple[Token, ...]:
     """Return the tokens of a text in NFKC with upper and lower case (see `cased_unicode`). Articles are left out.
 
     Example:
-        >>> [token.key for token in tokens_of("The Aurora's 2 decks", "en")]
-        ['aurora', '2', 'decks']
+        >>> [token.key for token in tokens_of("The Aurora's 2 cabins", "en")]
+        ['aurora', '2', 'cabins']
     """
+    text = text.replace("per cent", "percent")
     found: list[Token] = []
     end = 0
     for match in _token_pattern(language).finditer(text):
@@ -152,11 +153,11 @@ def _spelled(tokens: list[Token], language: str) -> tuple[Token, int]:
 
 def _with_unit(number: Number, tokens: list[Token], place: int, language: str) -> tuple[Number, int]:
     """Return a number with the unit or the word such as "million" after it, and the place of the next token."""
-    while place < len(tokens) and not number.unit and tokens[place].gap in ("", " ", "-"):
+    while place < len(tokens) and tokens[place].gap in ("", " ", "-"):
         word = tokens[place]
         if power := scales(language).get(word.key):
             number = number._replace(value=number.value.scaleb(power))
-        elif word.key in UNITS and word.key == word.text.casefold():
+        elif not number.unit and word.key in UNITS and word.key == word.text.casefold():
             number = number._replace(unit=UNITS[word.key])
         else:
             break

@@ -11,6 +11,7 @@ Values of the question do not compete. If the question contains the answer, no s
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache, lru_cache
 
@@ -135,15 +136,23 @@ class _Sentence:
         kinds = {token.text.islower() for token in tokens if token.is_upper or token.text.islower()}
         self.is_cased = len(kinds) == 2 or any(token.text.istitle() for token in tokens)
         self.covered: set[int] = set()
+        self.full_names: defaultdict[str, set[str]] = defaultdict(set)  # word -> other words of accepted answers
+        self.dates: set[Date] = set()
 
     def words(self, kind: str) -> frozenset[str]:
         return words_of(kind, self.language)
 
     def is_unsure(self) -> bool:
-        return bool(_UNSURE.search(f" {' '.join(self.keys)} "))
+        found = _UNSURE.search(f" {' '.join(self.keys)} ")
+        # Why the question: a title can have these words ("You Don't Know Me").
+        return found is not None and not self.question_keys.issuperset(found[0].split())
 
     def states(self, answer: Sequence[Token], accepted: Sequence[Sequence[Token]], competitors: Competitors) -> bool:
         """Return whether the sentence states this answer and no other value."""
+        self.dates = {date for other in accepted for token in other if isinstance(date := token.value, Date)}
+        for other in accepted:
+            for token in other[1:]:
+                self.full_names[token.key] |= {word.key for word in other} - {token.key}
         parts = _parts(answer, self.language)
         places = [self._places(part, self.tokens) for part in parts]
         if not all(places) or self._is_echo(parts):
@@ -207,6 +216,9 @@ class _Sentence:
         if isinstance(wanted, Date) and isinstance(found, Date):
             year = found.year or next((date.year for date in self.question_values if isinstance(date, Date)), 0)
             year = year or next((_year(value) for value in self.question_values if _year(value)), 0)
+            same_day = {date.year for date in self.dates if date.year and date[2:] == wanted[2:]}
+            if found.year and same_day and found.year not in same_day:
+                return False
             pairs = ((year, wanted.year), (found.month, wanted.month), (found.day, wanted.day))
             return all(not needed or has == needed for has, needed in pairs)
         if isinstance(wanted, Number) and isinstance(found, Date):
@@ -232,7 +244,8 @@ class _Sentence:
         return self._value(part) is not None or not self._is_part_of_a_name(start, end, part)
 
     def _is_negated(self, start: int, end: int, part: Sequence[Token]) -> bool:
-        negations = self.words("negations")
+        # Why without those of the question: "Smoking is not allowed." answers "What is not allowed?".
+        negations = self.words("negations") - self.question_keys
         if any(token.key in negations for token in part):
             return False
         reach = 3 if self.tokens[start].value else 5
@@ -240,6 +253,8 @@ class _Sentence:
             if place + 1 <= start and _BREAKS.search(self.tokens[place + 1].gap):
                 break
             if self.keys[place] in self.words("boundaries") and self.keys[place] not in negations:
+                break
+            if self.tokens[start].value and self.keys[place] in self.words("limits"):
                 break
             if self.keys[place] in negations:
                 return self.keys[place + 1] not in self.words("no_negations")
@@ -321,6 +336,8 @@ class _Sentence:
     def _continues_list(self, place: int, own: int) -> bool:
         """Return whether the token at `place` follows a comma and is a name, if the token at `own` is one."""
         token = self.tokens[place]
+        if place in self.covered and own in self.covered and place > own:
+            return False
         return bool(_LIST_MARKS.search(token.gap)) and not token.value and token.is_upper == self.tokens[own].is_upper
 
     def _end_of_name(self, place: int) -> int:
@@ -338,7 +355,9 @@ class _Sentence:
         names = self.tokens[place:]
         before = self.keys[start - 1] if start else ""
         is_place = before in ("in", "at", "from", "near", "to", "of")
-        return len(names) > 1 and all(t.is_upper for t in names) and not is_place and place not in self.covered
+        is_name = len(names) > 1 and all(token.is_upper for token in names) and any(map(self._is_new, names))
+        is_title = bool(names) and names[0].key in self.words("titles")
+        return is_name and not is_place and not is_title and place not in self.covered
 
     def _is_part_of_a_name(self, start: int, end: int, part: Sequence[Token]) -> bool:
         """Return whether the words beside an occurrence make another name: "Paris Hilton", "University of Lyon"."""
@@ -356,7 +375,7 @@ class _Sentence:
         if not self.is_cased:
             return self._is_uncased_part(start, following)
         if following and following.gap == " " and self._is_new(following):
-            if following.is_upper and following.key != "i":
+            if following.is_upper and following.key not in {"i", *self.words("name_suffixes")}:
                 return True
             if isinstance(following.value, Number) and not _year(following.value) and not following.value.unit:
                 return True
@@ -383,8 +402,9 @@ class _Sentence:
             return True
         if end - start > 1 or start == 1 or before.key in self.words("titles") or _ADJECTIVE.match(before.text):
             return False
-        is_person = bool(self.question_keys & {"who", "whom", "whose", "quién", "qui", "wer"})
-        return not is_person
+        if self.full_names[self.keys[start]]:
+            return before.key not in self.full_names[self.keys[start]]
+        return not self.question_keys & {"who", "whom", "whose", "quién", "qui", "wer"}
 
     def _is_uncased_part(self, start: int, following: Token | None) -> bool:
         """Return whether the next word can belong to the name, in a sentence without upper and lower case."""
@@ -413,12 +433,30 @@ class _Sentence:
                 continue
             if self._is_negated(other, other + 1, [token]) or self.keys[other - 1 : other] == ["no"]:
                 continue
-            if self._competes(found, wanted, other, own):
+            if self._competes(found, wanted, other, own) and not self._is_of_another_verb(other, own):
                 return True
         return False
 
+    def _is_of_another_verb(self, other: int, own: int) -> bool:
+        """Return whether a value belongs to a verb that is not in the question: "built in 1998 and sold in 2007"."""
+        verb, start = self._clause_verb(max(other, own))
+        if not verb or start <= min(other, own):
+            return False
+        is_of_question = any(key[:4] == verb[:4] for key in self.question_keys)
+        return is_of_question if own > other else not is_of_question
+
+    def _clause_verb(self, place: int) -> tuple[str, int]:
+        """Return the first word of the clause of a token, if it is a verb, and its place; otherwise ""."""
+        starts = self.words("and") | self.words("boundaries")
+        while place > 0 and self.keys[place - 1] not in starts and not _BREAKS.search(self.tokens[place].gap):
+            place -= 1
+        while place < len(self.tokens) - 1 and self.keys[place] in self.words("auxiliaries") | starts:
+            place += 1
+        key = self.keys[place]
+        return (key if _VERB.match(key) or key in self.words("verbs") else ""), place
+
     def _has_other_label(self, part: Sequence[Token], place: tuple[int, int]) -> bool:
-        """Return whether "Deck 5" or "or 5" competes with "Deck 3"."""
+        """Return whether "Pier 5" or "or 5" competes with "Pier 3"."""
         numbers = [i for i, token in enumerate(part) if token.value and i]
         words = {part[i - 1].key for i in numbers}
         return any(
@@ -453,7 +491,7 @@ class _Sentence:
         return bool(nouns & plural) and not own_nouns & plural
 
     def _is_label(self, place: int) -> bool:
-        """Return whether a number belongs to the name before it: "Deck 3", "No. 5"."""
+        """Return whether a number belongs to the name before it: "Pier 3", "No. 5"."""
         before = self.tokens[place - 1] if place else None
         return bool(before and before.is_upper and place > 1 and self.tokens[place].gap in (" ", ". "))
 
@@ -492,14 +530,17 @@ class _Sentence:
     def _has_competitor(self, competitors: Competitors, accepted: Sequence[Sequence[Token]]) -> bool:
         """Return whether the sentence contains the accepted answer of another question of the relation."""
         own = [{token.key for token in answer} for answer in accepted]
+        is_name = all(token.is_upper for answer in accepted for token in answer[:1])
         longest = max(map(len, competitors), default=0)
         for start in range(len(self.keys)):
             if start in self.covered or self.tokens[start].value:
                 continue
             for end in range(start + 1, min(start + longest, len(self.keys)) + 1):
                 key = tuple(self.keys[start:end])
-                if key not in competitors or self.covered.intersection(range(start, end)):
+                if key not in competitors or not self.covered.isdisjoint(range(start, end)):
                     continue
+                if is_name and self.is_cased and not any(token.is_upper for token in self.tokens[start:end]):
+                    continue  # "a birch tree" is not the person Birch
                 is_known = self.question_keys.issuperset(key) or any(words.issuperset(key) for words in own)
                 if not is_known and not self._is_negated(start, end, self.tokens[start:end]):
                     return True

@@ -143,6 +143,13 @@ WORDS_OF = {
         "es": "sino pero y porque hasta que",
         "und": "mais et parce jusqu que qui",
     },
+    # Words between a negation and a quantity that limit the quantity: "does not sail above 48 knots".
+    "limits": {
+        "en": "above over below under beyond exceed exceeds exceeding than before after until till least most within",
+        "de": "über unter vor nach bis als mindestens höchstens",
+        "es": "sobre bajo antes después hasta que menos",
+        "und": "avant après plus moins que",
+    },
     "and": {"en": "and plus", "de": "und sowie", "es": "y e", "und": "et"},
     "or": {"en": "or", "de": "oder bzw", "es": "o u", "und": "ou"},
     "hedges": {
@@ -184,6 +191,19 @@ WORDS_OF = {
         "de": "ist sind war waren wird wurde hat die der das ein eine von in im am an bei für aus mit und oder als zu"
         " auf es er sie nicht auch um nach seit",
         "es": "es son fue era ha el la los las un una de del en por para con y o como que no también",
+    },
+    # Words after a name that do not make another name of it.
+    "name_suffixes": {
+        "en": "shipyard shipyards yard yards company ltd limited inc corporation corp co group gmbh jr sr junior"
+        " senior film movie series language river city island islands village port harbour harbor phd md esq",
+    },
+    # Verbs that begin a new statement after "and", besides words in -ed: "built in 1998 and sold in 2007".
+    "verbs": {
+        "en": "sold bought made began left became came went took got held won lost rebuilt built gave given taken ran"
+        " arrives arriving returns returning leaves leaving ends ending starts starting closes opens reaches died",
+    },
+    "auxiliaries": {
+        "en": "is was are were be been has had have then later also it she he they finally again which who first",
     },
     "yes": {"en": "yes yeah true correct", "de": "ja", "es": "sí si", "und": "oui"},
     "no": {"en": "no nope false incorrect", "de": "nein", "es": "no", "und": "non"},
