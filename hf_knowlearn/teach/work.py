@@ -25,7 +25,8 @@ GENERATED_ROW = 160  # tokens of a row of self-generated replay
 GENERAL_TOKENS = 60 * 120  # tokens of the general text of the package
 INSTRUCTIONS, FULFILMENT = 100, 128  # number of instructions that measure chat ability, and tokens of a response
 VIEWS = 2  # views of a document in which knowledge tokens are measured
-BACKWARD, BACKWARD_OF_ADAPTER = 2.0, 1.5  # work of a backward pass; that of a forward pass is 1
+BACKWARD = 2.0  # work of a backward pass; that of a forward pass is 1
+OVERHEAD = 1.4  # work of training with padding, metrics and the optimizer, as a multiple of that of the passes
 PROBE_ROWS, PROBE_TOKENS = 4, 256  # largest size of the batch that measures the speed
 
 
@@ -116,10 +117,9 @@ def _training(
     tokens = tokens_per_character * sum(len(row["prompt"]) + len(row["completion"]) for row in rows)
     missing = stage.max_steps * stage.rows_per_step - len(rows)  # rows of texts that are not generated yet
     tokens += GENERATED_ROW * max(0, missing)
-    backward = BACKWARD_OF_ADAPTER if stage.peft_config else BACKWARD
-    passes = 1 + backward + bool(stage.training.gradient_checkpointing)
+    passes = 1 + BACKWARD + bool(stage.training.gradient_checkpointing)
     base = stage.replay.share if stage.replay.kl_weight and stage.replay.num_generated else 0.0
-    training = tokens * gradient_evaluations_per_step(stage.training) * (passes + base)
+    training = tokens * gradient_evaluations_per_step(stage.training) * (passes + base) * OVERHEAD
     evaluated = data.questions["questions"]
     every = settings.evaluation.every
     times, shown = (steps_of(stage, rows) / every, len(evaluated)) if every else (10, settings.evaluation.preview)
