@@ -16,6 +16,7 @@ from typing import Any
 from hf_knowlearn.config.teach_arguments import EvaluationArguments
 from hf_knowlearn.documents import Question, read_questions
 from hf_knowlearn.evaluation.evaluate import evaluate
+from hf_knowlearn.evaluation.general_knowledge import PREFIX, general_questions
 from hf_knowlearn.generation.settings import GenerationSettings
 from hf_knowlearn.hub.metadata import PLACES, RESULTS, single_run
 from hf_knowlearn.hub.recipe_options import quantised_bits, question_source
@@ -107,7 +108,14 @@ def check(source: Source, files: Mapping[str, str]) -> CheckedCard:
     as_trained = {"bits": quantised_bits(recipe), "dtype": recipe.get("dtype")} if source.base else {}
     model, tokenizer = load_variant(source, **as_trained)
     settings, language = _settings(recipe, report["seeds"][run])
-    found = evaluate(model, tokenizer, questions, settings, language=language, progress=f"Evaluating {source.name}")
+    # Why: few-shot examples come from all questions, also from those that the base model answered incorrectly.
+    selected = (
+        questions.get("retention_questions", []) if report["data"].get("retention_questions", {}).get("ids") else []
+    )
+    pool = [*(each for each in selected if not each.id.startswith(PREFIX)), *general_questions()]
+    pools = {"retention_questions": pool} if selected else None
+    progress = f"Evaluating {source.name}"
+    found = evaluate(model, tokenizer, questions, settings, pools=pools, language=language, progress=progress)
     changes, now = list(_changes(report, figures)), run_scores(found.scores())
     checked = [
         Figure(name, card, error, now[name], judge(card, error, now[name], not changes))
@@ -154,7 +162,7 @@ def _questions(
         sha256 = report["data"][role]["sha256"]
         file = question_source({**recipe, **files}, role)
         try:
-            found[role] = _read(source, file, role, named)
+            found[role] = _read(source, file, role, named, report["data"][role].get("ids"))
             if fingerprint(found[role]) != sha256:
                 problems.append(f"{role}: {file} has changed. SHA-256 of the report: {sha256}.")
         except ValueError as error:
@@ -170,17 +178,26 @@ def _questions(
     return found
 
 
-def _read(source: Source, file: str, role: str, columns: Mapping[str, Any]) -> list[Question]:
-    """Read the questions of a file, or of a dataset on the Hub. Return only the questions that the run evaluated."""
+def _read(
+    source: Source, file: str, role: str, columns: Mapping[str, Any], ids: Sequence[str] | None
+) -> list[Question]:
+    """Read the questions of a file, or of a dataset on the Hub. Return only the questions that the run evaluated.
+
+    Args:
+        ids: The ids of the questions that the run selected as retention questions, also from the general-knowledge
+            questions of the package. None: The recipe names the questions.
+    """
+    general = [question for question in general_questions() if question.id in (ids or ())]
+    if ids and len(general) == len(ids):
+        return general
     on_hub = not Path(file).exists() and file.count("/") == 1
     questions = read_questions(file, split=RESULTS[role][0]) if on_hub else load_questions(file, **columns)
     answers = source.report_folder / "answers.after.jsonl"
-    if not answers.is_file():
-        return questions
-    # Why: without retention questions, a run takes some of its questions for them. Its answers name these.
-    rows = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
-    evaluated = {row["id"] for row in rows if row["role"] == role}
-    return [question for question in questions if question.id in evaluated]
+    if ids is None and answers.is_file():
+        # Why: a question whose document the run does not contain is no question about the training documents.
+        rows = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
+        ids = [row["id"] for row in rows if row["role"] == role]
+    return questions if ids is None else [question for question in [*questions, *general] if question.id in {*ids}]
 
 
 def judge(card: float, error: float | None, now: float, same_machine: bool) -> str:

@@ -86,7 +86,8 @@ class RowProgress:
         if self.watcher:
             self.watcher.advances(self.kind, work)
         else:
-            self._bar.update(len(self.work) * work / self.total)
+            # Why the minimum: the sum of the parts of a row can exceed it by a rounding error, which tqdm warns of.
+            self._bar.update(min(len(self.work) * work / self.total, len(self.work) - self._bar.n))
 
     def finish(self, rows: Iterable[int]) -> None:
         """Report that the current batch has finished these rows, or no rows if the batch did not fit into memory."""

@@ -234,7 +234,7 @@ def legend(report: Report) -> list[str]:
     ]
     if lines:
         over = "seeds" if "by_seed" in report else "questions"
-        rule = "share of questions where the first line of the response is an accepted answer, in any spelling"
+        rule = "share of questions where the response is an accepted answer, in any spelling, or states one"
         lines.insert(0, f"{', '.join(shown.values())}: {rule}, ± standard error over {over}.")
     if "chat.fulfilled" in titles:
         lines.append("chat: share of simple instructions that the response fulfils, ± standard error.")

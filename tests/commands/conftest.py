@@ -35,6 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "views": "formats",
         "max_steps": 2,
         "replay_self": 0,
+        "evaluation.general_knowledge": False,
         "per_device_train_batch_size": 2,
         "gradient_accumulation_steps": 1,
         "learning_rate": 0.05,  # so that the answers change

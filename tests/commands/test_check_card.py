@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from hf_knowlearn.commands.check_card import DIFFERS, EQUAL, WITHIN, judge
+from hf_knowlearn.evaluation.general_knowledge import general_questions
+from hf_knowlearn.teach.provenance import fingerprint
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -87,6 +89,18 @@ def test_the_answers_of_a_run_name_the_retention_questions_that_it_chose(copy: P
     assert command("recall", copy)[0] == 0
     (copy / "answers.after.jsonl").unlink()
     assert "retention_questions: " in command("recall", copy)[2]
+
+
+def test_selected_general_knowledge_questions_come_from_the_package(copy: Path, command: Command):
+    chosen = general_questions()[::400]
+    change_recipe(copy, retention=None)
+    report = json.loads((copy / "report.json").read_text())
+    report["data"]["retention_questions"] |= {"ids": [q.id for q in chosen], "sha256": fingerprint(chosen)}
+    (copy / "report.json").write_text(json.dumps(report))
+    (copy / "answers.after.jsonl").unlink()
+    change(copy, retention=0.0)
+    code, shown, _ = command("recall", copy)
+    assert (code, verdicts(shown)) == (0, [EQUAL] * 4)
 
 
 @pytest.mark.parametrize(
