@@ -184,14 +184,14 @@ def type_of(row):
     if row.get("relation"):
         return row["relation"]
     words = re.findall(r"\w+", row["question"].lower())
-    asking = [word for word in words if word in "who whom whose when where why which what how".split()]
-    if not asking:
+    found = [word for word in words if word in "who whom whose when where why which what how".split()]
+    if not found:
         return " ".join(words[:2])
-    if asking[0] not in ("which", "what", "how"):
-        return asking[0]
-    after = words[words.index(asking[0]) + 1 :]
+    if found[0] not in ("which", "what", "how"):
+        return found[0]
+    after = words[words.index(found[0]) + 1 :]
     nouns = [word for word in after if word not in "a an the is are was were do does did has have had".split()]
-    return " ".join([asking[0].replace("which", "what"), *nouns[:1]])
+    return " ".join([found[0].replace("which", "what"), *nouns[:1]])
 
 
 def guessing(rows):
@@ -216,11 +216,11 @@ def guessing(rows):
 # Figures of a state of the model
 
 
-def figures(folder, when, kept):
-    """The figures before or after training. `kept` are the ids of the retention questions."""
+def figures(folder, when, chosen):
+    """The figures before or after training. `chosen` are the ids of the retention questions."""
     rows = defaultdict(list)
     for row in lines(folder / f"answers.{when}.jsonl"):
-        if row["role"] != "retention_questions" or row["id"] in kept:
+        if row["role"] != "retention_questions" or row["id"] in chosen:
             rows[row["role"]].append(row)
     found = scores_of(rows["questions"]) if rows["questions"] else {}
     if rows["questions"]:
@@ -325,8 +325,8 @@ def recomputed(folder):
         when: {role: [row for row in rows if row["role"] == role] for role in ("questions", *ROLES)}
         for when, rows in answers.items()
     }
-    kept = {row["id"] for row in of_role["after"]["retention_questions"]}
-    found = {"before": figures(folder, "before", kept), "after": figures(folder, "after", kept)}
+    chosen = {row["id"] for row in of_role["after"]["retention_questions"]}
+    found = {"before": figures(folder, "before", chosen), "after": figures(folder, "after", chosen)}
     found["after"]["transitions"] = {
         role: transitions(of_role["before"][role], rows) for role, rows in of_role["after"].items() if rows
     }

@@ -1,7 +1,7 @@
 """Retention: selects the questions that show what a model forgets, and computes the scores on them.
 
-A model can forget only answers that it knows. Without retention questions in the recipe, the base model is asked all
-candidates (see `RunData.retention_candidates`), and those that it answers correctly are the retention questions.
+A model can forget only answers that it knows. If the recipe names no retention questions, they are the candidates that
+the base model answers correctly (see `RunData.retention_candidates`).
 """
 
 import logging

@@ -61,7 +61,7 @@ def finished(
             for n in range(6)
             for i, (text, answer, file) in enumerate(QUESTIONS, 4 * n)
         ]
-        file = tmp_path / "asked.jsonl"
+        file = tmp_path / "evaluated.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows[:-3]), encoding="utf-8")
         changes = {"questions": file, "evaluation.general_knowledge": True, "evaluation.max_new_tokens": 4, **more}
         assert knowlearn("teach", **{**options, **changes}) == 0

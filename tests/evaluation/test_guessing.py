@@ -8,7 +8,7 @@ from hf_knowlearn.documents import Question
 from hf_knowlearn.evaluation.guessing import guessing, question_type
 
 
-def asked(*pairs: tuple[str, str], **values: str) -> list[Question]:
+def questions_of(*pairs: tuple[str, str], **values: str) -> list[Question]:
     return [Question(str(i), text, (answer,), **values) for i, (text, answer) in enumerate(pairs)]
 
 
@@ -38,15 +38,15 @@ def test_the_most_common_answer_of_each_type_is_the_guess():
     # "2023" is right for the three films of 2023, and wrong for the other. Of the two genres none is more common.
     when = [(f"When was {i} released?", year) for i, year in enumerate(["2023", "2023", "1999", "2023"])]
     genres = [("What genre is 0?", "drama"), ("What genre is 1?", "comedy")]
-    found = guessing(asked(*when, *genres))
+    found = guessing(questions_of(*when, *genres))
     assert (found.correct, found.n) == (0.5, 6)
     assert found.correct_se == pytest.approx(math.sqrt(0.25 / 6))
     assert found.figures()["examples"] == [{"type": "when", "n": 4, "answer": "2023", "correct": 3}]
 
 
 def test_the_answer_to_the_question_itself_is_no_guess():
-    assert guessing(asked(("Who?", "Ida"))).correct == 0
-    assert guessing(asked(("Who?", "Ida"), ("Who?", "Ola"))).correct == 0
+    assert guessing(questions_of(("Who?", "Ida"))).correct == 0
+    assert guessing(questions_of(("Who?", "Ida"), ("Who?", "Ola"))).correct == 0
 
 
 def test_other_wordings_of_the_same_fact_are_no_guess():
@@ -57,7 +57,7 @@ def test_other_wordings_of_the_same_fact_are_no_guess():
 
 def test_spellings_of_an_answer_count_together():
     found = guessing(
-        asked(("When?", "2 June 2023"), ("When?", "June 2, 2023"), ("When?", "2023-06-02"), ("When?", "x"))
+        questions_of(("When?", "2 June 2023"), ("When?", "June 2, 2023"), ("When?", "2023-06-02"), ("When?", "x"))
     )
     assert found.correct == 0.75
 
