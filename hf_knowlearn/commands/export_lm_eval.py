@@ -21,6 +21,8 @@ from hf_knowlearn.config.problems import raise_problems
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.evaluation.correct_responses import context_columns
 from hf_knowlearn.knowledge_recall import (
+    answer_places,
+    assertions,
     correctness,
     first_sentence,
     quantities,
@@ -50,6 +52,8 @@ MODULES = (
     quantities,
     first_sentence,
     sentence_tokens,
+    answer_places,
+    assertions,
     stated_answers,
     correctness,
 )

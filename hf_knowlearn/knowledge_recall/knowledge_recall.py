@@ -8,6 +8,8 @@ import evaluate
 from .aggregate import score
 
 # Why: `evaluate.load` copies the files that it finds in the import lines of this file, so it needs a line for each.
+from .answer_places import AnswerPlaces as AnswerPlaces
+from .assertions import Assertions as Assertions
 from .correctness import correct as correct
 from .first_sentence import first_sentence as first_sentence
 from .quantities import quantity as quantity

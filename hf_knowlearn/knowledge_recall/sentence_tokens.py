@@ -91,7 +91,7 @@ def _token(match: re.Match[str], gap: str, language: str) -> Token:
     if match["address"]:
         return Token(text, folded if "@" in text else folded.replace(".", ""), gap)
     key = folded[:-2] if folded.endswith("'s") else folded
-    key = key.replace("'", "")
+    key = key.replace("'", "") or key
     if language == "ar" and key.startswith("ال") and len(key) > 3:
         key = key[2:]
     return Token(text, key, gap)

@@ -1,9 +1,15 @@
 """Tests of `correct` on sentences: a question, a response, an accepted answer, and whether the response is right."""
 # ruff: noqa: RUF001
 
-import pytest
+import time
 
-from hf_knowlearn.knowledge_recall import correct
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_knowlearn.knowledge_recall import correct, score
+from hf_knowlearn.knowledge_recall.first_sentence import first_sentence
+from hf_knowlearn.knowledge_recall.scoring import LANGUAGES
 
 DIRECTOR = 'Who directed the film "Swan Song"?'
 RELEASE = 'When was "Swan Song" released?'
@@ -288,3 +294,58 @@ def test_a_sentence_that_answers_another_question_is_not_correct(question, respo
 @pytest.mark.parametrize(("language", "question", "response", "answer", "expected"), OTHER_LANGUAGES)
 def test_sentences_in_other_languages(language, question, response, answer, expected):
     assert correct(response, [answer], language, question=question) is expected
+
+
+@pytest.mark.parametrize(
+    ("response", "sentence"),
+    [
+        ("It is Dr. Smith. He is old.", "It is Dr. Smith"),
+        ("J. R. R. Tolkien wrote it. He was old.", "J. R. R. Tolkien wrote it"),
+        ("It is Pier No. 5. The ferry waits.", "It is Pier No. 5"),
+        ("It is 3.5 km. The ferry waits.", "It is 3.5 km"),
+        ("It leaves at 8 a.m. on Monday. The ferry waits.", "It leaves at 8 a.m. on Monday"),
+        ("It leaves at 8 a.m. The ferry waits.", "It leaves at 8 a.m"),
+        ("Sure! It is Lyon. Yes.", "It is Lyon"),
+        ("Great question! The answer is: **Lyon**.", "Lyon"),
+        ("## Answer\n> Lyon is it.", "Lyon is it"),
+        ("Here are the actors:\n\n* Ann\n* Bo\n\nBoth act.", "Ann / Bo"),
+        ("Lyon\nNice", "Lyon"),
+        ("\n\n", ""),
+    ],
+)
+def test_the_first_sentence(response, sentence):
+    assert first_sentence(response, "en").text == sentence
+
+
+PIECES = st.sampled_from(
+    ["Lyon", "and", "or", "not", ".", ",", "?", "'", '"', "5", "km", "2 June 2023", "8:40", "\n", "- ", "of", "New"]
+)
+TEXTS = st.lists(PIECES, max_size=12).map(" ".join) | st.text(max_size=20)
+
+
+@given(TEXTS, TEXTS.filter(str.strip), TEXTS, st.sampled_from(LANGUAGES))
+def test_every_text_has_a_score(response, answer, question, language):
+    assert correct(response, [answer], language, question=question, competitors=[question]) in (True, False)
+
+
+@pytest.mark.parametrize(
+    "piece", ["a ", "Lyon ", "Lyon, ", "Lyon and ", "not ", "1 ", "1,", ". ", "'", "A. ", "- a\n", "one "]
+)
+def test_long_responses_take_no_quadratic_time(piece):
+    response = piece * 100_000
+    start = time.process_time()
+    for answer in ("Lyon", "Lyon and Nice", "1", "a b"):
+        correct(response, [answer], question=response, competitors=[response[:1000]])
+    assert time.process_time() - start < 2
+
+
+def test_many_rows_of_one_relation_take_linear_time():
+    def seconds(rows):
+        references = [[f"Name{i} Last{i}"] for i in range(rows)]
+        predictions = [f"It was directed by Name{i} Last{i} in 2020." for i in range(rows)]
+        start = time.process_time()
+        assert score(predictions, references, relations=["r"] * rows)["correct"] == 1
+        return time.process_time() - start
+
+    seconds(200)
+    assert seconds(4000) < 10 * seconds(1000)
