@@ -195,21 +195,23 @@ def type_of(row):
 
 
 def guessing(rows):
-    """The share of questions whose answer is the most common answer to the questions of their type on other facts."""
+    """The share of questions whose answer is the most common answer of their type, if it occurs in two facts."""
     key, spelling = answer_key("en"), {}
-    facts = defaultdict(lambda: defaultdict(dict))  # type -> fact -> keys of its answers
+    pairs = defaultdict(set)  # type -> (answer, fact)
     for row in rows:
         for answer in row["answers"]:
             spelling.setdefault(key(answer), answer)
-            facts[type_of(row)][row.get("fact_id") or row["id"]][key(answer)] = None
-    total = {kind: Counter(answer for own in of.values() for answer in own) for kind, of in facts.items()}
+            pairs[type_of(row)].add((key(answer), row.get("fact_id") or row["id"]))
+    counts = {kind: Counter(answer for answer, _ in of_type) for kind, of_type in pairs.items()}
+    order = list(spelling)  # of equally common answers, the first one
+    best = {
+        kind: max(of_type, key=lambda answer: (of_type[answer], -order.index(answer)))
+        for kind, of_type in counts.items()
+    }
     right = []
     for row in rows:
-        kind = type_of(row)
-        own, counts = facts[kind][row.get("fact_id") or row["id"]], total[kind]
-        # Of equally common answers, the one that is more common with the fact itself, and then the first one.
-        best = max(counts, key=lambda answer: (counts[answer] - (answer in own), counts[answer]))
-        right.append(counts[best] > (best in own) and correct(spelling[best], row["answers"]))
+        guess = best[type_of(row)]
+        right.append(counts[type_of(row)][guess] > 1 and correct(spelling[guess], row["answers"]))
     return {**named("correct", share_and_error(right, column(rows, "document_id"))), "n": len(rows)}
 
 

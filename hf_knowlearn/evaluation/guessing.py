@@ -45,9 +45,10 @@ class Guessing:
 def guessing(questions: Sequence[Question], language: str = "en", examples: int = 3) -> Guessing:
     """Return the score of the most common answer to the questions of each type (see `question_type`).
 
-    The guess for a question is the most common accepted answer to the other questions of its type. Other questions
-    about the same fact (`fact_id`) do not count, so a single question of a type has no guess and counts as wrong. If
-    several answers are equally common, the guess is one that occurs early.
+    The guess for a question is the accepted answer to the questions of its type that occurs in most facts. Questions
+    with the same `fact_id` are one fact. An answer that occurs in a single fact is no guess, because it is not common,
+    so questions without a common answer count as wrong. If several answers are equally common, the first one is the
+    guess.
 
     Args:
         questions: at least one question.
@@ -98,27 +99,13 @@ def question_type(question: Question) -> str:
 
 
 def _guesses(questions: Sequence[Question], types: Sequence[str], language: str) -> list[str]:
-    """Return the guess for each question, or "" if no other fact has the same type."""
+    """Return the guess for each question, or "" if no answer to questions of its type occurs in two facts."""
     key, texts = answer_key(language), dict[Hashable, str]()
-    of_type: dict[str, dict[str, dict[Hashable, None]]] = defaultdict(dict)  # type -> fact -> its answers
+    facts: dict[str, dict[Hashable, set[str]]] = defaultdict(lambda: defaultdict(set))  # type -> answer -> facts
     for question, kind in zip(questions, types, strict=True):
-        own = of_type[kind].setdefault(_fact(question), {})
         for answer in question.answers:
-            own[key(answer)] = None
             texts.setdefault(key(answer), answer)
-    ranked = {
-        kind: Counter(answer for own in facts.values() for answer in own).most_common()
-        for kind, facts in of_type.items()
-    }
-    guesses = []
-    for question, kind in zip(questions, types, strict=True):
-        own_answers = of_type[kind][_fact(question)]
-        # Why only these: each answer of the fact itself loses one of its occurrences, and no other answer does.
-        others = [(n - (answer in own_answers), answer) for answer, n in ranked[kind][: len(own_answers) + 1]]
-        number, best = max(others, key=lambda other: other[0])
-        guesses.append(texts[best] if number else "")
-    return guesses
-
-
-def _fact(question: Question) -> str:
-    return question.fact_id or question.id
+            facts[kind][key(answer)].add(question.fact_id or question.id)
+    best = {kind: max(answers, key=lambda answer: len(answers[answer])) for kind, answers in facts.items()}
+    guesses = {kind: texts[answer] for kind, answer in best.items() if len(facts[kind][answer]) > 1}
+    return [guesses.get(kind, "") for kind in types]

@@ -241,7 +241,7 @@ def legend(report: Report) -> list[str]:
     if by_knowledge_tokens(report):
         lines.append(KNOWLEDGE_TOKENS_NOTE)
     if report.get("guessing"):
-        lines.append("guessing: the most common answer to the other questions of the same type.")
+        lines.append("guessing: the most common answer to the questions of each type.")
     if report.get("open_book"):
         lines.append("open book: the base model with the document in the prompt. A trained model can be better.")
     if retrieved(report):

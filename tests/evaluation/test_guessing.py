@@ -44,15 +44,18 @@ def test_the_most_common_answer_of_each_type_is_the_guess():
     assert found.figures()["examples"] == [{"type": "when", "n": 4, "answer": "2023", "correct": 3}]
 
 
-def test_the_answer_to_the_question_itself_is_no_guess():
+def test_an_answer_that_occurs_in_one_fact_is_no_guess():
     assert guessing(questions_of(("Who?", "Ida"))).correct == 0
     assert guessing(questions_of(("Who?", "Ida"), ("Who?", "Ola"))).correct == 0
-
-
-def test_other_wordings_of_the_same_fact_are_no_guess():
     wordings = [Question(str(i), "Who?", ("Ida",), fact_id="f") for i in range(3)]
     assert guessing(wordings).correct == 0
     assert guessing([*wordings, Question("3", "Who?", ("Ida",), fact_id="g")]).correct == 1
+
+
+def test_of_equally_common_answers_the_first_one_is_the_guess():
+    found = guessing(questions_of(("Is it?", "yes"), ("Is it?", "no"), ("Is it?", "no"), ("Is it?", "yes")))
+    assert found.correct == 0.5
+    assert found.examples[0]["answer"] == "yes"
 
 
 def test_spellings_of_an_answer_count_together():
