@@ -112,7 +112,7 @@ def _starts_with(text: str, kinds: Collection[str], language: str) -> bool:
     tokens = _tokens(text, language)[:3]
     first = [next((kind for kind in ("yes", "no") if token.key in words_of(kind, language)), "") for token in tokens]
     is_alone = (
-        len(tokens) == 1 or bool(BREAKS.search(tokens[1].gap)) or tokens[1].text.casefold() not in ("one", "body")
+        len(tokens) < 2 or bool(BREAKS.search(tokens[1].gap)) or tokens[1].text.casefold() not in ("one", "body")
     )
     return bool(first) and first[0] in kinds and is_alone and not {"yes", "no"} <= {*first}
 
@@ -158,10 +158,9 @@ class _Sentence(Assertions):
         return all(self.places(part, self.question) for part in parts)
 
     def has_other_value(self, part: Sequence[Token], place: tuple[int, int]) -> bool:
-        wanted = self.value(part)
-        own = place[0]
+        wanted, own = part[0].value, place[0]
         if wanted is None:
-            return self.has_other_label(part, place)
+            return self.has_other_label(part)
         for other, token in enumerate(self.tokens):
             found = token.value
             if found is None or other in self.covered or found in self.question_values:
@@ -190,7 +189,7 @@ class _Sentence(Assertions):
         key = self.keys[place]
         return (key if VERB.match(key) or key in self.words("verbs") else ""), place
 
-    def has_other_label(self, part: Sequence[Token], place: tuple[int, int]) -> bool:
+    def has_other_label(self, part: Sequence[Token]) -> bool:
         """Return whether "Pier 5" or "or 5" competes with "Pier 3"."""
         numbers = [i for i, token in enumerate(part) if token.value and i]
         words = {part[i - 1].key for i in numbers}
@@ -266,11 +265,10 @@ class _Sentence(Assertions):
         """Return whether the sentence contains the accepted answer of another question of the relation."""
         own = [{token.key for token in answer} for answer in accepted]
         is_name = all(token.is_upper for answer in accepted for token in answer[:1])
-        longest = max(map(len, competitors), default=0)
-        for start in range(len(self.keys)):
+        for start in range(len(self.keys) if competitors else 0):
             if start in self.covered or self.tokens[start].value:
                 continue
-            for end in range(start + 1, min(start + longest, len(self.keys)) + 1):
+            for end in range(start + 1, min(start + LONGEST_NAME, len(self.keys)) + 1):
                 key = tuple(self.keys[start:end])
                 if key not in competitors or not self.covered.isdisjoint(range(start, end)):
                     continue

@@ -259,7 +259,6 @@ def test_long_texts_take_no_quadratic_time():
         "9" * 100_000,
     ):
         assert correct(text, [text])
-        assert not correct(text, ["Lyon"])
 
 
 THOUSAND_ROWS = """

@@ -208,6 +208,7 @@ WRONG = [
     (LEAVES, "It leaves at 18:40.", "8:40"),
     # numbers and amounts
     (PASSENGERS, "It carries 350 or 400 passengers.", "350"),
+    (PASSENGERS, "It carries 300 or 350 passengers.", "350 passengers"),
     (PASSENGERS, "It carries between 300 and 350 passengers.", "350"),
     (PASSENGERS, "It carries 3500 passengers.", "350"),
     (PASSENGERS, "It carries 1,350 passengers.", "350"),
