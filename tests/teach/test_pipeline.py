@@ -60,6 +60,7 @@ REPORT = {
     "retention_source",
     "contamination",
     "guessing",
+    "prompt",
 }
 
 
