@@ -42,8 +42,6 @@ SCORES = {
     "mean_answer_words",
     "answer_logprob",
     "answer_logprob_se",
-    "end_of_turn",
-    "end_of_turn_se",
 }
 OF_TRAINING = {"train_loss", "steps", "gradient_evaluations", "seconds", "cost", "transitions", "curve", "drift"}
 REPORT = {
