@@ -337,7 +337,7 @@ def test_long_responses_take_no_quadratic_time(piece):
     start = time.process_time()
     for answer in ("Lyon", "Lyon and Nice", "1", "a b"):
         correct(response, [answer], question=response, competitors=[response[:1000]])
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 8
 
 
 def test_many_rows_of_one_relation_take_linear_time():
