@@ -320,8 +320,8 @@ def test_a_value_that_needs_an_eval_set_is_an_error(line: str, message: str):
 
 
 def test_there_are_at_most_49_options_of_our_own():
-    # 40, the language, the four that name how tables are read, and four of the evaluation: retrieval, general knowledge,
-    # previews and early stopping.
+    # 40, the language, the four that name how tables are read, and four of the evaluation: retrieval, general
+    # knowledge, previews and early stopping.
     assert sum(len(fields(options)) for options in (TeachArguments, EvaluationArguments, SAMOptions)) <= 49
 
 
