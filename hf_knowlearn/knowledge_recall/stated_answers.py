@@ -25,6 +25,7 @@ from .word_lists import number_words, words_of
 LONGEST_NAME = 8  # words of a competitor
 _CORRECTION = re.compile(r"\W*([^\W\d_]+)")
 _LETTERS = re.compile(r"[a-z]+")
+_ADJECTIVES = frozenset(("true", "false", "correct", "incorrect"))  # they mean yes or no, or are answers of their own
 _UNSURE = re.compile(
     r" (?:(?:do not|dont|cannot|can not|cant|could not|couldnt) (?:know|determine|say|tell|find|answer|provide)"
     r"|not (?:mentioned|specified|stated|known|provided|given|clear|sure|certain|available|explicitly)"
@@ -65,8 +66,10 @@ def states_answer(
         return False
     found = first_sentence(response, language, question)
     yes_or_no = {_yes_or_no(answer, language) for answer in answers} - {""}
-    if yes_or_no:
-        return _starts_with(f"{found.start} {found.text}", yes_or_no, language)
+    if yes_or_no and _starts_with(f"{found.start} {found.text}", yes_or_no, language):
+        return True
+    if yes_or_no and not any(answer.strip(" .!").casefold() in _ADJECTIVES for answer in answers):
+        return False
     withdrawn = _CORRECTION.match(found.rest)
     if not found.text or found.is_question or len(found.text) >= LONGEST:
         return False

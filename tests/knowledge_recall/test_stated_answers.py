@@ -135,6 +135,9 @@ RIGHT = [
     ("Are dogs allowed?", "Yes, dogs are allowed on board.", "Yes"),
     ("Are dogs allowed?", "No, they are not.", "no"),
     ("Are dogs allowed?", "Yes.", "Yes"),
+    ("What is the opposite of true?", "The opposite of true is false.", "false"),
+    ("Is the claim true or false?", "It is false.", "false"),
+    ("Is the claim right?", "Yes, it is.", "true"),
     ("Is the funnel red or blue?", "The funnel is blue.", "blue"),
     ("Is a ticket refundable?", "A ticket is not refundable.", "not refundable"),
 ]
@@ -229,6 +232,8 @@ WRONG = [
     ("Are dogs allowed?", "Yes and no.", "Yes"),
     ("Are dogs allowed?", "Dogs are allowed, no problem.", "no"),
     ("Are dogs allowed?", "No one knows.", "no"),
+    ("Is the claim true or false?", "It is not false.", "false"),
+    ("Is the claim right?", "No, it is false.", "true"),
     # the question offers the answer
     ("Is the funnel red or blue?", "The funnel is red or blue.", "blue"),
     ("Is the funnel red or blue?", "The funnel is not blue.", "blue"),
