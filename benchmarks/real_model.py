@@ -101,7 +101,13 @@ def teach(words: dict[str, str], more: list[str], folder: Path) -> dict[str, Any
 
 
 def _without_lists(scores: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in scores.items() if not isinstance(value, list)}
+    """Without curves and examples. Why: the questions of the public data sets are not part of this repository."""
+    numbers = {name: value for name, value in scores.items() if not isinstance(value, list)}
+    return {
+        name: _without_lists(value) if isinstance(value, dict) else value
+        for name, value in numbers.items()
+        if name != "examples"
+    }
 
 
 def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> str:
