@@ -121,7 +121,10 @@ def chat_ability(
     instructions = chat_instructions() if instructions is None else instructions
     batch_size = (settings or GenerationSettings()).batch_size
     settings = GenerationSettings(
-        template=_template(tokenizer), instruction="", max_new_tokens=MAX_NEW_TOKENS, batch_size=batch_size
+        template=template_of_instructions(tokenizer),
+        instruction="",
+        max_new_tokens=MAX_NEW_TOKENS,
+        batch_size=batch_size,
     )
     questions = [Question(one.id, one.text, ("unused",)) for one in instructions]
     prompts = build_prompts(model, tokenizer, questions, settings)
@@ -138,7 +141,8 @@ def chat_ability(
     return ChatAbility(instructions, [text for text, _ in found], [ended for _, ended in found])
 
 
-def _template(tokenizer: "PreTrainedTokenizerBase") -> str:
+def template_of_instructions(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """Return "chat" if the tokenizer has a chat template with turns that starts no thought, otherwise "plain"."""
     try:
         return resolve_template(tokenizer, AUTO)
     except ValueError:  # Why: a chat template that starts a thought before every answer cannot be used.

@@ -20,7 +20,7 @@ from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.contamination import find_contamination
 from hf_knowlearn.evaluation.answer_lengths import check_answers_fit
 from hf_knowlearn.evaluation.answer_logprobs import AnswerLogprob, answer_logprobs
-from hf_knowlearn.evaluation.chat_ability import ChatAbility, chat_ability
+from hf_knowlearn.evaluation.chat_ability import ChatAbility, chat_ability, template_of_instructions
 from hf_knowlearn.evaluation.drift import Drift, drift
 from hf_knowlearn.evaluation.editing import KINDS
 from hf_knowlearn.evaluation.evaluate import EvaluationResult, evaluate
@@ -32,6 +32,7 @@ from hf_knowlearn.format_aug.rows import Row, document_views, settings_for, trai
 from hf_knowlearn.generation.free_text import sample_texts
 from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.prompts.limits import token_lengths
+from hf_knowlearn.prompts.templates import PLAIN
 from hf_knowlearn.run_files import CHECKPOINTS
 from hf_knowlearn.teach.data import RunData
 from hf_knowlearn.teach.measurement import Measurement
@@ -172,9 +173,9 @@ class Measurements:
         return evaluation
 
     def _chat(self, trainer: "SAMSFTTrainer", when: str, folder: Path) -> ChatAbility | None:
-        """Measure chat ability, if the settings request it and the tokenizer has a chat template."""
+        """Measure chat ability, if the settings request it and the tokenizer has a chat template with turns."""
         settings, tokenizer = self.settings.evaluation, trainer.processing_class
-        if not settings.general_knowledge or tokenizer.chat_template is None:
+        if not settings.general_knowledge or template_of_instructions(tokenizer) == PLAIN:
             return None
         progress = self._progress(f"Chat ability {when}")
         found = chat_ability(_model_of(trainer), tokenizer, settings.generation, progress=progress)
