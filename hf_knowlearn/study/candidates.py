@@ -1,6 +1,6 @@
 """The class `Candidate`: a possible question, before it is compared with the questions of all documents."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from hf_knowlearn.study.study_question import stable_hash
@@ -33,4 +33,4 @@ class Candidate:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as values for JSON."""
-        return asdict(self)
+        return dict(vars(self))

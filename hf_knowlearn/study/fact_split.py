@@ -44,19 +44,16 @@ def split_facts(questions: Sequence[StudyQuestion], exam: int = 200, seed: int =
     by_document: dict[str | None, list[StudyQuestion]] = defaultdict(list)
     for question in questions:
         by_document[question.document_id].append(question)
-    places = sorted(
-        place for name, group in by_document.items() for place in _places(str(name), _facts(group), seed)
-    )
-    if not 1 <= exam < max(len(places), 2):
+    places = sorted(place for name, group in by_document.items() for place in _places(str(name), _facts(group), seed))
+    if not 1 <= exam < len(places):
         raise ValueError(
             f"exam={exam} must be at least 1 and less than the number of facts. The questions are about"
-            f" {number_of(len(places), 'fact')}."
+            f" {number_of(len(places), 'fact')}. Choose another size of the exam, or give more questions."
         )
-    if len(places) < 2:
-        raise ValueError("The questions are about fewer than 2 facts. A split needs at least 2.")
     chosen = {name for _, _, names in places[:exam] for name in names}
-    parts = [tuple(each for each in questions if (each.id in chosen) == wanted) for wanted in (True, False)]
-    return FactSplit(*parts, exam, len(places) - exam, sqrt(0.25 / exam))
+    exam_part = tuple(question for question in questions if question.id in chosen)
+    training_part = tuple(question for question in questions if question.id not in chosen)
+    return FactSplit(exam_part, training_part, exam, len(places) - exam, sqrt(0.25 / exam))
 
 
 def _places(document: str, facts: Iterable[list[StudyQuestion]], seed: int) -> list[tuple[float, int, list[str]]]:

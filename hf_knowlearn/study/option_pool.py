@@ -3,8 +3,7 @@
 from collections import defaultdict
 from collections.abc import Container
 
-from hf_knowlearn.documents.answer_search import normalize
-from hf_knowlearn.study.study_question import stable_hash
+from hf_knowlearn.study.study_question import folded, stable_hash
 
 _SIZE = 24  # answers of a pool
 _WRONG = 3  # wrong options of a question
@@ -20,7 +19,7 @@ class OptionPool:
     def add(self, pool: str, answer: str) -> None:
         """Add an answer to a pool."""
         entry, answers = (stable_hash(self.seed, answer), answer), self._pools[pool]
-        key = normalize(answer)
+        key = folded(answer)
         answers[key] = min(entry, answers.get(key, entry))
         if len(answers) > 2 * _SIZE:
             self._pools[pool] = dict(sorted(answers.items(), key=lambda item: item[1])[:_SIZE])
@@ -30,14 +29,14 @@ class OptionPool:
 
         Args:
             question: the text of the question. It also determines the order.
-            in_document: the normalized facts of the document, which are no wrong options.
+            in_document: the facts in lower case of the document, which are no wrong options.
         """
         smallest = sorted(self._pools.get(pool, {}).items(), key=lambda item: item[1])[:_SIZE]
-        shown, right = f" {normalize(question)} ", normalize(answer)
+        shown, right = folded(question), folded(answer)
         possible = [
             option
             for key, (_, option) in smallest
-            if key and key not in in_document and f" {key} " not in shown and key not in right and right not in key
+            if key not in in_document and key not in shown and key not in right and right not in key
         ]
         wrong = sorted(possible, key=lambda option: stable_hash(self.seed, question, option))[:_WRONG]
         if len(wrong) < _WRONG:

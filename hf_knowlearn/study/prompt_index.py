@@ -5,8 +5,7 @@ The index holds three integers for each prompt, and no text.
 
 from array import array
 
-from hf_knowlearn.documents.answer_search import normalize
-from hf_knowlearn.study.study_question import stable_hash
+from hf_knowlearn.study.study_question import folded, stable_hash
 
 AMBIGUOUS, REPEATED, UNIQUE = "ambiguous", "repeated", "unique"  # states of a prompt
 
@@ -30,8 +29,8 @@ class PromptIndex:
 
     def add(self, prompt: str, answer: str, question_id: str) -> None:
         """Add a prompt with its answer."""
-        self._prompts.append(_key(prompt))
-        self._answers.append(stable_hash(normalize(answer) or answer))
+        self._prompts.append(stable_hash(folded(prompt)))
+        self._answers.append(stable_hash(folded(answer)))
         self._ids.append(stable_hash(question_id))
 
     def close(self) -> None:
@@ -47,11 +46,7 @@ class PromptIndex:
 
     def state(self, prompt: str, question_id: str) -> str:
         """Return "ambiguous", "repeated" or "unique"."""
-        key = _key(prompt)
+        key = stable_hash(folded(prompt))
         if key in self._ambiguous:
             return AMBIGUOUS
         return REPEATED if (key, stable_hash(question_id)) in self._repeated else UNIQUE
-
-
-def _key(prompt: str) -> int:
-    return stable_hash(" ".join(prompt.casefold().split()))

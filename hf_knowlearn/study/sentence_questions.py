@@ -4,13 +4,14 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from hf_knowlearn.documents import Document
 from hf_knowlearn.documents.answer_search import normalize
 from hf_knowlearn.documents.language import primary_language
 from hf_knowlearn.documents.sentence_rules import SentenceRules, rules_for
 from hf_knowlearn.study.candidates import BLANK, MOST_ANSWER_WORDS, Candidate
-from hf_knowlearn.study.passages import Passage, passages, without_markup
+from hf_knowlearn.study.passages import Passage, is_balanced, passages, without_markup
 from hf_knowlearn.study.study_question import CHOICE, CLOZE, COMPLETION, stable_hash
 from hf_knowlearn.study.typed_facts import DATE, NAME, Fact
 
@@ -21,6 +22,13 @@ _REFERENCE = re.compile(
     r"|abschnitt|chapitre|cap\xedtulo|p\xe1gina|\xa7|\[)\s*$",
     re.IGNORECASE,
 )
+_LOWER = re.compile(r"(?<![\w'\u2019-])[^\W\d_A-Z][^\W\d_A-Z]*(?![\w-])")
+_CAPITAL_BEFORE = re.compile(r"(?<![\w.])[^\W\d_a-z][\w'\u2019-]*:? $")
+_CAPITAL_AFTER = re.compile(r" [^\W\d_a-z][\w'\u2019-]")
+_TIME = re.compile(r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|January|February|March|April|June|July|August")
+_NEXT_WORD = re.compile(r"[ -]([^\W\d_A-Z]+)")
+_LIST = frozenset((",", "and", "und", "et", "y", "or", "oder", "ou", "o", "&"))
+_ENOUGH = "enough questions about its sentence"
 _LAST_WORD = re.compile(r"([^\W_]+)\W*$")
 _COMPLETE = re.compile(r"[.;!)\u3002\uff01]|, (?=[a-z])|$")
 _VERBS = {
@@ -47,46 +55,52 @@ def sentence_candidates(
     """
     starts = [fact.start for fact in facts]
     rules = rules_for(document.language)
+    wanted = [kind for kind in _ORDER if kind in kinds]
+    common = frozenset(_LOWER.findall(document.text)) | (rules.function | rules.opening if rules else frozenset())
     for passage in passages(document):
         found = facts[bisect_left(starts, passage.start) : bisect_left(starts, passage.end)]
         if passage.problem:
             rejected[passage.problem] += len(found)
             continue
-        yield from _of_sentence(document, passage, found, rules, kinds, seed, rejected)
+        found.sort(key=lambda fact: stable_hash(seed, document.id, fact.start))
+        yield from _of_sentence(_Sentence(document, passage, rules, common), found, wanted, rejected)
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """A sentence with its document, the rules of its language, and the words that the document has in lower case."""
+
+    document: Document
+    passage: Passage
+    rules: SentenceRules | None
+    common: frozenset[str]
 
 
 def _of_sentence(
-    document: Document,
-    passage: Passage,
-    facts: list[Fact],
-    rules: SentenceRules | None,
-    kinds: Collection[str],
-    seed: int,
-    rejected: Counter[str],
+    sentence: _Sentence, facts: list[Fact], kinds: list[str], rejected: Counter[str]
 ) -> Iterator[Candidate]:
-    possible = []
-    for fact in facts:
-        if problem := _problem(document, passage, fact, rules):
+    possible: list[Fact] = []
+    for number, fact in enumerate(facts):
+        if len(possible) > len(kinds):
+            rejected[_ENOUGH] += len(facts) - number
+            break
+        if problem := _problem(sentence, fact):
             rejected[problem] += 1
         else:
             possible.append(fact)
-    possible.sort(key=lambda fact: stable_hash(seed, document.id, fact.start))
-    for kind in _ORDER:
-        fits = [fact for fact in possible if kind != COMPLETION or _can_complete(document, passage, fact, rules)]
-        if kind in kinds and fits:
+    for kind in kinds:
+        fits = [fact for fact in possible if kind != COMPLETION or _can_complete(sentence, fact)]
+        if fits:
             possible.remove(fits[0])
-            yield _candidate(document, passage, fits[0], kind, rules)
-    rejected["enough questions about its sentence"] += len(possible)
+            yield _candidate(sentence, fits[0], kind)
+    rejected[_ENOUGH] += len(possible)
 
 
-def _candidate(
-    document: Document, passage: Passage, fact: Fact, kind: str, rules: SentenceRules | None
-) -> Candidate:
-    text = document.text
+def _candidate(sentence: _Sentence, fact: Fact, kind: str) -> Candidate:
+    text, passage = sentence.document.text, sentence.passage
     shown = _shown(text, passage, fact, kind)
     prompts = tuple(f"{context}: {shown}" if context else shown for context in passage.contexts)
-    answer = text[fact.start : fact.end]
-    return Candidate(prompts, answer, fact.start, kind, _pool(document, passage, fact, rules))
+    return Candidate(prompts, text[fact.start : fact.end], fact.start, kind, _pool(sentence, fact))
 
 
 def _shown(text: str, passage: Passage, fact: Fact, kind: str) -> str:
@@ -98,69 +112,88 @@ def _shown(text: str, passage: Passage, fact: Fact, kind: str) -> str:
     return sentence.replace(_MARK, BLANK)
 
 
-def _problem(document: Document, passage: Passage, fact: Fact, rules: SentenceRules | None) -> str:
+def _problem(sentence: _Sentence, fact: Fact) -> str:
     """Return why a fact is not an answer, or an empty string."""
-    text, answer = document.text, document.text[fact.start : fact.end]
+    text, passage = sentence.document.text, sentence.passage
+    answer = text[fact.start : fact.end]
     if fact.end > passage.end or len(answer.splitlines()) > 1:
         return "answer on two lines"
     if len(answer.split()) > MOST_ANSWER_WORDS:
         return "answer too long"
     if not normalize(answer) or (len(answer) < 3 and fact.kind == NAME and not answer.isupper()):
         return "answer too short"
-    before = text[max(passage.start, fact.start - 20) : fact.start]
+    before = text[max(passage.start, fact.start - 30) : fact.start]
     if _REFERENCE.search(before):
         return "number of a figure or section"
-    if fact.kind == NAME and primary_language(document.language) == "de" and not _is_german_name(before, answer, rules):
-        return "common noun"
+    if fact.kind == NAME and (problem := _problem_of_name(sentence, answer, before, text[fact.end : passage.end])):
+        return problem
     shown = _shown(text, passage, fact, CLOZE)
     if BLANK not in shown:
         return "address or code"
-    if _contains(f"{passage.contexts[-1]} {shown}", answer, fact.kind):
-        return "question contains the answer"
+    return "question contains the answer" if _contains(f"{passage.contexts[-1]} {shown}", answer, fact.kind) else ""
+
+
+def _problem_of_name(sentence: _Sentence, answer: str, before: str, after: str) -> str:
+    """Return why a name is not an answer, or an empty string."""
+    if " " not in answer and not answer.isupper() and answer.casefold() in sentence.common:
+        return "common word"
+    if primary_language(sentence.document.language) == "de" and not _is_german_name(before, answer):
+        return "common word"
+    first, *others = answer.replace(".", "").split()
+    if others and (_TIME.fullmatch(first) or others[-1].casefold() in sentence.common):
+        return "part of a name"
+    is_inner = " " in before.rstrip(" ")
+    if _CAPITAL_AFTER.match(after) or (is_inner and _CAPITAL_BEFORE.search(before)):
+        return "part of a name"
     return ""
 
 
 def _contains(question: str, answer: str, kind: str) -> bool:
     """Return whether a question contains the answer, or a word of a name that is the answer."""
-    shown = f" {normalize(question)} "
-    if f" {normalize(answer)} " in shown or (len(answer) > 3 and answer.casefold() in question.casefold()):
+    shown, folded = question.casefold(), answer.casefold()
+    if folded in shown and (len(folded) > 3 or re.search(rf"\b{re.escape(folded)}\b", shown)):
         return True
-    words = (normalize(word) for word in answer.split()) if kind == NAME else ()
-    return any(len(word) > 3 and f" {word} " in shown for word in words)
+    if kind == NAME and any(len(word) > 3 and word in shown for word in folded.split()):
+        return True
+    return not folded.isalnum() and f" {normalize(answer)} " in f" {normalize(question)} "
 
 
-def _is_german_name(before: str, answer: str, rules: SentenceRules | None) -> bool:
+def _is_german_name(before: str, answer: str) -> bool:
     """Return whether a German noun is probably a name: several words, capitals, or a preposition before it."""
     if " " in answer or answer.isupper() or any(map(str.isdigit, answer)):
         return True
     last = _LAST_WORD.search(before)
-    return bool(last and rules and last.group(1) in ("in", "von", "nach", "aus", "bei", "durch", "mit"))
+    return bool(last and last.group(1) in ("in", "von", "nach", "aus", "bei", "durch", "mit"))
 
 
-def _can_complete(document: Document, passage: Passage, fact: Fact, rules: SentenceRules | None) -> bool:
+def _can_complete(sentence: _Sentence, fact: Fact) -> bool:
     """Return whether the answer ends a clause and follows a preposition or a verb."""
-    text = document.text
+    text, passage, rules = sentence.document.text, sentence.passage, sentence.rules
     before = without_markup(text[passage.start : fact.start])
     if fact.end < passage.end and not _COMPLETE.match(text, fact.end, passage.end):
         return False
-    if before.count(" ") < 3 or not before[-1].isalnum():
+    if before.count(" ") < 3 or not before[-1].isalnum() or not is_balanced(before):
         return False
     if rules is None:
         return True
     words = before.casefold().split()
     word = words[-2] if words[-1] in _ARTICLES else words[-1]
-    verbs = _VERBS.get(primary_language(document.language), "").split()
+    verbs = _VERBS.get(primary_language(sentence.document.language), "").split()
     return word in rules.prepositions or word in rules.past_verbs or word in verbs
 
 
-def _pool(document: Document, passage: Passage, fact: Fact, rules: SentenceRules | None) -> str:
-    """Return the name of the answers that have the same form, and the same preposition before them."""
-    answer = document.text[fact.start : fact.end]
-    language = primary_language(document.language)
+def _pool(sentence: _Sentence, fact: Fact) -> str:
+    """Return the name of the answers that have the same form, and similar words beside them."""
+    text, passage = sentence.document.text, sentence.passage
+    answer, language = text[fact.start : fact.end], primary_language(sentence.document.language)
     if fact.kind != NAME:
         shape = _DIGITS.sub(lambda match: "0" * len(match.group()), answer)
         return f"{language} {fact.kind} {_LETTERS.sub('x', shape) if fact.kind == DATE else shape}"
-    last = _LAST_WORD.search(document.text, max(passage.start, fact.start - 20), fact.start)
-    word = last.group(1).casefold() if last else ""
-    preposition = word if rules and word in rules.prepositions else ""
-    return f"{language} {NAME} {preposition} {min(len(answer.split()), 3)} {answer.isupper()}"
+    words = text[max(passage.start, fact.start - 30) : fact.start].replace(",", " ,").casefold().split()
+    article = words.pop() if words and words[-1] in _ARTICLES else ""
+    word = words[-1] if words else ""
+    prepositions = sentence.rules.prepositions if sentence.rules else ()
+    beside = "list" if word in _LIST else word if word in prepositions else ""
+    if not beside and (following := _NEXT_WORD.match(text, fact.end, passage.end)):
+        beside = f"> {following.group(1)}"
+    return f"{language} {NAME} {beside} {article} {min(len(answer.split()), 3)} {answer.isupper()}"

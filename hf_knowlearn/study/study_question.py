@@ -59,3 +59,8 @@ def read_study_questions(path: Path) -> Iterator[StudyQuestion]:
 def stable_hash(*values: object) -> int:
     """Return an integer of 63 bits that depends on the values only, and is the same on every machine."""
     return int.from_bytes(blake2b("\0".join(map(str, values)).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def folded(text: str) -> str:
+    """Return a text in lower case with single spaces. Two answers or prompts with the same result count as equal."""
+    return " ".join(text.casefold().split())

@@ -22,7 +22,8 @@ _DATE = re.compile(
 )
 # Between two names that are one name: "University of Leeds", "Ludwig van Beethoven", "Corrie's Coaches".
 _CONNECTOR = re.compile(
-    r" (?:of|of the|de|de la|de los|del|della|di|da|do|dos|du|des|d'|van|van der|von|von der|den|&|bin|al) ?|['\u2019]s | & "
+    r" (?:of|of the|de|de la|de los|del|della|di|da|do|dos|du|des|van|van der|von|von der|den|bin|al|&) |['\u2019]s "
+    r"| d['\u2019]"
 )
 _BEFORE = "$\u20ac\xa3\xa5#+\u2212"
 _AFTER = re.compile(
@@ -87,8 +88,8 @@ def _token(text: str, start: int, end: int) -> tuple[int, int, str]:
         return start, _without_ending(text, start, end), NAME
     if start > 1 and text[start - 1] == "-" and text[start - 2].isalnum():  # "COVID-19"
         start = next((i + 1 for i in range(start - 2, -1, -1) if not text[i].isalnum()), 0)
-    if any(map(str.isalpha, text[start:end])):
-        return start, end, NAME
+    if any(map(str.isalpha, text[start:end])):  # "28th", "A100"
+        return start, end, NUMBER if text[start].isdigit() else NAME
     start -= start > 0 and text[start - 1] in _BEFORE
     unit = _AFTER.match(text, end)
     end = unit.end() if unit else end

@@ -1,6 +1,6 @@
 """Makes questions from documents by rule, and writes them to a file.
 
-The documents are read once. Their candidates go to a temporary file, and the memory holds only hashes of their prompts.
+The documents are read once. Their candidates go to a temporary file, and the memory holds only hashes of the prompts.
 A second pass over the candidates then chooses the questions with one answer in the whole collection.
 """
 
@@ -15,13 +15,12 @@ from typing import Any, TextIO
 from hf_knowlearn import atomic_files
 from hf_knowlearn.counts import number_of
 from hf_knowlearn.documents import Document
-from hf_knowlearn.documents.answer_search import normalize
 from hf_knowlearn.study.candidates import Candidate
 from hf_knowlearn.study.direct_questions import direct_candidates
 from hf_knowlearn.study.option_pool import OptionPool
 from hf_knowlearn.study.prompt_index import AMBIGUOUS, REPEATED, UNIQUE, PromptIndex
 from hf_knowlearn.study.sentence_questions import sentence_candidates
-from hf_knowlearn.study.study_question import CHOICE, CLOZE, DIRECT, QUESTION_KINDS, StudyQuestion
+from hf_knowlearn.study.study_question import CHOICE, CLOZE, DIRECT, QUESTION_KINDS, StudyQuestion, folded
 from hf_knowlearn.study.typed_facts import typed_facts
 
 
@@ -96,12 +95,12 @@ def no_questions(summary: QuestionSummary) -> str:
 def candidates(
     document: Document, kinds: Collection[str], seed: int, rejected: Counter[str]
 ) -> tuple[list[Candidate], list[str]]:
-    """Return the possible questions about a document, and its normalized facts."""
+    """Return the possible questions about a document, and its facts in lower case."""
     facts = typed_facts(document)
     found = list(direct_candidates(document, rejected)) if DIRECT in kinds else []
     if {*kinds} - {DIRECT}:
         found += sentence_candidates(document, facts, kinds, seed, rejected)
-    return found, sorted({normalize(document.text[fact.start : fact.end]) for fact in facts})
+    return found, sorted({folded(document.text[fact.start : fact.end]) for fact in facts})
 
 
 def _collect(
