@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "reports": set(),
     "hub": {"reports"},
     "config": BELOW_CONFIG,
-    "teach": {*BELOW_CONFIG, "config", "hub", "reports", "worlds"},
+    "teach": {*BELOW_CONFIG, "config", "hub", "reports", "study", "worlds"},
     "lab": {*BELOW_CONFIG, "config", "hub", "reports", "teach", "worlds"},
     "commands": {*BELOW_CONFIG, "config", "hub", "lab", "reports", "study", "teach", "worlds"},
 }

@@ -17,15 +17,17 @@ from hf_knowlearn.study.typed_facts import DATE, NAME, Fact
 
 _ORDER = (COMPLETION, CLOZE, CHOICE, CLOZE)  # the kinds of the questions of one sentence
 _MARK = "\x00"  # in place of the blank, until the marks of Markdown are removed
+_NUMBER_AFTER = re.compile(r"\s?\d")
 _REFERENCE = re.compile(
     r"(?:fig(?:ure|\.)?|tab(?:le|\.)?|section|chapter|page|pp?\.|no\.|nr\.|item|step|abbildung|tabelle|kapitel|seite"
     r"|abschnitt|chapitre|cap\xedtulo|p\xe1gina|\xa7|\[)\s*$",
     re.IGNORECASE,
 )
-_LOWER = re.compile(r"(?<![\w'\u2019-])[^\W\d_A-Z][^\W\d_A-Z]*(?![\w-])")
-_CAPITAL_BEFORE = re.compile(r"(?<![\w.])[^\W\d_a-z][\w'\u2019-]*:? $")
-_CAPITAL_AFTER = re.compile(r" [^\W\d_a-z][\w'\u2019-]")
+_WORD = re.compile(r"[^\W\d_]+")
+_BEFORE = re.compile(r"(?<![\w.])([^\W\d_])[\w'\u2019-]*:? $")  # the word before a blank
+_AFTER = re.compile(r" ([^\W\d_])[\w'\u2019-]")
 _TIME = re.compile(r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|January|February|March|April|June|July|August")
+_RUN_ON = re.compile(r"[a-z]{2}\.\s?[A-Z]")  # two sentences without a space between them
 _NEXT_WORD = re.compile(r"[ -]([^\W\d_A-Z]+)")
 _LIST = frozenset((",", "and", "und", "et", "y", "or", "oder", "ou", "o", "&"))
 _ENOUGH = "enough questions about its sentence"
@@ -56,7 +58,8 @@ def sentence_candidates(
     starts = [fact.start for fact in facts]
     rules = rules_for(document.language)
     wanted = [kind for kind in _ORDER if kind in kinds]
-    common = frozenset(_LOWER.findall(document.text)) | (rules.function | rules.opening if rules else frozenset())
+    common = frozenset(filter(str.islower, _WORD.findall(document.text)))
+    common |= rules.function | rules.opening if rules else frozenset()
     for passage in passages(document):
         found = facts[bisect_left(starts, passage.start) : bisect_left(starts, passage.end)]
         if passage.problem:
@@ -81,7 +84,7 @@ def _of_sentence(
 ) -> Iterator[Candidate]:
     possible: list[Fact] = []
     for number, fact in enumerate(facts):
-        if len(possible) > len(kinds):
+        if len(possible) > len(kinds) + 2:
             rejected[_ENOUGH] += len(facts) - number
             break
         if problem := _problem(sentence, fact):
@@ -123,7 +126,7 @@ def _problem(sentence: _Sentence, fact: Fact) -> str:
     if not normalize(answer) or (len(answer) < 3 and fact.kind == NAME and not answer.isupper()):
         return "answer too short"
     before = text[max(passage.start, fact.start - 30) : fact.start]
-    if _REFERENCE.search(before):
+    if _REFERENCE.search(before) or (_REFERENCE.match(answer) and _NUMBER_AFTER.match(text, fact.end)):
         return "number of a figure or section"
     if fact.kind == NAME and (problem := _problem_of_name(sentence, answer, before, text[fact.end : passage.end])):
         return problem
@@ -140,10 +143,11 @@ def _problem_of_name(sentence: _Sentence, answer: str, before: str, after: str) 
     if primary_language(sentence.document.language) == "de" and not _is_german_name(before, answer):
         return "common word"
     first, *others = answer.replace(".", "").split()
-    if others and (_TIME.fullmatch(first) or others[-1].casefold() in sentence.common):
+    if _RUN_ON.search(answer) or (others and (_TIME.fullmatch(first) or others[-1].casefold() in sentence.common)):
         return "part of a name"
-    is_inner = " " in before.rstrip(" ")
-    if _CAPITAL_AFTER.match(after) or (is_inner and _CAPITAL_BEFORE.search(before)):
+    following, previous = _AFTER.match(after), _BEFORE.search(before)
+    is_inner = " " in before.rstrip(" ")  # Why: the first word of a sentence has a capital letter.
+    if (following and following.group(1).isupper()) or (is_inner and previous and previous.group(1).isupper()):
         return "part of a name"
     return ""
 

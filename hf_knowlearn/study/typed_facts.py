@@ -22,7 +22,7 @@ _DATE = re.compile(
 )
 # Between two names that are one name: "University of Leeds", "Ludwig van Beethoven", "Corrie's Coaches".
 _CONNECTOR = re.compile(
-    r" (?:of|of the|de|de la|de los|del|della|di|da|do|dos|du|des|van|van der|von|von der|den|bin|al|&) |['\u2019]s "
+    r" (?:of|of the|de|de la|de los|del|della|di|da|do|dos|du|des|van|van der|von|von der|den|bin|al|&) |['\u2019]s? "
     r"| d['\u2019]"
 )
 _BEFORE = "$\u20ac\xa3\xa5#+\u2212"
