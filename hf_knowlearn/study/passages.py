@@ -23,6 +23,7 @@ _MARKS = re.compile(r"[*_`\\\[]")  # any mark that `_MARKUP` can match; a faster
 _SPEECH = ('"', "'", "\u201c", "\u201e", "\xab", "\u2018", "\u2014")
 _ADDRESS = re.compile(r"://|www\.|@|[{}|<>\\^=~]|\.\w+/|/\w+/")
 _END = re.compile(r"[.!\u2026\u3002\uff01\u0964\u06d4;][\"'\u201d\u2019\u00bb)*_\]]*$")
+_RUN_ON = re.compile(r"[a-z]{2}[.!?][A-Z][a-z]")  # two sentences without a space between them
 _QUESTION = re.compile(r"[?\uff1f\u061f][\"'\u201d\u2019\u00bb)*_]*$")
 _PLURAL = frozenset(
     "we us our ours ourselves wir uns unser unsere unseren nous notre nos nosotros nuestro nuestra noi nostro nostra"
@@ -150,7 +151,7 @@ def _problem(sentence: str, language: str, rules: SentenceRules | None, is_item:
         return "address or code"
     if _QUESTION.search(shown):
         return "sentence is a question"
-    if not is_item and not _END.search(shown):
+    if _RUN_ON.search(shown) or not (is_item or _END.search(shown)):
         return "not a whole sentence"
     if not is_balanced(shown) or shown.startswith(_SPEECH):
         return "speech or part of a quotation"

@@ -24,8 +24,8 @@ _REFERENCE = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+")
-_BEFORE = re.compile(r"(?<![\w.])([^\W\d_])[\w'\u2019-]*:? $")  # the word before a blank
-_AFTER = re.compile(r" ([^\W\d_])[\w'\u2019-]")
+_BEFORE = re.compile(r"(?<![\w.])([^\W\d_])[\w'\u2019-]*(?::? |[\u2013&])$")  # the word before a blank
+_AFTER = re.compile(r"[ \u2013&]([^\W\d_])[\w'\u2019-]")
 _TIME = re.compile(r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?|January|February|March|April|June|July|August")
 _RUN_ON = re.compile(r"[a-z]{2}\.\s?[A-Z]")  # two sentences without a space between them
 _NEXT_WORD = re.compile(r"[ -]([^\W\d_A-Z]+)")
@@ -59,7 +59,8 @@ def sentence_candidates(
     rules = rules_for(document.language)
     wanted = [kind for kind in _ORDER if kind in kinds]
     common = frozenset(filter(str.islower, _WORD.findall(document.text)))
-    common |= rules.function | rules.opening if rules else frozenset()
+    if rules is not None:
+        common |= rules.function | rules.opening | rules.determiners | rules.prepositions
     for passage in passages(document):
         found = facts[bisect_left(starts, passage.start) : bisect_left(starts, passage.end)]
         if passage.problem:
