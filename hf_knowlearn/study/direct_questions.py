@@ -56,9 +56,6 @@ _NO_KEYS = frozenset(
     " tipp frage antwort remarque attention exemple nota aviso ejemplo pregunta respuesta re ps http https".split()
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
-_SEPARATOR = re.compile(r"[\s|:-]*-[\s|:-]*")
-_CELL = re.compile(r"(?:\\\||[^|\n])+")
-_NOT_SHOWN = re.compile(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|^\W+$")
 _GENERIC = frozenset("value values wert werte angabe valeur valor dato detail details data entry eintrag".split())
 _ACRONYM = re.compile(r"\(([A-Z]{2,8})\)")
 _SMALL = frozenset("of the and for in on de la des du et der die und f\xfcr von y del los las".split())
@@ -92,9 +89,11 @@ def _checked(template: str, contexts: tuple[str, ...], answer: str, start: int, 
     prompts = tuple(template.format(path=context.replace('"', "'"), **words) for context in contexts)
     if not normalize(answer) or not any(map(str.isalnum, answer)):
         return "answer too short"
+    if len(answer.splitlines()) > 1:
+        return "answer on two lines"
     if len(answer.split()) > MOST_ANSWER_WORDS:
         return "answer too long"
-    if any(mark in answer for mark in ("://", "www.", "@", "`", "*", "](", "\\")):
+    if any(mark in answer for mark in ("://", "www.", "@", "`", "*", "](", "\\", "\u200b", "\ufeff")):
         return "address or code"
     if any(f" {normalize(answer)} " in f" {normalize(prompt)} " for prompt in prompts):
         return "question contains the answer"
@@ -127,9 +126,9 @@ def _line_spans(text: str, block: Block) -> Iterator[tuple[int, int]]:
 
 def _cells(text: str, start: int, end: int) -> list[tuple[int, int]] | None:
     """Return the spans of the cells of a row, or None for the line below the header."""
-    if _SEPARATOR.fullmatch(text, start, end):
-        return None
     line = text[start:end].strip()
+    if "-" in line and not line.strip("-|: \t"):
+        return None
     start += len(text[start:end]) - len(text[start:end].lstrip())
     inner = line.removeprefix("|")
     start += len(line) - len(inner)

@@ -19,6 +19,7 @@ _ITEM = re.compile(
 )
 _SENTENCE_GAP = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z])")
 _MARKUP = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)|\*{1,3}|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)|`|\\(?=[*_#\[\]])")
+_LONGEST = 1000  # characters of a sentence
 _MARKS = re.compile(r"[*_`\\\[]")  # any mark that `_MARKUP` can match; a faster test
 _SPEECH = ('"', "'", "\u201c", "\u201e", "\xab", "\u2018", "\u2014")
 _ADDRESS = re.compile(r"://|www\.|@|[{}|<>\\^=~]|\.\w+/|/\w+/")
@@ -143,6 +144,8 @@ def _of_paragraph(
 
 def _problem(sentence: str, language: str, rules: SentenceRules | None, is_item: bool = False) -> str:
     """Return why no question can be made from a sentence, or an empty string."""
+    if len(sentence) > _LONGEST:
+        return "sentence too short or too long"
     shown = without_markup(sentence)
     spaces = shown.count(" ")
     if not (4 <= spaces <= 60 or (spaces < 4 and any(map(_is_wide, shown)) and 12 <= len(shown) <= 300)):

@@ -124,7 +124,9 @@ def _problem(sentence: _Sentence, fact: Fact) -> str:
         return "answer on two lines"
     if len(answer.split()) > MOST_ANSWER_WORDS:
         return "answer too long"
-    if not normalize(answer) or (len(answer) < 3 and fact.kind == NAME and not answer.isupper()):
+    if (len(answer) < 10 and not normalize(answer)) or (
+        len(answer) < 3 and fact.kind == NAME and not answer.isupper()
+    ):
         return "answer too short"
     before = text[max(passage.start, fact.start - 30) : fact.start]
     if _REFERENCE.search(before) or (_REFERENCE.match(answer) and _NUMBER_AFTER.match(text, fact.end)):

@@ -156,7 +156,7 @@ def test_a_recorded_question_has_the_same_id_on_every_machine(make: Make):
         ("The pictures below show the mill of Tarn in 1890.", "refers to its section"),
         ("The mill is shown at https://tarn.example/1890 all day.", "address or code"),
         ("The mill of the town is shown in Figure 12 there.", "number of a figure or section"),
-        ('"The mill was built in Tarn in 1890," she said.', "speech or part of a quotation"),
+        ('"The mill was built in Tarn in 1890," she cried.', "speech or part of a quotation"),
         ("I bought the mill of Tarn in 1890.", "first person"),
         ("Nobody left Tarn.", "sentence too short or too long"),
         ("```\nprint('The mill in Tarn was built in 1890.')\n```", "in a block of the kind code"),
@@ -221,3 +221,16 @@ def test_a_line_that_is_no_question_is_an_error(tmp_path: Path):
     (tmp_path / "q.jsonl").write_text('{"question": "x"}\n')
     with pytest.raises(ValueError, match=r"q\.jsonl:1 is not a question"):
         list(read_study_questions(tmp_path / "q.jsonl"))
+
+
+@pytest.mark.parametrize("piece", ["[", "- ", "**a ", "|", "A ", "1 ", "Ada: ", "(", "\u201c", "Tarn and ", "a_"])
+def test_long_lines_take_linear_time(make: Make, piece: str):
+    other = Document("other", MILL, title="The mill")
+    questions, _ = make([Document("long", piece * 20_000 + "\n\nNothing else is here."), other])
+    assert "other" in {question.document_id for question in questions}
+
+
+def test_names_without_a_word_after_normalization_are_no_answers(make: Make):
+    text = "The concert of The The in the old hall of Tarn began at eight."
+    questions, _ = make([Document("band", text, title="Concert")])
+    assert {question.answers[0] for question in questions} == {"Tarn"}
