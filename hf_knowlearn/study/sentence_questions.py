@@ -184,7 +184,7 @@ def _can_complete(sentence: _Sentence, fact: Fact) -> bool:
     if rules is None:
         return True
     words = before.casefold().split()
-    if words[0] in rules.prepositions and "," not in before:  # "After the storm of ..." has no verb yet
+    if words[0] in rules.prepositions and "," not in before:  # Why: "After the storm of ..." has no verb.
         return False
     word = words[-2] if words[-1] in _ARTICLES else words[-1]
     verbs = _VERBS.get(primary_language(sentence.document.language), "").split()
