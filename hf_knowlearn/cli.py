@@ -12,7 +12,7 @@ from hf_knowlearn.paths import PACKAGE
 from hf_knowlearn.prompts.option_names import TEACH, VIEWS, command_options
 
 COMMANDS = (
-    "quickstart", "teach", "views", "lab", "ask", "recall", "check", "merge", "export_lm_eval", "publish",
+    "quickstart", "teach", "views", "questions", "lab", "ask", "recall", "check", "merge", "export_lm_eval", "publish",
     "prepare_model",
 )  # fmt: skip
 # Commands that continue an interrupted run when they are repeated.

@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "documents": {"knowledge_recall.scoring"},
     "worlds": {"documents"},
     "views": {"documents"},
+    "study": {"documents", "views"},
     "prompts": {"documents"},
     "format_aug": {"documents", "prompts", "views"},
     "models": set(),
@@ -29,9 +30,9 @@ ALLOWED: dict[str, set[str]] = {
     "reports": set(),
     "hub": {"reports"},
     "config": BELOW_CONFIG,
-    "teach": {*BELOW_CONFIG, "config", "hub", "reports", "worlds"},
+    "teach": {*BELOW_CONFIG, "config", "hub", "reports", "study", "worlds"},
     "lab": {*BELOW_CONFIG, "config", "hub", "reports", "teach", "worlds"},
-    "commands": {*BELOW_CONFIG, "config", "hub", "lab", "reports", "teach", "worlds"},
+    "commands": {*BELOW_CONFIG, "config", "hub", "lab", "reports", "study", "teach", "worlds"},
 }
 # The entry point may import every package.
 ENTRY = "cli"

@@ -14,6 +14,7 @@ from hf_knowlearn.config.settings import ReadingSettings, RunSettings, StageSett
 from hf_knowlearn.config.teach_arguments import DOCUMENT_OPTIONS, TRAINED_ON, TRAINING_SETS
 from hf_knowlearn.documents import Conversation, Document, Question
 from hf_knowlearn.evaluation.general_knowledge import general_questions
+from hf_knowlearn.study.study_question import QUESTION_KINDS
 from hf_knowlearn.teach.sources import (
     has_tables,
     load_conversations,
@@ -105,8 +106,8 @@ class RunData:
 
     @property
     def has_edits(self) -> bool:
-        """Whether at least one question has a `kind`, without which there are no editing scores."""
-        return any(question.kind is not None for question in self.questions["questions"])
+        """Whether at least one question has the `kind` of a score of editing. Kinds of `study` belong to no score."""
+        return any(question.kind not in (None, *QUESTION_KINDS) for question in self.questions["questions"])
 
 
 def load_data(settings: RunSettings) -> RunData:

@@ -34,6 +34,7 @@ from hf_knowlearn.generation.responses import build_prompts
 from hf_knowlearn.prompts.limits import token_lengths
 from hf_knowlearn.prompts.templates import PLAIN
 from hf_knowlearn.run_files import CHECKPOINTS
+from hf_knowlearn.study.study_question import QUESTION_KINDS
 from hf_knowlearn.teach.data import RunData
 from hf_knowlearn.teach.measurement import Measurement
 from hf_knowlearn.teach.retention import RETENTION
@@ -96,7 +97,8 @@ class Measurements:
         return list(found)
 
     def _unknown_kinds(self) -> list[str]:
-        unknown = {q.kind: q.id for q in self.data.questions["questions"] if q.kind not in KINDS}
+        known_kinds = KINDS if self.data.has_edits else (*KINDS, *QUESTION_KINDS)
+        unknown = {q.kind: q.id for q in self.data.questions["questions"] if q.kind not in known_kinds}
         if not unknown:
             return []
         listed = ", ".join(f"{kind!r} (such as question {id!r})" for kind, id in unknown.items())
