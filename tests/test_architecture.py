@@ -43,9 +43,10 @@ MOST_MODULES = 7  # beside the packages, `__init__` included
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60  # without blank lines, comments and docstrings
 # In all files together, counted in the same way. Why so many: 14,200 lines; 3,400 lines of the structure of documents,
-# the rules of sentence order for six languages, and readers of more kinds of files; and 2,700 lines of the evaluation
-# of chat models: sentences as answers, general knowledge, chat ability, retrieval, guessing, and progress.
-MOST_LINES_OF_CODE = 20_300
+# the rules of sentence order for six languages, and readers of more kinds of files; 2,700 lines of the evaluation
+# of chat models: sentences as answers, general knowledge, chat ability, retrieval, guessing, and progress; and 840
+# lines of questions made by rule.
+MOST_LINES_OF_CODE = 21_200
 
 
 def modules(package: Path) -> dict[str, Path]:
