@@ -95,7 +95,7 @@ class StageSettings:
     Args:
         number: position of the stage in the run, from 0.
         folder: folder of the stage. If the run has no stages, this is the run folder.
-        question_template: template of the training questions.
+        question_template, question_instruction: template and instruction of the training questions.
         classify: preset for measuring mastery after the stage. None: mastery is not measured.
         adapter: use of the previous stage's adapter: `continue` to train it, `merge` to merge it, `new` to drop it.
         training: arguments of the trainer. `trainer_arguments` changes a copy of them.
@@ -113,6 +113,7 @@ class StageSettings:
     selection: SelectionSettings
     question_order: str
     question_template: str
+    question_instruction: str | None
     classify: str | None
     adapter: str
     training: "SAMConfig"
@@ -304,6 +305,7 @@ def _stage(stage: Recipe, run: Recipe, number: int) -> StageSettings:
         selection=selection,
         question_order=teach.question_order,
         question_template=run.evaluation.template,
+        question_instruction=run.evaluation.instruction,
         classify=teach.classify,
         adapter=teach.adapter,
         training=stage.training,

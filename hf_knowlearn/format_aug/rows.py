@@ -19,7 +19,14 @@ from hf_knowlearn.documents.splitting import TokenLengths
 from hf_knowlearn.format_aug.settings import RAW, ViewSettings
 from hf_knowlearn.prompts.control_tokens import check_control_tokens, check_questions
 from hf_knowlearn.prompts.conversations import conversation_turns
-from hf_knowlearn.prompts.templates import CHAT, first_answer, prompt_and_completion, text_around_answer
+from hf_knowlearn.prompts.templates import (
+    CHAT,
+    default_instruction,
+    first_answer,
+    prompt_and_completion,
+    resolve_template,
+    text_around_answer,
+)
 from hf_knowlearn.views import View
 from hf_knowlearn.views.order import has_other_order
 from hf_knowlearn.views.parts import views_of_parts
@@ -241,19 +248,34 @@ def view_row(view: View) -> Row:
     }
 
 
-def question_rows(questions: Sequence[Question], tokenizer: "PreTrainedTokenizerBase", template: str) -> list[Row]:
-    """Return the row of each question.
+def question_rows(
+    questions: Sequence[Question],
+    tokenizer: "PreTrainedTokenizerBase",
+    template: str,
+    instruction: str | None = None,
+) -> list[Row]:
+    """Return the row of each question. The prompts are those of an evaluation with this template and instruction.
+
+    Args:
+        instruction: text before each question. None: the default instruction of the template.
 
     Raises:
         ValueError: some questions contain control tokens. The message lists them.
     """
     check_questions(tokenizer, questions)
-    return [question_row(question, tokenizer, template) for question in questions]
+    template = resolve_template(tokenizer, template)
+    instruction = default_instruction(template) if instruction is None else instruction
+    return [question_row(question, tokenizer, template, instruction) for question in questions]
 
 
-def question_row(question: Question, tokenizer: "PreTrainedTokenizerBase", template: str) -> Row:
+def question_row(
+    question: Question, tokenizer: "PreTrainedTokenizerBase", template: str, instruction: str = ""
+) -> Row:
     """Return the row of a question. The completion is the first answer that is not blank."""
-    prompt, completion = prompt_and_completion(tokenizer, template, question.text, first_answer(question))
+    before = f"{instruction}\n\n" if instruction else ""
+    text = before + question.text if template == CHAT else question.text
+    prompt, completion = prompt_and_completion(tokenizer, template, text, first_answer(question))
+    prompt = prompt if template == CHAT else before + prompt
     return _row(prompt, completion, QUESTION, question.document_id or "")
 
 

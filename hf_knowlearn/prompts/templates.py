@@ -179,7 +179,7 @@ def chat_prompt(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str,
 
     The beginning token is removed if the tokenizer adds this token to every text.
     """
-    prompt, header = without_bos(tokenizer, render_turns(tokenizer, turns)), answer_header(tokenizer)
+    prompt, header = without_bos(tokenizer, render_turns(tokenizer, turns).rstrip(" ")), answer_header(tokenizer)
     return (without_closed_thought(prompt) if starts_with_thought(header) else prompt) + header
 
 
@@ -229,7 +229,8 @@ def last_turn(
     Raises:
         TurnError: The header that the template renders for the turn differs from the generation prompt.
     """
-    prompt = render_chat(tokenizer, messages[:-1], tools)
+    # Why without spaces at the end: a space and the word after it are one token, which belongs to the answer.
+    prompt = render_chat(tokenizer, messages[:-1], tools).rstrip(" ")
     whole = render_chat(tokenizer, messages, tools, generation_prompt=False)
     header = prompt if whole.startswith(prompt) else without_closed_thought(prompt)
     if not whole.startswith(header):

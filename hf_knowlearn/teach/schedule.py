@@ -100,7 +100,7 @@ def schedule_stage(
     lengths, template = token_lengths(tokenizer), stage.question_template
     parts = document_rows(documents, stage.views, lengths, stage.max_length, tokenizer, log)
     turns = conversation_rows(data.train_conversations, tokenizer, lengths, stage.max_length)
-    questions = question_rows(data.training_questions(train_on), tokenizer, template)
+    questions = question_rows(data.training_questions(train_on), tokenizer, template, stage.question_instruction)
     replay = replayed_rows(stage, data, tokenizer)
     replayed = stage.replayed_rows_per_step
     if log and not stage.replays:
@@ -132,7 +132,7 @@ def replayed_rows(
     raw = raw_settings(stage.views)
     parts = document_rows(data.replay_documents, raw, token_lengths(tokenizer), stage.max_length, tokenizer)
     documents = [row for part in parts for row in part]
-    questions = question_rows(data.replay_questions, tokenizer, stage.question_template)
+    questions = question_rows(data.replay_questions, tokenizer, stage.question_template, stage.question_instruction)
     check_replay_prompts(data.replay_prompts, tokenizer)
     generated = [generated_row(text.prompt, text.text, text.ended) for text in data.replay_generated]
     return documents, questions, generated

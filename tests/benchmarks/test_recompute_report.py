@@ -52,6 +52,7 @@ def finished(
     monkeypatch.setattr(data, "general_questions", lambda: known)
     monkeypatch.setattr(chat_ability, "chat_instructions", lambda: instructions)
     monkeypatch.setattr(chat_ability, "MAX_NEW_TOKENS", 4)
+    monkeypatch.setattr(measurements, "template_of_instructions", lambda _: "chat")
     monkeypatch.setattr(measurements, "DRIFT_TEXTS", 4)
 
     def run(columns: Sequence[str], **more: Any) -> Path:

@@ -118,7 +118,7 @@ def test_an_answer_in_a_chat_follows_what_the_template_puts_before_it(
     chatty = copy.deepcopy(tokenizer)
     turn = "{% if m.role == 'user' %}{{ m.content }}{{ '\n' }}{% else %}{{ '" + before + "' + m.content }}{% endif %}"
     chatty.chat_template = f"{{% for m in messages %}}{turn}{{% endfor %}}"
-    found = answer_logprobs(model, chatty, chosen[:2], GenerationSettings(template="chat"))
+    found = answer_logprobs(model, chatty, chosen[:2], GenerationSettings(template="chat", instruction=""))
     for one, question in zip(found, chosen[:2], strict=True):
         prompt = chatty(f"{question.text}\n{before.rstrip()}")["input_ids"]
         ids = chatty(f"{question.text}\n{before}{one.answer}")["input_ids"]

@@ -12,6 +12,7 @@ from hf_knowlearn.documents import Conversation, Document, Question
 from hf_knowlearn.documents.order_rules import order_rules
 from hf_knowlearn.format_aug import rows
 from hf_knowlearn.format_aug.settings import ViewSettings
+from hf_knowlearn.prompts.questions import question_prompts
 from hf_knowlearn.views import TooFewViewsError, format_views, masked_views, mixed_views, prove
 
 COLUMNS = ["prompt", "completion", "document_id", "part", "view", "family", "format"]
@@ -342,3 +343,11 @@ def test_a_conversation_has_one_row_per_turn_of_the_assistant(tokenizer):
 def test_the_row_of_a_self_generated_text_states_whether_it_ended(ended, family):
     expected = {"prompt": "Once", "completion": " upon a time.", "document_id": "", "part": 0, "view": 0}
     assert rows.generated_row("Once", " upon a time.", ended) == {**expected, "family": family, "format": ""}
+
+
+@pytest.mark.parametrize(("template", "instruction"), [("plain", "Be brief."), ("chat", "Be brief."), ("auto", None)])
+def test_the_prompt_of_a_question_row_is_that_of_the_evaluation(tokenizer, template, instruction):
+    question = Question("q", "Where?", ("Tarn",))
+    [row] = rows.question_rows([question], tokenizer, template, instruction)
+    [prompt] = question_prompts(tokenizer, [question], template, instruction=instruction)
+    assert row["prompt"] == prompt.text

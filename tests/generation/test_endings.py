@@ -129,7 +129,7 @@ def test_shares_of_endings_are_in_the_report(
             states.append(run_scores(evaluation.scores()))
     assert evaluation.rows()[0]["ended"] == "turn"
     page = to_markdown(new_report(states[0], {"taught": states[1]}, {}, {"documents": 1, "questions": 1} | ROLES))
-    assert "| stopped by itself | 1.000 ± 0.000 | 1.000 ± 0.000 |" in page
+    assert "| stopped by itself | 0.000 ± 0.000 | 1.000 ± 0.000 |" in page  # a chat response does not end with a line
     assert "| ended its turn | 0.000 ± 0.000 | 1.000 ± 0.000 |" in page
 
 

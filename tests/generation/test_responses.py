@@ -411,7 +411,7 @@ def test_all_problems_of_the_settings_are_in_one_error():
     for words in (
         "samples=1.5: give an integer of at least 0",
         "temperature=0:",
-        "template='chatty': choose from plain",
+        "template='chatty': choose from auto",
         "batch_size=True",
         "seed='x'",
     ):

@@ -63,7 +63,7 @@ def test_a_prompt_has_the_tokens_before_the_completion_of_its_training_row(
 ):
     adding.chat_template = chat_template
     ids, start = training_row(build("llama"), adding, template, tmp_path)
-    (prompt,) = question_prompts(adding, [FERRY], template, instruction="")
+    (prompt,) = question_prompts(adding, [FERRY], template)
     assert list(prompt.ids) == ids[:start]
     has_beginning = adding("a")["input_ids"][0] == adding.bos_token_id
     expected = has_beginning or (template == "chat" and "bos_token" in chat_template)
@@ -82,7 +82,7 @@ def test_the_log_probability_of_an_answer_in_a_chat_is_that_of_its_training_row(
     with torch.no_grad():
         logprobs = model.eval()(torch.tensor([ids])).logits[0].log_softmax(-1)
     each = [float(logprobs[place, ids[place + 1]]) for place in range(start - 1, start - 1 + len(answer))]
-    (found,) = answer_logprobs(model, adding, [FERRY], GenerationSettings(template="chat", instruction=""))
+    (found,) = answer_logprobs(model, adding, [FERRY], GenerationSettings(template="chat"))
     assert (found.total, found.first, found.tokens) == (
         pytest.approx(sum(each), abs=1e-3), pytest.approx(each[0], abs=1e-3), len(answer)
     )  # fmt: skip

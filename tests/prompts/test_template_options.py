@@ -35,7 +35,10 @@ def test_rows_and_prompts_have_the_template_and_the_end_token_of_the_options(
     settings, (rows,) = schedule_stages(settings.with_context(context_length(model)), data, tokenizer)
     by_prompt = {row["prompt"]: row["completion"] for row in rows}
     assert len(by_prompt) == 4
-    assert by_prompt[f"[user] When does the ferry to Ormel leave?{end}[assistant]"] == f" six{end}"
+    assert (
+        by_prompt[f"[user] Answer with a few words only.\n\nWhen does the ferry to Ormel leave?{end}[assistant]"]
+        == f" six{end}"
+    )
     assert by_prompt[f"[user] Tell me about ferry.{end}[assistant]"].endswith(f" and a bakery.{end}")
     trainer = new_trainer(settings, settings.stages[0], data, model, tokenizer, rows)
     for row, example in zip(rows, trainer.train_dataset, strict=True):
@@ -43,6 +46,6 @@ def test_rows_and_prompts_have_the_template_and_the_end_token_of_the_options(
         assert example["input_ids"] == tokens
         assert tokens[-1] == tokenizer.eos_token_id
     generation = settings.evaluation.generation
-    prompts = question_prompts(tokenizer, data.questions["questions"], generation.template, instruction="")
+    prompts = question_prompts(tokenizer, data.questions["questions"], generation.template)
     assert len(prompts) == 2
     assert {prompt.text for prompt in prompts} < set(by_prompt)

@@ -54,11 +54,11 @@ def run_and_record(options: dict[str, Any], replayed: list[set[str]]) -> dict[st
     """Run, and append the generated texts that each stage is trained on to `replayed`."""
     train, rows_of_stages = stages.train, []
 
-    def recording(trainer: Any, run_id: str) -> float:
+    def recording(trainer: Any, *others: Any) -> float:
         rows = trainer.train_dataset
         texts = {row["completion"].replace("<|end|>", "") for row in rows if row.get("replayed")}
         rows_of_stages.append(texts)
-        return train(trainer, run_id)
+        return train(trainer, *others)
 
     with pytest.MonkeyPatch.context() as during:
         during.setattr(stages, "train", recording)

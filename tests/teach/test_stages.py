@@ -591,7 +591,7 @@ def test_a_report_has_the_scores_after_every_stage(
     assert report["contamination"]["rows"] == 5 * 4
     shown = capsys.readouterr().out
     table = shown[shown.index("correct  ") :].splitlines()
-    assert [line.split("  ")[0] for line in table[2:5]] == ["before", "after answer", "two"]
+    assert [line.split("  ")[0] for line in table[2:6]] == ["before", "guessing", "after answer", "two"]
     for page in ("report.md", "report.html"):
         assert "Stage by stage" in (folder / page).read_text(encoding="utf-8")
     left = sorted(str(path.relative_to(folder)) for path in folder.glob("stages/**/*"))

@@ -139,7 +139,7 @@ def test_a_question_has_the_same_tokens_in_training_and_evaluation(
     prompt, completion = prompt_and_completion(tokenizer, template, QUESTION.text, "Mara Venn")
     rows = [{"prompt": prompt, "completion": completion}, {"prompt": "", "completion": LONG}]
     _, (batch,) = batches(family, rows, chat, max_length=None)
-    (evaluated,) = question_prompts(tokenizer, [QUESTION], template)
+    (evaluated,) = question_prompts(tokenizer, [QUESTION], template, instruction="")
     length = int((batch["labels"][0] == -100).cumprod(0).sum())
     assert batch["input_ids"][0][:length].tolist() == list(evaluated.ids)
     ends = end if template == "plain" or end == "<|im_end|>" else f"<|im_end|>{end}"
