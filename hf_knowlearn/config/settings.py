@@ -130,8 +130,7 @@ class StageSettings:
     def rows_per_step(self) -> int:
         """Number of rows of one optimizer step, over all processes."""
         training = self.training
-        rows: int = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size
-        return rows
+        return int(training.per_device_train_batch_size * training.gradient_accumulation_steps * training.world_size)
 
     @property
     def replays(self) -> bool:
